@@ -18,7 +18,7 @@ from pipeline.extract import consent_refresh
 from pipeline.ops import checks
 from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
-from pipeline.run.check import After, Check, collect_checks
+from pipeline.run.check import Check, CheckMoment, collect_checks
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import find_chosen_plants
@@ -58,7 +58,7 @@ def solar_time(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheck
     )
 
 
-def build_declared(settings: Settings, after: After) -> list[dg.AssetChecksDefinition]:
+def build_declared(settings: Settings, after: CheckMoment) -> list[dg.AssetChecksDefinition]:
     """The checks that functions of `CHECK_MODULES` declare."""
     return [_build_declared(settings, check) for check in collect_checks(CHECK_MODULES, after)]
 
@@ -215,7 +215,7 @@ def list_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         asset=build_key(settings, "plants"),
         description="SMA lists every plant of the last month, and every owner who was asked has accepted.",
     )
-    return [described(consent), *build_declared(settings, After.LISTS)]
+    return [described(consent), *build_declared(settings, CheckMoment.LISTS)]
 
 
 def build_day_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -225,14 +225,19 @@ def build_day_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         description="The energy of the newest stored days is measured while the sun is up, and centred at solar noon.",
     )
     days_own = build_day_checks_of(settings)
-    return [*days_own, _build_drift(settings), described(solar_time), *build_declared(settings, After.DAYS)]
+    return [
+        *days_own,
+        _build_drift(settings),
+        described(solar_time),
+        *build_declared(settings, CheckMoment.DAYS),
+    ]
 
 
 def publish_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the published file."""
-    return build_declared(settings, After.PUBLISHING)
+    return build_declared(settings, CheckMoment.PUBLISHING)
 
 
 def build_vendor_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks that go with SMA's own energies."""
-    return build_declared(settings, After.VENDOR)
+    return build_declared(settings, CheckMoment.VENDOR)

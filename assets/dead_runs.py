@@ -37,7 +37,7 @@ DIED = "Process {} ended in the middle of this run"
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class OpenRun:
     """A run that has not ended, its process, and the pools of which it holds a slot."""
 
     run: dg.DagsterRun
@@ -50,7 +50,7 @@ class Going:
         return f"run {self.run.run_id[:8]} of process {self.worker.name}{held}"
 
 
-def list_going_runs(instance: dg.DagsterInstance) -> list[Going]:
+def list_going_runs(instance: dg.DagsterInstance) -> list[OpenRun]:
     """All runs that began and have not ended, the oldest first. Changes nothing."""
     held: dict[str, list[str]] = {}
     for info in _list_pools(instance):
@@ -58,7 +58,7 @@ def list_going_runs(instance: dg.DagsterInstance) -> list[Going]:
             held.setdefault(run_id, []).append(info.concurrency_key)
     records = instance.get_run_records(dg.RunsFilter(statuses=HELD_BY_A_PROCESS), ascending=True)
     return [
-        Going(
+        OpenRun(
             record.dagster_run,
             find_worker(instance, record),
             tuple(sorted(set(held.get(record.dagster_run.run_id, ())))),
@@ -67,7 +67,7 @@ def list_going_runs(instance: dg.DagsterInstance) -> list[Going]:
     ]
 
 
-def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = ()) -> list[Going]:
+def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = ()) -> list[OpenRun]:
     """End the runs whose process has died, free their slots, and return them. Raises StartLockedError.
 
     Runs on `lost_hosts`, names of machines that are no longer in use, count as dead. Runs on other machines are left
@@ -75,7 +75,7 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
     """
     lost = tuple(f" on {host}" for host in lost_hosts)
 
-    def is_dead(one: Going) -> bool:
+    def is_dead(one: OpenRun) -> bool:
         elsewhere = one.worker.life is Life.ELSEWHERE
         return one.worker.life is Life.DEAD or (elsewhere and one.worker.name.endswith(lost))
 
@@ -101,7 +101,7 @@ def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
             _end(instance, one, why)
 
 
-def _end(instance: dg.DagsterInstance, one: Going, text: str) -> bool:
+def _end(instance: dg.DagsterInstance, one: OpenRun, text: str) -> bool:
     """End the run and free its slots. Returns False where it ended by itself in the meantime."""
     run = instance.get_run_by_id(one.run.run_id)
     going = run is not None and not run.is_finished

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from assets.dead_runs import Going, end_dead_runs, list_going_runs
+from assets.dead_runs import OpenRun, end_dead_runs, list_going_runs
 from assets.run_processes import Life
 from pipeline.common.errors import SunledgerError
 from pipeline.common.signals import SIGNALS
@@ -75,7 +75,7 @@ class PoolWait:
         return f"All slots of {word} {', '.join(sorted(pools))} are held by other runs: {names}."
 
 
-def describe_ended_run(one: Going) -> str:
+def describe_ended_run(one: OpenRun) -> str:
     """What is said of a dead run that was ended."""
     held = f"; its slot of {' and '.join(one.pools)} is free again" if one.pools else ""
     return (
@@ -83,7 +83,7 @@ def describe_ended_run(one: Going) -> str:
     )
 
 
-def _describe_holder(one: Going) -> str:
+def _describe_holder(one: OpenRun) -> str:
     if one.worker.life is not Life.ELSEWHERE:
         return str(one)
     host = one.worker.name.rpartition(" on ")[2]

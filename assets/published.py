@@ -11,7 +11,7 @@ from assets.dagster_home import PUBLISH_POOL
 from assets.prefix import build_key, split_prefix
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
 from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
@@ -59,7 +59,7 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
                 own_tables=sunledger_runtime.settings.own_tables,
             )
             today = str(sunledger_runtime.find_today())
-            left_out = [Missing(today, one.name, "", one.reason) for one in published.left_out]
+            left_out = [MissingItem(today, one.name, "", one.reason) for one in published.left_out]
             sunledger_notices.add(Notices.of(left_out))
         return dg.MaterializeResult(
             metadata={

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.child import AT_ONCE, Result, measure
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 
 FIRST_DAY = dt.date(2025, 6, 10)
 OURS, DLT = "bench.pipeline", "bench.dlt_source"
@@ -26,7 +26,7 @@ def main() -> None:
     print(
         f"EnergyBalance of {options.plants} plants, {len(days)} days, {AT_ONCE} connections; CPU seconds of the client"
     )
-    with running("--plants", str(options.plants)) as address:
+    with run_sandbox("--plants", str(options.plants)) as address:
         settings = _fields(address.settings())
         one_day = measure(sys.executable, OURS, settings, days[:1], "balance")
         ours = measure(sys.executable, OURS, settings, days, "balance")
@@ -40,7 +40,7 @@ def main() -> None:
             measure(sys.executable, OURS, settings, days, "all"),
             measure(sys.executable, OURS, settings, days, "dagster"),
         )
-    with running("--plants", str(options.more_plants)) as address:
+    with run_sandbox("--plants", str(options.more_plants)) as address:
         settings = _fields(address.settings())
         more = [measure(sys.executable, OURS, settings, some, "balance") for some in (days[:1], days)]
     few = [(options.plants, run) for run in (one_day, ours)]

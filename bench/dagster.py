@@ -24,7 +24,7 @@ from statistics import median
 
 import polars as pl
 
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import TABLES, ApiRequests, storage
 from warehouse.lake import Lake
 
@@ -53,7 +53,7 @@ def main() -> None:
     )
     _line("plants", "steps alone", "with Dagster", "ratio", "more, s", "more wall, s", "rows", "events", "MB")
     for plants in options.plants:
-        with running("--plants", str(plants)) as box:
+        with run_sandbox("--plants", str(plants)) as box:
             _compare(plants, days, box.settings(), options.rounds)
 
 

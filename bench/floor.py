@@ -19,7 +19,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from bench.child import Result, measure
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 
 # A Monday: days are asked for by the week.
 FIRST_DAY = dt.date(2025, 6, 9)
@@ -31,7 +31,7 @@ def main() -> None:
     """Measure, compare, print and write."""
     options = _options()
     days = [(FIRST_DAY + dt.timedelta(days=number)).isoformat() for number in range(options.days)]
-    with running("--plants", str(options.plants)) as address:
+    with run_sandbox("--plants", str(options.plants)) as address:
         settings = {name.lower(): value for name, value in address.settings().items()}
         runs = {
             FLOOR: measure(sys.executable, "bench.floor_script", settings, days),

@@ -17,7 +17,7 @@ from assets.runs import Runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Opened, RunContext
+from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.step import StepResult
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
@@ -26,7 +26,7 @@ from pipeline.tables.inventory_tables import write_devices, write_measurement_se
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, EnergyDaily, PvIntervals, RawEnergyBalance, Table, storage
 from warehouse import frames, lake_writer
-from warehouse.lake import Lake, Part, PartChange, Replacement, Written
+from warehouse.lake import Lake, Part, PartChange, Replacement, WriteResult
 from warehouse.publish import publish
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class StagedReplacement(Replacement):
         with self._result.stage(self._stage):
             super().add(chunk)
 
-    def commit(self, **scope: Any) -> Written:
+    def commit(self, **scope: Any) -> WriteResult:
         """As the replacement does."""
         with self._result.stage(self._stage):
             return super().commit(**scope)
@@ -103,7 +103,7 @@ def run(task: Task) -> Result:
     validate = _counted(frames.validate, result, VALIDATE)
     days = [dt.date.fromisoformat(day) for day in task.days]
     with (
-        RunContext(settings, opened=Opened(lake=StagedLake(settings, result))) as runtime,
+        RunContext(settings, opened=OpenResources(lake=StagedLake(settings, result))) as runtime,
         mock.patch.object(lake_writer, "validate", validate),
     ):
         {"balance": _balance, "all": _all, "dagster": _dagster}[task.kind](runtime, days, result)

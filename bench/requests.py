@@ -14,7 +14,7 @@ from assets.runs import record_runs
 from bench.child import AT_ONCE
 from pipeline.common.settings import load_settings
 from pipeline.run.context import RunContext
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import ApiRequests, MeasurementSets, Plants
 
 FIRST = dt.date(2025, 5, 5)
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=28, help="days (default 28)")
     options = parser.parse_args()
     last = FIRST + dt.timedelta(days=options.days - 1)
-    with running("--plants", str(options.plants)) as address, tempfile.TemporaryDirectory() as home:
+    with run_sandbox("--plants", str(options.plants)) as address, tempfile.TemporaryDirectory() as home:
         settings = load_settings(
             env_file=None,
             home=Path(home),

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 from sandbox.address import SandboxAddress
 from sandbox.fleet.plant_model import Role
-from sandbox.fleet.simulated_fleet import FIVE_MINUTES, simulated_fleet
-from sandbox.launch import running
+from sandbox.fleet.simulated_fleet import FIVE_MINUTES, build_fleet
+from sandbox.launch import run_sandbox
 from sandbox.options import Options
 from sandbox.series import set_names
 
@@ -77,13 +77,13 @@ def main() -> None:
     connections, soak = parser.parse_args().connections, parser.parse_args().soak
     print(f"Load of this machine over the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     if soak:
-        with running("--plants", str(SOAKED_PLANTS)) as address:
+        with run_sandbox("--plants", str(SOAKED_PLANTS)) as address:
             _soak(address, soak, connections)
         return
     print(f"Answers per CPU second of the sandbox, {connections} connections")
     _line("fleet", "asked", "answers", "kB each", "cold", "kept", "MB at end")
     for case in CASES:
-        with running("--plants", str(case.plants)) as address:
+        with run_sandbox("--plants", str(case.plants)) as address:
             _measure(case, address, connections)
 
 
@@ -133,7 +133,7 @@ def _soak(address: SandboxAddress, answers: int, connections: int) -> None:
 
 def _paths(case: Case) -> list[str]:
     """What the case asks, in the order of the fleet's list."""
-    fleet = simulated_fleet(case.plants, Options().seed)
+    fleet = build_fleet(case.plants, Options().seed)
     if case.set_type == set_names.PV:
         inverters = [device.device_id for plant in fleet for device in plant.with_role(Role.INVERTER)]
         return [

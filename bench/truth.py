@@ -24,7 +24,7 @@ from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from sandbox.address import SandboxAddress
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import CoverageDaily, EnergyBalanceIntervals, EnergyDaily, Plants
 from schemas.quantities import ENERGY_BALANCE
 
@@ -147,7 +147,7 @@ def main() -> None:
     print(f"{options.plants} plants, {days[0]} to {days[-1]}, labels {options.time_basis}")
     for name, faults in FAULTS.items():
         given = [word for fault in faults for word in ("--fault", fault)]
-        with running(*fleet, *given) as address, tempfile.TemporaryDirectory() as home:
+        with run_sandbox(*fleet, *given) as address, tempfile.TemporaryDirectory() as home:
             figures = through_the_pipeline(address, Path(home), days)
             if truth is None or most is None:
                 truth, most = true_energies(address, figures), figures

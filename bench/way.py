@@ -34,7 +34,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from warehouse.publish import publish
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
 def main() -> None:
     """Follow the week, and print the counts."""
     follower = Follower()
-    with running("--plants", "2") as address, tempfile.TemporaryDirectory() as home:
+    with run_sandbox("--plants", "2") as address, tempfile.TemporaryDirectory() as home:
         given = {name.lower(): value for name, value in address.settings().items()}
         settings = load_settings(env_file=None, home=Path(home), **given)
         with RunContext(settings) as runtime, follower.following():

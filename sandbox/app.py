@@ -12,10 +12,10 @@ from sandbox.services.authorize import AuthorizeService
 from sandbox.services.consent_service import ConsentService
 from sandbox.services.control import ControlService
 from sandbox.services.express import Express
-from sandbox.services.gateway import Dated, Gateway, TokenBucket
+from sandbox.services.gateway import DateMiddleware, Gateway, TokenBucket
 from sandbox.services.gridcontrol import GridControlService
 from sandbox.services.hosts import HostCheck, SandboxHosts
-from sandbox.services.http_answers import error_answer
+from sandbox.services.http_answers import build_error_answer
 from sandbox.services.live import LiveService
 from sandbox.services.logs import LogService
 from sandbox.services.measurements import MeasurementService
@@ -50,7 +50,7 @@ def build_app(world: World) -> Starlette:
     app = Starlette(
         routes=[route for service in services for route in service.routes()],
         middleware=[
-            Middleware(Dated, clock=world.clock),
+            Middleware(DateMiddleware, clock=world.clock),
             Middleware(HostCheck, hosts=hosts),
             Middleware(FaultPlayer, world=world, plan=plan),
             Middleware(Gateway, world=world, bucket=bucket),
@@ -65,4 +65,4 @@ def build_app(world: World) -> Starlette:
 def _in_sma_form(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return error_answer(error)
+    return build_error_answer(error)

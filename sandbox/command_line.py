@@ -61,8 +61,8 @@ def main() -> None:
     """Run a look-alike of SMA's services for development, training and tests. It is not SMA."""
 
 
-@app.command()
-def serve(
+@app.command("serve")
+def run_serve(
     host: Annotated[
         str,
         typer.Option(
@@ -206,10 +206,10 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
     # Loaded here: whoever asks the product's own CLI for something else does not wait for a server.
     from sandbox.server import (  # noqa: PLC0415
         CannotListenError,
-        address_of,
+        build_address,
+        format_ready_line,
         listen,
-        ready_line,
-        serve,
+        serve_app,
         stay_on_one_core,
     )
 
@@ -226,15 +226,15 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
     except (RecordingError, FaultError, CannotListenError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(WRONG_USAGE) from error
-    address = address_of(options, listener)
+    address = build_address(options, listener)
 
     def announce() -> None:
         typer.echo(_banner(address, options), err=True)
         if ready_json:
-            sys.stdout.write(ready_line(address) + "\n")
+            sys.stdout.write(format_ready_line(address) + "\n")
             sys.stdout.flush()
 
-    serve(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
+    serve_app(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
 
 
 def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:

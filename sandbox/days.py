@@ -24,39 +24,39 @@ Labels = NDArray[np.bytes_]
 
 
 @lru_cache(maxsize=64)
-def zone_info(name: str) -> ZoneInfo:
+def load_zone(name: str) -> ZoneInfo:
     """The zone of an IANA name; ZoneInfo itself remembers eight, and reads all others from disk again and again."""
     return ZoneInfo(name)
 
 
 @lru_cache(maxsize=8192)
-def local_midnight(day: date, zone: str) -> int:
+def find_midnight(day: date, zone: str) -> int:
     """The instant at which the local day `day` begins in `zone`, in seconds since 1970."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone_info(zone)).timestamp())
+    return int(datetime(day.year, day.month, day.day, tzinfo=load_zone(zone)).timestamp())
 
 
-def day_span(day: date, zone: str) -> tuple[int, int]:
+def find_day_bounds(day: date, zone: str) -> tuple[int, int]:
     """Start and end of the local day: 23, 24 or 25 hours apart."""
-    return local_midnight(day, zone), local_midnight(day + timedelta(days=1), zone)
+    return find_midnight(day, zone), find_midnight(day + timedelta(days=1), zone)
 
 
-def local_date(instant: float, zone: str) -> date:
+def find_local_date(instant: float, zone: str) -> date:
     """The calendar date that the plant's wall clock shows at `instant`."""
-    return datetime.fromtimestamp(instant, zone_info(zone)).date()
+    return datetime.fromtimestamp(instant, load_zone(zone)).date()
 
 
-def utc_date(instant: float) -> date:
+def find_utc_date(instant: float) -> date:
     """The calendar date in UTC at `instant`."""
     return datetime.fromtimestamp(instant, UTC).date()
 
 
-def dates(first: date, last: date) -> Iterator[date]:
+def list_dates(first: date, last: date) -> Iterator[date]:
     """Every date from `first` to `last`, both included."""
     for step in range((last - first).days + 1):
         yield first + timedelta(days=step)
 
 
-def labels(ends: Seconds, zone: str) -> Labels:
+def format_labels(ends: Seconds, zone: str) -> Labels:
     """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock; shared, so read-only."""
     if not len(ends):
         return np.empty(0, dtype="S19")
@@ -107,5 +107,5 @@ def _bytes_of(texts: Labels) -> NDArray[np.uint8]:
 
 def _offset(instant: int, zone: str) -> int:
     """Seconds that the wall clock is ahead of UTC at `instant`."""
-    ahead = datetime.fromtimestamp(instant, zone_info(zone)).utcoffset()
+    ahead = datetime.fromtimestamp(instant, load_zone(zone)).utcoffset()
     return int(ahead.total_seconds()) if ahead is not None else 0

@@ -13,7 +13,7 @@ from typing import IO
 from sandbox.address import SandboxAddress
 from sandbox.options import DEFAULT_CLIENT_SECRET
 
-__all__ = ["SandboxAddress", "SandboxFailedError", "running"]
+__all__ = ["SandboxAddress", "SandboxFailedError", "run_sandbox"]
 
 STOP_AFTER_S = 10
 
@@ -23,7 +23,7 @@ class SandboxFailedError(RuntimeError):
 
 
 @contextmanager
-def running(*options: str) -> Iterator[SandboxAddress]:
+def run_sandbox(*options: str) -> Iterator[SandboxAddress]:
     """A sandbox on a free loopback port, ready to answer; stopped when the block ends.
 
     `options` are those of `python -m sandbox serve`. The process also stops by itself if its parent dies. Raises

@@ -18,22 +18,24 @@ class Topic(IntEnum):
     FAULT = 5
 
 
-def stream(seed: int, topic: Topic, index: int, number: int = 0) -> np.random.Generator:
+def open_random_stream(seed: int, topic: Topic, index: int, number: int = 0) -> np.random.Generator:
     """A generator for (seed, topic, index, number), each a non-negative integer."""
     return np.random.Generator(np.random.Philox(key=_key(seed, topic, index, number)))
 
 
-def day_stream(seed: int, topic: Topic, index: int, day: date) -> np.random.Generator:
+def open_day_stream(seed: int, topic: Topic, index: int, day: date) -> np.random.Generator:
     """The stream of one plant on one local day."""
-    return stream(seed, topic, index, day.toordinal())
+    return open_random_stream(seed, topic, index, day.toordinal())
 
 
-def day_streams(seed: int, topic: Topic, rows: Iterable[tuple[int, date]]) -> Iterator[np.random.Generator]:
+def open_day_streams(
+    seed: int, topic: Topic, rows: Iterable[tuple[int, date]]
+) -> Iterator[np.random.Generator]:
     """The streams of many plants (by index) and days: draw from each before you take the next."""
     return _streams(_key(seed, topic, index, day.toordinal()) for index, day in rows)
 
 
-def index_streams(seed: int, topic: Topic, indices: Iterable[int]) -> Iterator[np.random.Generator]:
+def open_index_streams(seed: int, topic: Topic, indices: Iterable[int]) -> Iterator[np.random.Generator]:
     """The streams of many plants, whatever the day: draw from each before you take the next."""
     return _streams(_key(seed, topic, index, 0) for index in indices)
 

@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def address_of(options: Options, listener: socket.socket) -> SandboxAddress:
+def build_address(options: Options, listener: socket.socket) -> SandboxAddress:
     """How a client on this machine reaches the listener."""
     port = listener.getsockname()[1]
     host = LOOPBACK if options.host in ("0.0.0.0", "::") else options.host  # noqa: S104 - read, not bound
@@ -48,7 +48,7 @@ def address_of(options: Options, listener: socket.socket) -> SandboxAddress:
     )
 
 
-def configured(app: ASGIApp) -> uvicorn.Config:
+def configure_uvicorn(app: ASGIApp) -> uvicorn.Config:
     """How uvicorn serves `app`: fast, silent, and with connections that faults can reach."""
     return uvicorn.Config(
         app,
@@ -81,13 +81,13 @@ class Server(uvicorn.Server):
         self._on_ready()
 
 
-def serve(
+def serve_app(
     app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None], until_stdin_closes: bool
 ) -> None:
     """Serve `app` until SIGINT, SIGTERM or, if asked for, the end of standard input."""
     _keep_freed_memory()
     gc.freeze()  # the fleet is here to stay: the collector need not look through it again and again
-    server = Server(configured(app), on_ready)
+    server = Server(configure_uvicorn(app), on_ready)
     if until_stdin_closes:
         threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
     server.run(sockets=[listener])
@@ -116,7 +116,7 @@ def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def ready_line(address: SandboxAddress) -> str:
+def format_ready_line(address: SandboxAddress) -> str:
     """One line of JSON for a parent process; it holds no secret."""
     ready = {
         "url": address.url,

@@ -9,9 +9,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sandbox.fleet.ids import device_id, ennexos_plant_id
+from sandbox.fleet.ids import build_device_id, build_ennexos_id
 from sandbox.fleet.plant_model import Array, Device, Plant, Role
-from sandbox.fleet.simulated_fleet import simulated_fleet
+from sandbox.fleet.simulated_fleet import build_fleet
 from sandbox.fleet.sites import Site
 from sandbox.granted_consents import SandboxConsents
 from sandbox.options import Options, Replay
@@ -124,7 +124,7 @@ class World:
     def add_plants(self, count: int) -> list[str]:
         """Owners get new plants (the fleet grows by `count`), which no consent covers yet; returns their ids."""
         known = sum(source.plant.index >= 0 for source in self._sources.values())
-        grown = simulated_fleet(known + count, self.options.seed, hostile_names=self.options.hostile_names)[
+        grown = build_fleet(known + count, self.options.seed, hostile_names=self.options.hostile_names)[
             known:
         ]
         for plant in grown:
@@ -137,9 +137,11 @@ class World:
         if not isinstance(source, SimulatedSource) or not source.plant.classic:
             return None
         old = source.plant
-        new_id = ennexos_plant_id(1_000_000 + old.index)
+        new_id = build_ennexos_id(1_000_000 + old.index)
         devices = tuple(
-            replace(device, device_id=new_id if device.role is Role.PLANT else device_id(new_id, number))
+            replace(
+                device, device_id=new_id if device.role is Role.PLANT else build_device_id(new_id, number)
+            )
             for number, device in enumerate(old.devices, start=1)
         )
         moved = replace(
@@ -187,7 +189,7 @@ def _all_sources(options: Options, flows: FlowCache) -> Iterator[Source]:
                 yield _replayed(replace(recording, path=path), 0)
     for number, replay in enumerate(options.replays, start=1):
         yield _replayed(replay, number)
-    for plant in simulated_fleet(options.plants, options.seed, hostile_names=options.hostile_names):
+    for plant in build_fleet(options.plants, options.seed, hostile_names=options.hostile_names):
         yield SimulatedSource(plant, flows)
 
 
@@ -216,7 +218,7 @@ def _replayed(replay: Replay, number: int) -> ReplaySource:
     recording = read_recording(replay.path)
     rated_w = replay.rated_kw * 1000
     inverter = Device(
-        device_id=device_id(plant_id, 0) + "1" if plant_id.isdigit() else device_id(plant_id, 1),
+        device_id=build_device_id(plant_id, 0) + "1" if plant_id.isdigit() else build_device_id(plant_id, 1),
         name="Inverter 1",
         role=Role.INVERTER,
         product="Recorded inverter",

@@ -22,7 +22,7 @@ CAUSE = (
 NOT_COUNTED = "the rows are the same, or the former rows are no longer stored"
 
 
-class RowsChanged(Table):
+class ChangedRows(Table):
     """How many of a day's interval rows were added, removed and changed."""
 
     n_rows_added: pl.Int64 = column(
@@ -40,7 +40,7 @@ class RowsChanged(Table):
 
 
 class Restatements(
-    RowsChanged,
+    ChangedRows,
     PlantKey,
     table="restatements",
     asset=False,
@@ -70,7 +70,7 @@ class Restatements(
 
 
 class RowChanges(
-    RowsChanged,
+    ChangedRows,
     PlantKey,
     table="row_changes",
     asset=False,

@@ -168,7 +168,7 @@ def covered(meaning: str) -> Any:
     )
 
 
-class BalanceCovered(Table):
+class BalanceCoverage(Table):
     """The time that each energy of the EnergyBalance set covers.
 
     Every table with the energies has these columns too.

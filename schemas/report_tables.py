@@ -6,14 +6,14 @@ import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column, energy, ratio
 from schemas.core import LOCAL_DATE, NOT_COUNTED_YET, DeviceKey, PlantKey
-from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, covered
+from schemas.quantities import FULL_MONTH_H, BalanceCoverage, BalanceEnergies, covered
 
 INTERVAL = ("interval_start", "interval_end")
 LOCAL_HOUR = "Hour of the plant's own clock, 0 to 23."
 STATUSES = ["complete", "partial", "missing", "provisional"]
 
 
-class Covered(Table):
+class CoveredHours(Table):
     """How complete a figure is."""
 
     covered_h: float = column(
@@ -63,7 +63,7 @@ class Status(Table):
     )
 
 
-class Suspected(Table):
+class SuspectedEnergy(Table):
     """How much of a figure is suspicious."""
 
     n_suspect: pl.Int64 = column(
@@ -71,7 +71,7 @@ class Suspected(Table):
     )
 
 
-class Coverage(Status, Suspected, Covered):
+class Coverage(Status, SuspectedEnergy, CoveredHours):
     """How complete the figures of a row are, and whether they can be relied on."""
 
 
@@ -106,7 +106,7 @@ class PvEnergy(Table):
 
 class EnergyDaily(
     Coverage,
-    BalanceCovered,
+    BalanceCoverage,
     BalanceEnergies,
     Day,
     PlantKey,
@@ -132,7 +132,7 @@ class QuantityEnergy(Table):
 
 class CoverageDaily(
     Status,
-    Covered,
+    CoveredHours,
     QuantityEnergy,
     Day,
     PlantKey,
@@ -168,7 +168,7 @@ class DeviceEnergyDaily(
 
 class EnergyMonthly(
     Coverage,
-    BalanceCovered,
+    BalanceCoverage,
     BalanceEnergies,
     Month,
     PlantKey,
@@ -236,7 +236,7 @@ class QuarterEnergies(Table):
 
 
 class QuarterHours(
-    BalanceCovered,
+    BalanceCoverage,
     QuarterEnergies,
     QuarterHour,
     Day,
@@ -262,7 +262,7 @@ class Hour(Table):
 
 
 class EnergyHourly(
-    BalanceCovered,
+    BalanceCoverage,
     BalanceEnergies,
     Hour,
     Day,
@@ -297,7 +297,7 @@ class ProfileHour(Table):
 
 
 class ProfileMonthly(
-    BalanceCovered,
+    BalanceCoverage,
     BalanceEnergies,
     ProfileHour,
     PlantKey,

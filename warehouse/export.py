@@ -26,7 +26,7 @@ from pipeline.common.errors import UsageError
 from warehouse.ddl import quote_identifier, quote_text
 from warehouse.folder import resolve_place
 from warehouse.own_tables import SCHEMA
-from warehouse.publish import query_failed
+from warehouse.publish import build_query_error
 
 FORMATS = ("csv", "parquet", "xlsx")
 # The characters that spreadsheets interpret as the beginning of a formula.
@@ -46,7 +46,7 @@ Write: TypeAlias = Callable[[int, int, Any], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedFile:
     """A file that was written."""
 
     path: Path
@@ -54,7 +54,7 @@ class Exported:
     bytes: int
 
 
-def format_of(path: Path, form: str | None = None) -> str:
+def choose_format(path: Path, form: str | None = None) -> str:
     """The format by its name, or by the file's. Raises UsageError."""
     found = form or path.suffix.removeprefix(".").lower()
     if found not in FORMATS:
@@ -62,9 +62,9 @@ def format_of(path: Path, form: str | None = None) -> str:
     return found
 
 
-def export(
+def export_query(
     connection: Connection, query: str, path: Path, form: str | None = None, grant: Grant | None = None
-) -> Exported:
+) -> ExportedFile:
     """Write the rows of one SELECT to `path`, which is replaced whole.
 
     `grant` is called with the file that is written, before the query is looked at: a connection that is restricted
@@ -72,7 +72,7 @@ def export(
     is not
     known, and more rows than XLSX takes.
     """
-    form = format_of(path, form)
+    form = choose_format(path, form)
     path = resolve_place(path)
     files = connection.execute("SELECT path FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
     if path in {Path(file).resolve() for (file,) in files}:
@@ -89,18 +89,18 @@ def export(
     except XlsxWriterException as fault:
         raise _build_write_error(fault, path) from fault
     except duckdb.Error as fault:
-        failed = query_failed(fault)
+        failed = build_query_error(fault)
         if isinstance(fault, duckdb.IOException) and isinstance(failed, UsageError):
             raise _build_write_error(fault, path) from fault
         raise failed from None
-    return Exported(path, rows, size)
+    return ExportedFile(path, rows, size)
 
 
 def _build_write_error(fault: Exception, path: Path) -> OSError:
     return OSError(None, str(fault).partition("\n")[0], str(path))
 
 
-def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> Exported:
+def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> ExportedFile:
     """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
     own = connection.execute(
@@ -113,7 +113,7 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
     }
     if table not in places:
         raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(places)}.")
-    return export(connection, f"FROM {places[table]}", path, form)
+    return export_query(connection, f"FROM {places[table]}", path, form)
 
 
 def _check_select(connection: Connection, query: str) -> str:
@@ -121,7 +121,7 @@ def _check_select(connection: Connection, query: str) -> str:
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as fault:
-        raise query_failed(fault) from None
+        raise build_query_error(fault) from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("An export needs exactly one SELECT (or FROM ...): remove the other statements.")
     return f"SELECT * FROM ({statements[0].query.strip().rstrip(';')}\n)"  # noqa: S608 - the user's own query

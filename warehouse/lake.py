@@ -11,10 +11,10 @@ import polars as pl
 
 from schemas import Table, storage
 from warehouse.lake_reader import LakeReader, Part, Snapshot, cut_table_path
-from warehouse.lake_writer import EmptyPartError, PartChange, Replacement, Written
+from warehouse.lake_writer import EmptyPartError, PartChange, Replacement, WriteResult
 from warehouse.sound_files import SoundFiles
 
-__all__ = ["EmptyPartError", "Lake", "Part", "PartChange", "Replacement", "Snapshot", "Written"]
+__all__ = ["EmptyPartError", "Lake", "Part", "PartChange", "Replacement", "Snapshot", "WriteResult"]
 
 
 class Lake(LakeReader):
@@ -52,7 +52,7 @@ class Lake(LakeReader):
         devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
         facts: Mapping[str, str] | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
         with self.open_replacement(model, part) as new:
             for chunk in chunks:
@@ -64,7 +64,7 @@ class Lake(LakeReader):
         """New rows for a part, to be added and then committed; several may be open at once. Use it as a context."""
         return Replacement(self, model, part)
 
-    def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> Written:
+    def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> WriteResult:
         """Add rows to the part, which is read and written again. Rows whose key it holds replace those.
 
         So adding the same rows again, after a kill for instance, changes nothing. Raises BadFrameError as `replace`.

@@ -38,9 +38,9 @@ from warehouse.lake_log import (
     write_text,
 )
 from warehouse.log_check import check_log
-from warehouse.lost_parts import Lost, Step, name_file_place
+from warehouse.lost_parts import LostPart, Step, name_file_place
 from warehouse.published_copy import PublishedCopy, is_current
-from warehouse.repair_records import Recorded, adopt_known, commit_repair, read_recorded
+from warehouse.repair_records import RecordedTable, adopt_known, commit_repair, read_recorded
 from warehouse.table_remains import build_first_actions, find_content, find_target, list_data_files
 from warehouse.verify import verify_lake
 
@@ -54,7 +54,7 @@ class LakeRepair:
     aside: Path
     made: Collection[type[Table]]
     copy: PublishedCopy | None
-    note: Callable[[Iterable[Lost]], None]
+    note: Callable[[Iterable[LostPart]], None]
     steps: list[Step] = field(default_factory=list)
 
     def run(self) -> list[Step]:
@@ -75,7 +75,7 @@ class LakeRepair:
     def _find_folder(self, model: type[Table]) -> Path:
         return Path(self.lake.find_uri(model))
 
-    def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
+    def _mend_table(self, model: type[Table], recorded: RecordedTable) -> None:
         """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
         folder = self._find_folder(model)
         files = list_data_files(folder)
@@ -114,7 +114,7 @@ class LakeRepair:
                 )
         self._renew_records(model, recorded, active)
 
-    def _restore_entries(self, model: type[Table], recorded: Recorded, at_least: int) -> TableLog:
+    def _restore_entries(self, model: type[Table], recorded: RecordedTable, at_least: int) -> TableLog:
         """Put entries back that are not what was committed, where a record has their text; the log then."""
         folder = self._find_folder(model) / LOG
         log = read_log(folder, max(at_least, recorded.version))
@@ -140,7 +140,7 @@ class LakeRepair:
         log: TableLog,
         target: LogState,
         doubtful: Collection[str],
-        recorded: Recorded,
+        recorded: RecordedTable,
     ) -> set[str]:
         """Commit what the log says otherwise than was recorded; the files that it does not name any more."""
         folder = self._find_folder(model)
@@ -150,7 +150,7 @@ class LakeRepair:
         gone = {path for path in lacking if not (folder / path).is_file()}
         told = replay(log)
         self.note(
-            Lost(model, place, self._find_current_copy(model, log, told, place))
+            LostPart(model, place, self._find_current_copy(model, log, told, place))
             for place in map(find_folder, gone)
         )
         actions = [build_remove(path) for path in sorted(removed)]
@@ -161,14 +161,14 @@ class LakeRepair:
             self._tell(storage(model).table, text, "corrected by a further commit")
         return removed
 
-    def _renew_records(self, model: type[Table], recorded: Recorded, active: Collection[str]) -> None:
+    def _renew_records(self, model: type[Table], recorded: RecordedTable, active: Collection[str]) -> None:
         """Begin the records of digests again where they do not belong to the log."""
         damages = check_log(Lake(self.lake.root, self.lake.scratch), model).damages
         if not damages:
             return
         if recorded.version < 0 and model in self.made:
             # Nobody can say whether the files are what was written: so they are compared with what they are made from.
-            self.note(Lost(model, folder) for folder in sorted(set(map(find_folder, active))))
+            self.note(LostPart(model, folder) for folder in sorted(set(map(find_folder, active))))
         old = adopt_known(self.lake, model, recorded.files)
         for version in old:
             self._move(Path(self.lake.root) / DIGESTS / storage(model).table / f"{version:020d}.json")
@@ -216,7 +216,7 @@ class LakeRepair:
         """
         last = max(log.damaged)
         corrections: list[Action] = []
-        lost: list[Lost] = []
+        lost: list[LostPart] = []
         for folder in sorted(doubtful):
             active = [path for path in state.active if find_folder(path) == folder]
             found = [path for path in unknown if find_folder(path) == folder]
@@ -236,7 +236,7 @@ class LakeRepair:
                     )
                     continue
             corrections += [build_remove(path) for path in active]
-            lost.append(Lost(model, folder, current))
+            lost.append(LostPart(model, folder, current))
         if model in self.made or model is Quarantine:
             # An entry of which no file is left has emptied a part, or its file is gone: whatever is older is in doubt.
             unexplained = [
@@ -246,7 +246,7 @@ class LakeRepair:
                 older = {
                     find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
                 }
-                lost += [Lost(model, folder) for folder in sorted(older - set(doubtful))]
+                lost += [LostPart(model, folder) for folder in sorted(older - set(doubtful))]
         elif self.copy and self.copy.read_version(model) >= last and len(log.damaged) > len(unknown):
             # So an older copy of the table may be what is left of it. The published file has what it held since.
             newer = {
@@ -254,7 +254,7 @@ class LakeRepair:
                 for name in self.copy.list_folders(model)
             }
             replaced = {name: at for name, at in newer.items() if at is not None and name not in doubtful}
-            lost += [Lost(model, name, at) for name, at in replaced.items()]
+            lost += [LostPart(model, name, at) for name, at in replaced.items()]
             corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
             doubtful.update(replaced)
         self.note(lost)
@@ -319,7 +319,9 @@ class LakeRepair:
         active = {path: said for path, said in state.active.items() if find_folder(path) == name}
         # Rows that break a rule now were published as they are.
         invalid = damage.kind is DamageKind.ROWS_INVALID
-        self.note([Lost(model, name, None if invalid else self._find_current_copy(model, log, state, name))])
+        self.note(
+            [LostPart(model, name, None if invalid else self._find_current_copy(model, log, state, name))]
+        )
         removing = [build_remove(path, said["size"]) for path, said in active.items()]
         commit_repair(self.lake, model, removing, read_recorded(self.lake, model).files)
         for path in active:

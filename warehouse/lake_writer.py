@@ -51,7 +51,7 @@ class EmptyPartError(SunledgerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """The outcome of a part: how many of the written rows it holds now, and whether anything was committed."""
 
     rows: int
@@ -100,7 +100,7 @@ class Replacement:
         self._digest = RowsDigest.of(model)
         self._last: pl.DataFrame | None = None
         self._attempt: _Attempt | None = None
-        self._written: Written | None = None
+        self._written: WriteResult | None = None
         self._turn, self._holding = ExitStack(), False
 
     def add(self, chunk: pl.DataFrame) -> None:
@@ -125,7 +125,7 @@ class Replacement:
         devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
         facts: Mapping[str, str] | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Replace the stored rows by the added ones. `facts` are kept with the rows: what they were made from.
 
         With `plants`, or with `devices` as (plant_id, device_id), only their rows are replaced and the others' stay
@@ -134,7 +134,7 @@ class Replacement:
         """
         return self._commit(_build_scope(plants, devices), empty=empty, facts=facts)
 
-    def commit_over(self, old: pl.DataFrame) -> Written:
+    def commit_over(self, old: pl.DataFrame) -> WriteResult:
         """Replace the stored rows that `old` (unique rows of some columns) names; all others stay."""
         return self._commit(old, empty=True)
 
@@ -174,14 +174,14 @@ class Replacement:
         raise self._build_refusal()
 
     @property
-    def written(self) -> Written:
+    def written(self) -> WriteResult:
         """The outcome of the part after all `changes`."""
         assert self._written is not None  # noqa: S101 - set once the changes are drained
         return self._written
 
     def _commit(
         self, old: pl.DataFrame | None, *, empty: bool, facts: Mapping[str, str] | None = None
-    ) -> Written:
+    ) -> WriteResult:
         """Retry a bounded number of times while other runs commit first."""
         attempt = _Attempt(self._lake, self._model, self._part, old, self._digest, empty=empty)
         attempt.facts = facts or {}
@@ -266,11 +266,11 @@ class _Attempt:
             self.files, self.action, self.digests, self.compared = files, None, {}, True
         return not self.equal
 
-    def report_unchanged(self) -> Written:
+    def report_unchanged(self) -> WriteResult:
         """What is said where the rows are equal."""
-        return Written(self.digest.rows, changed=False, version=self.table.version())
+        return WriteResult(self.digest.rows, changed=False, version=self.table.version())
 
-    def commit(self, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> Written:
+    def commit(self, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> WriteResult:
         """Commit the compared rows. Raises CommitFailedError if another run committed first."""
         if self.action is None and (self.digest.rows or self.kept.height):
             self.action = self._write(_merge(self.model, spooled(), self.kept))
@@ -288,7 +288,7 @@ class _Attempt:
         )
         version = self.table.version() + 1
         chain.record_commit(before, version)
-        return Written(self.digest.rows, changed=True, version=version)
+        return WriteResult(self.digest.rows, changed=True, version=version)
 
     def _read_stored(self, files: list[str]) -> tuple[RowsDigest, pl.DataFrame]:
         """The digest of the rows that would be replaced, and the rows of the part that stay."""

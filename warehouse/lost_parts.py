@@ -12,7 +12,7 @@ from warehouse.lake_log import find_folder
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostPart:
     """A part whose rows are to be rebuilt; `published` is the version of the table that the published file shows,
     where its copy of the part is what was lost."""
 
@@ -44,4 +44,4 @@ class Step:
 
 def name_file_place(model: type[Table], path: str) -> str:
     """Table and part of a file, by its path in the table, as a message names them."""
-    return Lost(model, find_folder(path)).place
+    return LostPart(model, find_folder(path)).place

@@ -84,7 +84,7 @@ def _build_changed_error(path: Path, how: str) -> NotPublishedError:
     )
 
 
-def query_failed(fault: duckdb.Error) -> SunledgerError:
+def build_query_error(fault: duckdb.Error) -> SunledgerError:
     """A query's failure as an error of ours: with DuckDB's own words, and the cure where there is one."""
     if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(

@@ -10,7 +10,7 @@ import duckdb
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 from warehouse.ddl import quote_identifier
-from warehouse.export import FORMATS, Exported, export
+from warehouse.export import FORMATS, ExportedFile, export_query
 from warehouse.folder import replace_folder
 from warehouse.published_units import explain_empty_month, list_months, record_begins
 
@@ -92,7 +92,9 @@ SHEETS = (
 )
 
 
-def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, form: str) -> list[Exported]:
+def write_pack(
+    connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, form: str
+) -> list[ExportedFile]:
     """Write the month's files and a README into `folder`, which is there whole or as it was.
 
     Raises UsageError for a month without energy, PU and an invoice of its quarter, and for a folder that holds
@@ -101,9 +103,11 @@ def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, fo
     folder = folder.absolute()
     _refuse(connection, month, folder)
     with replace_folder(folder) as new:
-        done = [export(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS]
+        done = [
+            export_query(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS
+        ]
         (new / README).write_text(_write_readme(connection, month, done), "utf-8")
-    return [Exported(folder / one.path.name, one.rows, one.bytes) for one in done]
+    return [ExportedFile(folder / one.path.name, one.rows, one.bytes) for one in done]
 
 
 def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path) -> None:
@@ -126,7 +130,7 @@ def _query(sheet: PackedSheet, month: dt.date) -> str:
     return f"{rows} ORDER BY {sheet.order}"
 
 
-def _write_readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[Exported]) -> str:
+def _write_readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[ExportedFile]) -> str:
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
     origin = (
         f"This pack was made from the warehouse that sunledger {version} published on {published:%Y-%m-%d at %H:%M} "

@@ -32,10 +32,10 @@ from warehouse.lake import Lake
 from warehouse.open_published import (
     FIRST_DAYS,
     NotPublishedError,
+    build_query_error,
     check_published,
     connect,
     has_days,
-    query_failed,
     take_first_line,
 )
 from warehouse.own_tables import LeftOut
@@ -47,12 +47,12 @@ __all__ = [
     "OFFLINE",
     "NotPublishedError",
     "PublishError",
-    "Published",
+    "PublishedFile",
+    "build_query_error",
     "check_published",
     "connect",
     "has_days",
     "publish",
-    "query_failed",
 ]
 
 # Publishing takes seconds, so a longer wait means that another process hangs.
@@ -76,7 +76,7 @@ class DamagedLakeError(PublishError):
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedFile:
     """A published file: its rows by table (curated views are not counted), its size, and the time it took.
 
     `had_log` says that another program had opened the one before for writing and that its log was removed. `left_out`
@@ -93,7 +93,7 @@ class Published:
 
 def publish(
     lake: Lake, target: Path, *, now: dt.datetime, version: str, own_tables: Path | None = None
-) -> Published:
+) -> PublishedFile:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
@@ -133,7 +133,7 @@ def publish(
             "publish' again."
         ) from fault
     seconds = time.monotonic() - begun
-    return Published(
+    return PublishedFile(
         path=target,
         tables=content.rows,
         bytes=size,

@@ -21,7 +21,7 @@ from warehouse.lake_reader import LakeReader
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedTable:
     """The newest version whose active files the records name whole (-1: none), those files, and the texts of log
     entries by their versions."""
 
@@ -35,18 +35,18 @@ class Recorded:
         return [build_add(path, file.bytes, file.rows or 0) for path, file in self.files.items()]
 
 
-def read_recorded(lake: LakeReader, model: type[Table]) -> Recorded:
+def read_recorded(lake: LakeReader, model: type[Table]) -> RecordedTable:
     """What can be read of the records of a model's table."""
     chain, texts = Chain(lake, model), {}
-    newest: Recorded | None = None
+    newest: RecordedTable | None = None
     for version in reversed(chain.store.list_versions()):
         with suppress(FileNotFoundError, UnreadableRecordError, DamagedError, OSError):
             record = chain.store.read(version)
             if record.entry is not None:
                 texts[version] = record.entry
             if newest is None:
-                newest = Recorded(version, chain.list_active_files(record))
-    return Recorded(newest.version, newest.files, texts) if newest else Recorded(texts=texts)
+                newest = RecordedTable(version, chain.list_active_files(record))
+    return RecordedTable(newest.version, newest.files, texts) if newest else RecordedTable(texts=texts)
 
 
 def is_foreign(actions: Iterable[Action]) -> bool:

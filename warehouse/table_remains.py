@@ -11,7 +11,7 @@ from schemas import Table, storage
 from warehouse.digests import StoredFile, digest_of
 from warehouse.lake_log import LOG, Action, LogState, TableLog, read_log, replay
 from warehouse.lake_reader import build_arrow_schema
-from warehouse.repair_records import Recorded, is_foreign
+from warehouse.repair_records import RecordedTable, is_foreign
 
 
 def list_data_files(folder: Path) -> set[str]:
@@ -23,7 +23,7 @@ def list_data_files(folder: Path) -> set[str]:
     }
 
 
-def find_target(log: TableLog, recorded: Recorded) -> LogState:
+def find_target(log: TableLog, recorded: RecordedTable) -> LogState:
     """What the table held by the newest whole record and the commits of ours after it; without one, by its log."""
     if recorded.version < 0:
         return replay(log)

@@ -22,7 +22,7 @@ from warehouse.published_copy import open_published_copy
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifiedPart:
     """A part that was read, or a table's log with a fault, and what is wrong with it (None: nothing)."""
 
     place: str
@@ -34,31 +34,31 @@ class Verified:
         return self.damage.sentence if self.damage else None
 
 
-def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Iterator[Verified]:
+def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Iterator[VerifiedPart]:
     """One result for each fault of a table's log and for each part, tables in their order of definition."""
     for model in models:
         checked = check_log(lake, model)
         for damage in checked.damages:
-            yield Verified(damage.place, damage)
+            yield VerifiedPart(damage.place, damage)
         for folder, paths in groupby(sorted(checked.files), lambda path: path.rpartition("/")[0]):
             part = find_part(f"{folder}/".removeprefix("/"), polars_schema(model))
             files = {path: checked.files[path] for path in paths}
-            yield Verified(name_place(model, part), _find_damage(lake, model, part, files))
+            yield VerifiedPart(name_place(model, part), _find_damage(lake, model, part, files))
 
 
-def verify_published(path: Path) -> Iterator[Verified]:
+def verify_published(path: Path) -> Iterator[VerifiedPart]:
     """One result for the published file; none where nothing is published yet."""
     if not path.exists():
         return
     try:
         check_published(path)
     except NotPublishedError as fault:
-        yield Verified("warehouse", Damage(DamageKind.PUBLISHED_CHANGED, None, None, None, str(fault)))
+        yield VerifiedPart("warehouse", Damage(DamageKind.PUBLISHED_CHANGED, None, None, None, str(fault)))
     else:
-        yield Verified("warehouse", None)
+        yield VerifiedPart("warehouse", None)
 
 
-def verify_versions(lake: LakeReader, path: Path) -> Iterator[Verified]:
+def verify_versions(lake: LakeReader, path: Path) -> Iterator[VerifiedPart]:
     """One result for each table whose log ends before the version that the published file shows.
 
     The log and the digests of such a table belong together, so nothing else tells that an older copy took its place.
@@ -77,7 +77,7 @@ def verify_versions(lake: LakeReader, path: Path) -> Iterator[Verified]:
                 f"{f'version {stored}' if stored >= 0 else 'none'}: an older state was put in its place. {CURE}"
             )
             damage = Damage(DamageKind.OLDER_STATE, model, None, None, sentence)
-            yield Verified(damage.place, damage)
+            yield VerifiedPart(damage.place, damage)
 
 
 def _find_damage(

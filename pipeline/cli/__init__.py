@@ -6,11 +6,11 @@ __all__ = ["main"]
 def main() -> None:
     """Run the program and leave with its exit code."""
     # The rest takes long to load, and can be interrupted.
-    from pipeline.common.signals import SIGNALS, Stopped, leave_at_once  # noqa: PLC0415
+    from pipeline.common.signals import SIGNALS, Interruption, leave_at_once  # noqa: PLC0415
 
     try:
         SIGNALS.install()
         from pipeline.cli.end import run_to_end  # noqa: PLC0415
-    except Stopped as stopped:
+    except Interruption as stopped:
         leave_at_once(stopped.number)
     run_to_end()

@@ -10,7 +10,7 @@ from pipeline.cli.run_options import open_runtime
 from pipeline.common.text import pluralize
 
 
-def backup(
+def run_backup(
     file: Annotated[
         Path,
         typer.Argument(help="Backup file to write. An earlier file is replaced once the new one is whole."),
@@ -32,13 +32,13 @@ def backup(
         )
 
 
-def restore(
+def run_restore(
     file: Annotated[Path, typer.Argument(help="Backup file that 'sunledger backup' has written.")],
 ) -> None:
     """Restore a backup into an empty SUNLEDGER_HOME and publish it."""
     from assets.mend_records import mend_records  # noqa: PLC0415
     from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.ops.backup import restore as put_back  # noqa: PLC0415
+    from pipeline.ops.backup import restore_backup as put_back  # noqa: PLC0415
 
     with open_runtime(None) as runtime:
         files = put_back(runtime.settings, file)

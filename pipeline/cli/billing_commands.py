@@ -9,7 +9,7 @@ app = typer.Typer(help="Show what SMA charges (PU, invoices, a forecast), and ch
 
 
 @app.callback(invoke_without_command=True)
-def show(
+def run_billing(
     context: typer.Context,
     year: Annotated[
         int | None, typer.Option(min=2000, max=2200, help="Calendar year. Default: the current year.")
@@ -26,8 +26,8 @@ def show(
         show_year(year, forecast=forecast)
 
 
-@app.command()
-def check(
+@app.command("check")
+def run_check(
     invoice: Annotated[
         Path, typer.Argument(metavar="INVOICE.csv", help="SMA's invoice as CSV, with one line for each PU.")
     ],

@@ -7,20 +7,20 @@ from contextlib import suppress
 
 import typer
 
-from pipeline.cli.backup_commands import backup, restore
+from pipeline.cli.backup_commands import run_backup, run_restore
 from pipeline.cli.billing_commands import app as billing_app
 from pipeline.cli.consent_commands import app as consent_app
-from pipeline.cli.demo_command import demo
-from pipeline.cli.exports import export, pack
-from pipeline.cli.fault_commands import doctor, repair, verify
-from pipeline.cli.fetch_commands import backfill, plan, reconcile, refresh
-from pipeline.cli.login_commands import login, logout
-from pipeline.cli.months import close, reopen
-from pipeline.cli.plant_commands import list_plants
-from pipeline.cli.query_commands import sql
-from pipeline.cli.rebuild_commands import publish, rebuild
-from pipeline.cli.report_commands import report
-from pipeline.cli.ui import ui
+from pipeline.cli.demo_command import run_demo
+from pipeline.cli.exports import run_export, run_pack
+from pipeline.cli.fault_commands import run_doctor, run_repair, run_verify
+from pipeline.cli.fetch_commands import run_backfill, run_plan, run_reconcile, run_refresh
+from pipeline.cli.login_commands import run_login, run_logout
+from pipeline.cli.months import run_close, run_open
+from pipeline.cli.plant_commands import run_plants
+from pipeline.cli.query_commands import run_sql
+from pipeline.cli.rebuild_commands import run_publish, run_rebuild
+from pipeline.cli.report_commands import run_report
+from pipeline.cli.ui import run_ui
 from pipeline.common.errors import ConfigurationError
 from sandbox.command_line import app as sandbox_app
 
@@ -46,25 +46,25 @@ def _prepare() -> None:
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
-app.command()(export)
-app.command()(pack)
-app.command()(close)
-app.command("open")(reopen)
-app.command("plants")(list_plants)
-app.command()(report)
-app.command()(ui)
-app.command()(demo)
-app.command()(backfill)
-app.command()(refresh)
-app.command()(plan)
-app.command()(reconcile)
-app.command()(rebuild)
-app.command()(publish)
-app.command()(verify)
-app.command()(repair)
-app.command()(sql)
-app.command()(backup)
-app.command()(restore)
-app.command()(login)
-app.command()(logout)
-app.command()(doctor)
+app.command("export")(run_export)
+app.command("pack")(run_pack)
+app.command("close")(run_close)
+app.command("open")(run_open)
+app.command("plants")(run_plants)
+app.command("report")(run_report)
+app.command("ui")(run_ui)
+app.command("demo")(run_demo)
+app.command("backfill")(run_backfill)
+app.command("refresh")(run_refresh)
+app.command("plan")(run_plan)
+app.command("reconcile")(run_reconcile)
+app.command("rebuild")(run_rebuild)
+app.command("publish")(run_publish)
+app.command("verify")(run_verify)
+app.command("repair")(run_repair)
+app.command("sql")(run_sql)
+app.command("backup")(run_backup)
+app.command("restore")(run_restore)
+app.command("login")(run_login)
+app.command("logout")(run_logout)
+app.command("doctor")(run_doctor)

@@ -10,41 +10,41 @@ app = typer.Typer(
 Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of the owners.")]
 
 
-@app.command()
-def request(emails: Emails) -> None:
+@app.command("request")
+def run_request(emails: Emails) -> None:
     """Have SMA ask owners for consent by e-mail. It can be repeated at any time, for instance for new plants."""
-    from pipeline.cli.owners import request  # noqa: PLC0415 - commands load what they need
+    from pipeline.cli.owners import request_consents  # noqa: PLC0415 - commands load what they need
 
-    _leave(request(emails))
+    _leave(request_consents(emails))
 
 
-@app.command()
-def status(emails: Emails) -> None:
+@app.command("status")
+def run_status(emails: Emails) -> None:
     """Ask SMA for the present states of consents."""
-    from pipeline.cli.owners import status  # noqa: PLC0415
+    from pipeline.cli.owners import ask_states  # noqa: PLC0415
 
-    _leave(status(emails))
+    _leave(ask_states(emails))
 
 
 @app.command("list")
-def show_all() -> None:
+def run_list() -> None:
     """Show the stored states of all owners without a request to SMA."""
-    from pipeline.cli.owners import show_all  # noqa: PLC0415
+    from pipeline.cli.owners import show_states  # noqa: PLC0415
 
-    _leave(show_all())
+    _leave(show_states())
 
 
-@app.command()
-def watch(
+@app.command("watch")
+def run_watch(
     wait: Annotated[
         float,
         typer.Option(min=0, help="Minutes after which waiting ends. 0 waits until every owner has answered."),
     ] = 0,
 ) -> None:
     """Wait until every owner has answered. Asks SMA as often as it allows, and prints each change at once."""
-    from pipeline.cli.owners import watch  # noqa: PLC0415
+    from pipeline.cli.owners import watch_states  # noqa: PLC0415
 
-    _leave(watch(wait))
+    _leave(watch_states(wait))
 
 
 def _leave(code: int) -> None:

@@ -24,7 +24,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from pipeline.transform.sun.time_basis import judge_time_basis
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 from warehouse.lake import Lake
 from warehouse.publish import connect
@@ -36,11 +36,11 @@ JULY = (dt.date(2025, 7, 9), dt.date(2025, 7, 14))
 RECORDING = "recordings/sb4000tl_melbourne.parquet"
 
 
-def run(folder: Path, bars: Bars) -> None:
+def play_demo(folder: Path, bars: Bars) -> None:
     """Run the demo in `folder`, which is emptied first. Raises UsageError for a folder with other contents."""
     begun = time.monotonic()
     home = _prepare_folder(folder)
-    with running("--plants", "12", "--seed", "7", "--recordings", "--time-basis", "plant_local") as box:
+    with run_sandbox("--plants", "12", "--seed", "7", "--recordings", "--time-basis", "plant_local") as box:
         say(f"The embedded sandbox, which is not SMA, listens at {box.url}.")
         settings = load_settings(
             env_file=None,

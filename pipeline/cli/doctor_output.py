@@ -18,7 +18,7 @@ _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red",
 _WIDEST = 11
 
 
-def run(plants_asked: int | None, *, yes: bool) -> bool:
+def show_examination(plants_asked: int | None, *, yes: bool) -> bool:
     """Print a line for each finding as soon as it is there. Returns whether no check failed.
 
     A clear day is fetched of `plants_asked` plants; with None, only of plants that add no cost this month.

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.cli.exit_codes import FAILED
-from pipeline.common.signals import SIGNALS, Stopped, describe_end
+from pipeline.common.signals import SIGNALS, Interruption, describe_end
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -28,7 +28,7 @@ def run_to_end() -> NoReturn:
 
 def _is_no_end_of_ours(record: "LogRecord") -> bool:
     """Libraries log what interrupts them, with its trace, before they let it through."""
-    return not (record.exc_info and isinstance(record.exc_info[1], Stopped))
+    return not (record.exc_info and isinstance(record.exc_info[1], Interruption))
 
 
 def _run() -> int:
@@ -49,7 +49,7 @@ def _explain(fault: BaseException) -> int:
     try:
         return _say(fault)
     except BaseException as another:
-        if SIGNALS.received is None and not isinstance(another, Stopped):
+        if SIGNALS.received is None and not isinstance(another, Interruption):
             # Explaining a fault needs memory and files too.
             _write(
                 f"Error: {type(fault).__name__} ended the program; explaining it failed too ({type(another).__name__})."
@@ -67,7 +67,7 @@ def _say(fault: BaseException) -> int:
     if isinstance(fault, SunledgerError):
         _write(f"Error: {fault}")
         return SIGNALS.exit_code(fault.exit_code)
-    number = fault.number if isinstance(fault, Stopped) else SIGNALS.received
+    number = fault.number if isinstance(fault, Interruption) else SIGNALS.received
     if number is not None or isinstance(fault, KeyboardInterrupt):
         # Libraries turn an interrupt into errors of their own, which are no explanation.
         number = number or 2

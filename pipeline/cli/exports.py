@@ -17,7 +17,7 @@ class FileFormat(StrEnum):
     XLSX = "xlsx"
 
 
-def export(
+def run_export(
     table: Annotated[
         str, typer.Argument(help="Published table or view; 'sunledger sql \"SHOW TABLES\"' lists them.")
     ],
@@ -45,7 +45,7 @@ def export(
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 
 
-def pack(
+def run_pack(
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to write.")],
     folder: Annotated[
         Path | None,
@@ -67,7 +67,7 @@ def pack(
         say_month(connection, first)
         if lower_bound := explain_lower_bound(settings.home, [first]):
             say(lower_bound)
-        done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
+        done = packing.write_pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
         say(f"  {one.path.name}: {pluralize(one.rows, 'row')}")
     say(f"Wrote the pack of {month} to {done[0].path.parent}.")

@@ -12,7 +12,7 @@ from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 
 
-def verify() -> None:
+def run_verify() -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
@@ -40,7 +40,7 @@ def verify() -> None:
         raise typer.Exit(FAILED)
 
 
-def repair(
+def run_repair(
     *,
     lost_host: Annotated[
         list[str] | None,
@@ -60,7 +60,7 @@ def repair(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Repair damaged tables that verify finds, unreadable records of runs, and runs whose process has died."""
-    from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run  # noqa: PLC0415
+    from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run_repair_parts  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -68,11 +68,13 @@ def repair(
         raise UsageError(
             f"The folder {settings.home} does not exist: set SUNLEDGER_HOME to the home that is to be repaired."
         )
-    if not run(settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)):
+    if not run_repair_parts(
+        settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)
+    ):
         raise typer.Exit(FAILED)
 
 
-def doctor(
+def run_doctor(
     *,
     ask_plants: Annotated[
         int | None,
@@ -87,7 +89,7 @@ def doctor(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Check everything that a run needs. Each line says whether a check passed, and if not, what to do."""
-    from pipeline.cli.doctor_output import run  # noqa: PLC0415
+    from pipeline.cli.doctor_output import show_examination  # noqa: PLC0415
 
-    if not run(ask_plants, yes=yes):
+    if not show_examination(ask_plants, yes=yes):
         raise typer.Exit(FAILED)

@@ -13,7 +13,7 @@ from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
 
 
-def backfill(
+def run_backfill(
     *,
     first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
@@ -103,7 +103,7 @@ def backfill(
             raise typer.Exit(IN_PART)
 
 
-def refresh(
+def run_refresh(
     *,
     plants: Annotated[
         list[str] | None,
@@ -150,7 +150,7 @@ def refresh(
         tell_missing(runs.notices)
 
 
-def plan(
+def run_plan(
     *,
     first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
@@ -174,7 +174,7 @@ def plan(
         show_plan(make_plan(runtime, parse_day("--from", first), parse_day("--to", last)))
 
 
-def reconcile(
+def run_reconcile(
     *,
     month: Annotated[
         str | None, typer.Option("--month", metavar="YYYY-MM", help="Month to compare. It must be over.")

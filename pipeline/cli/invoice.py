@@ -22,7 +22,7 @@ from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
 from schemas import ApiRequests
-from warehouse.export import export, format_of
+from warehouse.export import choose_format, export_query
 
 AGREE, DIFFER = 0, 3
 NAMED = 5
@@ -33,7 +33,7 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
     file.
     """
     if output is not None:
-        format_of(output)
+        choose_format(output)
     with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
@@ -51,13 +51,15 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
         found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
     if output is not None:
         _write(found, output)
-    code = show(found, invoice, (begin, end), prices.currency)
+    code = show_comparison(found, invoice, (begin, end), prices.currency)
     if lower_bound:
         out.print(lower_bound, soft_wrap=True, markup=False)
     return code
 
 
-def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date], currency: str) -> int:
+def show_comparison(
+    found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date], currency: str
+) -> int:
     """Print the comparison and return the exit code."""
     begin, end = months
     differing = found.filter(pl.col("kind") != AGREED)
@@ -188,7 +190,7 @@ def parse_month_option(option: str, text: str) -> dt.date:
 def _write(found: pl.DataFrame, output: Path) -> None:
     with duckdb.connect() as connection:
         connection.register("comparison", found.to_arrow())
-        done = export(connection, "FROM comparison", output)
+        done = export_query(connection, "FROM comparison", output)
     say(f"Wrote {pluralize(done.rows, 'line')} to {done.path}.")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 
-def login(
+def run_login(
     *,
     browser: Annotated[
         bool, typer.Option(help="Open the login page in a browser, or only print its address.")
@@ -31,7 +31,7 @@ def login(
     log_in_here(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), browser=browser)
 
 
-def logout(
+def run_logout(
     *,
     local_only: Annotated[
         bool, typer.Option("--local-only", help="Delete the stored login without revoking it at SMA.")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pipeline.run.context import RunContext
 
 
-def close(
+def run_close(
     month: Annotated[
         str | None,
         typer.Argument(
@@ -54,7 +54,7 @@ def close(
         say(f"Closed {month} with {pluralize(plants, 'plant')}. Later changes go into the table adjustments.")
 
 
-def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed month to open.")]) -> None:
+def run_open(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed month to open.")]) -> None:
     """Open a closed month: its figures are computed from its days again, and its adjustments are removed."""
 
     from assets.runs import record_runs  # noqa: PLC0415

@@ -35,7 +35,7 @@ class Outcome(StrEnum):
     UNANSWERED = "no answer"
 
 
-def request(emails: Collection[str]) -> int:
+def request_consents(emails: Collection[str]) -> int:
     """Have SMA ask owners for consent by e-mail; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
@@ -57,7 +57,7 @@ def request(emails: Collection[str]) -> int:
     return _choose_exit_code(len(good), len(answers))
 
 
-def status(emails: Collection[str]) -> int:
+def ask_states(emails: Collection[str]) -> int:
     """Ask SMA for the present states of consents; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
@@ -73,7 +73,7 @@ def status(emails: Collection[str]) -> int:
     return _choose_exit_code(len(noted), len(owners))
 
 
-def show_all() -> int:
+def show_states() -> int:
     """Show the stored states of all owners without a request to SMA; returns the exit code."""
     with _open_book() as (_, book):
         owners = book.read_owners()
@@ -84,7 +84,7 @@ def show_all() -> int:
     return DONE
 
 
-def watch(minutes: float) -> int:
+def watch_states(minutes: float) -> int:
     """Wait at most `minutes` (0: without limit) until every owner has answered, and print each change at once."""
     with _open_book() as (runtime, book):
         begun = runtime.now()

@@ -19,7 +19,7 @@ COLUMNS = (
 )
 
 
-def list_plants(
+def run_plants(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False
 ) -> None:
     """List the stored plants with time zone, AC power, sets, first and last day, day of exclusion, and group."""

@@ -19,7 +19,7 @@ class Format(StrEnum):
     XLSX = "xlsx"
 
 
-def sql(
+def run_sql(
     query: Annotated[
         str | None, typer.Argument(help="SQL query. Default: queries are read from standard input.")
     ] = None,

@@ -12,7 +12,7 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
 
 
-def rebuild(
+def run_rebuild(
     first: Annotated[
         str | None,
         typer.Option("--from", metavar="YYYY-MM-DD", help="First day. Default: the first stored day."),
@@ -70,7 +70,7 @@ def rebuild(
             raise typer.Exit(IN_PART)
 
 
-def publish() -> None:
+def run_publish() -> None:
     """Build a new DuckDB file from the lake and replace the published file with it."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415

@@ -38,7 +38,7 @@ def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, 
         say_all(runs.publish())
     notices.add(runs.notices)
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
-    show(stored.collect(), "local_date")
+    show_differences(stored.collect(), "local_date")
     return notices
 
 
@@ -61,7 +61,7 @@ def run_year(runtime: RunContext, year: int, max_requests: int | None, *, yes: b
     stored = runtime.lake.scan(ReconciliationYearly).filter(
         pl.col("year") == first, pl.col("period") == "month"
     )
-    show(stored.collect(), "month")
+    show_differences(stored.collect(), "month")
     return notices
 
 
@@ -81,7 +81,7 @@ def _announce(
     agree(runtime, [request.plant_id for request in requests], yes=yes)
 
 
-def show(rows: pl.DataFrame, date: str) -> None:
+def show_differences(rows: pl.DataFrame, date: str) -> None:
     """Print the differences by reason, and the largest ones. `date` names the column of the day or month."""
     counts = ", ".join(
         f"{count} {reason}" for reason, count in rows["reason"].value_counts().sort("reason").rows()

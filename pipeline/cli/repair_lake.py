@@ -23,7 +23,7 @@ from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import RawPlants
 from warehouse.damage import Damage
 from warehouse.lake import Lake
-from warehouse.lost_parts import Lost, Step
+from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.verify import verify_lake, verify_published
 
@@ -70,7 +70,7 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
 
 
 def _make_again(
-    runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool
+    runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[LostPart], *, yes: bool
 ) -> RepairOutcome:
     from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
 
@@ -97,7 +97,7 @@ def _make_again(
     return outcome
 
 
-def _ask(runtime: RunContext, outcome: RepairOutcome, lost: Sequence[Lost], *, yes: bool) -> None:
+def _ask(runtime: RunContext, outcome: RepairOutcome, lost: Sequence[LostPart], *, yes: bool) -> None:
     """Fetch lost answers from SMA, after consent to their cost."""
     try:
         found = plan_requests_again(runtime, lost)

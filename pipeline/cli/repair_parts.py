@@ -20,7 +20,7 @@ class Part(NamedTuple):
     mend: Callable[[Settings], Iterator[str]]
 
 
-def run(settings: Settings, parts: Sequence[Part]) -> bool:
+def run_repair_parts(settings: Settings, parts: Sequence[Part]) -> bool:
     """Run all parts in order. Returns whether no damage is left."""
     well, n_mended = True, 0
     for part in parts:

@@ -8,7 +8,7 @@ import typer
 from pipeline.common.text import pluralize
 
 
-def report(
+def run_report(
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to report.")],
     plants: Annotated[
         list[str] | None,

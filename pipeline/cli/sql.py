@@ -9,8 +9,8 @@ import duckdb
 from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
-from warehouse.export import export
-from warehouse.publish import query_failed
+from warehouse.export import export_query
+from warehouse.publish import build_query_error
 from warehouse.read_only import parse_reading_statements, restrict
 
 MOST_ROWS = 1000
@@ -34,7 +34,7 @@ def show_rows(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> N
             if statement.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]:
                 _print(result, form)
     except duckdb.Error as fault:
-        raise query_failed(fault) from None
+        raise build_query_error(fault) from None
 
 
 def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
@@ -60,7 +60,9 @@ def save_rows(
     granted: Sequence[Path] = (),
 ) -> None:
     """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
-    done = export(connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]))
+    done = export_query(
+        connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file])
+    )
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 
 

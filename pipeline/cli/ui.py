@@ -20,7 +20,7 @@ class UiPart(StrEnum):
     DAEMON = "daemon"
 
 
-def ui(
+def run_ui(
     host: Annotated[
         str,
         typer.Option(

@@ -36,10 +36,10 @@ def show_year(year: int | None, *, forecast: bool) -> None:
         found = build_bill(
             runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast
         )
-    show(found, prices, forecast=forecast)
+    show_bill(found, prices, forecast=forecast)
 
 
-def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
+def show_bill(found: Bill, prices: PriceList, *, forecast: bool) -> None:
     """Print the bill."""
     if not found.classes.height and not found.invoices["fees_eur"].sum():
         known = (

@@ -1,4 +1,4 @@
-"""docs/settings.md from the settings themselves: `python -m pipeline.settings_docs [--check]`."""
+"""docs/settings.md from the settings themselves: `python -m pipeline.common.settings_docs [--check]`."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,9 @@
 """The end of the program by a signal: at once where Python can see it, and within seconds where it can't.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP raise `Stopped` in the main thread, however the program was started: a shell starts
-what it puts into the background with SIGINT ignored. But the main thread sees no signal while it is inside a call of
-another language, and an exception can be lost in a callback. So a thread learns of each signal from the system
-itself: it sends the signal again, and then ends the process. What is stored is whole at any moment.
+SIGINT (Ctrl-C), SIGTERM and SIGHUP raise `Interruption` in the main thread, however the program was started: a shell
+starts what it puts into the background with SIGINT ignored. But the main thread sees no signal while it is inside a
+call of another language, and an exception can be lost in a callback. So a thread learns of each signal from the
+system itself: it sends the signal again, and then ends the process. What is stored is whole at any moment.
 
 Imports little, so that also the loading of the rest can be interrupted.
 """
@@ -21,7 +21,7 @@ ENDS_AFTER_S: Final = 10.0
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(BaseException):
+class Interruption(BaseException):
     """A signal wants the program to end. No Exception, so that nothing takes it for a fault and goes on."""
 
     def __init__(self, number: int) -> None:
@@ -89,7 +89,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     if not SIGNALS.leaving:
         # Also here, since the thread may come later than the end that a library makes of it.
         SIGNALS.received = SIGNALS.received or number
-        raise Stopped(number)
+        raise Interruption(number)
 
 
 def _end(number: int) -> None:

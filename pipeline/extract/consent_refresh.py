@@ -16,7 +16,7 @@ from pipeline.sma.consents import access_problems
 from pipeline.sma.consents.consent_api import Consent, ConsentApi
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
 from schemas import Consents, Plants, polars_schema, storage
-from warehouse.lake import Lake, Written
+from warehouse.lake import Lake, WriteResult
 
 # Only a few at once, because consents are requested beside the data and are not urgent.
 LOOKS_AT_ONCE = 4
@@ -78,7 +78,7 @@ def look_again(runtime: RunContext) -> SmaError | None:
     return next(iter(problems.values()), None)
 
 
-def store_consents(lake: Lake, book: ConsentBook) -> Written:
+def store_consents(lake: Lake, book: ConsentBook) -> WriteResult:
     """Write the book's changes into the table, beside those of other clients and machines."""
     with book.lock():
         rows = book.read_rows()

@@ -15,7 +15,7 @@ from pipeline.extract.raw_rows import build_raw_frame
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from pipeline.run.step import StepResult
 from pipeline.sma.requests import Answer, Request, find_plant
@@ -149,7 +149,7 @@ def _fetch_moves(runtime: RunContext) -> int:
 
 def _list_odd_sets(runtime: RunContext, day: dt.date) -> Notices:
     return Notices.of(
-        Missing(
+        MissingItem(
             str(day),
             storage(RawOtherSets).table,
             plant,

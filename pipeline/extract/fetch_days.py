@@ -15,7 +15,7 @@ from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
 from pipeline.run.context import RunContext
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.step import (
     EMPTY_NOW,
     NOT_LISTED,
@@ -62,7 +62,7 @@ def fetch_days(runtime: RunContext, plan_requests: Planner) -> Iterator[tuple[dt
             yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))
 
 
-def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, list[Missing]]:
+def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, list[MissingItem]]:
     """The plan for the plants whose PU are allowed, and the other plants. Raises CostNotAllowedError if none is."""
     if not plan.plants:
         return plan, []
@@ -73,7 +73,9 @@ def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, l
     if not admission.plants:
         raise spending.build_refusal(runtime, refused)
     reason = f"not fetched because of its cost: {spending.explain_limit(runtime, refused)}"
-    left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
+    left_out = [
+        MissingItem(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids
+    ]
     return plan.limit_to(admission.plants), left_out
 
 
@@ -146,9 +148,9 @@ def _write_day(
 
 def _list_missing(
     outcome: DayOutcome, model: type[RawAnswers], day: dt.date, settings: Settings
-) -> Iterator[Missing]:
+) -> Iterator[MissingItem]:
     """The data of the day that is missing in the raw table, each with its reason."""
-    missing = partial(Missing, str(day), storage(model).table)
+    missing = partial(MissingItem, str(day), storage(model).table)
     yield from (missing(failure.request.plant_id, str(failure.error)) for failure in outcome.failures)
     if outcome.unlisted:
         reason = access_problems.explain_gone_plant(settings.sma_flow, read_owners(settings))

@@ -61,7 +61,7 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
     return found
 
 
-def restore(settings: Settings, source: Path) -> int:
+def restore_backup(settings: Settings, source: Path) -> int:
     """Put everything back into the home and lake of the settings, which must be empty; the number of files.
 
     Raises UsageError when something is there already, SunledgerError for a file that is no whole backup.

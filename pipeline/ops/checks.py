@@ -12,7 +12,7 @@ from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
 from pipeline.ops import findings
-from pipeline.run.check import After, checks
+from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SOURCES
 from pipeline.run.plants import list_own_plants, list_plants
@@ -57,7 +57,7 @@ def check_quality(runtime: RunContext, days: Collection[dt.date]) -> Finding:
 @checks(
     "standing",
     asset="energy_daily",
-    after=After.DAYS,
+    after=CheckMoment.DAYS,
     description="Every closed day of every listed plant is stored and complete. The check fails if a day is two days "
     "late.",
 )
@@ -79,7 +79,7 @@ def check_closed_days(runtime: RunContext) -> Finding:
 @checks(
     "time_zones",
     asset="plants",
-    after=After.LISTS,
+    after=CheckMoment.LISTS,
     description="Every stored day begins and ends by the time zone that its plant has now.",
 )
 def check_zones(runtime: RunContext) -> Finding:
@@ -92,7 +92,7 @@ def check_zones(runtime: RunContext) -> Finding:
 @checks(
     "freshness",
     asset="energy_balance_intervals",
-    after=After.DAYS,
+    after=CheckMoment.DAYS,
     description="The newest rows of each backend, by their own times, are as recent as SMA can deliver them.",
 )
 def judge_freshness(runtime: RunContext) -> Finding:
@@ -109,7 +109,7 @@ def judge_freshness(runtime: RunContext) -> Finding:
 @checks(
     "quarters_add_up",
     asset="quarter_hours",
-    after=After.DAYS,
+    after=CheckMoment.DAYS,
     description="The quarter hours of the newest stored days add up to the energies of their days.",
 )
 def judge_quarters(runtime: RunContext) -> Finding:
@@ -157,7 +157,7 @@ def check_drift(runtime: RunContext, fields: Collection[str]) -> Finding:
 @checks(
     "budget",
     asset="raw_plants",
-    after=After.LISTS,
+    after=CheckMoment.LISTS,
     description="SMA refuses at most 1 % of the requests because of their rate.",
     of_requests=True,
 )
@@ -171,7 +171,7 @@ def check_budget(runtime: RunContext) -> Finding:
 @checks(
     "readable",
     asset="warehouse",
-    after=After.PUBLISHING,
+    after=CheckMoment.PUBLISHING,
     description="The published file can be opened read-only, and each of its tables can be read.",
 )
 def judge_published_file(runtime: RunContext) -> Finding:

@@ -70,7 +70,7 @@ from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
 from warehouse.lake_mirror import open_mirror
 from warehouse.lake_repair import LakeRepair
-from warehouse.lost_parts import Lost, Step
+from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy
 
 # Tables that hold what happened: nothing but a copy brings it back.
@@ -168,7 +168,7 @@ def _link_files(source: Path, copy: Path) -> None:
 
 
 def put_back(
-    runtime: RunContext, copy: PublishedCopy | None, outcome: RepairOutcome, lost: Iterable[Lost]
+    runtime: RunContext, copy: PublishedCopy | None, outcome: RepairOutcome, lost: Iterable[LostPart]
 ) -> None:
     """Put rows back from the published file: where they are what was lost, or where nothing else has them."""
     for one in lost:
@@ -195,7 +195,7 @@ def put_back(
             outcome.healed[one] = text
 
 
-def make_lists(runtime: RunContext, outcome: RepairOutcome, lost: Iterable[Lost]) -> None:
+def make_lists(runtime: RunContext, outcome: RepairOutcome, lost: Iterable[LostPart]) -> None:
     """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents.
 
     So are the plants' attributes, from their file.
@@ -221,7 +221,9 @@ def make_lists(runtime: RunContext, outcome: RepairOutcome, lost: Iterable[Lost]
                 outcome.gone[one] = "the states of consents before today are lost"
 
 
-def list_days_to_make(lost: Iterable[Lost], outcome: RepairOutcome, answered: set[dt.date]) -> set[dt.date]:
+def list_days_to_make(
+    lost: Iterable[LostPart], outcome: RepairOutcome, answered: set[dt.date]
+) -> set[dt.date]:
     """The days of which a table is to be rebuilt: from answers that are there, all of them."""
     days: set[dt.date] = set()
     for one in lost:
@@ -234,7 +236,7 @@ def list_days_to_make(lost: Iterable[Lost], outcome: RepairOutcome, answered: se
     return days & answered
 
 
-def make_vendor_tables(runtime: RunContext, lost: Iterable[Lost]) -> None:
+def make_vendor_tables(runtime: RunContext, lost: Iterable[LostPart]) -> None:
     """Compare with SMA's own energies again, where a comparison or its answers were lost."""
     models = {one.model for one in lost}
     if models & {Reconciliation, RawEnergyMonths}:
@@ -244,7 +246,7 @@ def make_vendor_tables(runtime: RunContext, lost: Iterable[Lost]) -> None:
 
 
 def judge_repair(
-    runtime: RunContext, outcome: RepairOutcome, lost: Iterable[Lost], answered: Collection[dt.date]
+    runtime: RunContext, outcome: RepairOutcome, lost: Iterable[LostPart], answered: Collection[dt.date]
 ) -> None:
     """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
@@ -269,30 +271,30 @@ def judge_repair(
             outcome.healed[one] = "rebuilt" if there else "has no rows, like the tables that it is made from"
 
 
-def keep_lost_requests(settings: Settings, outcome: RepairOutcome, lost: Iterable[Lost]) -> None:
+def keep_lost_requests(settings: Settings, outcome: RepairOutcome, lost: Iterable[LostPart]) -> None:
     """Have every later bill say that requests are lost, of which it can't know. Raises SunledgerError."""
     days = [one.part["asked_date"] for one in lost if one.model is ApiRequests and one not in outcome.copied]
     add_lost_days(settings.home, [cast("dt.date", day) for day in days])
 
 
-def find_lost_tables(lake: Lake, copy: PublishedCopy | None) -> list[Lost]:
+def find_lost_tables(lake: Lake, copy: PublishedCopy | None) -> list[LostPart]:
     """The parts of tables whose folder is gone, by what other tables and the published file tell of them."""
     # A handle from before the repair would go on where the old log was.
     lake = Lake(lake.root, lake.scratch)
-    found: list[Lost] = []
+    found: list[LostPart] = []
     for model in TABLES:
         if lake.take_snapshot(model).version >= 0:
             continue
         if copy is not None and copy.read_version(model) >= 0:
-            found += [Lost(model, folder) for folder in copy.list_folders(model)]
+            found += [LostPart(model, folder) for folder in copy.list_folders(model)]
         elif model in _MADE_OF and copy is not None and copy.versions.get(storage(model).table, -1) >= 0:
             days = {part["local_date"] for raw in _MADE_OF[model] for part in lake.list_parts(raw)}
-            found += [Lost(model, f"local_date={day}") for day in sorted(days)]
+            found += [LostPart(model, f"local_date={day}") for day in sorted(days)]
         elif model in _MADE_INTO and lake.list_parts(_MADE_INTO[model][0]):
             days = {part["local_date"] for part in lake.list_parts(_MADE_INTO[model][1])}
-            found += [Lost(model, f"local_date={day}") for day in sorted(days)]
+            found += [LostPart(model, f"local_date={day}") for day in sorted(days)]
         elif model in LISTS_ASKED and any(lake.take_snapshot(made).files for made in LISTS):
-            found.append(Lost(model, f"local_date={dt.datetime.now(dt.UTC).date()}"))
+            found.append(LostPart(model, f"local_date={dt.datetime.now(dt.UTC).date()}"))
     return found
 
 
@@ -300,7 +302,7 @@ def put_back_days(
     runtime: RunContext,
     copy: PublishedCopy | None,
     outcome: RepairOutcome,
-    lost: Iterable[Lost],
+    lost: Iterable[LostPart],
     answered: Collection[dt.date],
 ) -> None:
     """Put tables of days back from the published file where their answers are gone, so that they can't be made."""

@@ -7,7 +7,7 @@ import orjson
 
 from pipeline.sma.auth.secret_files import read_private, write_private
 from schemas import TABLES, storage
-from warehouse.lost_parts import Lost
+from warehouse.lost_parts import LostPart
 
 FILE = "repair/lost.json"
 _MODELS = {storage(model).table: model for model in TABLES}
@@ -19,15 +19,15 @@ class LostParts:
     def __init__(self, home: Path) -> None:
         self._file = home / FILE
 
-    def read(self) -> list[Lost]:
+    def read(self) -> list[LostPart]:
         """All of them; none where the file is not there or is damaged itself."""
         try:
             rows = orjson.loads(read_private(self._file) or b"[]")
-            return [Lost(_MODELS[table], folder, published) for table, folder, published in rows]
+            return [LostPart(_MODELS[table], folder, published) for table, folder, published in rows]
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return []
 
-    def add(self, lost: Iterable[Lost]) -> None:
+    def add(self, lost: Iterable[LostPart]) -> None:
         """Keep these too. One that is there already stays as it was found first."""
         known = self.read()
         places = {(one.model, one.folder) for one in known}
@@ -35,7 +35,7 @@ class LostParts:
         if new:
             self.write([*known, *new])
 
-    def write(self, lost: Iterable[Lost]) -> None:
+    def write(self, lost: Iterable[LostPart]) -> None:
         """Keep these and no others."""
         rows = [[storage(one.model).table, one.folder, one.published] for one in lost]
         if rows or self._file.exists():

@@ -37,7 +37,7 @@ from schemas import (
     Table,
     storage,
 )
-from warehouse.lost_parts import Lost
+from warehouse.lost_parts import LostPart
 
 SHOWN = 3
 # Lists of today; the lists of the days before are history.
@@ -64,13 +64,13 @@ _SOURCES = {source.raw: source for source in (*SETS, VALUES)}
 class RepairOutcome:
     """What became of lost parts, a sentence each: there again (`copied`: as they were), gone, or to be tried again."""
 
-    copied: dict[Lost, str] = field(default_factory=dict)
-    healed: dict[Lost, str] = field(default_factory=dict)
-    gone: dict[Lost, str] = field(default_factory=dict)
-    waiting: dict[Lost, str] = field(default_factory=dict)
+    copied: dict[LostPart, str] = field(default_factory=dict)
+    healed: dict[LostPart, str] = field(default_factory=dict)
+    gone: dict[LostPart, str] = field(default_factory=dict)
+    waiting: dict[LostPart, str] = field(default_factory=dict)
 
     @property
-    def known(self) -> set[Lost]:
+    def known(self) -> set[LostPart]:
         """The parts that something is said of."""
         return {*self.copied, *self.healed, *self.gone, *self.waiting}
 
@@ -79,7 +79,7 @@ class RepairOutcome:
 class AskedAgain:
     """Lost answers that must be fetched again: the requests, and the function that sends them."""
 
-    lost: Sequence[Lost]
+    lost: Sequence[LostPart]
     requests: Sequence[Request]
     send: Callable[[], object]
 
@@ -89,16 +89,16 @@ class AskedAgain:
         return {request.plant_id for request in self.requests} - {""}
 
 
-def plan_requests_again(runtime: RunContext, lost: Iterable[Lost]) -> list[AskedAgain]:
+def plan_requests_again(runtime: RunContext, lost: Iterable[LostPart]) -> list[AskedAgain]:
     """The requests for lost answers, by table; nothing is sent. Raises SunledgerError while no plants are known."""
-    by_table: dict[tuple[type[RawAnswers], str], list[Lost]] = {}
+    by_table: dict[tuple[type[RawAnswers], str], list[LostPart]] = {}
     for one in lost:
         if target := find_answers(one):
             by_table.setdefault(target, []).append(one)
     return [_plan_again(runtime, model, set_type, found) for (model, set_type), found in by_table.items()]
 
 
-def find_answers(one: Lost) -> tuple[type[RawAnswers], str] | None:
+def find_answers(one: LostPart) -> tuple[type[RawAnswers], str] | None:
     """The raw table, and the set in it, whose answers were lost with the part: failed requests are in quarantine."""
     if one.model is Quarantine:
         table, _, set_type = str(one.part["source"]).partition("-")
@@ -131,7 +131,9 @@ def send(runtime: RunContext, again: AskedAgain, outcome: RepairOutcome) -> None
             outcome.healed[one] = "fetched again"
 
 
-def _plan_again(runtime: RunContext, model: type[RawAnswers], set_type: str, lost: list[Lost]) -> AskedAgain:
+def _plan_again(
+    runtime: RunContext, model: type[RawAnswers], set_type: str, lost: list[LostPart]
+) -> AskedAgain:
     days = sorted(cast("dt.date", one.part["local_date"]) for one in lost)
     if model in LISTS_ASKED:
         requests, fetch = LISTS_ASKED[model]
@@ -172,7 +174,7 @@ def _plan_week(
     return plan_set(runtime, build_other_set(set_type) if model is RawOtherSets else _SOURCES[model], week)
 
 
-def _list_plants_without_answers(runtime: RunContext, one: Lost) -> list[str]:
+def _list_plants_without_answers(runtime: RunContext, one: LostPart) -> list[str]:
     """The plants that have rows of the day in the table made from its answers, and no answer any more."""
     source = _SOURCES.get(cast("type[RawAnswers]", one.model))
     if source is None:

@@ -25,7 +25,7 @@ PLANTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class WrittenReport:
     """A written report: the fleet's page, the number of plants' pages, all bytes, and the fleet's month."""
 
     index: Path
@@ -40,7 +40,7 @@ def write_report(
     folder: Path,
     only: Sequence[str] = (),
     progress: Progress | None = None,
-) -> Reported:
+) -> WrittenReport:
     """Write a page for the fleet and one for each plant into `folder`, which is there whole or as it was.
 
     `only` limits fleet and plants to these ids; `progress` is advanced for each plant. A plant that moved is one
@@ -71,7 +71,7 @@ def write_report(
                 size += (new / name).write_bytes(text.encode())
                 told.advance(STEP)
         size += (new / INDEX).write_bytes(pages.render_fleet_page().encode())
-    return Reported(folder / INDEX, len(fleet), size, pages.build_fleet_month())
+    return WrittenReport(folder / INDEX, len(fleet), size, pages.build_fleet_month())
 
 
 def choose_month(text: str, now: dt.datetime) -> dt.date:

@@ -14,7 +14,7 @@ Judging = TypeVar("Judging", bound=Judge)
 _CHECK = "__check__"
 
 
-class After(StrEnum):
+class CheckMoment(StrEnum):
     """After what a run makes a check."""
 
     LISTS = "lists"
@@ -33,13 +33,13 @@ class Check:
     name: str
     asset: str
     description: str
-    after: After
+    after: CheckMoment
     judge: Judge
     of_requests: bool = False
 
 
 def checks(
-    name: str, *, asset: str, after: After, description: str, of_requests: bool = False
+    name: str, *, asset: str, after: CheckMoment, description: str, of_requests: bool = False
 ) -> Callable[[Judging], Judging]:
     """Declare that the function is a check: see `Check`."""
 
@@ -50,7 +50,7 @@ def checks(
     return declare
 
 
-def collect_checks(modules: Iterable[ModuleType], after: After) -> list[Check]:
+def collect_checks(modules: Iterable[ModuleType], after: CheckMoment) -> list[Check]:
     """The checks after a part of a run that functions of these modules declare, in the order of both."""
     declared: list[Any] = [
         getattr(function, _CHECK, None)

@@ -12,7 +12,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.run.allowance import Allowance
 from pipeline.run.preflight import check_before_requests
-from pipeline.run.request_log import RECORD_FOLDER, RequestLog, Stored
+from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
@@ -49,7 +49,7 @@ def _tell_nobody(_text: str) -> None:
 
 
 @dataclass(slots=True)
-class Opened:
+class OpenResources:
     """What a run has opened so far; a copy of its context shares it."""
 
     lake: Lake | None = None
@@ -78,7 +78,7 @@ class RunContext:
     tell: Callable[[str], None] = _tell_nobody
     now: Callable[[], dt.datetime] = read_clock
     make_session: Callable[[Settings], SmaSession] | None = None
-    opened: Opened = field(default_factory=Opened)
+    opened: OpenResources = field(default_factory=OpenResources)
 
     @property
     def lake(self) -> Lake:
@@ -109,7 +109,7 @@ class RunContext:
             self.opened.requests = RequestLog(self.settings.home / RECORD_FOLDER)
         return self.opened.requests
 
-    def store_requests(self) -> Stored:
+    def store_requests(self) -> MovedRequests:
         """Move the record of requests up to now to the table api_requests."""
         return self.requests.store(self.lake)
 

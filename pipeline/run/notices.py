@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Missing:
+class MissingItem:
     """Something a run should have fetched and could not: the run is done in part."""
 
     day: str
@@ -22,14 +22,14 @@ class Notices:
     counts the facts of plants and devices in SMA's lists that can't be read.
     """
 
-    missing: list[Missing] = field(default_factory=list)
+    missing: list[MissingItem] = field(default_factory=list)
     unknown_fields: dict[str, set[str]] = field(default_factory=dict)
     odd_facts: int = 0
 
     @classmethod
     def of(
         cls,
-        missing: Iterable[Missing] = (),
+        missing: Iterable[MissingItem] = (),
         *,
         unknown_fields: Mapping[str, Collection[str]] | None = None,
         odd_facts: int = 0,

@@ -22,8 +22,8 @@ from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.owned_files import create_owned, take_over, write_whole
 from pipeline.common.text import pluralize
-from pipeline.run.notices import Missing, Notices
-from pipeline.sma.http.attempt_log import Try
+from pipeline.run.notices import MissingItem, Notices
+from pipeline.sma.http.attempt_log import LoggedTry
 from pipeline.transform.answer_text import decode_texts
 from pipeline.transform.json_engine import run_on
 from schemas import ApiRequests, columns, polars_schema, storage
@@ -39,7 +39,7 @@ _MOMENTS: Final = (946_684_800_000_000, 7_258_118_400_000_000)
 
 
 @dataclass(slots=True)
-class Stored:
+class MovedRequests:
     """What was moved to the lake: how many tries, how many lines could not be read, and the files that keep those."""
 
     tries: int = 0
@@ -55,7 +55,7 @@ class Stored:
             f"{pluralize(self.unreadable, 'line')} of the record of requests can't be read, because a full disk or a "
             f"crash truncated them. They may hold requests that are not counted, and are kept in {files}"
         )
-        return Notices.of([Missing(str(day), storage(ApiRequests).table, "", reason)])
+        return Notices.of([MissingItem(str(day), storage(ApiRequests).table, "", reason)])
 
 
 class RequestLog:
@@ -68,7 +68,7 @@ class RequestLog:
         self._name = ""
         self._count = 0
 
-    def add(self, one: Try) -> None:
+    def add(self, one: LoggedTry) -> None:
         """Write one try down. Raises SunledgerError when the file can't be written."""
         with self._guard:
             try:
@@ -84,14 +84,14 @@ class RequestLog:
                     "another disk."
                 ) from fault
 
-    def store(self, lake: Lake) -> Stored:
+    def store(self, lake: Lake) -> MovedRequests:
         """Move to the lake what this process wrote, and what processes left that are gone.
 
         Files of living processes are left alone. A file is removed only when the lake has all of it. Lines that can't
         be read are kept in a file beside it, with another suffix, which nobody stores.
         """
         self.close()
-        stored = Stored()
+        stored = MovedRequests()
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             with take_over(path) as mine:
                 if not mine:
@@ -120,7 +120,7 @@ class RequestLog:
         self._name, self._count = path.stem, 0
 
 
-def _format_line(one: Try, request_id: str) -> bytes:
+def _format_line(one: LoggedTry, request_id: str) -> bytes:
     request = one.request
     return orjson.dumps(
         {

@@ -12,7 +12,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from schemas import Quarantine, Table, storage
 from schemas.quantities import SetSource
-from warehouse.lake import Lake, Part, Written
+from warehouse.lake import Lake, Part, WriteResult
 
 T = TypeVar("T")
 # How often a step starts over because its sources changed under it.
@@ -86,6 +86,6 @@ def work_on_stable_sources(
     )
 
 
-def build_result(written: Written, notices: Notices | None = None, /, **facts: Any) -> StepResult:
+def build_result(written: WriteResult, notices: Notices | None = None, /, **facts: Any) -> StepResult:
     """The report of a part that was written."""
     return StepResult(written.rows, written.changed, facts, notices or Notices())

@@ -12,7 +12,7 @@ from typing import Protocol
 ANNOUNCED_FROM_S = 5.0
 
 
-class Announce(Protocol):
+class Announcer(Protocol):
     """Is told why a request waits, as a clause, and for how many seconds, before the wait begins."""
 
     def __call__(self, why: str, seconds: float, *, always: bool = False) -> None:
@@ -38,7 +38,7 @@ class Clock:
     now: Callable[[], dt.datetime] = _read_utc_clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
-    announce: Announce = announce_nothing
+    announce: Announcer = announce_nothing
 
     async def wait(self, seconds: float, why: str, *, always: bool = False) -> None:
         """Sleep, and announce it before; `always` also where it is short."""

@@ -9,9 +9,9 @@ from pipeline.billing.requested_units import count_units, find_current_month
 from pipeline.billing.units import take_known_fees
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.finding import Finding
-from pipeline.run.check import After, checks
+from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from schemas import RAW, ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
@@ -66,7 +66,7 @@ def write_invoices(runtime: RunContext) -> StepResult:
 @checks(
     "price_list",
     asset="billing_units",
-    after=After.PUBLISHING,
+    after=CheckMoment.PUBLISHING,
     description="The price list can be read. Without it, energy is published but new PU have no fee.",
 )
 def judge_price_list(runtime: RunContext) -> Finding:
@@ -83,7 +83,9 @@ def _load_prices(runtime: RunContext) -> tuple[PriceList | None, Notices]:
     found = judge_price_list(runtime)
     if found.passed:
         return billing.load_prices(runtime.settings.prices), Notices()
-    return None, Notices.of([Missing(str(runtime.find_today()), storage(BillingUnits).table, "", found.text)])
+    return None, Notices.of(
+        [MissingItem(str(runtime.find_today()), storage(BillingUnits).table, "", found.text)]
+    )
 
 
 def _write_units(runtime: RunContext, prices: PriceList) -> StepResult:

@@ -43,7 +43,7 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Lake, Part, Written
+from warehouse.lake import Lake, Part, WriteResult
 
 # The set that a device has if it is a meter at the grid.
 METER_SET = "EnergyAndPowerInOut"
@@ -132,7 +132,7 @@ def _write_daily(
     quantities = [f.column for f in source.set.powers]
     limits = load_thresholds(runtime.settings.quality)
 
-    def write() -> tuple[Written, pl.DataFrame]:
+    def write() -> tuple[WriteResult, pl.DataFrame]:
         moved = find_successors(runtime.lake.scan(Plants).collect())
         frames = join_rows(runtime.lake.read_batches(source.intervals, part), moved, keys)
         asked = _list_asked(runtime, source, moved, keys, day)
@@ -166,7 +166,9 @@ def _write_daily(
     )
 
 
-def _replace_figures(runtime: RunContext, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
+def _replace_figures(
+    runtime: RunContext, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame
+) -> WriteResult:
     """Store the plants' day, and record final figures that change as restatements."""
     with runtime.lake.open_replacement(EnergyDaily, {"local_date": day}) as new:
         new.add(frame)

@@ -36,7 +36,7 @@ from schemas import (
     polars_schema,
     storage,
 )
-from warehouse.lake import Lake, Replacement, Written
+from warehouse.lake import Lake, Replacement, WriteResult
 
 # A week has sufficiently clear days almost anywhere, and a week of 1,000 plants has two million rows.
 DAYS_JUDGED = 7
@@ -81,7 +81,7 @@ def _add_batches(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAcc
 
 def _commit_rows(
     runtime: RunContext, source: SetSource, day: dt.date, new: Replacement, made_from: dict[str, str]
-) -> Written:
+) -> WriteResult:
     """Replace the rows; changes of rows from which energy_daily is made are recorded before the rows are replaced."""
     if source.intervals is not EnergyBalanceIntervals:
         return new.commit()
@@ -121,7 +121,7 @@ def _write_others(runtime: RunContext, day: dt.date) -> StepResult:
     return _count_written(written, account, sets=names)
 
 
-def _count_written(written: Written, account: BatchAccount, **facts: Any) -> StepResult:
+def _count_written(written: WriteResult, account: BatchAccount, **facts: Any) -> StepResult:
     return build_result(
         written,
         **account.energies,

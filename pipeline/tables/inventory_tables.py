@@ -9,7 +9,7 @@ from pipeline.common.errors import ConsentMissing
 from pipeline.extract.consent_refresh import read_owners
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import read_fleet
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_attributes import match_plants
 from pipeline.run.plants import add_exclusion, find_chosen_plants, read_newest
 from pipeline.run.step import StepResult, build_result, quarantine
@@ -55,12 +55,12 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     chosen = find_chosen_plants(runtime)
     missing = [
-        Missing(str(today), "plants", plant, access_problems.explain_gone_plant(flow, owners))
+        MissingItem(str(today), "plants", plant, access_problems.explain_gone_plant(flow, owners))
         for plant in gone["plant_id"]
         if not chosen or plant in chosen
     ]
     missing += [
-        Missing(str(today), "plants", plant, f"unknown time zone {zone!r}")
+        MissingItem(str(today), "plants", plant, f"unknown time zone {zone!r}")
         for plant, zone in aside.select("plant_id", "detail").rows()
     ]
     odd = _quarantine_facts(Plants, today, inventory.find_odd_facts(answers))
@@ -135,7 +135,7 @@ def _quarantine_facts(model: type[Table], today: dt.date, found: pl.DataFrame) -
 
 
 def _build_notices(
-    model: type[RawAnswers], unknown: list[str], odd: pl.DataFrame, missing: Iterable[Missing] = ()
+    model: type[RawAnswers], unknown: list[str], odd: pl.DataFrame, missing: Iterable[MissingItem] = ()
 ) -> Notices:
     """Notices of fields and facts that the table can't hold, and of missing data."""
     return Notices.of(missing, unknown_fields={storage(model).table: unknown}, odd_facts=odd.height)
@@ -163,7 +163,7 @@ def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> St
         reason = (
             f"SMA no longer lists any measurement set of {what}; the sets listed before are still fetched"
         )
-        missing.append(Missing(str(today), "measurement_sets", plant, reason))
+        missing.append(MissingItem(str(today), "measurement_sets", plant, reason))
     frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
     written = runtime.lake.replace(MeasurementSets, {}, [frame], empty=True)
     return build_result(written, Notices.of(missing), without_sets_now=lost.height)

@@ -10,7 +10,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
 from pipeline.common.text import pluralize
-from pipeline.run.check import After, checks
+from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, compute_delay, find_excluded_plants, list_plants
@@ -259,7 +259,7 @@ def list_closed_months(runtime: RunContext) -> pl.DataFrame:
 @checks(
     "closed_months",
     asset="energy_monthly",
-    after=After.DAYS,
+    after=CheckMoment.DAYS,
     description="The days of every closed month still add up to the closed figures.",
 )
 def judge_closed_months(runtime: RunContext) -> Finding:

@@ -8,7 +8,7 @@ import polars as pl
 from pipeline.common.finding import Finding
 from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import find_month_end
-from pipeline.run.check import After, checks
+from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.step import StepResult, work_on_stable_sources
@@ -92,7 +92,7 @@ def write_reconciliation_yearly(runtime: RunContext) -> StepResult:
 @checks(
     "reconciles",
     asset="reconciliation",
-    after=After.VENDOR,
+    after=CheckMoment.VENDOR,
     description="Energies differ from SMA's own at most by the tolerance, or because of a known data gap.",
 )
 def judge_reconciliation(runtime: RunContext) -> Finding:

@@ -5,7 +5,7 @@ import polars as pl
 from pipeline.common.local_time import TimeBasis
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from schemas import EnergyDaily, Plants, RawEnergyBalance, storage
 
 
@@ -45,7 +45,7 @@ def list_other_zones(runtime: RunContext) -> Notices:
             f"its time zone is {row['timezone']} now, but the energy of {pluralize(row['n_days'], 'day')} from "
             f"{row['first']} to {row['last']} was made with {row['was']}: {suggest_cure(found, basis)}"
         )
-        missing.append(Missing(str(row["first"]), table, row["plant_id"], text))
+        missing.append(MissingItem(str(row["first"]), table, row["plant_id"], text))
     return Notices.of(missing)
 
 

@@ -111,7 +111,7 @@ _ARRAY = [{"index": "VARCHAR", "value": "DOUBLE"}]
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedBatch:
     """What a batch of answers holds. `answer` is always the answer's place in the batch.
 
     `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
@@ -150,7 +150,7 @@ class Decoder:
         self.extra: dict[str, bool] = {}
         self.engine = open_engine()
 
-    def decode(self, bodies: pl.Series) -> Decoded:
+    def decode(self, bodies: pl.Series) -> DecodedBatch:
         """Columns of all bodies (Binary), and what could not be read."""
         batch = build_batch(bodies)
         good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
@@ -178,7 +178,7 @@ class Decoder:
         unknown |= {name for name in rows.columns if name in self.extra and rows[name].count()}
         rows = rows.select("answer", "raw_time", *self.fields, *map(build_array, self.either))
         told = tuple(sorted(unknown)[:MOST_UNKNOWN])
-        return Decoded(rows, self._read_resolution(batch), bad, values, told, batch)
+        return DecodedBatch(rows, self._read_resolution(batch), bad, values, told, batch)
 
     def _decode_rows(self, batch: pl.DataFrame) -> pl.DataFrame:
         """answer, raw_time, the known fields as numbers or arrays of them, the extra ones as text or arrays."""

@@ -7,7 +7,7 @@ import polars as pl
 
 from pipeline.common.local_time import MergedHour, TimeBasis
 from pipeline.transform import row_rules
-from pipeline.transform.decode import CELLS, Decoded
+from pipeline.transform.decode import CELLS, DecodedBatch
 from pipeline.transform.intervals import BAD_VALUE, SetTransform
 from pipeline.transform.json_engine import run_on
 from pipeline.transform.thresholds import Thresholds
@@ -54,7 +54,7 @@ class OtherTransform(SetTransform):
         """The start of an interval is not stored in this table, so an unknown resolution does not set rows aside."""
         return pl.coalesce(super()._find_step(), pl.duration(hours=1))
 
-    def _number_cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _number_cells(self, rows: pl.DataFrame, decoded: DecodedBatch) -> tuple[pl.DataFrame, pl.DataFrame]:
         """All values of these rows, and the repeated values of a field or of an index of an array."""
         readable = decoded.texts.join(decoded.bad_answers, on="answer", how="anti", maintain_order="left")
         found = run_on(_CELLS, readable)

@@ -22,7 +22,7 @@ from pipeline.transform import power_limits, row_rules
 from pipeline.transform.anomalies import FINDING, Suspicions, sum_findings
 from pipeline.transform.array_fields import build_array, unnest_elements
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch, build_quarantine
-from pipeline.transform.decode import Decoded, Decoder
+from pipeline.transform.decode import DecodedBatch, Decoder
 from pipeline.transform.energy import build_energy_columns, build_interval_columns
 from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.row_groups import split_by_group
@@ -134,7 +134,7 @@ class SetTransform:
         )
         return IntervalBatch(out.with_columns(local_date=pl.lit(day)).select(self.columns), account)
 
-    def _add_times(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
+    def _add_times(self, answers: pl.DataFrame, decoded: DecodedBatch) -> pl.DataFrame:
         """Rows with their instant, what bounds them, and the reason to set them aside."""
         seconds = decoded.resolution.replace_strict(RESOLUTIONS, default=None, return_dtype=pl.Int64)
         step = (seconds * 10**6).cast(pl.Duration("us")).alias("resolution")
@@ -213,7 +213,7 @@ class SetTransform:
         cells, drawn = row_rules.zero_standby(cells, columns, self.limits)
         return cells, sum_findings(drawn, pl.lit(row_rules.STANDBY), pl.col("column"), pl.col("value"))
 
-    def _number_cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _number_cells(self, rows: pl.DataFrame, decoded: DecodedBatch) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows, or in a table of arrays their elements, numbered by `cell`; and values that belong to no index."""
         if self.index is None:
             return rows.with_columns(cell=pl.col("row")), pl.DataFrame(schema=BAD_VALUE)
@@ -252,7 +252,7 @@ class SetTransform:
             )
         return pl.concat(found)
 
-    def _find_unread(self, rows: pl.DataFrame, cells: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
+    def _find_unread(self, rows: pl.DataFrame, cells: pl.DataFrame, decoded: DecodedBatch) -> pl.DataFrame:
         """The same of each value that was no number. It has no cell where an array has no such element."""
         # Of a field that may be either, a table of arrays has the elements, the other table the rest.
         of_array = pl.col("index").is_not_null() == (self.index is not None)
@@ -307,7 +307,7 @@ class SetTransform:
     def _quarantine_bad(
         self,
         answers: pl.DataFrame,
-        decoded: Decoded,
+        decoded: DecodedBatch,
         rows: pl.DataFrame,
         values: pl.DataFrame,
         day: dt.date,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.faults.catalogue import KINDS, Kind
-from sandbox.random_streams import Topic, stream
+from sandbox.random_streams import Topic, open_random_stream
 from sandbox.sandbox_clock import SandboxClock
 
 DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
@@ -138,7 +138,7 @@ class FaultPlan:
         # Decided by the number of the matching request alone, so the same run meets the same faults again.
         if (
             fault.share < 1
-            and stream(self.seed, Topic.FAULT, number, counter.matched).random() >= fault.share
+            and open_random_stream(self.seed, Topic.FAULT, number, counter.matched).random() >= fault.share
         ):
             return False
         counter.struck += 1

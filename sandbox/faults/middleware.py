@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sandbox.faults import wire
 from sandbox.faults.catalogue import FaultStage
 from sandbox.faults.fault_plan import Fault, FaultCall, FaultPlan
-from sandbox.faults.rows import spoil, spoil_lists, with_hostile_names
-from sandbox.random_streams import Topic, stream
+from sandbox.faults.rows import make_names_hostile, spoil, spoil_lists
+from sandbox.random_streams import Topic, open_random_stream
 from sandbox.series import set_names
-from sandbox.services.http_answers import json_answer
+from sandbox.services.http_answers import build_json_answer
 from sandbox.world import World
 
 _PIECES = 10
@@ -95,7 +95,9 @@ class FaultPlayer:
                 self._spoil_rows(answer, fault, scope)
             elif fault.kind.stage is FaultStage.BODY:
                 _spoil_body(
-                    answer, fault, stream(self._plan.seed, Topic.FAULT, 2**20 + 1, self._plan.spoiled)
+                    answer,
+                    fault,
+                    open_random_stream(self._plan.seed, Topic.FAULT, 2**20 + 1, self._plan.spoiled),
                 )
         return answer
 
@@ -112,7 +114,7 @@ class FaultPlayer:
             return
         question = f"{scope['path']}?{scope['query_string'].decode('latin-1')}".lower()
         first = fault.kind.name == "changed_answer" and self._plan.reads.is_first(question)
-        rng = stream(self._plan.seed, Topic.FAULT, 2**20, self._plan.spoiled)
+        rng = open_random_stream(self._plan.seed, Topic.FAULT, 2**20, self._plan.spoiled)
         _set_body(
             answer,
             orjson.dumps(spoil(content, fault, rng, first_read=first, energy=_in_energy(content, question))),
@@ -138,7 +140,7 @@ def _failure(fault: Fault) -> Response:
     status = int(fault.kind.name.removeprefix("status_"))
     if status in _IN_HTML:
         return HTMLResponse(_HTML.format(status, _REASONS[status]), status)
-    return json_answer({"message": _REASONS[status], "code": str(status)}, status)
+    return build_json_answer({"message": _REASONS[status], "code": str(status)}, status)
 
 
 async def _collect(app: ASGIApp, scope: Scope, receive: Receive) -> Response:
@@ -180,7 +182,7 @@ def _spoil_body(answer: Response, fault: Fault, rng: np.random.Generator) -> Non
     elif fault.kind.name == "not_finite":
         _set_body(answer, _DECIMAL.sub(rb":NaN", body, count=1))
     elif fault.kind.name == "hostile_names" and _is_json(answer):
-        _set_body(answer, orjson.dumps(with_hostile_names(orjson.loads(body), rng)))
+        _set_body(answer, orjson.dumps(make_names_hostile(orjson.loads(body), rng)))
     elif _is_json(answer):
         content = orjson.loads(body)
         inner = next((value for value in content.values() if isinstance(value, list)), content)

@@ -29,7 +29,7 @@ def spoil(
     if fault.kind.name == "changed_answer":
         changed = _lowered(rows, fault.amount) if first_read else rows
     elif fault.kind.name == "spike":
-        a_row_h = 1.0 if energy else set_names.seconds_of(answer.get("resolution")) / 3600
+        a_row_h = 1.0 if energy else set_names.parse_resolution(answer.get("resolution")) / 3600
         changed = _spike(rows, fault.amount / a_row_h)
     elif fault.kind.name == "uneven_steps":
         changed = _uneven_steps(rows, int(fault.amount), rng, energy=energy)
@@ -58,13 +58,13 @@ def spoil_lists(answer: Answer, fault: Fault) -> Answer:
     return {key: change(value) if isinstance(value, list) else value for key, value in answer.items()}
 
 
-def with_hostile_names(content: object, rng: np.random.Generator) -> object:
+def make_names_hostile(content: object, rng: np.random.Generator) -> object:
     """The same with every name replaced by one that breaks pages, paths, SQL or spreadsheets of a careless client."""
     if isinstance(content, list):
-        return [with_hostile_names(item, rng) for item in content]
+        return [make_names_hostile(item, rng) for item in content]
     if not isinstance(content, dict):
         return content
-    changed = {key: with_hostile_names(value, rng) for key, value in content.items()}
+    changed = {key: make_names_hostile(value, rng) for key, value in content.items()}
     if isinstance(changed.get("name"), str):
         changed["name"] = HOSTILE_NAMES[int(rng.integers(len(HOSTILE_NAMES)))]
     return changed

@@ -6,12 +6,12 @@ _FIRST_PLANT = 5_000_000
 _STEP = 22  # room for a plant's devices between two plants
 
 
-def ennexos_plant_id(index: int) -> str:
+def build_ennexos_id(index: int) -> str:
     """The id of the simulated plant `index` on ennexOS."""
     return str(_FIRST_PLANT + _STEP * index)
 
 
-def guid(*parts: object) -> str:
+def build_guid(*parts: object) -> str:
     """A GUID (version 4, by its digits) made from these parts alone."""
     text = "/".join(str(part) for part in parts)
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -19,8 +19,8 @@ def guid(*parts: object) -> str:
     return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:]}"
 
 
-def device_id(plant_id: str, number: int) -> str:
+def build_device_id(plant_id: str, number: int) -> str:
     """The id of a plant's device `number` (from 1), in the format of the plant's portal."""
     if plant_id.isdigit():
         return str(int(plant_id) + number)
-    return guid(plant_id, "device", number)
+    return build_guid(plant_id, "device", number)

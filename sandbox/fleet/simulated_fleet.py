@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from sandbox.days import local_date, local_midnight
-from sandbox.fleet.ids import device_id, ennexos_plant_id, guid
+from sandbox.days import find_local_date, find_midnight
+from sandbox.fleet.ids import build_device_id, build_ennexos_id, build_guid
 from sandbox.fleet.plant_model import Array, Battery, Device, Plant, Role
 from sandbox.fleet.sites import FIRST_SITES, SITES
-from sandbox.random_streams import Topic, index_streams
+from sandbox.random_streams import Topic, open_index_streams
 
 VARIED = 12
 PLANTS_PER_OWNER = 3
@@ -70,16 +70,16 @@ _KINDS = (
 )
 
 
-def simulated_fleet(count: int, seed: int, *, hostile_names: bool = False) -> list[Plant]:
+def build_fleet(count: int, seed: int, *, hostile_names: bool = False) -> list[Plant]:
     """The first `count` plants of `seed`."""
-    streams = index_streams(seed, Topic.PLANT, range(count))
+    streams = open_index_streams(seed, Topic.PLANT, range(count))
     plants = [_plant(index, seed, rng) for index, rng in enumerate(streams)]
     if hostile_names:
         plants = [replace(plant, name=HOSTILE_NAMES[plant.index % len(HOSTILE_NAMES)]) for plant in plants]
     return plants
 
 
-def owner_of(index: int) -> str:
+def name_owner(index: int) -> str:
     """The e-mail of the owner of plant `index`: three plants to an owner."""
     return f"owner{index // PLANTS_PER_OWNER + 1}@example.com"
 
@@ -97,9 +97,9 @@ def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
         tilt_deg=float(rng.integers(10, 46)),
         azimuth_deg=float(rng.integers(110, 251)) if north else float(rng.integers(-70, 71) % 360),
     )
-    plant_id = guid(seed, "classic", index) if kind.classic else ennexos_plant_id(index)
+    plant_id = build_guid(seed, "classic", index) if kind.classic else build_ennexos_id(index)
     first_day = date(2010, 3, 1) + timedelta(days=int(rng.integers(0, 1700)))
-    started = datetime.fromtimestamp(local_midnight(first_day, site.zone), UTC)
+    started = datetime.fromtimestamp(find_midnight(first_day, site.zone), UTC)
     plant = Plant(
         plant_id=plant_id,
         index=index,
@@ -107,7 +107,7 @@ def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
         site=site,
         array=array,
         started_at=started,
-        owner=owner_of(index),
+        owner=name_owner(index),
         devices=(),
         step_s=kind.step_s,
         delay_s=_delay(index, classic=kind.classic),
@@ -170,8 +170,8 @@ def _battery(rated_w: float, rng: np.random.Generator) -> Battery:
 
 def _swap_instant(plant: Plant) -> float:
     """The local midnight, about seven years in, at which the first inverter was replaced."""
-    day = local_date(plant.started_at.timestamp(), plant.zone) + timedelta(days=2500)
-    return float(local_midnight(day, plant.zone))
+    day = find_local_date(plant.started_at.timestamp(), plant.zone) + timedelta(days=2500)
+    return float(find_midnight(day, plant.zone))
 
 
 def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.random.Generator) -> list[Device]:
@@ -183,7 +183,7 @@ def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.rand
         number = len(drafts) + 1
         drafts.append(
             Device(
-                device_id=device_id(plant.plant_id, number),
+                device_id=build_device_id(plant.plant_id, number),
                 name=name,
                 role=role,
                 product=product,

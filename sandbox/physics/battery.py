@@ -32,14 +32,14 @@ def run_batteries(
     ahead = np.cumsum(out[:, ::-1], axis=-1)[:, ::-1]
     usable = np.zeros_like(ahead)
     usable[:, :-1] = np.minimum(ahead[:, 1:], capacity_wh)
-    stored = clamped_walk(into - out, usable)
+    stored = walk_within(into - out, usable)
     change = np.diff(stored, axis=-1, prepend=0.0)
     charging = np.maximum(change, 0.0) / (efficiency * hours)
     discharging = np.maximum(-change, 0.0) * efficiency / hours
     return charging, discharging, stored
 
 
-def clamped_walk(steps: Floats, upper: Floats) -> Floats:
+def walk_within(steps: Floats, upper: Floats) -> Floats:
     """The walk s[i] = clip(s[i-1] + steps[i], 0, upper[i]) from s = 0; arrays of the shape (rows, cells).
 
     Clamped shifts x -> clip(x + shift, low, high) are closed under composition. So all blocks of cells are walked

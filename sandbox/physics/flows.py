@@ -10,14 +10,14 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.days import Seconds, day_span
+from sandbox.days import Seconds, find_day_bounds
 from sandbox.fleet.plant_model import Plant
 from sandbox.physics import load as loads
 from sandbox.physics import weather
 from sandbox.physics.battery import run_batteries
 from sandbox.physics.solar_position import CELL_S
-from sandbox.physics.town import TownDays, town_days
-from sandbox.random_streams import Topic, day_streams
+from sandbox.physics.town import TownDays, simulate_towns
+from sandbox.random_streams import Topic, open_day_streams
 
 Floats = NDArray[np.float64]
 
@@ -49,13 +49,13 @@ class Flows:
     wind: Floats
 
 
-def cells_of(day: date, zone: str) -> int:
+def count_cells(day: date, zone: str) -> int:
     """How many five-minute cells the local day has: 276, 288 or 300 where summer time moves by an hour."""
-    start, end = day_span(day, zone)
+    start, end = find_day_bounds(day, zone)
     return (end - start) // CELL_S
 
 
-def simulate(
+def simulate_flows(
     plants: Sequence[Plant], days: Sequence[date], seed: int, feed_in_limit: Floats | None = None
 ) -> Flows:
     """The flows of each plant on the day beside it; all the days must have the same number of cells.
@@ -63,20 +63,20 @@ def simulate(
     A row does not depend on the rows around it: many at once only cost less. `feed_in_limit` (W at the grid connection,
     shape of the result, inf = none) curtails the PV power.
     """
-    towns = town_days([plant.site for plant in plants], list(days))
+    towns = simulate_towns([plant.site for plant in plants], list(days))
     cells = towns.ends.shape[1]
     rows = zip((plant.index for plant in plants), days, strict=True)
-    draws = weather.draw(day_streams(seed, Topic.DAY, rows), len(plants), cells)
+    draws = weather.draw_days(open_day_streams(seed, Topic.DAY, rows), len(plants), cells)
     clear_days = _column(plant.site.clear_days for plant in plants)
-    insolation = _plane_of_array(plants, towns, weather.clear_sky_index(draws, clear_days, cells))
-    ambient = weather.air_temperature(towns.air_c, draws)
-    wind = weather.wind_speed(draws, cells)
+    insolation = _plane_of_array(plants, towns, weather.simulate_clear_sky_index(draws, clear_days, cells))
+    ambient = weather.compute_air_temperature(towns.air_c, draws)
+    wind = weather.simulate_wind(draws, cells)
     module = ambient + insolation / (25.0 + 6.84 * wind)  # Faiman's model
     dc, pv = _generate(plants, insolation, module)
-    charger = loads.charging_station(_column(plant.charger_w for plant in plants), towns.hour, draws)
+    charger = loads.simulate_charging(_column(plant.charger_w for plant in plants), towns.hour, draws)
     kwh_year = _column(plant.load_kwh_year for plant in plants)
-    load = loads.house_load(kwh_year, days, towns.habit, draws) + charger
-    diesel = np.minimum(loads.diesel_power(_column(plant.diesel_w for plant in plants), towns.hour), load)
+    load = loads.simulate_house_load(kwh_year, days, towns.habit, draws) + charger
+    diesel = np.minimum(loads.simulate_diesel(_column(plant.diesel_w for plant in plants), towns.hour), load)
     balance = _balance(plants, dc, pv, diesel, load, feed_in_limit)
     return Flows(
         ends=towns.ends,
@@ -157,20 +157,20 @@ def _plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> 
 def _generate(plants: Sequence[Plant], insolation: Floats, module_c: Floats) -> tuple[Floats, Floats]:
     """DC and AC power by the PVWatts model: losses, temperature, inverter efficiency and clipping."""
     peak, rated = _column(plant.array.peak_w for plant in plants), _column(p.array.ac_rated_w for p in plants)
-    dc = module_power(insolation, module_c, peak * 0.93)
-    ac = np.clip(inverter_power(dc, rated / 0.96), 0.0, rated)
+    dc = compute_module_power(insolation, module_c, peak * 0.93)
+    ac = np.clip(compute_inverter_power(dc, rated / 0.96), 0.0, rated)
     asleep = ac < _WAKE_UP * rated
     # Above the rating the inverter moves its operating point, so DC follows AC: no energy appears or vanishes.
     return np.where(asleep, 0.0, np.minimum(dc, ac / 0.96 + 0.01 * rated)), np.where(asleep, 0.0, ac)
 
 
-def module_power(insolation: Floats, module_c: Floats, peak_w: Floats) -> Floats:
+def compute_module_power(insolation: Floats, module_c: Floats, peak_w: Floats) -> Floats:
     """DC power in W of modules in this light (W/m²) and at this temperature, by PVWatts version 5."""
     power: Floats = insolation * 0.001 * peak_w * (1 + _GAMMA * (module_c - 25.0))
     return power
 
 
-def inverter_power(dc: Floats, rated_dc: Floats) -> Floats:
+def compute_inverter_power(dc: Floats, rated_dc: Floats) -> Floats:
     """AC power in W of an inverter with 96 % efficiency at its rating, by PVWatts version 5."""
     load = dc / rated_dc
     part = np.divide(0.0059, load, out=np.zeros_like(load), where=dc != 0)

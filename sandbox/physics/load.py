@@ -20,13 +20,13 @@ _CHARGING_DAYS = 0.45
 _CHARGING_HOURS = 2.5
 
 
-def daily_profile(hour: Floats) -> Floats:
+def compute_daily_profile(hour: Floats) -> Floats:
     """Load by the hour of the day (0 to 24), as a multiple of its mean."""
     profile: Floats = np.interp(hour, np.arange(25), _PROFILE)
     return profile
 
 
-def house_load(kwh_year: Floats, days: Sequence[date], habit: Floats, draws: Draws) -> Floats:
+def simulate_house_load(kwh_year: Floats, days: Sequence[date], habit: Floats, draws: Draws) -> Floats:
     """The load without the charging station, never below a tenth of its mean.
 
     `kwh_year` has the shape (rows, 1), `habit` is the daily profile of each row.
@@ -37,13 +37,13 @@ def house_load(kwh_year: Floats, days: Sequence[date], habit: Floats, draws: Dra
     return result
 
 
-def charging_station(charger_w: Floats, hour: Floats, draws: Draws) -> Floats:
+def simulate_charging(charger_w: Floats, hour: Floats, draws: Draws) -> Floats:
     """Power of the charging stations (rows, 1): full power for some hours on some days, else zero."""
     start = 9 + 11 * draws.scalars[:, 5:6]
     on = (draws.scalars[:, 4:5] < _CHARGING_DAYS) & (hour >= start) & (hour < start + _CHARGING_HOURS)
     return np.where(on, charger_w, 0.0)
 
 
-def diesel_power(diesel_w: Floats, hour: Floats) -> Floats:
+def simulate_diesel(diesel_w: Floats, hour: Floats) -> Floats:
     """Generators (rows, 1) that run each evening from seven to nine."""
     return np.where((hour >= 19) & (hour < 21), diesel_w, 0.0)  # noqa: PLR2004 - hours of the evening

@@ -48,18 +48,18 @@ class Sky:
 def simulate_clear_sky(site: Site, instants: Seconds) -> Sky:
     """The clear sky over `site`: the sun by Spencer's series, irradiance by the simplified Solis model."""
     day_of_year = _day_of_year(instants)
-    declination = solar_declination(day_of_year)
-    minutes = (instants % _DAY) / 60 + 4 * site.longitude + equation_of_time(day_of_year)
+    declination = compute_declination(day_of_year)
+    minutes = (instants % _DAY) / 60 + 4 * site.longitude + compute_equation_of_time(day_of_year)
     hour_angle = np.radians(minutes / 4 - 180)
     latitude = np.radians(site.latitude)
-    zenith = solar_zenith(latitude, hour_angle, declination)
+    zenith = compute_zenith(latitude, hour_angle, declination)
     # By night all is zero: nothing else is computed of it.
     up = np.flatnonzero(np.degrees(zenith) < _HORIZON_DEG)
     zenith = zenith[up]
     with np.errstate(divide="ignore", invalid="ignore"):
-        azimuth = solar_azimuth(latitude, hour_angle[up], declination[up], zenith)
+        azimuth = compute_azimuth(latitude, hour_angle[up], declination[up], zenith)
     azimuth = np.nan_to_num(azimuth, nan=np.pi)
-    ghi, dni = clear_irradiance(90 - np.degrees(zenith))
+    ghi, dni = compute_clear_irradiance(90 - np.degrees(zenith))
     values = np.zeros((5, len(instants)))
     values[:, up] = (
         np.cos(zenith),
@@ -71,7 +71,7 @@ def simulate_clear_sky(site: Site, instants: Seconds) -> Sky:
     return Sky(*values)
 
 
-def equation_of_time(day_of_year: Floats) -> Floats:
+def compute_equation_of_time(day_of_year: Floats) -> Floats:
     """By how many minutes the sun is ahead of the mean sun, by Spencer (1971)."""
     angle = _day_angle(day_of_year)
     radians: Floats = (
@@ -84,7 +84,7 @@ def equation_of_time(day_of_year: Floats) -> Floats:
     return (1440.0 / 2 / np.pi) * radians
 
 
-def solar_declination(day_of_year: Floats) -> Floats:
+def compute_declination(day_of_year: Floats) -> Floats:
     """The sun's declination in radians, by Spencer (1971)."""
     angle = _day_angle(day_of_year)
     declination: Floats = (
@@ -103,7 +103,7 @@ def _day_angle(day_of_year: Floats) -> Floats:
     return (2.0 * np.pi / 365.0) * (day_of_year - 1)
 
 
-def solar_zenith(latitude: float, hour_angle: Floats, declination: Floats) -> Floats:
+def compute_zenith(latitude: float, hour_angle: Floats, declination: Floats) -> Floats:
     """The angle between the sun and the zenith in radians, without refraction; all arguments in radians."""
     zenith: Floats = np.arccos(
         np.cos(declination) * np.cos(latitude) * np.cos(hour_angle) + np.sin(declination) * np.sin(latitude)
@@ -111,7 +111,7 @@ def solar_zenith(latitude: float, hour_angle: Floats, declination: Floats) -> Fl
     return zenith
 
 
-def solar_azimuth(latitude: float, hour_angle: Floats, declination: Floats, zenith: Floats) -> Floats:
+def compute_azimuth(latitude: float, hour_angle: Floats, declination: Floats, zenith: Floats) -> Floats:
     """The sun's direction in radians from north by east; all arguments in radians."""
     across = np.sin(zenith) * np.cos(latitude)
     cosine = (np.cos(zenith) * np.sin(latitude) - np.sin(declination)) / across
@@ -123,7 +123,7 @@ def solar_azimuth(latitude: float, hour_angle: Floats, declination: Floats, zeni
     return azimuth
 
 
-def clear_irradiance(elevation_deg: Floats) -> tuple[Floats, Floats]:
+def compute_clear_irradiance(elevation_deg: Floats) -> tuple[Floats, Floats]:
     """Irradiance under a clear sky in W/m², on level ground and square to the beam, by the simplified Solis model."""
     height = np.maximum(1e-30, np.sin(np.radians(elevation_deg)))
     ghi: Floats = _ABOVE_W_M2 * np.exp(-_GLOBAL_DEPTH / height**_GLOBAL_EXPONENT) * height

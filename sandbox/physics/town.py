@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.days import Seconds, day_span
+from sandbox.days import Seconds, find_day_bounds
 from sandbox.fleet.sites import Site
 from sandbox.physics import load, weather
 from sandbox.physics.solar_position import CELL_S, simulate_clear_sky
@@ -63,11 +63,11 @@ class TownDays:
         return values
 
 
-def town_days(sites: list[Site], days: list[date]) -> TownDays:
+def simulate_towns(sites: list[Site], days: list[date]) -> TownDays:
     """The towns of all rows; the days must have the same number of cells."""
     rows = list(zip(sites, days, strict=True))
     places = {town_day: place for place, town_day in enumerate(dict.fromkeys(rows))}
-    spans = [day_span(day, site.zone) for site, day in places]
+    spans = [find_day_bounds(day, site.zone) for site, day in places]
     starts, cells = np.array([start for start, _ in spans]), (spans[0][1] - spans[0][0]) // CELL_S
     values = np.empty((8, len(places), cells))
     for (site, day), place in places.items():
@@ -76,7 +76,7 @@ def town_days(sites: list[Site], days: list[date]) -> TownDays:
         values[:, place, :held] = _town_block(site, number)[:, skip : skip + held]
         if held < cells:
             values[:, place, held:] = _town_block(site, number + 1)[:, : cells - held]
-        values[_AIR, place] += weather.season_temperature(site, day)
+        values[_AIR, place] += weather.compute_season_temperature(site, day)
     of_rows = np.array([places[row] for row in rows])
     ends = starts[of_rows, None] + CELL_S * np.arange(1, cells + 1)
     return TownDays(ends, values.take(of_rows, axis=1))
@@ -92,6 +92,6 @@ def _town_block(site: Site, number: int) -> Floats:
     values[_UP], values[_NORTH], values[_EAST] = sky.up, sky.north, sky.east
     values[_GHI], values[_DNI] = sky.ghi, sky.dni
     values[_HOUR] = fraction * 24
-    values[_HABIT] = load.daily_profile(values[_HOUR])
-    values[_AIR] = weather.daily_swing(site, fraction)
+    values[_HABIT] = load.compute_daily_profile(values[_HOUR])
+    values[_AIR] = weather.compute_daily_swing(site, fraction)
     return values

@@ -31,7 +31,7 @@ SCALARS = 6
 """Uniform numbers a day: cloudiness, its depth, temperature, wind, charging yes or no, charging hour."""
 
 
-def draw(streams: Iterable[np.random.Generator], rows: int, cells: int) -> Draws:
+def draw_days(streams: Iterable[np.random.Generator], rows: int, cells: int) -> Draws:
     """Draw the numbers of `rows` days, one stream a day, always in the same order."""
     uniforms, normals = np.empty((rows, SCALARS + 2 * KNOTS)), np.empty((rows, 2 * cells))
     for rng, uniform, normal in zip(streams, uniforms, normals, strict=True):
@@ -54,44 +54,44 @@ def _between(cells: int) -> tuple[NDArray[np.intp], Floats]:
     return left, position - left
 
 
-def between_knots(knots: Floats, cells: int) -> Floats:
+def interpolate_knots(knots: Floats, cells: int) -> Floats:
     """Straight lines through a day's knots, one value a cell: (days, knots) -> (days, cells)."""
     left, part = _between(cells)
     result: Floats = knots[:, left] * (1 - part) + knots[:, left + 1] * part
     return result
 
 
-def clear_sky_index(draws: Draws, clear_days: Floats, cells: int) -> Floats:
+def simulate_clear_sky_index(draws: Draws, clear_days: Floats, cells: int) -> Floats:
     """Global irradiance as a share of the clear sky's, 0.08 to 1.05; `clear_days` (rows, 1) is the climate's share."""
     mood = draws.scalars[:, 0:1]
     clear = mood < clear_days
     depth = np.where(clear, 0.06, 0.35 + 0.6 * draws.scalars[:, 1:2])
-    cover = between_knots(draws.cloud_knots, cells)
+    cover = interpolate_knots(draws.cloud_knots, cells)
     flicker = np.where(clear, 0.005, 0.08) * draws.cloud_noise * cover
     index: Floats = np.clip(1.0 - depth * cover + flicker, 0.08, 1.05)
     return index
 
 
-def season_temperature(site: Site, day: date) -> float:
+def compute_season_temperature(site: Site, day: date) -> float:
     """Mean ambient °C of the season."""
     warmest = 200 if site.latitude >= 0 else 17
     season = site.seasonal_swing_c * np.cos(2 * np.pi * (day.timetuple().tm_yday - warmest) / 365.25)
     return site.mean_temp_c + float(season)
 
 
-def daily_swing(site: Site, day_fraction: Floats) -> Floats:
+def compute_daily_swing(site: Site, day_fraction: Floats) -> Floats:
     """What the time of the day adds, in °C (warmest at three in the afternoon)."""
     daily: Floats = site.daily_swing_c * np.cos(2 * np.pi * (day_fraction - 15 / 24))
     return daily
 
 
-def air_temperature(climate_c: Floats, draws: Draws) -> Floats:
+def compute_air_temperature(climate_c: Floats, draws: Draws) -> Floats:
     """Ambient °C: the climate and the day's own anomaly."""
     result: Floats = climate_c + 6.0 * (draws.scalars[:, 2:3] - 0.5)
     return result
 
 
-def wind_speed(draws: Draws, cells: int) -> Floats:
+def simulate_wind(draws: Draws, cells: int) -> Floats:
     """Wind in m/s, from calm to a fresh breeze."""
-    result: Floats = (0.3 + 5.0 * draws.scalars[:, 3:4]) * (0.4 + between_knots(draws.wind_knots, cells))
+    result: Floats = (0.3 + 5.0 * draws.scalars[:, 3:4]) * (0.4 + interpolate_knots(draws.wind_knots, cells))
     return result

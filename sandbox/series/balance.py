@@ -18,44 +18,49 @@ _FLOWS = tuple(item.name for item in fields(Flows))
 _Values = TypeVar("_Values", Floats, Seconds)
 
 
-def balance_rows(plant: Plant, flows: Flows) -> tuple[Columns, Columns]:
+def build_balance_rows(plant: Plant, flows: Flows) -> tuple[Columns, Columns]:
     """Power in W and the other fields of a plant's EnergyBalance."""
     step = plant.step_s
-    power = {name: row_means(watts, step) for name, watts in sma_fields.plant_power(plant, flows).items()}
-    other = sma_fields.rates(power)
+    power = {
+        name: compute_row_means(watts, step)
+        for name, watts in sma_fields.build_plant_power(plant, flows).items()
+    }
+    other = sma_fields.compute_rates(power)
     if plant.battery is not None:
-        other["batteryStateOfCharge"] = 100.0 * at_row_ends(flows.stored_wh, step) / plant.battery.capacity_wh
+        other["batteryStateOfCharge"] = (
+            100.0 * take_row_ends(flows.stored_wh, step) / plant.battery.capacity_wh
+        )
     return power, other
 
 
-def sheets(plants: Sequence[Plant], flows: Flows) -> Iterator[RowSheet]:
+def build_sheets(plants: Sequence[Plant], flows: Flows) -> Iterator[RowSheet]:
     """The balance of one day of many plants, neighbours of one step together; the flows have a row for each."""
     first = 0
     for step, same in groupby(plants, key=lambda plant: plant.step_s):
         some = list(same)
         theirs = Flows(*(getattr(flows, name)[first : first + len(some)] for name in _FLOWS))
         first += len(some)
-        yield RowSheet(some, at_row_ends(theirs.ends, step), _columns(some, theirs, step))
+        yield RowSheet(some, take_row_ends(theirs.ends, step), _columns(some, theirs, step))
 
 
 def _columns(plants: list[Plant], flows: Flows, step_s: int) -> Columns:
     """The balance of plants of one step; NaN in the fields that a plant does not have."""
-    names = [sma_fields.balance_names(plant) for plant in plants]
+    names = [sma_fields.list_balance_fields(plant) for plant in plants]
     power = {}
-    for name, watts in sma_fields.balance_power(flows).items():
+    for name, watts in sma_fields.build_balance_power(flows).items():
         known = np.array([name in some for some in names])
         if known.any():
-            rows = row_means(watts, step_s)
+            rows = compute_row_means(watts, step_s)
             power[name] = rows if known.all() else np.where(known[:, None], rows, np.nan)
-    columns = power | sma_fields.rates(power)
+    columns = power | sma_fields.compute_rates(power)
     capacity = np.array([plant.battery.capacity_wh if plant.battery else np.nan for plant in plants])
     if not np.isnan(capacity).all():
-        stored = at_row_ends(flows.stored_wh, step_s)
+        stored = take_row_ends(flows.stored_wh, step_s)
         columns["batteryStateOfCharge"] = 100.0 * stored / capacity[:, None]
     return columns
 
 
-def kind_of(plant: Plant) -> tuple[int, bool, bool, bool, float]:
+def classify_plant(plant: Plant) -> tuple[int, bool, bool, bool, float]:
     """What decides how many rows a plant's balance has, which fields, and how long their numbers are."""
     return (
         plant.step_s,
@@ -66,7 +71,7 @@ def kind_of(plant: Plant) -> tuple[int, bool, bool, bool, float]:
     )
 
 
-def row_means(cells: Floats, step_s: int) -> Floats:
+def compute_row_means(cells: Floats, step_s: int) -> Floats:
     """Mean of each row's cells."""
     each = step_s // CELL_S
     if each == 1:
@@ -79,6 +84,6 @@ def row_means(cells: Floats, step_s: int) -> Floats:
     return total
 
 
-def at_row_ends(cells: _Values, step_s: int) -> _Values:
+def take_row_ends(cells: _Values, step_s: int) -> _Values:
     """Value at each row's end."""
     return cells[..., step_s // CELL_S - 1 :: step_s // CELL_S]

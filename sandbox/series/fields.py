@@ -25,7 +25,7 @@ SETS_OF_ROLE: dict[Role, tuple[str, ...]] = {
 }
 
 
-def balance_names(plant: Plant) -> tuple[str, ...]:
+def list_balance_fields(plant: Plant) -> tuple[str, ...]:
     """The energy fields of the plant's EnergyBalance, in the order of writing."""
     return _balance_names(plant.metered, plant.battery is not None, plant.diesel_w > 0)
 
@@ -35,7 +35,7 @@ def _balance_names(metered: bool, battery: bool, diesel: bool) -> tuple[str, ...
     if not metered:  # then only the generation is known
         return ("pvGeneration", "totalGeneration")
     nothing = np.zeros(1)
-    names = balance_power(Flows(*(nothing for _ in dataclasses.fields(Flows))))  # type: ignore[arg-type]
+    names = build_balance_power(Flows(*(nothing for _ in dataclasses.fields(Flows))))  # type: ignore[arg-type]
     return tuple(
         name
         for name in names
@@ -43,13 +43,13 @@ def _balance_names(metered: bool, battery: bool, diesel: bool) -> tuple[str, ...
     )
 
 
-def plant_power(plant: Plant, flows: Flows) -> Columns:
+def build_plant_power(plant: Plant, flows: Flows) -> Columns:
     """The power of the plant's EnergyBalance."""
-    power = balance_power(flows)
-    return {name: power[name] for name in balance_names(plant)}
+    power = build_balance_power(flows)
+    return {name: power[name] for name in list_balance_fields(plant)}
 
 
-def balance_power(flows: Flows) -> Columns:
+def build_balance_power(flows: Flows) -> Columns:
     """The power of an EnergyBalance with everything that a plant may have."""
     return {
         "pvGeneration": flows.pv,
@@ -66,7 +66,7 @@ def balance_power(flows: Flows) -> Columns:
     }
 
 
-def device_power(device: Device, set_type: str, flows: Flows) -> Columns:
+def build_device_power(device: Device, set_type: str, flows: Flows) -> Columns:
     """The energy-and-power fields of a device's set; empty for sets that have none."""
     load = flows.charger if device.role is Role.CHARGER else flows.load
     table: dict[str, Columns] = {
@@ -79,7 +79,7 @@ def device_power(device: Device, set_type: str, flows: Flows) -> Columns:
     return table.get(set_type, {}) if set_type in SETS_OF_ROLE[device.role] else {}
 
 
-def rates(power: Columns) -> Columns:
+def compute_rates(power: Columns) -> Columns:
     """Autarky and self-consumption rates (0..1) of rows that hold the energy balance; absent where undefined."""
     if "selfSupply" not in power:
         return {}
@@ -89,7 +89,7 @@ def rates(power: Columns) -> Columns:
     }
 
 
-def mix(plant_rows: Columns) -> Columns:
+def compute_mix(plant_rows: Columns) -> Columns:
     """Where the consumed energy came from, as shares that add up to one."""
     total = plant_rows["totalConsumption"]
     battery = plant_rows.get("batteryDischarging", np.zeros_like(total))
@@ -106,7 +106,7 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.minimum(ratio, 1.0)  # rounding must not make a share larger than the whole
 
 
-def ac_fields(plant: Plant, watts: Floats, noise: Floats) -> Columns:
+def build_ac_fields(plant: Plant, watts: Floats, noise: Floats) -> Columns:
     """PowerAc of an inverter: three balanced phases, voltage that rises with feed-in, a little reactive power."""
     volts = plant.site.phase_v * (1 + 0.004 * noise[0] + 0.015 * watts / plant.array.ac_rated_w)
     reactive = 0.05 * watts
@@ -135,7 +135,7 @@ STRINGS = (0.55, 0.45)
 """How an inverter's DC power splits over its two inputs A and B."""
 
 
-def dc_fields(dc_watts: Floats, noise: Floats) -> Columns:
+def build_dc_fields(dc_watts: Floats, noise: Floats) -> Columns:
     """PowerDc of an inverter with two inputs: power, voltage near the maximum power point, current.
 
     Isolation is one number of the whole device, as in every recorded answer.
@@ -151,7 +151,7 @@ def dc_fields(dc_watts: Floats, noise: Floats) -> Columns:
     }
 
 
-def battery_fields(plant: Plant, stored_wh: Floats, watts: Floats, ambient_c: Floats) -> Columns:
+def build_battery_fields(plant: Plant, stored_wh: Floats, watts: Floats, ambient_c: Floats) -> Columns:
     """State of a battery with one stack: charge and health in %, voltage, current, temperature."""
     battery = plant.battery
     capacity = battery.capacity_wh if battery else 1.0

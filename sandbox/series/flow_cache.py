@@ -9,13 +9,13 @@ from itertools import groupby, islice
 
 import numpy as np
 
-from sandbox.days import dates, day_span
+from sandbox.days import find_day_bounds, list_dates
 from sandbox.fleet.plant_model import Plant
-from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
+from sandbox.physics.flows import CELL_HOURS, Flows, count_cells, simulate_flows
 from sandbox.physics.solar_position import CELL_S
 from sandbox.series import fields as sma_fields
-from sandbox.series.balance import kind_of
-from sandbox.series.request_order import AskedOrder
+from sandbox.series.balance import classify_plant
+from sandbox.series.request_order import RequestOrder
 from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 96
@@ -81,7 +81,7 @@ class FlowCache:
         self._reach = FIRST_REACH
         self._places: dict[_Key, tuple[_Block, int]] = {}
         self._months: OrderedDict[tuple[int, int, int], Columns] = OrderedDict()
-        self._order = AskedOrder()
+        self._order = RequestOrder()
         self._misses = 0
 
     def join(self, plant: Plant) -> None:
@@ -137,7 +137,7 @@ class FlowCache:
 
     def chunks(self, plant: Plant, days: Sequence[date]) -> Iterator[Flows]:
         """The flows of many days in order, as blocks of at most 31 days of the same length; nothing is kept."""
-        for _, same in groupby(days, key=lambda day: (cells_of(day, plant.zone), day.year, day.month)):
+        for _, same in groupby(days, key=lambda day: (count_cells(day, plant.zone), day.year, day.month)):
             yield self._flows([(plant, day) for day in same])
 
     def kept(self) -> set[tuple[int, date]]:
@@ -149,9 +149,9 @@ class FlowCache:
         return len(self._places), len(self._months)
 
     def _month(self, plant: Plant, year: int, month: int) -> Columns:
-        days = list(dates(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])))
+        days = list(list_dates(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])))
         parts = [
-            {name: watts.sum(axis=-1) * CELL_HOURS for name, watts in energies_of(plant, flows).items()}
+            {name: watts.sum(axis=-1) * CELL_HOURS for name, watts in collect_energies(plant, flows).items()}
             for flows in self.chunks(plant, days)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -185,12 +185,14 @@ class FlowCache:
         by_length: dict[int, list[_Row]] = {}
         for plant, day in rows:
             if _key((plant, day)) not in self._places:
-                by_length.setdefault(cells_of(day, plant.zone), []).append((plant, day))
+                by_length.setdefault(count_cells(day, plant.zone), []).append((plant, day))
         wanted = sum(len(same) for same in by_length.values())
         while self._blocks and len(self._places) + wanted > self._max_days:
             self._drop(self._blocks.popitem(last=False)[1])
         for number, same in enumerate(by_length.values()):
-            same.sort(key=lambda row: kind_of(row[0]))  # so that plants of a kind can be written together
+            same.sort(
+                key=lambda row: classify_plant(row[0])
+            )  # so that plants of a kind can be written together
             keys = tuple(map(_key, same))
             block = _Block(self._misses * PLANTS_AT_ONCE + number, keys, self._flows(same))
             self._blocks[block.number] = block
@@ -230,11 +232,11 @@ class FlowCache:
             if any(self.limits(plant) for plant, _ in rows)
             else None
         )
-        return simulate([plant for plant, _ in rows], [day for _, day in rows], self.seed, limit)
+        return simulate_flows([plant for plant, _ in rows], [day for _, day in rows], self.seed, limit)
 
     def _limit_of_cells(self, plant: Plant, day: date) -> Floats:
         """The lowest limit that holds in each cell; infinite where none does."""
-        begin = day_span(day, plant.zone)[0] + CELL_S * np.arange(cells_of(day, plant.zone))
+        begin = find_day_bounds(day, plant.zone)[0] + CELL_S * np.arange(count_cells(day, plant.zone))
         limit = np.full(begin.shape, np.inf)
         for held in self.limits(plant):
             # A limit acts from the first full cell on, as an asynchronous task would.
@@ -247,7 +249,7 @@ def _key(row: _Row) -> _Key:
     return row[0].index, row[1]
 
 
-def energies_of(plant: Plant, flows: Flows) -> Columns:
+def collect_energies(plant: Plant, flows: Flows) -> Columns:
     """W of every quantity that has an energy: the balance's fields and the charging station's consumption."""
-    power = sma_fields.plant_power(plant, flows)
+    power = sma_fields.build_plant_power(plant, flows)
     return {**power, CHARGER: flows.charger} if plant.charger_w else power

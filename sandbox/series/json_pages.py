@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sandbox.days import Labels
-from sandbox.series.slots import Fields, around_numbers, precision
+from sandbox.series.slots import Fields, choose_precision, surround_numbers
 from sandbox.series.table import Floats
 
 _BEGIN, _END = b"[", b"}]"
@@ -36,9 +36,9 @@ Slots = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 
-def page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryview]:
+def write_page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryview]:
     """The lists of plants whose rows fit on one page; labels (plants, rows), numbers (slots, all rows), used up."""
-    rates, scale = precision(fields)
+    rates, scale = choose_precision(fields)
     scaled = np.multiply(numbers, scale, out=numbers)
     np.rint(scaled, out=scaled)
     there: Flags = np.isfinite(scaled)
@@ -211,7 +211,7 @@ def _layout(fields: Fields, label_bytes: int, number_words: tuple[int, ...]) -> 
     pieces = [_in_words(_TIME + bytes(label_bytes) + b'"')]
     begins = [len(pieces[0])]
     places: list[int] = []
-    for (before, after), words in zip(around_numbers(fields), number_words, strict=True):
+    for (before, after), words in zip(surround_numbers(fields), number_words, strict=True):
         slot = [_in_words(before), np.zeros(words, dtype=np.uint64), _in_words(after)]
         places.append(begins[-1] + len(slot[0]))
         begins.append(begins[-1] + sum(map(len, slot)))

@@ -7,12 +7,12 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from sandbox.days import Labels, dates, day_span, labels, local_date, local_midnight
+from sandbox.days import Labels, find_day_bounds, find_local_date, find_midnight, format_labels, list_dates
 from sandbox.fleet.plant_model import Device, Plant
 from sandbox.options import TimeRules
 from sandbox.sandbox_clock import SandboxClock
 from sandbox.series import fields, set_names
-from sandbox.series.table import EMPTY, Columns, Floats, RowTable, Source, stacked
+from sandbox.series.table import EMPTY, Columns, Floats, RowTable, Source, stack_tables
 
 _RECENT_DAYS = 7
 _ONE_DAY = 86400
@@ -34,7 +34,7 @@ class Rows:
         if not len(self.labels):
             return {}
         sums = {name: np.array([np.nansum(values)]) for name, values in self.energy.items()}
-        return sums | fields.rates(sums)
+        return sums | fields.compute_rates(sums)
 
 
 class Periods:
@@ -65,8 +65,12 @@ class Periods:
             return self._energy_rows(source, device, set_type, period, when, available)
         days = self._days(period, when)
         tables = [self._day(source, device, set_type, day, available) for day in days]
-        table = self._last_row(source, device, set_type, available) if period == "recent" else stacked(tables)
-        complete = bool(days) and local_midnight(days[-1] + timedelta(days=2), source.plant.zone) <= available
+        table = (
+            self._last_row(source, device, set_type, available)
+            if period == "recent"
+            else stack_tables(tables)
+        )
+        complete = bool(days) and find_midnight(days[-1] + timedelta(days=2), source.plant.zone) <= available
         return self._labelled(source, set_type, table, energy=energy, complete=complete)
 
     def neighbours(self, source: Source, day: date) -> Iterator[tuple[list[Plant], Labels, Columns]]:
@@ -85,7 +89,7 @@ class Periods:
             for at in done:  # plants of a zone share a day's labels
                 zone = sheet.plants[at].zone
                 if zone not in texts:
-                    texts[zone] = labels(sheet.ends[at], self._zone(sheet.plants[at]))
+                    texts[zone] = format_labels(sheet.ends[at], self._zone(sheet.plants[at]))
             whole = len(done) == len(sheet.plants)
             columns = {name: values if whole else values[done] for name, values in sheet.columns.items()}
             yield plants, np.stack([texts[plant.zone] for plant in plants]), columns
@@ -94,7 +98,7 @@ class Periods:
         """Which of the plants had begun by that day, and have a portal that has processed it."""
         now, after = self._clock.now(), day + timedelta(days=2)
         spans = {
-            zone: (local_midnight(day, zone), local_midnight(after, zone))
+            zone: (find_midnight(day, zone), find_midnight(after, zone))
             for zone in {plant.zone for plant in plants}
         }
         return [
@@ -110,9 +114,9 @@ class Periods:
         shown = table.in_energy() if energy else table
         step = 900 if set_type == set_names.GRID_SETTINGS else source.plant.step_s
         return Rows(
-            labels(table.ends, self._zone(source.plant)),
+            format_labels(table.ends, self._zone(source.plant)),
             {**shown.power, **shown.other},
-            set_names.resolution_name(step),
+            set_names.name_resolution(step),
             table.energy,
             complete,
         )
@@ -126,18 +130,21 @@ class Periods:
         if period == "day":
             return [when]
         first = when - timedelta(days=when.weekday()) if self.rules.week_of == "monday" else when
-        return list(dates(first, first + timedelta(days=6)))
+        return list(list_dates(first, first + timedelta(days=6)))
 
     def _day(
         self, source: Source, device: Device | None, set_type: str, day: date, available: float
     ) -> RowTable:
         """The rows of one Day, whichever day the rules mean by that."""
         if self.rules.basis == "utc" and self.rules.day_of == "utc":
-            start, end = day_span(day, "UTC")
-            first, last = local_date(start, source.plant.zone), local_date(end - 1, source.plant.zone)
-            table = stacked([source.day(device, set_type, local) for local in dates(first, last)])
+            start, end = find_day_bounds(day, "UTC")
+            first, last = (
+                find_local_date(start, source.plant.zone),
+                find_local_date(end - 1, source.plant.zone),
+            )
+            table = stack_tables([source.day(device, set_type, local) for local in list_dates(first, last)])
             return table.between(start, min(end, available))
-        start, end = day_span(day, source.plant.zone)
+        start, end = find_day_bounds(day, source.plant.zone)
         if start > available:
             return EMPTY
         table = source.day(device, set_type, day).between(start, min(end, available))
@@ -147,7 +154,7 @@ class Periods:
         """The autumn hour by the rules: two rows of one label become their mean (and their energies' sum)."""
         if self.rules.basis == "utc" or self.rules.fold == "twice" or not len(table):
             return table
-        _, first, group = np.unique(labels(table.ends, zone), return_index=True, return_inverse=True)
+        _, first, group = np.unique(format_labels(table.ends, zone), return_index=True, return_inverse=True)
         count = np.bincount(group)
 
         def summed(values: Floats) -> Floats:
@@ -169,7 +176,7 @@ class Periods:
     def _last_row(self, source: Source, device: Device | None, set_type: str, available: float) -> RowTable:
         """The newest row there is, looking back a week from now or from the recording's end."""
         first, last = source.span()
-        newest = local_date(available, source.plant.zone)
+        newest = find_local_date(available, source.plant.zone)
         newest = min(newest, last) if last else newest
         for back in range(_RECENT_DAYS):
             day = newest - timedelta(days=back)
@@ -194,7 +201,7 @@ class Periods:
         resolution = set_names.RESOLUTION_OF_PERIOD[period]
         if first is None or last is None or first > last:
             return Rows(np.empty(0, dtype="S19"), {}, resolution, {}, complete=False)
-        days = list(dates(first, last))
+        days = list(list_dates(first, last))
         daily = self._daily(source, device, set_type, days, available)
         unit = {"month": "D", "year": "M", "total": "Y"}[period]
         keys = np.array(days, dtype="datetime64[D]").astype(f"datetime64[{unit}]")
@@ -205,10 +212,10 @@ class Periods:
             there |= ~np.isnan(values)
         sums = {name: values[there] for name, values in sums.items()}
         stamps = np.datetime_as_string(starts[there].astype("datetime64[s]"))
-        end = local_midnight(last + timedelta(days=1), source.plant.zone)
+        end = find_midnight(last + timedelta(days=1), source.plant.zone)
         return Rows(
             stamps.astype(bytes),
-            sums | fields.rates(sums),
+            sums | fields.compute_rates(sums),
             resolution,
             sums,
             complete=period != "total" and end <= available,
@@ -219,7 +226,7 @@ class Periods:
     ) -> tuple[date | None, date | None]:
         """First and last day that the period's rows are made of."""
         begin, finish = source.span()
-        today = local_date(available, source.plant.zone)
+        today = find_local_date(available, source.plant.zone)
         newest = min(finish, today) if finish else today
         if period == "total":
             return begin, newest
@@ -236,7 +243,7 @@ class Periods:
     ) -> Columns:
         """Wh of each day; the day that is still running counts up to what can be read."""
         daily = source.daily_energy(device, set_type, days)
-        start, end = day_span(days[-1], source.plant.zone)
+        start, end = find_day_bounds(days[-1], source.plant.zone)
         if end > available:
             part = source.day(device, set_type, days[-1]).between(start, available)
             for name, values in daily.items():

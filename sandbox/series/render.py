@@ -10,21 +10,21 @@ import numpy as np
 import orjson
 
 from sandbox.days import Labels
-from sandbox.series.json_pages import page_lists
-from sandbox.series.slots import Fields, around_numbers, fields_of_slots, precision
+from sandbox.series.json_pages import write_page_lists
+from sandbox.series.slots import Fields, choose_precision, find_fields_of_slots, surround_numbers
 from sandbox.series.table import Columns, Floats
 
 ROWS_A_PAGE = 16 * 288
 """Few enough that a page stays near the processor, enough that each step over it is worth its call."""
 
 
-def rows_json(labels: Labels, columns: Columns) -> bytes:
+def write_rows(labels: Labels, columns: Columns) -> bytes:
     """`[{"time":…,"pvGeneration":4.0},…]`; a field of shape (rows, k) becomes `[{"index":"A","value":…},…]`."""
-    return bytes(lists_json(labels[None], {name: values[None] for name, values in columns.items()})[0])
+    return bytes(write_lists(labels[None], {name: values[None] for name, values in columns.items()})[0])
 
 
-def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
-    """The lists of several plants with the same number of rows, each as `rows_json` writes it.
+def write_lists(labels: Labels, columns: Columns) -> list[memoryview]:
+    """The lists of several plants with the same number of rows, each as `write_rows` writes it.
 
     All arrays have a leading axis for the plants. What is returned is a view of longer texts: copy it, don't keep it.
     """
@@ -40,7 +40,7 @@ def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
         if len(theirs) == 1:
             lists.append(memoryview(_list_alone(held, theirs[0], numbered)))
         else:
-            lists += page_lists(held, theirs, numbered)
+            lists += write_page_lists(held, theirs, numbered)
     return lists
 
 
@@ -49,7 +49,7 @@ def _held(fields: Fields, numbers: Floats) -> tuple[Fields, Floats]:
     there = np.isfinite(numbers).any(axis=1)
     if there.all():
         return fields, numbers
-    owners = fields_of_slots(fields)
+    owners = find_fields_of_slots(fields)
     held = np.zeros(len(fields), dtype=bool)
     held[owners[there]] = True
     return tuple(compress(fields, held)), numbers[held[owners]]
@@ -59,7 +59,7 @@ def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:
     """The list of one plant; numbers (slots, rows), used up."""
     slots, rows = numbers.shape
     gaps = np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist()
-    _, scale = precision(fields)
+    _, scale = choose_precision(fields)
     rounded = np.multiply(numbers, scale, out=numbers)
     np.rint(rounded, out=rounded)
     rounded /= scale
@@ -67,7 +67,7 @@ def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:
     texts = orjson.dumps(rounded.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
     words = [b""] * (rows * (slots + 1))
     words[:: slots + 1] = labels.tolist()
-    around = around_numbers(fields)
+    around = surround_numbers(fields)
     for slot, (before, after) in enumerate(around):
         text = texts[slot * rows : (slot + 1) * rows]
         if slot in gaps:
@@ -80,14 +80,14 @@ def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:
 def _template(fields: Fields, rows: int, gaps: tuple[int, ...]) -> bytes:
     """A list with places for labels and numbers; in the slots with gaps, the keys come with the numbers."""
     row = b'{"time":"%b"'
-    for slot, (before, after) in enumerate(around_numbers(fields)):
+    for slot, (before, after) in enumerate(surround_numbers(fields)):
         row += b"%b" if slot in gaps else before.replace(b"%", b"%%") + b"%b" + after
     return b"[" + b",".join([row + b"}"] * rows) + b"]"
 
 
-def object_json(columns: Columns) -> bytes:
+def write_object(columns: Columns) -> bytes:
     """The only row of `columns` as one object, without a time."""
-    return b"{" + rows_json(np.array([b""]), columns)[1:-1].partition(b",")[2] if columns else b"{}"
+    return b"{" + write_rows(np.array([b""]), columns)[1:-1].partition(b",")[2] if columns else b"{}"
 
 
 def _stacked(columns: Columns, shape: tuple[int, ...]) -> tuple[Fields, Floats]:

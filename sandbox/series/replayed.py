@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sandbox.days import Seconds, day_span, local_date
+from sandbox.days import Seconds, find_day_bounds, find_local_date
 from sandbox.fleet.plant_model import Device, Plant
 from sandbox.series import set_names
 from sandbox.series.table import EMPTY, Columns, Floats, RowSheet, RowTable
@@ -115,7 +115,9 @@ class ReplaySource:
     def span(self) -> tuple[date, date | None]:
         """See `Source.span`."""
         ends = self._recording.ends
-        return local_date(int(ends[0]) - 1, self.plant.zone), local_date(int(ends[-1]) - 1, self.plant.zone)
+        return find_local_date(int(ends[0]) - 1, self.plant.zone), find_local_date(
+            int(ends[-1]) - 1, self.plant.zone
+        )
 
     def asked(self, day: date | None) -> None:
         """See `Source.asked`: a recording expects nothing."""
@@ -124,7 +126,7 @@ class ReplaySource:
         """See `Source.day`."""
         if set_type not in self.sets(device):
             return EMPTY
-        start, end = day_span(day, self.plant.zone)
+        start, end = find_day_bounds(day, self.plant.zone)
         first, last = np.searchsorted(self._recording.ends, [start, end], side="right")
         reported = first + np.flatnonzero(~np.isnan(self._recording.watts[first:last]))
         if not len(reported):
@@ -145,7 +147,7 @@ class ReplaySource:
         if set_type not in self.sets(device):
             return {}
         first, last = self.span()
-        spans = [day_span(day, self.plant.zone) for day in days]
+        spans = [find_day_bounds(day, self.plant.zone) for day in days]
         edges = np.array(spans, dtype=np.float64).reshape(-1, 2)
         energy = 1000 * (self._kwh_until(edges[:, 1]) - self._kwh_until(edges[:, 0]))
         known = np.array([bool(last) and first <= day <= (last or first) and self._has_rows(*span)

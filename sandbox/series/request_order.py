@@ -5,7 +5,7 @@ from datetime import date
 KEPT_LAPS = 4
 
 
-class AskedOrder:
+class RequestOrder:
     """A log of the plants that were asked, by index, bounded by some laps over the fleet.
 
     A backfill asks the same plants in much the same order day after day, so after a plant come those that came after it

@@ -22,11 +22,11 @@ PERIODS = ("recent", "day", "week", "month", "year", "total")
 _RESOLUTIONS = {60: "OneMinute", 300: "FiveMinutes", 900: "FifteenMinutes", 3600: "OneHour", 86400: "OneDay"}
 
 
-def seconds_of(resolution: object) -> int:
+def parse_resolution(resolution: object) -> int:
     """The length of the rows of a resolution by its name; five minutes for a name that is none."""
     return next((step for step, name in _RESOLUTIONS.items() if name == resolution), 300)
 
 
-def resolution_name(step_s: float) -> str:
+def name_resolution(step_s: float) -> str:
     """The nearest of the resolutions that SMA has a name for."""
     return _RESOLUTIONS[min(_RESOLUTIONS, key=lambda named: abs(named - step_s))]

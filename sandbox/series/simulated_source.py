@@ -6,15 +6,15 @@ from itertools import groupby
 
 import numpy as np
 
-from sandbox.days import Seconds, dates, day_span, local_date
+from sandbox.days import Seconds, find_day_bounds, find_local_date, list_dates
 from sandbox.fleet.plant_model import Device, Plant, Role
 from sandbox.physics.flows import Flows
 from sandbox.physics.solar_position import CELL_S
-from sandbox.random_streams import Topic, day_stream
+from sandbox.random_streams import Topic, open_day_stream
 from sandbox.series import fields as sma_fields
 from sandbox.series import set_names
-from sandbox.series.balance import at_row_ends, balance_rows, row_means, sheets
-from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, energies_of
+from sandbox.series.balance import build_balance_rows, build_sheets, compute_row_means, take_row_ends
+from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, collect_energies
 from sandbox.series.table import EMPTY, Columns, RowSheet, RowTable
 
 
@@ -45,7 +45,7 @@ class SimulatedSource:
 
     def span(self) -> tuple[date, date | None]:
         """See `Source.span`."""
-        return local_date(self.plant.started_at.timestamp(), self.plant.zone), None
+        return find_local_date(self.plant.started_at.timestamp(), self.plant.zone), None
 
     def asked(self, day: date | None) -> None:
         """See `Source.asked`."""
@@ -68,7 +68,7 @@ class SimulatedSource:
         if rows is None:
             return []
         plants, flows = rows
-        return list(sheets(plants, flows))
+        return list(build_sheets(plants, flows))
 
     def daily_energy(self, device: Device | None, set_type: str, days: Sequence[date]) -> Columns:
         """See `Source.daily_energy`."""
@@ -99,18 +99,20 @@ class SimulatedSource:
         of, part = wanted[quantity]
         days = [
             day
-            for day in dates(local_date(start, self.plant.zone), local_date(end, self.plant.zone))
+            for day in list_dates(
+                find_local_date(start, self.plant.zone), find_local_date(end, self.plant.zone)
+            )
             if self._active(device, day)
         ]
         total = 0.0
         for flows in self._cache.chunks(self.plant, days):
-            watts = energies_of(self.plant, flows)[of]
+            watts = collect_energies(self.plant, flows)[of]
             covered = np.minimum(flows.ends, end) - np.maximum(flows.ends - CELL_S, start)
             total += float((watts * np.maximum(covered, 0.0)).sum())
         return total * part / 3.6e6
 
     def _active(self, device: Device | None, day: date) -> bool:
-        start, _ = day_span(day, self.plant.zone)
+        start, _ = find_day_bounds(day, self.plant.zone)
         if start < self.plant.started_at.timestamp():
             return False
         if device is None:
@@ -124,7 +126,7 @@ class SimulatedSource:
         if device is None:
             if set_type == set_names.GRID_SETTINGS:
                 return {}
-            return {name: (name, 1.0) for name in sma_fields.balance_names(self.plant)}
+            return {name: (name, 1.0) for name in sma_fields.list_balance_fields(self.plant)}
         load = CHARGER if device.role is Role.CHARGER else "totalConsumption"
         table: dict[str, dict[str, tuple[str, float]]] = {
             set_names.PV: {"pvGeneration": ("pvGeneration", device.share)},
@@ -138,13 +140,13 @@ class SimulatedSource:
     def _plant_day(self, set_type: str, flows: Flows) -> RowTable:
         if set_type == set_names.GRID_SETTINGS:
             return self._grid_settings(flows)
-        power, other = balance_rows(self.plant, flows)
+        power, other = build_balance_rows(self.plant, flows)
         step = self.plant.step_s
-        return _table(at_row_ends(flows.ends, step), power, other, step)
+        return _table(take_row_ends(flows.ends, step), power, other, step)
 
     def _grid_settings(self, flows: Flows) -> RowTable:
         """The active power limit in % of the rating, every 15 minutes whatever the plant's own step is."""
-        ends = at_row_ends(flows.ends, 900)
+        ends = take_row_ends(flows.ends, 900)
         limit = np.full(len(ends), 100.0)
         for held in self._cache.limits(self.plant):
             inside = (ends - 900 >= held.start) & (ends <= held.end)
@@ -155,13 +157,15 @@ class SimulatedSource:
     def _device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> RowTable:
         step = self.plant.step_s
         power = {
-            name: row_means(watts, step)
-            for name, watts in sma_fields.device_power(device, set_type, flows).items()
+            name: compute_row_means(watts, step)
+            for name, watts in sma_fields.build_device_power(device, set_type, flows).items()
         }
-        table = _table(at_row_ends(flows.ends, step), power, self._other(device, set_type, flows, day), step)
+        table = _table(
+            take_row_ends(flows.ends, step), power, self._other(device, set_type, flows, day), step
+        )
         if device.role is Role.INVERTER:
             return table.where(
-                row_means(flows.pv, step) > 0
+                compute_row_means(flows.pv, step) > 0
             )  # an inverter sleeps at night and reports nothing
         return table
 
@@ -169,12 +173,12 @@ class SimulatedSource:
         """The fields of a device's set that are no energy."""
         step = self.plant.step_s
         if set_type == set_names.BATTERY:
-            net = row_means(flows.charging - flows.discharging, step)
-            stored, ambient = at_row_ends(flows.stored_wh, step), row_means(flows.ambient_c, step)
-            return sma_fields.battery_fields(self.plant, stored, net, ambient)
+            net = compute_row_means(flows.charging - flows.discharging, step)
+            stored, ambient = take_row_ends(flows.stored_wh, step), compute_row_means(flows.ambient_c, step)
+            return sma_fields.build_battery_fields(self.plant, stored, net, ambient)
         if set_type == set_names.ENERGY_MIX:
-            rows = sma_fields.plant_power(self.plant, flows).items()
-            return sma_fields.mix({name: row_means(watts, step) for name, watts in rows})
+            rows = sma_fields.build_plant_power(self.plant, flows).items()
+            return sma_fields.compute_mix({name: compute_row_means(watts, step) for name, watts in rows})
         if set_type == set_names.SENSOR:
             named = {
                 "externalInsolation": flows.insolation,
@@ -182,7 +186,7 @@ class SimulatedSource:
                 "moduleTemperature": flows.module_c,
                 "windSpeed": flows.wind,
             }
-            return {name: row_means(values, step) for name, values in named.items()}
+            return {name: compute_row_means(values, step) for name, values in named.items()}
         if set_type in (set_names.POWER_AC, set_names.POWER_DC, set_names.ENERGY_DC):
             return self._electrical(device, set_type, flows, day)
         return {}
@@ -190,15 +194,15 @@ class SimulatedSource:
     def _electrical(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
         """PowerAc, PowerDc or EnergyDc of an inverter."""
         step = self.plant.step_s
-        dc = row_means(flows.dc, step) * device.share
+        dc = compute_row_means(flows.dc, step) * device.share
         if set_type == set_names.ENERGY_DC:
             return {"dcEnergyInput": dc[:, None] * np.array(sma_fields.STRINGS) * step / 3600}
-        noise = day_stream(self._cache.seed, Topic.ELECTRICAL, self.plant.index, day).standard_normal(
+        noise = open_day_stream(self._cache.seed, Topic.ELECTRICAL, self.plant.index, day).standard_normal(
             (5, len(dc))
         )
         if set_type == set_names.POWER_DC:
-            return sma_fields.dc_fields(dc, noise)
-        return sma_fields.ac_fields(self.plant, row_means(flows.pv, step) * device.share, noise)
+            return sma_fields.build_dc_fields(dc, noise)
+        return sma_fields.build_ac_fields(self.plant, compute_row_means(flows.pv, step) * device.share, noise)
 
 
 def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> RowTable:

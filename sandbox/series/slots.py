@@ -18,7 +18,7 @@ A field has one slot, or one for each of its elements.
 """
 
 
-def around_numbers(fields: Fields) -> list[tuple[bytes, bytes]]:
+def surround_numbers(fields: Fields) -> list[tuple[bytes, bytes]]:
     """What stands before and after each slot's number."""
     around: list[tuple[bytes, bytes]] = []
     for name, elements in fields:
@@ -33,13 +33,13 @@ def around_numbers(fields: Fields) -> list[tuple[bytes, bytes]]:
 
 
 @lru_cache(maxsize=128)
-def fields_of_slots(fields: Fields) -> NDArray[np.intp]:
+def find_fields_of_slots(fields: Fields) -> NDArray[np.intp]:
     """Of each slot: the number of its field."""
     return np.repeat(np.arange(len(fields)), [elements or 1 for _, elements in fields])
 
 
 @lru_cache(maxsize=128)
-def precision(fields: Fields) -> tuple[NDArray[np.bool_], Floats]:
+def choose_precision(fields: Fields) -> tuple[NDArray[np.bool_], Floats]:
     """Of each slot: whether it is a rate, and what makes integers of its values."""
     rates = np.array([name.endswith("Rate") for name, elements in fields for _ in range(elements or 1)], bool)
     return rates, np.where(rates, 10.0**RATE_DECIMALS, 10.0**DECIMALS)[:, None]

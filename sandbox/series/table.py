@@ -56,7 +56,7 @@ class RowTable:
 EMPTY = RowTable(np.empty(0, dtype=np.int64))
 
 
-def stacked(tables: Sequence[RowTable]) -> RowTable:
+def stack_tables(tables: Sequence[RowTable]) -> RowTable:
     """These tables one after the other; a key that one of them lacks is absent in its rows."""
     filled = [table for table in tables if len(table)]
     if len(filled) <= 1:

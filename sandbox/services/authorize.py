@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from sandbox.options import OWNER_PASSWORD
-from sandbox.services.html_pages import Markup, hidden_fields, list_items, page
-from sandbox.services.http_answers import body_bytes
+from sandbox.services.html_pages import Markup, render_hidden_fields, render_list_items, render_page
+from sandbox.services.http_answers import read_body
 from sandbox.tokens import Client
 from sandbox.world import World
 
@@ -122,25 +122,25 @@ class AuthorizeService:
             "email": ticket.email,
             "duration": ", until you revoke it" if offline else "",
             "count": "1 plant" if len(names) == 1 else f"{len(names)} plants",
-            "plants": list_items(names),
-            "fields": hidden_fields({"ticket": key}),
+            "plants": render_list_items(names),
+            "fields": render_hidden_fields({"ticket": key}),
         }
-        return page("consent", "Allow access?", values)
+        return render_page("consent", "Allow access?", values)
 
 
 def _login_page(client: Client, asked: dict[str, str], *, email: str = "", error: str = "") -> Response:
     values = {
         "client": client.client_id,
-        "fields": hidden_fields(asked),
+        "fields": render_hidden_fields(asked),
         "email": email,
         "error": Markup(f'<p class="error" role="alert">{error}</p>') if error else "",
         "password": OWNER_PASSWORD,
     }
-    return page("login", "Sign in", values, 401 if error else 200)
+    return render_page("login", "Sign in", values, 401 if error else 200)
 
 
 def _problem(problem: str, cure: str) -> Response:
-    return page("problem", "This request can't be completed", {"problem": problem, "cure": cure}, 400)
+    return render_page("problem", "This request can't be completed", {"problem": problem, "cure": cure}, 400)
 
 
 def _with_query(address: str, more: dict[str, str]) -> str:
@@ -150,4 +150,4 @@ def _with_query(address: str, more: dict[str, str]) -> str:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    return dict(parse_qsl((await body_bytes(request)).decode("utf-8", "replace"), keep_blank_values=True))
+    return dict(parse_qsl((await read_body(request)).decode("utf-8", "replace"), keep_blank_values=True))

@@ -5,8 +5,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.granted_consents import POLL_INTERVAL_S, SandboxConsentState, UnknownOwnerError
-from sandbox.services.gateway import access_of
-from sandbox.services.http_answers import ApiError, json_answer, json_object, not_found
+from sandbox.services.gateway import read_access
+from sandbox.services.http_answers import ApiError, build_json_answer, build_not_found, read_json_object
 from sandbox.world import World
 
 _PATH = "/oauth2/v2/bc-authorize"
@@ -30,34 +30,34 @@ class ConsentService:
     async def ask(self, request: Request) -> Response:
         """Ask an owner: 201 for a new request, 200 if it is there already. May be repeated for new plants."""
         client_id = _custom_client(request)
-        login = (await json_object(request)).get("loginHint")
+        login = (await read_json_object(request)).get("loginHint")
         if not isinstance(login, str) or not login.strip():
             raise ApiError(400, "loginHint is required")
         try:
             _, new = self._world.consents.ask(client_id, login)
         except UnknownOwnerError as error:
             raise ApiError(400, "The user used as loginHint is not a system owner") from error
-        return json_answer(self._answer(client_id, login), 201 if new else 200)
+        return build_json_answer(self._answer(client_id, login), 201 if new else 200)
 
     async def state(self, request: Request) -> Response:
         """How the latest request stands; 404 if there was none."""
-        return json_answer(self._answer(_custom_client(request), request.path_params["login_hint"]))
+        return build_json_answer(self._answer(_custom_client(request), request.path_params["login_hint"]))
 
     async def play_owner(self, request: Request) -> Response:
         """The owner's answer. SMA's sandbox has this too; whether it says `status` or `state` is open: both work."""
         client_id, login = _custom_client(request), request.path_params["login_hint"]
-        body = await json_object(request)
+        body = await read_json_object(request)
         text = body.get("status", body.get("state"))
         state = _state(text)
         if not self._world.consents.answer(client_id, login, state):
-            raise not_found()
+            raise build_not_found()
         self._world.version += 1
-        return json_answer(self._answer(client_id, login))
+        return build_json_answer(self._answer(client_id, login))
 
     def _answer(self, client_id: str, login: str) -> dict[str, object]:
         state = self._world.consents.state(client_id, login)
         if state is None:
-            raise not_found()
+            raise build_not_found()
         return {
             "loginHint": login,
             "state": state.value,
@@ -66,7 +66,7 @@ class ConsentService:
         }
 
 
-def state_named(text: object) -> SandboxConsentState | None:
+def parse_state(text: object) -> SandboxConsentState | None:
     """The state of this name in any case, None for anything else."""
     return (
         {state.value.lower(): state for state in SandboxConsentState}.get(text.lower())
@@ -76,7 +76,7 @@ def state_named(text: object) -> SandboxConsentState | None:
 
 
 def _state(text: object) -> SandboxConsentState:
-    state = state_named(text)
+    state = parse_state(text)
     if state is None or state is SandboxConsentState.PENDING:
         raise ApiError(400, "status must be Accepted, Rejected, Expired or Revoked")
     return state
@@ -84,7 +84,7 @@ def _state(text: object) -> SandboxConsentState:
 
 def _custom_client(request: Request) -> str:
     """The caller's client; a client of the code flow has no business here."""
-    client = access_of(request).client
+    client = read_access(request).client
     if client.flow != "custom":
         raise ApiError(403, "Forbidden")
     return client.client_id

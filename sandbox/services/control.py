@@ -15,9 +15,9 @@ from sandbox.faults.catalogue import KINDS
 from sandbox.faults.fault_plan import Fault, FaultError, FaultPlan, make_fault, parse_fault
 from sandbox.granted_consents import SandboxConsentState
 from sandbox.options import RetryAfter
-from sandbox.services.consent_service import state_named
+from sandbox.services.consent_service import parse_state
 from sandbox.services.gateway import TokenBucket
-from sandbox.services.http_answers import ApiError, json_answer, json_object
+from sandbox.services.http_answers import ApiError, build_json_answer, read_json_object
 from sandbox.world import World
 
 MAX_NEW_PLANTS = 10_000
@@ -49,7 +49,7 @@ class ControlService:
 
     async def show(self, _request: Request) -> Response:
         """Everything that can be changed, as it is now, and what was counted."""
-        return json_answer(
+        return build_json_answer(
             {
                 "clock": self._world.clock.utc().isoformat(),
                 "faults": self._plan.shown(),
@@ -74,7 +74,7 @@ class ControlService:
                 self._plan.replace([])
         except FaultError as error:
             raise ApiError(400, str(error)) from error
-        return json_answer({"faults": self._plan.shown()})
+        return build_json_answer({"faults": self._plan.shown()})
 
     async def clock(self, request: Request) -> Response:
         """POST `{"advance_s": 3600}`, `{"now": "2025-06-01T10:00:00Z"}` or `{"reset": true}`."""
@@ -86,7 +86,7 @@ class ControlService:
                 self._world.clock.set(_moment(body["now"]))
             else:
                 self._world.clock.advance(_number(body, "advance_s", -MAX_SHIFT_S, MAX_SHIFT_S))
-        return json_answer({"clock": self._world.clock.utc().isoformat()})
+        return build_json_answer({"clock": self._world.clock.utc().isoformat()})
 
     async def budget(self, request: Request) -> Response:
         """`requests_per_5_min` (null: no limit) and `retry_after` (seconds, date, none)."""
@@ -101,7 +101,7 @@ class ControlService:
             else int(_number({"requests_per_5_min": limit}, "requests_per_5_min", 1, 1e9))
         )
         self._bucket.change(size, form)
-        return json_answer(self._budget())
+        return build_json_answer(self._budget())
 
     async def consents(self, request: Request) -> Response:
         """An owner answers or revokes without a word from the client: `{"owner", "state", "client_id"?}`.
@@ -109,7 +109,7 @@ class ControlService:
         With a client of the code flow only revoking is to be done: it ends the owner's logins.
         """
         body = await _change(request)
-        state = state_named(body.get("state"))
+        state = parse_state(body.get("state"))
         if state is None or state is SandboxConsentState.PENDING:
             raise ApiError(400, "state must be Accepted, Rejected, Expired or Revoked")
         client_id, owner = (
@@ -123,12 +123,12 @@ class ControlService:
             done = self._world.consents.answer(client_id, owner, state)
         if not done:
             raise ApiError(404, "This owner has no consent for this client that can change to this state")
-        return json_answer({"owner": owner, "state": state.value})
+        return build_json_answer({"owner": owner, "state": state.value})
 
     async def plants(self, request: Request) -> Response:
         """The fleet grows by `count` plants, which no consent covers yet."""
         count = int(_number(await _change(request), "count", 1, MAX_NEW_PLANTS))
-        return json_answer({"plantIds": self._world.add_plants(count)}, 201)
+        return build_json_answer({"plantIds": self._world.add_plants(count)}, 201)
 
     async def migrations(self, request: Request) -> Response:
         """The Classic plant `plantId` moves to ennexOS."""
@@ -136,12 +136,12 @@ class ControlService:
         new = self._world.migrate(old)
         if new is None:
             raise ApiError(404, "No simulated Classic plant has this id")
-        return json_answer({"from": old, "to": new}, 201)
+        return build_json_answer({"from": old, "to": new}, 201)
 
     async def expire_tokens(self, request: Request) -> Response:
         """All access tokens become invalid at once."""
         await _change(request)
-        return json_answer({"expired": self._world.tokens.expire_access_tokens()})
+        return build_json_answer({"expired": self._world.tokens.expire_access_tokens()})
 
     def _budget(self) -> dict[str, object]:
         return {
@@ -163,7 +163,7 @@ def _fault(item: object) -> Fault:
 async def _change(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "Send changes as application/json")
-    return await json_object(request)
+    return await read_json_object(request)
 
 
 def _number(body: dict[str, Any], name: str, low: float, high: float) -> float:

@@ -3,25 +3,25 @@
 from datetime import datetime
 from typing import Any
 
-from sandbox.days import zone_info
+from sandbox.days import load_zone
 from sandbox.fleet.plant_model import Device, Plant, Role
 
 Json = dict[str, Any]
 
 
-def brief_plant(plant: Plant) -> Json:
+def describe_plant_briefly(plant: Plant) -> Json:
     """The three fields that stand in every envelope."""
     return {"plantId": plant.plant_id, "name": plant.name, "timezone": plant.zone}
 
 
-def brief_device(device: Device, plant: Plant) -> Json:
+def describe_device_briefly(device: Device, plant: Plant) -> Json:
     """The three fields of a device that stand in every envelope."""
     return {"deviceId": device.device_id, "name": device.name, "timezone": plant.zone}
 
 
-def full_plant(plant: Plant, *, status: bool, installation: bool, location: bool) -> Json:
+def describe_plant(plant: Plant, *, status: bool, installation: bool, location: bool) -> Json:
     """A plant of the list or on its own, with the parts that were asked for."""
-    answer = brief_plant(plant)
+    answer = describe_plant_briefly(plant)
     if plant.description is not None:
         answer["description"] = plant.description
     if plant.group_id is not None:
@@ -29,7 +29,7 @@ def full_plant(plant: Plant, *, status: bool, installation: bool, location: bool
     if plant.sections:
         answer["subPlants"] = [_section(plant, section) for section in plant.sections]
     if status:
-        answer["status"] = plant_status(plant)
+        answer["status"] = name_plant_status(plant)
     if installation and plant.has_installation:
         answer["installation"] = _installation(plant)
     if location:
@@ -37,12 +37,12 @@ def full_plant(plant: Plant, *, status: bool, installation: bool, location: bool
     return answer
 
 
-def plant_status(plant: Plant) -> str:
+def name_plant_status(plant: Plant) -> str:
     """The plant's state; one simulated plant in ten has a warning."""
     return "Warning" if plant.index >= 0 and plant.index % 10 == 9 else "Ok"  # noqa: PLR2004 - one plant in ten
 
 
-def device_json(device: Device, plant: Plant, *, with_zone: bool) -> Json:
+def describe_device(device: Device, plant: Plant, *, with_zone: bool) -> Json:
     """A device; keys that do not apply are left out."""
     answer: Json = {
         "deviceId": device.device_id,
@@ -64,7 +64,7 @@ def device_json(device: Device, plant: Plant, *, with_zone: bool) -> Json:
         if device.role is Role.INVERTER:
             answer["generatorPowerDc"] = round(plant.array.peak_w * device.share, 1)
     if device.deactivated_at is not None:
-        wall = datetime.fromtimestamp(device.deactivated_at, zone_info(plant.zone))
+        wall = datetime.fromtimestamp(device.deactivated_at, load_zone(plant.zone))
         answer["deactivatedAt"] = wall.strftime("%Y-%m-%dT%H:%M:%S")
     return answer
 
@@ -74,7 +74,7 @@ def _section(plant: Plant, section: int) -> Json:
         "subPlantId": plant.section_id(section),
         "name": f"Section {section}",
         "timezone": plant.zone,
-        "status": plant_status(plant),
+        "status": name_plant_status(plant),
     }
 
 

@@ -9,10 +9,10 @@ from datetime import date
 
 from sandbox.faults.fault_plan import FaultPlan
 from sandbox.series import set_names
-from sandbox.services.gateway import TokenBucket, http_date
+from sandbox.services.gateway import TokenBucket, format_http_date
 from sandbox.services.hosts import SandboxHosts
 from sandbox.services.http_answers import JSON
-from sandbox.services.lookup import Found
+from sandbox.services.lookup import FoundResource
 from sandbox.services.measurements import MeasurementService
 from sandbox.tokens import Access
 from sandbox.world import World
@@ -59,7 +59,7 @@ class Express:
         if found is None or set_type is None:
             return None
         body = self._measurements.day(found, set_type, day)
-        return _HEAD % (len(body), http_date(int(self._world.clock.now()))), body
+        return _HEAD % (len(body), format_http_date(int(self._world.clock.now()))), body
 
     def _access(self, headers: Headers) -> Access | None:
         token, hosts = b"", []
@@ -74,11 +74,13 @@ class Express:
             return None
         return self._world.tokens.access(token[7:].decode("latin-1"))
 
-    def _found(self, asked: re.Match[str], access: Access) -> Found | None:
+    def _found(self, asked: re.Match[str], access: Access) -> FoundResource | None:
         if asked["plant"] is not None:
             source, device = self._world.source(asked["plant"]), None
         else:
             source, device = self._world.device(asked["device"]) or (None, None)
         return (
-            Found(source, device, self._world.may_see(access, source.plant)) if source is not None else None
+            FoundResource(source, device, self._world.may_see(access, source.plant))
+            if source is not None
+            else None
         )

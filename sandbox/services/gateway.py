@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.options import RetryAfter
 from sandbox.sandbox_clock import SandboxClock
-from sandbox.services.http_answers import ApiError, error_answer
+from sandbox.services.http_answers import ApiError, build_error_answer
 from sandbox.tokens import Access
 from sandbox.world import World
 
@@ -61,12 +61,12 @@ class TokenBucket:
 
 
 @lru_cache(maxsize=4)
-def http_date(second: int) -> bytes:
+def format_http_date(second: int) -> bytes:
     """A second since 1970 as the header Date has it."""
     return formatdate(second, usegmt=True).encode()
 
 
-class Dated:
+class DateMiddleware:
     """ASGI middleware: every answer's Date shows the sandbox's clock."""
 
     def __init__(self, app: ASGIApp, clock: SandboxClock) -> None:
@@ -79,7 +79,7 @@ class Dated:
 
         async def dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                date = http_date(int(self._clock.now()))
+                date = format_http_date(int(self._clock.now()))
                 message["headers"] = [*message.get("headers", ()), (b"date", date)]
             await send(message)
 
@@ -108,7 +108,7 @@ class Gateway:
         if path.startswith(DATA_ROOTS) or path.startswith("/oauth2/v2/bc-authorize"):
             refusal = self._refusal(scope, counted=path.startswith(DATA_ROOTS))
             if refusal is not None:
-                await error_answer(refusal)(scope, receive, send)
+                await build_error_answer(refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -126,7 +126,7 @@ class Gateway:
         return self._bucket.take(access.client.client_id) if counted else None
 
 
-def access_of(request: Request) -> Access:
+def read_access(request: Request) -> Access:
     """The token's meaning, as the gateway found it."""
     access: Access = request.scope["state"]["access"]
     return access

@@ -19,9 +19,16 @@ from starlette.routing import Route
 from sandbox.fleet.plant_model import Plant
 from sandbox.series.flow_cache import FeedInLimit
 from sandbox.series.simulated_source import SimulatedSource
-from sandbox.services.gateway import access_of
-from sandbox.services.http_answers import ApiError, flag, json_answer, json_object, not_found, query
-from sandbox.services.lookup import find
+from sandbox.services.gateway import read_access
+from sandbox.services.http_answers import (
+    ApiError,
+    build_json_answer,
+    build_not_found,
+    read_flag,
+    read_json_object,
+    read_query,
+)
+from sandbox.services.lookup import find_resource
 from sandbox.world import World
 
 _BASE = "/gridcontrol/v1"
@@ -63,24 +70,24 @@ class GridControlService:
 
     async def check(self, request: Request) -> Response:
         """Per plant and command: supported, or why not. Plants that the token may not see are left out."""
-        body = await json_object(request)
+        body = await read_json_object(request)
         ids = body.get("plantIds")
         if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
             raise ApiError(400, "plantIds must be a list of plant ids")
-        access = access_of(request)
+        access = read_access(request)
         sources = [source for item in ids if (source := self._world.source(item.lower())) is not None]
         plants = [source.plant for source in sources if self._world.may_see(access, source.plant)]
-        return json_answer(
+        return build_json_answer(
             {"plants": [{"plantId": plant.plant_id, "commands": _eligibility(plant)} for plant in plants]}
         )
 
     async def create(self, request: Request) -> Response:
         """Accept a schedule; commands that the plant cannot follow are a 400 unless `skipEligibilityCheck` is set."""
         source = self._controlled(request)
-        body = await json_object(request)
-        values = query(request)
+        body = await read_json_object(request)
+        values = read_query(request)
         skip = "skipeligibilitycheck" in values and (
-            values["skipeligibilitycheck"] == "" or flag(values, "skipEligibilityCheck")
+            values["skipeligibilitycheck"] == "" or read_flag(values, "skipEligibilityCheck")
         )
         commands = _commands(body, self._world.clock.now())
         refused = {
@@ -97,20 +104,20 @@ class GridControlService:
         )
         self._schedules[schedule.schedule_id] = schedule
         self._apply(source)
-        return json_answer(_shown(schedule, source.plant), 202)
+        return build_json_answer(_shown(schedule, source.plant), 202)
 
     async def show(self, request: Request) -> Response:
         """The plant's schedules."""
         plant = self._controlled(request).plant
         mine = (item for item in self._schedules.values() if item.plant_index == plant.index)
-        return json_answer({"schedules": [_shown(item, plant) for item in mine]})
+        return build_json_answer({"schedules": [_shown(item, plant) for item in mine]})
 
     async def delete(self, request: Request) -> Response:
         """End a schedule at once, fallback included; what it has limited until now stays in the plant's power."""
         source = self._controlled(request)
         schedule = self._schedules.get(request.path_params["schedule_id"])
         if schedule is None or schedule.plant_index != source.plant.index:
-            raise not_found()
+            raise build_not_found()
         del self._schedules[schedule.schedule_id]
         now = self._world.clock.now()
         begun = [replace(limit, end=min(limit.end, now)) for limit in schedule.limits if limit.start < now]
@@ -119,9 +126,9 @@ class GridControlService:
         return Response(status_code=204)
 
     def _controlled(self, request: Request) -> SimulatedSource:
-        found = find(self._world, request)
+        found = find_resource(self._world, request)
         if not found.visible or not isinstance(found.source, SimulatedSource):
-            raise not_found()
+            raise build_not_found()
         return found.source
 
     def _apply(self, source: SimulatedSource) -> None:

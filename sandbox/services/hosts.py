@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.services.http_answers import ApiError, error_answer
+from sandbox.services.http_answers import ApiError, build_error_answer
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,253})(?::[0-9]{1,5})?")
 _REMEMBERED = 256
@@ -57,7 +57,7 @@ class HostCheck:
         if scope["type"] == "http":
             refusal = self._hosts.refusal(value for name, value in scope["headers"] if name == b"host")
             if refusal is not None:
-                await error_answer(refusal)(scope, receive, send)
+                await build_error_answer(refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

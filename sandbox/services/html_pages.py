@@ -21,20 +21,20 @@ class Markup(str):
     __slots__ = ()
 
 
-def page(name: str, title: str, values: Mapping[str, str], status: int = 200) -> Response:
+def render_page(name: str, title: str, values: Mapping[str, str], status: int = 200) -> Response:
     """The template `name` inside the common frame; plain strings are escaped, Markup is not."""
     inner = _template(name).substitute({key: _safe(value) for key, value in values.items()})
     return HTMLResponse(_template("frame").substitute(title=escape(title), content=inner), status, _HEADERS)
 
 
-def hidden_fields(values: Mapping[str, str]) -> Markup:
+def render_hidden_fields(values: Mapping[str, str]) -> Markup:
     """Form fields that carry these values unseen."""
     return Markup(
         "".join(f'<input type="hidden" name="{escape(k)}" value="{escape(v)}">' for k, v in values.items())
     )
 
 
-def list_items(texts: Iterable[str]) -> Markup:
+def render_list_items(texts: Iterable[str]) -> Markup:
     """`<li>` elements."""
     return Markup("".join(f"<li>{escape(text)}</li>" for text in texts))
 

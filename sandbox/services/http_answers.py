@@ -34,12 +34,12 @@ class ApiError(HTTPException):
         self.empty = status == HTTPStatus.PERMANENT_REDIRECT
 
 
-def not_found() -> ApiError:
+def build_not_found() -> ApiError:
     """404 as SMA says it."""
     return ApiError(404, "Not Found")
 
 
-def bad_value(name: str, problem: str) -> ApiError:
+def build_bad_value(name: str, problem: str) -> ApiError:
     """400 in ASP.NET's model-binding form."""
     body = {
         "type": "https://tools.ietf.org/html/rfc7231#section-6.5.1",
@@ -50,23 +50,25 @@ def bad_value(name: str, problem: str) -> ApiError:
     return ApiError(400, problem, body=body)
 
 
-def json_answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def build_json_answer(
+    content: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """`content` as JSON."""
     return Response(orjson.dumps(content), status, dict(headers) if headers else None, media_type=JSON)
 
 
-def error_answer(error: HTTPException) -> Response:
+def build_error_answer(error: HTTPException) -> Response:
     """Any HTTP error, ours or Starlette's, in SMA's form."""
     if isinstance(error, ApiError):
         if error.empty:
             return Response(status_code=error.status_code, headers=error.headers)
-        return json_answer(error.body, error.status_code, error.headers)
-    return json_answer(
+        return build_json_answer(error.body, error.status_code, error.headers)
+    return build_json_answer(
         {"message": error.detail, "code": str(error.status_code)}, error.status_code, error.headers
     )
 
 
-def query(request: Request) -> dict[str, str]:
+def read_query(request: Request) -> dict[str, str]:
     """The query's parameters by lower-case name; of a repeated one the first counts."""
     values: dict[str, str] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
@@ -74,25 +76,25 @@ def query(request: Request) -> dict[str, str]:
     return values
 
 
-def flag(values: Mapping[str, str], name: str) -> bool:
+def read_flag(values: Mapping[str, str], name: str) -> bool:
     """A boolean parameter; absent is false, anything but true or false is a 400."""
     text = values.get(name.lower(), "false").strip().lower()
     if text not in ("true", "false"):
-        raise bad_value(name, f"The value '{text[:100]}' is not valid for {name}.")
+        raise build_bad_value(name, f"The value '{text[:100]}' is not valid for {name}.")
     return text == "true"
 
 
-def day_of(text: str, name: str) -> date:
+def parse_date(text: str, name: str) -> date:
     """A date written YYYY-MM-DD; anything else is a 400."""
     try:
         if _DAY.fullmatch(text):  # fromisoformat also takes weeks and dates without hyphens
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise bad_value(name, f"The value '{text[:100]}' is not valid for {name}.")
+    raise build_bad_value(name, f"The value '{text[:100]}' is not valid for {name}.")
 
 
-async def body_bytes(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The request's body, up to a limit; 413 beyond."""
     data = bytearray()
     async for chunk in request.stream():
@@ -102,10 +104,10 @@ async def body_bytes(request: Request) -> bytes:
     return bytes(data)
 
 
-async def json_object(request: Request) -> dict[str, Any]:
+async def read_json_object(request: Request) -> dict[str, Any]:
     """The request's body as a JSON object; anything else is a 400."""
     try:
-        value = orjson.loads(await body_bytes(request) or b"{}")
+        value = orjson.loads(await read_body(request) or b"{}")
     except orjson.JSONDecodeError as error:
         raise ApiError(400, f"The body is not valid JSON: {error}") from error
     if not isinstance(value, dict):

@@ -15,11 +15,11 @@ from starlette.routing import Route
 
 from sandbox.series import set_names
 from sandbox.series.periods import Periods
-from sandbox.series.render import rows_json
+from sandbox.series.render import write_rows
 from sandbox.series.table import Source
-from sandbox.services.describe import brief_plant, plant_status
-from sandbox.services.http_answers import ApiError, json_answer, not_found
-from sandbox.services.lookup import find
+from sandbox.services.describe import describe_plant_briefly, name_plant_status
+from sandbox.services.http_answers import ApiError, build_json_answer, build_not_found
+from sandbox.services.lookup import find_resource
 from sandbox.world import World
 
 _BASE = "/live/v1"
@@ -61,10 +61,10 @@ class LiveService:
         rows = self._periods.rows(
             source, None, set_names.ENERGY_BALANCE, "recent", None, energy=False, now=now
         )
-        values = rows_json(rows.labels, rows.columns)[1:-1] if len(rows.labels) else b"{}"
+        values = write_rows(rows.labels, rows.columns)[1:-1] if len(rows.labels) else b"{}"
         head = {
-            "plant": brief_plant(source.plant),
-            "status": plant_status(source.plant),
+            "plant": describe_plant_briefly(source.plant),
+            "status": name_plant_status(source.plant),
             "setType": "EnergyBalance",
         }
         body = b"".join([orjson.dumps(head)[:-1], b',"set":', values, b"}"])
@@ -73,12 +73,14 @@ class LiveService:
     async def configuration(self, request: Request) -> Response:
         """Which sets can be asked for live."""
         source = self._live_source(request)
-        return json_answer({"plant": brief_plant(source.plant), "sets": [set_names.ENERGY_BALANCE]})
+        return build_json_answer(
+            {"plant": describe_plant_briefly(source.plant), "sets": [set_names.ENERGY_BALANCE]}
+        )
 
     def _live_source(self, request: Request) -> Source:
-        found = find(self._world, request)
+        found = find_resource(self._world, request)
         if not found.visible or not found.source.plant.classic:
-            raise not_found()
+            raise build_not_found()
         return found.source
 
     def _pace(self, plant_id: str) -> None:

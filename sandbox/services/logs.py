@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.days import dates, day_span, zone_info
+from sandbox.days import find_day_bounds, list_dates, load_zone
 from sandbox.fleet.plant_model import Plant, Role
-from sandbox.random_streams import Topic, day_stream
-from sandbox.services.describe import brief_plant
-from sandbox.services.http_answers import bad_value, day_of, json_answer, query
-from sandbox.services.lookup import find
+from sandbox.random_streams import Topic, open_day_stream
+from sandbox.services.describe import describe_plant_briefly
+from sandbox.services.http_answers import build_bad_value, build_json_answer, parse_date, read_query
+from sandbox.services.lookup import find_resource
 from sandbox.world import World
 
 _BASE = "/monitoring/v1"
@@ -59,13 +59,13 @@ class LogService:
 
     async def logs(self, request: Request) -> Response:
         """Events of the local days `From` to `To`, both included."""
-        found = find(self._world, request)
-        values = query(request)
+        found = find_resource(self._world, request)
+        values = read_query(request)
         first, last = _required_day(values, "From"), _required_day(values, "To")
         if last < first:
-            raise bad_value("To", "To must not be before From.")
+            raise build_bad_value("To", "To must not be before From.")
         if (last - first).days >= MAX_DAYS:
-            raise bad_value("To", f"At most {MAX_DAYS} days can be asked for at once.")
+            raise build_bad_value("To", f"At most {MAX_DAYS} days can be asked for at once.")
         level = _level(values.get("level"))
         entries: list[dict[str, object]] = []
         if found.visible and found.source.plant.index >= 0:
@@ -75,15 +75,15 @@ class LogService:
                 if (found.device is None or entry["deviceId"] == found.device.device_id)
                 and (level is None or entry["level"] == level)
             ]
-        return json_answer({"plant": brief_plant(found.source.plant), "logs": entries})
+        return build_json_answer({"plant": describe_plant_briefly(found.source.plant), "logs": entries})
 
     def _entries(self, plant: Plant, first: date, last: date) -> Iterator[dict[str, object]]:
         now = self._world.clock.now() - plant.delay_s
-        for day in dates(first, last):
-            start, end = day_span(day, plant.zone)
+        for day in list_dates(first, last):
+            start, end = find_day_bounds(day, plant.zone)
             if start < plant.started_at.timestamp() or start > now:
                 continue
-            rng = day_stream(self._world.options.seed, Topic.LOGS, plant.index, day)
+            rng = open_day_stream(self._world.options.seed, Topic.LOGS, plant.index, day)
             count = int(rng.poisson(_EVENTS_A_DAY))
             happened: list[tuple[int, int, int]] = []
             for pick, counter in zip(
@@ -103,7 +103,7 @@ class LogService:
             for device in plant.with_role(Role.INVERTER)
             if device.deactivated_at is None or moment < device.deactivated_at
         )
-        zone = UTC if self._world.options.rules.basis == "utc" else zone_info(plant.zone)
+        zone = UTC if self._world.options.rules.basis == "utc" else load_zone(plant.zone)
         entry: dict[str, object] = {} if plant.classic else {"logId": event.event_id}
         entry |= {
             "timestamp": datetime.fromtimestamp(moment, zone).strftime("%Y-%m-%dT%H:%M:%S"),
@@ -123,10 +123,10 @@ class LogService:
 def _required_day(values: dict[str, str], name: str) -> date:
     text = values.get(name.lower())
     if text is None:
-        raise bad_value(name, f"The {name} field is required.")
-    day = day_of(text, name)
+        raise build_bad_value(name, f"The {name} field is required.")
+    day = parse_date(text, name)
     if not 2000 <= day.year <= 2099:  # noqa: PLR2004 - no plant has logs beyond this
-        raise bad_value(name, f"The value '{text}' is not valid for {name}.")
+        raise build_bad_value(name, f"The value '{text}' is not valid for {name}.")
     return day
 
 
@@ -135,5 +135,5 @@ def _level(text: str | None) -> str | None:
         return None
     named = {level.lower(): level for level in LEVELS}.get(text.lower())
     if named is None:
-        raise bad_value("Level", f"The value '{text[:100]}' is not valid for Level.")
+        raise build_bad_value("Level", f"The value '{text[:100]}' is not valid for Level.")
     return named

@@ -7,13 +7,13 @@ from starlette.requests import Request
 
 from sandbox.fleet.plant_model import Device
 from sandbox.series.table import Source
-from sandbox.services.gateway import access_of
-from sandbox.services.http_answers import ApiError, not_found
+from sandbox.services.gateway import read_access
+from sandbox.services.http_answers import ApiError, build_not_found
 from sandbox.world import World
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundResource:
     """A plant, or a device with its plant. `visible` is false without the owner's consent."""
 
     source: Source
@@ -21,7 +21,7 @@ class Found:
     visible: bool
 
 
-def find(world: World, request: Request) -> Found:
+def find_resource(world: World, request: Request) -> FoundResource:
     """The plant (`plant_id` in the path) or device (`device_id`); 404 if unknown, 308 if it moved to ennexOS."""
     device_id = request.path_params.get("device_id")
     key: str = device_id if device_id is not None else request.path_params["plant_id"]
@@ -29,8 +29,8 @@ def find(world: World, request: Request) -> Found:
     known = world.device(key) if device_id is not None else None
     source, device = known if known is not None else (world.source(key) if device_id is None else None, None)
     if source is None:
-        raise _moved(world, request, key) or not_found()
-    return Found(source, device, world.may_see(access_of(request), source.plant))
+        raise _moved(world, request, key) or build_not_found()
+    return FoundResource(source, device, world.may_see(read_access(request), source.plant))
 
 
 def _moved(world: World, request: Request, key: str) -> ApiError | None:

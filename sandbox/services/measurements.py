@@ -12,11 +12,19 @@ from starlette.types import Receive, Scope, Send
 from sandbox.fleet.plant_model import Device, Plant
 from sandbox.series import set_names
 from sandbox.series.periods import Periods, Rows
-from sandbox.series.render import lists_json, object_json, rows_json
+from sandbox.series.render import write_lists, write_object, write_rows
 from sandbox.series.table import Source
-from sandbox.services.describe import brief_device, brief_plant
-from sandbox.services.http_answers import JSON, bad_value, day_of, flag, json_answer, not_found, query
-from sandbox.services.lookup import Found, find
+from sandbox.services.describe import describe_device_briefly, describe_plant_briefly
+from sandbox.services.http_answers import (
+    JSON,
+    build_bad_value,
+    build_json_answer,
+    build_not_found,
+    parse_date,
+    read_flag,
+    read_query,
+)
+from sandbox.services.lookup import FoundResource, find_resource
 from sandbox.world import World
 
 _BASE = "/monitoring/v1"
@@ -68,9 +76,9 @@ class MeasurementService:
 
     async def sets(self, request: Request) -> Response:
         """Which sets a plant or device has; an empty list is normal."""
-        found = find(self._world, request)
+        found = find_resource(self._world, request)
         names = list(found.source.sets(found.device)) if found.visible else []
-        return json_answer({**_envelope(found.source, found.device), "sets": names})
+        return build_json_answer({**_envelope(found.source, found.device), "sets": names})
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """The rows of one set and period; plain ASGI, for what Starlette does around it takes as long as the answer."""
@@ -82,34 +90,41 @@ class MeasurementService:
 
     def rows(self, request: Request) -> bytes:
         """The body with the rows of one set and period."""
-        found = find(self._world, request)
+        found = find_resource(self._world, request)
         set_type = _set_type(request.path_params["set_type"])
         period = request.path_params["period"].lower()
         if period not in set_names.PERIODS:
-            raise bad_value("period", f"The value '{period[:100]}' is not valid.")
-        values = query(request)
+            raise build_bad_value("period", f"The value '{period[:100]}' is not valid.")
+        values = read_query(request)
         when = _when(period, values.get("date"))
-        total, energy = flag(values, "WithTotal"), flag(values, "ReturnEnergyValues")
+        total, energy = read_flag(values, "WithTotal"), read_flag(values, "ReturnEnergyValues")
         return self._body(found, set_type, period, when, total=total, energy=energy)
 
-    def day(self, found: Found, set_type: str, day: date) -> bytes:
+    def day(self, found: FoundResource, set_type: str, day: date) -> bytes:
         """The body with the rows of one day."""
         return self._body(found, set_type, "day", day, total=False, energy=False)
 
-    def _answer_ahead(self, found: Found, day: date) -> None:
+    def _answer_ahead(self, found: FoundResource, day: date) -> None:
         """Write the day's balance of the plants that are likely to be asked next: together they cost far less."""
         for plants, labels, columns in self._periods.neighbours(found.source, day):
-            resolution = set_names.resolution_name(plants[0].step_s)
-            for plant, text in zip(plants, lists_json(labels, columns), strict=True):
+            resolution = set_names.name_resolution(plants[0].step_s)
+            for plant, text in zip(plants, write_lists(labels, columns), strict=True):
                 key = self._key(plant, None, (set_names.ENERGY_BALANCE, "day", day, False, False, True))
-                head = _head({"plant": brief_plant(plant)}, set_names.ENERGY_BALANCE, resolution)
+                head = _head({"plant": describe_plant_briefly(plant)}, set_names.ENERGY_BALANCE, resolution)
                 self._bodies.put(key, b"".join((head, text, b"}")))
 
     def _key(self, plant: Plant, device: Device | None, question: tuple[object, ...]) -> tuple[object, ...]:
         return (plant.plant_id, device.device_id if device else None, *question, self._world.version)
 
     def _body(
-        self, found: Found, set_type: str, period: str, when: date | None, *, total: bool, energy: bool
+        self,
+        found: FoundResource,
+        set_type: str,
+        period: str,
+        when: date | None,
+        *,
+        total: bool,
+        energy: bool,
     ) -> bytes:
         source, device = found.source, found.device
         question = (set_type, period, when, total, energy, found.visible)
@@ -132,9 +147,9 @@ def _body(
 ) -> bytes:
     """The envelope around the rows; without consent the same envelope around nothing."""
     head = _head(_envelope(source, device), set_type, rows.resolution)
-    parts = [head, rows_json(rows.labels, rows.columns) if visible else b"[]"]
+    parts = [head, write_rows(rows.labels, rows.columns) if visible else b"[]"]
     if total and visible and len(rows.labels):
-        parts += [b',"total":', object_json(rows.total())]
+        parts += [b',"total":', write_object(rows.total())]
     return b"".join([*parts, b"}"])
 
 
@@ -144,9 +159,9 @@ def _head(envelope: dict[str, object], set_type: str, resolution: str) -> bytes:
 
 
 def _envelope(source: Source, device: Device | None) -> dict[str, object]:
-    envelope: dict[str, object] = {"plant": brief_plant(source.plant)}
+    envelope: dict[str, object] = {"plant": describe_plant_briefly(source.plant)}
     if device is not None:
-        envelope["device"] = brief_device(device, source.plant)
+        envelope["device"] = describe_device_briefly(device, source.plant)
     return envelope
 
 
@@ -154,7 +169,7 @@ def _set_type(text: str) -> str:
     """The set's proper name; 404 for a name that SMA does not know."""
     name = set_names.BY_LOWER_NAME.get(text.lower())
     if name is None:
-        raise not_found()
+        raise build_not_found()
     return name
 
 
@@ -163,8 +178,8 @@ def _when(period: str, text: str | None) -> date | None:
     if period in ("recent", "total"):
         return None
     if text is None:
-        raise bad_value("Date", "The Date field is required.")
+        raise build_bad_value("Date", "The Date field is required.")
     length = {"year": 4, "month": 7}.get(period, 10)
     if len(text) in (length, 10):
-        return day_of((text + "-01-01"[: 10 - len(text)]) if len(text) < 10 else text, "Date")  # noqa: PLR2004
-    raise bad_value("Date", f"The value '{text[:100]}' is not valid for Date.")
+        return parse_date((text + "-01-01"[: 10 - len(text)]) if len(text) < 10 else text, "Date")  # noqa: PLR2004
+    raise build_bad_value("Date", f"The value '{text[:100]}' is not valid for Date.")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.services.http_answers import body_bytes, json_answer
+from sandbox.services.http_answers import build_json_answer, read_body
 from sandbox.tokens import Client, TokenError
 from sandbox.world import World
 
@@ -34,7 +34,7 @@ class OAuthService:
         values = await _parameters(request)
         try:
             client = self._client(request, values)
-            return json_answer(
+            return build_json_answer(
                 self._grant(client, values), headers={"Cache-Control": "no-store", "Pragma": "no-cache"}
             )
         except TokenError as error:
@@ -78,7 +78,7 @@ class OAuthService:
 
 
 def _refused(error: TokenError) -> Response:
-    return json_answer({"error": error.error, "error_description": error.description}, error.status)
+    return build_json_answer({"error": error.error, "error_description": error.description}, error.status)
 
 
 def _basic(request: Request) -> tuple[str, str] | None:
@@ -94,5 +94,5 @@ def _basic(request: Request) -> tuple[str, str] | None:
 
 async def _parameters(request: Request) -> dict[str, str]:
     """Parameters of the query and of the form; the form wins."""
-    form = (await body_bytes(request)).decode("utf-8", "replace")
+    form = (await read_body(request)).decode("utf-8", "replace")
     return {**dict(request.query_params.multi_items()), **dict(parse_qsl(form, keep_blank_values=True))}

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.series import set_names
-from sandbox.services.html_pages import Markup, page
-from sandbox.services.http_answers import json_answer
+from sandbox.services.html_pages import Markup, render_page
+from sandbox.services.http_answers import build_json_answer
 
 Json = dict[str, Any]
 
@@ -286,7 +286,7 @@ class OpenApiService:
 
     async def machine(self, _request: Request) -> Response:
         """The document as JSON."""
-        return json_answer(write_openapi())
+        return build_json_answer(write_openapi())
 
     async def people(self, _request: Request) -> Response:
         """One table of all endpoints."""
@@ -295,4 +295,4 @@ class OpenApiService:
             f"<td><code>{escape(item.path)}</code></td><td>{escape(item.summary)}</td></tr>"
             for item in _operations()
         )
-        return page("docs", "sunledger sandbox", {"rows": Markup(rows)})
+        return render_page("docs", "sunledger sandbox", {"rows": Markup(rows)})

@@ -8,7 +8,13 @@ from starlette.routing import Route
 
 from sandbox.fleet.plant_model import Device
 from sandbox.series.table import Source
-from sandbox.services.http_answers import ApiError, bad_value, json_answer, not_found, query
+from sandbox.services.http_answers import (
+    ApiError,
+    build_bad_value,
+    build_json_answer,
+    build_not_found,
+    read_query,
+)
 from sandbox.world import World
 
 MAX_DAYS = 40 * 366
@@ -33,7 +39,7 @@ class TruthService:
         key = request.path_params["plant_id"].lower()
         source = self._world.source(self._world.moved.get(key, key))
         if source is None:
-            raise not_found()
+            raise build_not_found()
         return self._answer(request, source, None)
 
     async def device(self, request: Request) -> Response:
@@ -41,19 +47,19 @@ class TruthService:
         key = request.path_params["device_id"].lower()
         found = self._world.device(self._world.moved.get(key, key))
         if found is None:
-            raise not_found()
+            raise build_not_found()
         return self._answer(request, *found)
 
     def _answer(self, request: Request, source: Source, device: Device | None) -> Response:
-        values = query(request)
+        values = read_query(request)
         start, end = _moment(values, "from"), _moment(values, "to")
         if end < start or end - start > MAX_DAYS * 86400:
-            raise bad_value("to", "to must be after from, and at most forty years later.")
+            raise build_bad_value("to", "to must be after from, and at most forty years later.")
         quantity = request.path_params["quantity"]
         kwh = source.exact_kwh(device, quantity, start, end)
         if kwh is None:
             raise ApiError(404, f"There is no exact energy for {quantity[:100]} here.")
-        return json_answer(
+        return build_json_answer(
             {
                 "plantId": source.plant.plant_id,
                 **({"deviceId": device.device_id} if device else {}),
@@ -76,7 +82,7 @@ def _moment(values: dict[str, str], name: str) -> float:
             return moment.timestamp()
     except ValueError:
         pass
-    raise bad_value(name, f"Give {name} as an ISO time such as 2021-10-01T00:00:00+10:00.")
+    raise build_bad_value(name, f"Give {name} as an ISO time such as 2021-10-01T00:00:00+10:00.")
 
 
 def _utc(instant: float) -> str:

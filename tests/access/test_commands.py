@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET
 from tests.access.browser import OWNER, decide, visit
 from tests.cli.test_commands import PROGRAM, environment, sunledger
@@ -26,7 +26,7 @@ DAY = ["--from", "2021-10-01", "--to", "2021-10-01"]
 
 @pytest.fixture
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "3", "--seed", "7", "--owners-without-consent", "3") as address:
+    with run_sandbox("--plants", "3", "--seed", "7", "--owners-without-consent", "3") as address:
         yield address
 
 

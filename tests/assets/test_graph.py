@@ -17,7 +17,7 @@ from assets.asset_checks import CHECK_MODULES
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from assets.table_assets import TABLE_MODULES
 from pipeline.common.settings import load_settings
-from pipeline.run.check import After, collect_checks
+from pipeline.run.check import CheckMoment, collect_checks
 from pipeline.run.table_step import Stage, list_steps
 from schemas import (
     RAW,
@@ -224,7 +224,7 @@ def test_no_module_that_declares_a_table_or_a_check_is_forgotten() -> None:
         name
         for room in (pipeline.tables, pipeline.ops)
         for name in declaring(
-            room, lambda module: [c for after in After for c in collect_checks([module], after)]
+            room, lambda module: [c for after in CheckMoment for c in collect_checks([module], after)]
         )
     }
     assert checks == {module.__name__ for module in CHECK_MODULES}

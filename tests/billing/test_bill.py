@@ -12,7 +12,7 @@ from pipeline.billing import PriceList, load_prices
 from pipeline.billing.bill import Bill, build_bill, expect_units
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.billing.unused_units import NO_DATA, NO_DAY, find_unused_units
-from pipeline.cli.yearly_bill import show
+from pipeline.cli.yearly_bill import show_bill
 from pipeline.run.context import RunContext
 from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
 from tests.e2e.test_days import refresh, run
@@ -103,7 +103,7 @@ def runtime(new_runtime: New, sma: ScriptedSma) -> RunContext:
 def shown(
     runtime: RunContext, capsys: pytest.CaptureFixture[str], *, forecast: bool, year: int = 2021
 ) -> str:
-    show(build_bill(runtime, PRICES, year, forecast=forecast), PRICES, forecast=forecast)
+    show_bill(build_bill(runtime, PRICES, year, forecast=forecast), PRICES, forecast=forecast)
     printed = capsys.readouterr()
     return " ".join((printed.out + printed.err).split())
 
@@ -146,7 +146,7 @@ def test_a_live_plan_is_shown_in_a_year_without_requests(
 ) -> None:
     first = load_prices(None).prices[0]
     booked = PriceList((replace(first, live_plan=200_000),))
-    show(build_bill(runtime, booked, 2020, forecast=False), booked, forecast=False)
+    show_bill(build_bill(runtime, booked, 2020, forecast=False), booked, forecast=False)
     text = " ".join(capsys.readouterr().out.split())
     assert "nothing to pay" not in text
     assert "Q4 300.00" in text
@@ -170,7 +170,7 @@ def test_a_live_plan_is_forecast_to_the_year_s_end_without_any_system(
     assert live(2021, forecast=False) == [(3, 100), (4, 100)]
     assert live(2021, forecast=True) == [(3, 100), (4, 300)]
     assert live(2022, forecast=True) == [(1, 100), (2, 0), (3, 0), (4, 0)]
-    show(build_bill(runtime, prices, 2021, forecast=True), prices, forecast=True)
+    show_bill(build_bill(runtime, prices, 2021, forecast=True), prices, forecast=True)
     assert "invoices include 400.00 EUR for the booked Live plan, up to 2021-12." in capsys.readouterr().out
 
 

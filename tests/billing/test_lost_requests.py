@@ -14,7 +14,7 @@ from pipeline.billing.lost_requests import (
     find_incomplete_months,
     read_lost_days,
 )
-from pipeline.cli.yearly_bill import show
+from pipeline.cli.yearly_bill import show_bill
 from pipeline.common.errors import SunledgerError
 from pipeline.run.context import RunContext
 from pipeline.tables.billing_tables import write_billing_units
@@ -45,7 +45,7 @@ def test_pu_that_were_counted_stay_and_the_bill_says_that_there_may_be_more(
     assert set(before.select("plant_id", "month").rows()) < set(after.select("plant_id", "month").rows())
     assert after.filter(month=OCTOBER)["plant_id"].sort().to_list() == ["11", "12", "13"]
     bill = build_bill(runtime, prices, 2021, forecast=False)
-    show(bill, prices, forecast=False)
+    show_bill(bill, prices, forecast=False)
     said = capsys.readouterr().out
     assert "(requests of 2021-10-10 are lost), so PU and fees of 2021-10 are a lower bound" in said
 

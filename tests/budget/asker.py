@@ -18,7 +18,7 @@ from pipeline.sma.budget.redis_store import RedisStore
 from pipeline.sma.budget.shared_budget import Budget, SharedBudget
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from pipeline.sma.http.attempt_log import Try
+from pipeline.sma.http.attempt_log import LoggedTry
 from pipeline.sma.requests import Answer, Request
 from tests.budget.conftest import settings_for
 
@@ -40,7 +40,7 @@ async def main(
     log = RequestLog(home / "requests")
     refused = 0
 
-    def record(one: Try) -> None:
+    def record(one: LoggedTry) -> None:
         nonlocal refused
         refused += one.status == 429
         log.add(one)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.app import build_app
 from sandbox.options import LOOPBACK, Options
-from sandbox.server import listen, serve
+from sandbox.server import listen, serve_app
 from sandbox.services import gateway
 from sandbox.world import World
 
@@ -72,7 +72,7 @@ def main(requests: int | None, window_s: float, *, empty: bool) -> None:
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
 
-    serve(Counting(build_app(World(options))), listener, on_ready=ready, until_stdin_closes=True)
+    serve_app(Counting(build_app(World(options))), listener, on_ready=ready, until_stdin_closes=True)
 
 
 BEGAN = time.time()

@@ -17,7 +17,7 @@ from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.ops.doctor import facts, machine
 from pipeline.run.context import RunContext
 from pipeline.run.request_log import RequestLog
-from pipeline.sma.http.attempt_log import Try, name_service
+from pipeline.sma.http.attempt_log import LoggedTry, name_service
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import ApiRequests, Plants
@@ -29,10 +29,10 @@ from warehouse.publish import publish
 NOON = dt.datetime(2025, 7, 1, 12, tzinfo=dt.UTC)
 
 
-def one(seconds: float = 0.0, plant: str = "13", **others: object) -> Try:
+def one(seconds: float = 0.0, plant: str = "13", **others: object) -> LoggedTry:
     request = Request.plant_day(plant, "EnergyBalance", "2025-06-30")
     facts = {"attempt": 1, "status": 200, "error": None, "size": 10, "elapsed_ms": 2.5, **others}
-    return Try(NOON + dt.timedelta(seconds=seconds), "measurements", request, **facts)  # type: ignore[arg-type]
+    return LoggedTry(NOON + dt.timedelta(seconds=seconds), "measurements", request, **facts)  # type: ignore[arg-type]
 
 
 @pytest.fixture

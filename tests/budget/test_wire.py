@@ -11,7 +11,7 @@ from pipeline.common.errors import PermanentError
 from pipeline.common.settings import load_settings
 from pipeline.sma.budget.shared_budget import Budget, SharedBudget
 from pipeline.sma.client import SmaClient
-from pipeline.sma.http.attempt_log import Try
+from pipeline.sma.http.attempt_log import LoggedTry
 from pipeline.sma.requests import Answer, Request
 from tests.budget.conftest import FakeTime
 from tests.sma.conftest import TOKEN_PATH, ScriptedServer
@@ -29,7 +29,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def client(
-    server: ScriptedServer, home: Path, time: FakeTime, tries: list[Try], max_answer_bytes: int = 10_000
+    server: ScriptedServer, home: Path, time: FakeTime, tries: list[LoggedTry], max_answer_bytes: int = 10_000
 ) -> SmaClient:
     settings = load_settings(
         env_file=None,
@@ -49,7 +49,7 @@ def test_a_kept_connection_that_drops_is_no_hidden_second_request(
 ) -> None:
     """aiohttp would send the GET again by itself, and call it one."""
     server.on(PLANTS).reply(200).reply(hang_up=True).reply(200)
-    tries: list[Try] = []
+    tries: list[LoggedTry] = []
 
     async def run() -> list[Answer]:
         async with client(server, tmp_path, time, tries) as asking:
@@ -109,7 +109,7 @@ def test_a_request_is_sent_where_it_waits_longer_than_a_token_lives(
 
 def test_each_kind_of_end_is_recorded(server: ScriptedServer, tmp_path: Path, time: FakeTime) -> None:
     server.on(PLANTS).reply(429).reply(401).reply(503).reply(200, b"x" * 100)
-    tries: list[Try] = []
+    tries: list[LoggedTry] = []
 
     async def run() -> None:
         async with client(server, tmp_path, time, tries, max_answer_bytes=50) as asking:
@@ -134,7 +134,7 @@ def test_a_request_that_is_given_up_is_recorded(
 ) -> None:
     """SMA may have counted it."""
     server.on(PLANTS).reply(silent=True)
-    tries: list[Try] = []
+    tries: list[LoggedTry] = []
 
     async def run() -> None:
         async with client(server, tmp_path, time, tries) as asking:

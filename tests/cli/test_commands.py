@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.common import settings_docs
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.programs import FREE, PATIENCE_S
 
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
@@ -18,7 +18,7 @@ PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "3", "--seed", "7") as address:
+    with run_sandbox("--plants", "3", "--seed", "7") as address:
         yield address
 
 
@@ -136,7 +136,7 @@ def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
 
 @pytest.mark.long
 def test_what_is_missing_is_listed_and_the_exit_code_says_so(tmp_path: Path) -> None:
-    with running(
+    with run_sandbox(
         "--plants", "3", "--seed", "7", "--fault", "status_404=1,plants=5000000,path=EnergyBalance"
     ) as box:
         result = sunledger(tmp_path, "backfill", *OCTOBER, **box.settings())

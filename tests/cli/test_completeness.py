@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from tests.programs import FREE
 
 PROGRAM = str(Path(sys.executable).with_name("sunledger"))
@@ -30,7 +30,7 @@ def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedP
 @pytest.mark.long
 def test_a_silent_plant_and_gaps_are_told_and_leave_with_3(tmp_path: Path) -> None:
     silent = "empty_list=1,plants=5000000,path=EnergyBalance"
-    with running("--plants", "3", "--seed", "7", "--fault", silent) as box:
+    with run_sandbox("--plants", "3", "--seed", "7", "--fault", silent) as box:
         done = sunledger(tmp_path, "backfill", *DAYS, **box.settings())
     assert done.returncode == 3, done.stderr
     assert "6 of 9 plant-days complete; 1 plant silent: look at v_days_to_check." in done.stderr
@@ -49,7 +49,7 @@ def test_a_silent_plant_and_gaps_are_told_and_leave_with_3(tmp_path: Path) -> No
 
 @pytest.mark.long
 def test_a_whole_result_is_told_too(tmp_path: Path) -> None:
-    with running("--plants", "2", "--seed", "7") as box:
+    with run_sandbox("--plants", "2", "--seed", "7") as box:
         done = sunledger(tmp_path, "backfill", *DAYS, **box.settings())
         assert done.returncode == 0, done.stderr
         assert "6 of 6 plant-days complete." in done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.programs import PATIENCE_S, PROGRAM, environment, run, start, wait_until
 
 pytestmark = pytest.mark.long
@@ -25,7 +25,7 @@ needs_mounts = pytest.mark.skipif(not MOUNT or os.getuid() != 0, reason="mountin
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "2", "--seed", "7") as address:
+    with run_sandbox("--plants", "2", "--seed", "7") as address:
         yield address
 
 

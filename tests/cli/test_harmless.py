@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.cli.console import HarmlessConsole, complain, say, show_table
 from pipeline.cli.outcome_notices import tell_missing, tell_unknown
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from schemas import Plants
 from tests.cli.test_commands import sunledger
 from tests.warehouse.publish.conftest import NOW, make_frame
@@ -55,7 +55,7 @@ def test_a_file_of_the_rows_has_them_as_they_are(home: Path) -> None:
 
 
 def test_notices_of_a_run_show_fields_and_reasons_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    missing = Missing("2021-10-01", "plants", "a", f"{HOSTILE}\nError: forged")
+    missing = MissingItem("2021-10-01", "plants", "a", f"{HOSTILE}\nError: forged")
     notices = Notices.of([missing], unknown_fields={"raw_pv": {HOSTILE, "a\nError: forged"}})
     tell_unknown(notices)
     with pytest.raises(typer.Exit):

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import TABLES, ApiRequests, BillingUnits, storage
 from tests.programs import PATIENCE_S, run, start, wait_until
 from warehouse.lake import Lake
@@ -27,7 +27,7 @@ Damage = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "2", "--seed", "7") as address:
+    with run_sandbox("--plants", "2", "--seed", "7") as address:
         yield address
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.cli.test_commands import PROGRAM, environment, sunledger
 from tests.programs import PATIENCE_S
 
@@ -23,7 +23,7 @@ COMMANDS = [["refresh"], ["backfill", *DAY], ["doctor", "--ask-plants", "1"]]
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "3", "--seed", "7") as address:
+    with run_sandbox("--plants", "3", "--seed", "7") as address:
         yield address
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
-from warehouse.export import export
+from warehouse.export import export_query
 from warehouse.publish import NotPublishedError
 from warehouse.read_only import check_readable_files, restrict
 
@@ -198,7 +198,7 @@ def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:
         restrict(db, [tmp_path / "out.csv"])
         for ask in (
             lambda: show_rows(db, "FROM detail", "csv"),
-            lambda: export(db, "FROM detail", tmp_path / "out.csv"),
+            lambda: export_query(db, "FROM detail", tmp_path / "out.csv"),
         ):
             with pytest.raises(
                 NotPublishedError, match=r"have moved or are missing: run 'sunledger publish'"

@@ -20,7 +20,7 @@ from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from sandbox.faults.catalogue import KINDS, FaultStage, Kind
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import EnergyDaily, Plants, Quarantine, RawEnergyBalance
 
 DOC = Path("docs/quality.md")
@@ -52,7 +52,7 @@ def table() -> str:
 
 def _met(home: Path, kinds: Sequence[Kind | None]) -> list[dict[str, Any]]:
     """The day's rows of a sandbox of two plants, a day for each fault; None: without one."""
-    with running("--plants", "2", "--time-basis", "plant_local") as address:
+    with run_sandbox("--plants", "2", "--time-basis", "plant_local") as address:
         return _days(address, home, len(kinds), lambda number: _meet(address, kinds[number]))
 
 

@@ -17,7 +17,7 @@ from assets.dagster_home import open_dagster
 from assets.runs import record_runs
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.ops.backup import back_up, restore
+from pipeline.ops.backup import back_up, restore_backup
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, run
@@ -51,7 +51,7 @@ def elsewhere(settings: Settings, tmp_path: Path) -> Settings:
 
 def test_all_state_comes_back_elsewhere(saved: Path, settings: Settings, tmp_path: Path) -> None:
     other = elsewhere(settings, tmp_path)
-    restore(other, saved)
+    restore_backup(other, saved)
     before, after = (Lake(s.lake, tmp_path / "tmp") for s in (settings, other))
     assert after.scan(EnergyDaily).collect().equals(before.scan(EnergyDaily).collect())
     assert [found.fault for found in verify_lake(after) if found.fault] == []
@@ -118,7 +118,7 @@ def test_what_a_dead_restore_has_unpacked_is_removed_and_that_of_a_living_one_is
         (folder / "home").mkdir(parents=True)
     held = os.open(living, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    restore(other, saved)
+    restore_backup(other, saved)
     os.close(held)
     assert sorted(other.home.parent.iterdir()) == sorted([living, other.home])
 
@@ -137,7 +137,7 @@ def test_a_backup_that_is_cut_short_or_damaged_restores_nothing(
     for bad in (content[: len(content) // 2], content[:place] + b"b" + content[place + 1 :], b"nothing"):
         saved.write_bytes(bad)
         with pytest.raises(SunledgerError):
-            restore(other, saved)
+            restore_backup(other, saved)
         assert not other.home.exists()
 
 
@@ -153,12 +153,12 @@ def test_a_strange_archive_writes_nothing(settings: Settings, tmp_path: Path, na
         archive.addfile(entry)
     other = elsewhere(settings, tmp_path)
     with pytest.raises(SunledgerError, match=r"can't be read as a backup.*does not belong in a backup"):
-        restore(other, source)
+        restore_backup(other, source)
     assert list(other.home.parent.iterdir()) == []
 
 
 def test_a_restore_never_overwrites_and_a_backup_never_holds_itself(saved: Path, settings: Settings) -> None:
     with pytest.raises(UsageError, match="is not empty"):
-        restore(settings, saved)
+        restore_backup(settings, saved)
     with pytest.raises(UsageError, match="inside of the folder to back up"):
         back_up(settings, settings.home / "backup.tar")

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.programs import environment
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example-project"
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
     # Two plants, of which the example's register knows both.
-    with running("--plants", "2", "--seed", "7") as address:
+    with run_sandbox("--plants", "2", "--seed", "7") as address:
         yield address
 
 

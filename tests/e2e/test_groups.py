@@ -11,7 +11,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.plants import find_chosen_plants, list_plants
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.inventory_tables import write_plant_attributes
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import PlantAttributes
 from tests.e2e.test_days import build, fetch, refresh
 from tests.programs import run
@@ -104,7 +104,7 @@ def test_attributes_are_published_and_joined(new_runtime: New, sma: ScriptedSma)
 @pytest.mark.long
 def test_the_program_takes_groups_and_asks_nothing_for_a_wrong_file(tmp_path: Path) -> None:
     file = tmp_path / "attributes.toml"
-    with running("--plants", "3", "--seed", "7") as address:
+    with run_sandbox("--plants", "3", "--seed", "7") as address:
         settings = {name: str(value) for name, value in address.settings().items()}
         settings["SUNLEDGER_PLANT_ATTRIBUTES"] = str(file)
         day = ("backfill", "--from", "2024-06-03", "--to", "2024-06-03", "--yes")

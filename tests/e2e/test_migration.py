@@ -18,7 +18,7 @@ from pipeline.run.notices import Notices
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
 
@@ -30,7 +30,7 @@ MOVE = dt.datetime(2025, 7, 9, 12, tzinfo=dt.UTC)
 
 @pytest.fixture
 def sandbox() -> Iterator[SandboxAddress]:
-    with running("--plants", "4") as address:
+    with run_sandbox("--plants", "4") as address:
         yield address
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.ports import find_free_port
 from tests.programs import FREE, PATIENCE_S
 
@@ -56,7 +56,7 @@ STATUS = "query run($id: ID!) { runOrError(runId: $id) { ... on Run { status } }
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "2", "--seed", "7") as address:
+    with run_sandbox("--plants", "2", "--seed", "7") as address:
         yield address
 
 
@@ -123,7 +123,7 @@ def environment(tmp_path: Path, box: SandboxAddress) -> dict[str, str]:
 
 def test_the_sandbox_finds_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    with running("--plants", "1") as address:
+    with run_sandbox("--plants", "1") as address:
         assert httpx.get(address.url, timeout=60).status_code < 500
 
 

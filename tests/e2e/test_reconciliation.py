@@ -22,7 +22,7 @@ from pipeline.run.measurement_sets import BALANCE, VALUES
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import (
     EnergyDaily,
     EnergyValueIntervals,
@@ -43,7 +43,7 @@ PV = "pv_generation"
 
 def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
     """The table after three days of two plants and their month."""
-    with running("--plants", "2", "--time-basis", "utc", "--seed", "7", *options) as address:
+    with run_sandbox("--plants", "2", "--time-basis", "utc", "--seed", "7", *options) as address:
         given = {name.lower(): value for name, value in address.settings().items()}
         chosen = load_settings(env_file=None, home=home, **(given | settings))
         with RunContext(chosen, now=lambda: NOW) as runtime:
@@ -133,7 +133,7 @@ def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Pat
     """Asked for by settings alone; the first energy after a hole carries the whole hole, so it has what power lacks."""
     fault = ("--fault", "missing_rows,path=/Week,amount=100")
     fleet = ("--plants", "2", "--time-basis", "plant_local", "--seed", "7", *fault)
-    with running(*fleet) as address:
+    with run_sandbox(*fleet) as address:
         given = {name.lower(): value for name, value in address.settings().items()}
         wanted = {"energy_values": "on", "energy_years": "on"}
         chosen = load_settings(env_file=None, home=tmp_path, **(given | wanted))

@@ -18,7 +18,7 @@ from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from pipeline.tables.interval_tables import write_intervals, write_other_intervals
 from pipeline.tables.log_tables import write_log_messages, write_logs
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import (
     AcIntervals,
     BatteryIntervals,
@@ -75,7 +75,7 @@ def run(runtime: RunContext, *days: dt.date) -> Notices:
 def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
     """A summer day of four plants with everything: meters, batteries, sensors, a charging station."""
     home = tmp_path_factory.mktemp("sets")
-    with running("--plants", "4", "--seed", "7", f"--time-basis={request.param}") as address:
+    with run_sandbox("--plants", "4", "--seed", "7", f"--time-basis={request.param}") as address:
         settings = load_settings(
             env_file=None,
             home=home,

@@ -13,7 +13,7 @@ from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import load_settings
 from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import DeviceEnergyDaily, Devices, EnergyDaily, Plants, Quarantine
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma, rows
@@ -179,7 +179,7 @@ def test_what_a_device_delivered_stays_when_no_list_names_it_any_more(
 @pytest.mark.long
 def test_a_backfill_fetches_the_history_of_replaced_inverters(tmp_path: Path) -> None:
     """Plant 2 of every fleet lost its first inverter: its days around the swap, and one of long before."""
-    with running("--plants", "3") as address:
+    with run_sandbox("--plants", "3") as address:
         given = {name.lower(): value for name, value in address.settings().items()}
         settings = load_settings(env_file=None, home=tmp_path / "home", **given)
         with RunContext(settings) as runtime:

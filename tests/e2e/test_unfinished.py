@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline.run.unfinished_days import record_days, take_over_days
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import (
     ApiRequests,
     CoverageDaily,
@@ -70,7 +70,7 @@ LATER = ("--from", "2021-10-07", "--to", "2021-10-07")
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "3", "--seed", "7") as address:
+    with run_sandbox("--plants", "3", "--seed", "7") as address:
         yield address
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import EnergyDaily, Plants
 from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
@@ -40,7 +40,7 @@ def test_odd_characters_and_numbers_in_every_answer_stop_no_command(tmp_path: Pa
     faults = ("half_characters,path=/v1/", "not_finite,times=1", "not_finite,path=/Week,plants=5000000")
     faults = tuple(word for fault in faults for word in ("--fault", fault))
     home = tmp_path / "home"
-    with running("--plants", "3", "--seed", "7", "--time-basis", "plant_local", *faults) as address:
+    with run_sandbox("--plants", "3", "--seed", "7", "--time-basis", "plant_local", *faults) as address:
         for words in (("doctor", "--ask-plants", "0"), ("backfill", *WEEK)):
             done = program(address, home, *words)
             assert "Traceback" not in done.stderr
@@ -59,9 +59,9 @@ def test_odd_characters_and_numbers_in_every_answer_stop_no_command(tmp_path: Pa
 @pytest.mark.parametrize("fault", ["first_rows_only", "last_rows_only"])
 def test_a_backfill_of_weeks_that_are_cut_short_is_whole(tmp_path: Path, fault: str) -> None:
     fleet = ("--plants", "3", "--seed", "7", "--time-basis", "plant_local")
-    with running(*fleet) as address:
+    with run_sandbox(*fleet) as address:
         assert program(address, tmp_path / "plain", "backfill", *WEEK).returncode == 0
-    with running(*fleet, "--fault", f"{fault},amount=400,path=/Week") as address:
+    with run_sandbox(*fleet, "--fault", f"{fault},amount=400,path=/Week") as address:
         done = program(address, tmp_path / "cut", "backfill", *WEEK)
     assert done.returncode == 0, done.stdout + done.stderr
     plain, cut = daily(tmp_path / "plain"), daily(tmp_path / "cut")

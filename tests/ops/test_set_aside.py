@@ -13,7 +13,7 @@ from pipeline.ops.set_aside import (
 )
 from schemas import EnergyDaily
 from tests.programs import run
-from warehouse.lost_parts import Lost
+from warehouse.lost_parts import LostPart
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 
@@ -48,7 +48,7 @@ def test_what_is_older_than_the_setting_goes(tmp_path: Path) -> None:
 def test_nothing_goes_while_lost_parts_are_not_made_again(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, keep_set_aside_days=30)
     old = put_aside(settings, 31)
-    LostParts(tmp_path).write([Lost(EnergyDaily, "local_date=2021-10-31")])
+    LostParts(tmp_path).write([LostPart(EnergyDaily, "local_date=2021-10-31")])
     assert list(delete_outdated(settings, NOW)) == []
     assert old.is_dir()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pipeline.run.context as context_module
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 
 PRODUCT = Path(context_module.__file__).parents[2]
 # The command line starts runs: it says before each part whose bars show its progress.
@@ -66,10 +66,10 @@ def test_no_step_writes_to_the_context() -> None:
 
 
 def test_what_is_missing_twice_is_told_once_and_one_step_s_doubles_stay() -> None:
-    one, other = Missing("2025-05-05", "raw_pv", "1", "x"), Missing("2025-05-06", "raw_pv", "1", "x")
+    one, other = MissingItem("2025-05-05", "raw_pv", "1", "x"), MissingItem("2025-05-06", "raw_pv", "1", "x")
     found = Notices.of([one])
     found.add(Notices.of([one, other], unknown_fields={"raw_pv": ["a"], "raw_grid": []}, odd_facts=2))
     found.add(Notices.of(unknown_fields={"raw_pv": ["b"]}, odd_facts=1))
     assert found == Notices([one, other], {"raw_pv": {"a", "b"}}, 3)
-    found.add(Notices.of([Missing("2025-05-07", "raw_pv", "1", "y")] * 2))
+    found.add(Notices.of([MissingItem("2025-05-07", "raw_pv", "1", "y")] * 2))
     assert len(found.missing) == 4

@@ -14,7 +14,7 @@ import pytest
 from sandbox.app import build_app
 from sandbox.options import LOOPBACK, Options
 from sandbox.sandbox_clock import SandboxClock
-from sandbox.server import Server, address_of, configured, listen
+from sandbox.server import Server, build_address, configure_uvicorn, listen
 from sandbox.world import World
 
 NOW = datetime(2024, 6, 15, 12, 0, tzinfo=UTC)
@@ -88,12 +88,12 @@ def served(options: Options, now: datetime = NOW) -> Iterator[Served]:
     app = build_app(world)
     with listen(LOOPBACK, 0) as listener:
         ready = threading.Event()
-        server = Server(configured(app), ready.set)
+        server = Server(configure_uvicorn(app), ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             assert ready.wait(120)
-            url = address_of(options, listener).url
+            url = build_address(options, listener).url
             with client(base_url=url) as http:
                 it = Served(world, url, http)
                 it.login()

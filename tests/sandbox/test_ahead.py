@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.fleet.simulated_fleet import simulated_fleet
+from sandbox.fleet.simulated_fleet import build_fleet
 from sandbox.options import TimeRules
-from sandbox.random_streams import Topic, day_stream, day_streams
+from sandbox.random_streams import Topic, open_day_stream, open_day_streams
 from sandbox.series.flow_cache import DAYS_AT_ONCE, FIRST_REACH, PLANTS_AT_ONCE, FeedInLimit, FlowCache
-from sandbox.series.request_order import AskedOrder
+from sandbox.series.request_order import RequestOrder
 from sandbox.series.simulated_source import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
-FLEET = simulated_fleet(40, 7)
+FLEET = build_fleet(40, 7)
 DAYS = [date(2023, 6, 10), date(2023, 3, 26), date(2023, 10, 29), date(2024, 6, 14)]
 """A plain day, both changes of the clock in Europe, and a day that is not complete yet."""
 BALANCE = "/monitoring/v1/plants/{}/measurements/sets/EnergyBalance/Day"
@@ -75,7 +75,7 @@ def test_a_plant_that_has_not_begun_has_no_rows_ahead(serve: Serve) -> None:
 
 def test_neighbours_are_told_once_and_limits_drop_them() -> None:
     cache = FlowCache(7)
-    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(2 * FIRST_REACH, 7)]
+    sources = [SimulatedSource(plant, cache) for plant in build_fleet(2 * FIRST_REACH, 7)]
     day = date(2023, 6, 10)
     told = sources[0].neighbours(day)
     assert sorted(plant.index for sheet in told for plant in sheet.plants) == list(range(1 + FIRST_REACH))
@@ -91,7 +91,7 @@ def test_neighbours_are_told_once_and_limits_drop_them() -> None:
 def test_as_many_come_along_as_were_used_of_late() -> None:
     """In the order of the fleet ever more, up to a bound, and what would be left over beyond it."""
     cache = FlowCache(7)
-    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
+    sources = [SimulatedSource(plant, cache) for plant in build_fleet(300, 7)]
     day = date(2023, 6, 10)
     told = [sum(len(sheet.plants) for sheet in source.neighbours(day)) for source in sources]
     assert [count for count in told if count] == [1 + FIRST_REACH, PLANTS_AT_ONCE, 140]
@@ -99,7 +99,7 @@ def test_as_many_come_along_as_were_used_of_late() -> None:
 
 def test_no_more_come_along_than_are_kept() -> None:
     cache = FlowCache(7, days=50)
-    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(70, 7)]
+    sources = [SimulatedSource(plant, cache) for plant in build_fleet(70, 7)]
     for source in sources:
         source.day(None, "EnergyBalance", date(2023, 6, 10))
         assert cache.sizes()[0] <= 50
@@ -107,7 +107,7 @@ def test_no_more_come_along_than_are_kept() -> None:
 
 def test_hardly_any_come_along_in_no_order_over_more_days_than_are_kept() -> None:
     cache = FlowCache(7, days=60)
-    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
+    sources = [SimulatedSource(plant, cache) for plant in build_fleet(300, 7)]
     rng = np.random.default_rng(1)
     before: set[tuple[int, date]] = set()
     came_along = []
@@ -148,7 +148,7 @@ def test_plants_nobody_asks_are_not_simulated_after_the_first_day() -> None:
 
 
 def test_followers_are_those_of_the_time_before() -> None:
-    order = AskedOrder()
+    order = RequestOrder()
     for plant in (3, 1, 1, 4, 5, 9, 3):
         order.note(plant)
     assert order.followers(3, 3) == [1, 4, 5]
@@ -160,7 +160,7 @@ def test_followers_are_those_of_the_time_before() -> None:
 
 @given(st.lists(st.integers(0, 5), max_size=300), st.integers(0, 5), st.integers(1, 4))
 def test_followers_are_bounded_and_never_the_plant_itself(asked: list[int], plant: int, count: int) -> None:
-    order = AskedOrder()
+    order = RequestOrder()
     for other in asked:
         order.note(other)
     followers = order.followers(plant, count)
@@ -171,8 +171,8 @@ def test_followers_are_bounded_and_never_the_plant_itself(asked: list[int], plan
 
 def test_a_stream_that_is_used_again_draws_what_its_own_would() -> None:
     rows = [(3, date(2023, 6, 10)), (3, date(2023, 6, 11)), (70, date(2023, 6, 10))]
-    for (index, day), stream in zip(rows, day_streams(7, Topic.DAY, rows), strict=True):
-        alone = day_stream(7, Topic.DAY, index, day)
+    for (index, day), stream in zip(rows, open_day_streams(7, Topic.DAY, rows), strict=True):
+        alone = open_day_stream(7, Topic.DAY, index, day)
         assert stream.random(5).tolist() == alone.random(5).tolist()
         assert stream.standard_normal(7).tolist() == alone.standard_normal(7).tolist()
         stream.integers(0, 10, 3, dtype=np.uint32)  # leaves half a number behind

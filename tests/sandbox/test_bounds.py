@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.sandbox_clock import SandboxClock
-from sandbox.series.render import lists_json, object_json, rows_json
+from sandbox.series.render import write_lists, write_object, write_rows
 from sandbox.services.measurements import BodyCache
 from sandbox.tokens import ACCESS_S, Client, TokenStore
 
@@ -92,16 +92,16 @@ def test_rows_are_what_a_plain_writer_would_write(
                 {"index": "B", "value": 2.0 * row + 1},
             ]
         expected.append(entry)
-    rows = orjson.loads(rows_json(labels, columns))
+    rows = orjson.loads(write_rows(labels, columns))
     assert rows == expected
     assert [list(row) for row in rows] == [list(row) for row in expected]
-    twice = lists_json(np.stack([labels] * 2), {name: np.stack([v] * 2) for name, v in columns.items()})
+    twice = write_lists(np.stack([labels] * 2), {name: np.stack([v] * 2) for name, v in columns.items()})
     assert [orjson.loads(rows) for rows in twice] == [expected] * 2
 
 
 def test_no_rows_and_no_columns() -> None:
-    assert rows_json(np.array([], dtype="S19"), {}) == b"[]"
-    assert rows_json(np.array([b"x"]), {}) == b'[{"time":"x"}]'
-    assert object_json({}) == b"{}"
-    assert object_json({"a": np.array([1.0])}) == b'{"a":1.0}'
-    assert object_json({"a": np.array([np.nan]), "bRate": np.array([0.5])}) == b'{"bRate":0.5}'
+    assert write_rows(np.array([], dtype="S19"), {}) == b"[]"
+    assert write_rows(np.array([b"x"]), {}) == b'[{"time":"x"}]'
+    assert write_object({}) == b"{}"
+    assert write_object({"a": np.array([1.0])}) == b'{"a":1.0}'
+    assert write_object({"a": np.array([np.nan]), "bRate": np.array([0.5])}) == b'{"bRate":0.5}'

@@ -13,7 +13,7 @@ import pytest
 from sandbox.faults.catalogue import KINDS
 from sandbox.faults.fault_plan import FaultError, FirstReads, make_fault, parse_fault
 from sandbox.fleet.plant_model import Role
-from sandbox.fleet.simulated_fleet import FIFTEEN_MINUTES, HOSTILE_NAMES, simulated_fleet
+from sandbox.fleet.simulated_fleet import FIFTEEN_MINUTES, HOSTILE_NAMES, build_fleet
 from sandbox.options import Options
 from tests.sandbox.conftest import Json, Serve, Served, served
 
@@ -152,7 +152,7 @@ def test_a_spike_among_energies_is_as_large(faulty: Served, period: str) -> None
 
 
 def test_a_spike_of_fifteen_minutes_holds_as_much_energy(faulty: Served) -> None:
-    plant = next(plant for plant in simulated_fleet(6, 7) if plant.step_s == FIFTEEN_MINUTES)
+    plant = next(plant for plant in build_fleet(6, 7) if plant.step_s == FIFTEEN_MINUTES)
     path = DAY.replace(DAY.split("/")[4], plant.plant_id)
     good = faulty.http.get(path, params=ASK).json()["set"]
     switch_on(faulty, "spike")
@@ -161,7 +161,7 @@ def test_a_spike_of_fifteen_minutes_holds_as_much_energy(faulty: Served) -> None
 
 
 def test_arrays_are_spoiled_element_by_element(faulty: Served) -> None:
-    inverter = simulated_fleet(1, 7)[0].with_role(Role.INVERTER)[0].device_id
+    inverter = build_fleet(1, 7)[0].with_role(Role.INVERTER)[0].device_id
     path = f"/monitoring/v1/devices/{inverter}/measurements/sets/PowerDc/Day"
     good = faulty.http.get(path, params=ASK).json()["set"]
     switch_on(faulty, "negative,amount=123")
@@ -339,7 +339,7 @@ def test_plants_that_lost_their_owner_cannot_be_asked_for_again(serve: Serve) ->
 
 
 def test_a_migration_at_a_moment(serve: Serve) -> None:
-    fleet = simulated_fleet(6, Options().seed)
+    fleet = build_fleet(6, Options().seed)
     old = next(plant.plant_id for plant in fleet if plant.classic)
     it = serve(plants=6, faults=(f"migration,plants={old.upper()},since=2024-06-15T12:30:00Z",))
     assert old in [plant["plantId"] for plant in it.get("/monitoring/v1/plants")["plants"]]

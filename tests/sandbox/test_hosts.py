@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from tests.sandbox.conftest import Serve, Served
 from tests.sandbox.test_express import DAY
 
@@ -82,7 +82,7 @@ def test_the_refusal_says_what_to_do(sandbox: Served) -> None:
 
 
 def test_the_command_line_allows_a_name() -> None:
-    with running("--plants", "0", "--allow-host", "box.internal") as address:
+    with run_sandbox("--plants", "0", "--allow-host", "box.internal") as address:
         found = [
             httpx.get(f"{address.url}/_control", headers={"Host": host}, trust_env=False).status_code
             for host in ("box.internal", "evil.example")

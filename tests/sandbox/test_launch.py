@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from sandbox.address import SandboxAddress
 from sandbox.command_line import app
-from sandbox.launch import SandboxFailedError, running
+from sandbox.launch import SandboxFailedError, run_sandbox
 from sandbox.options import Options
 from sandbox.tokens import Client
 
@@ -35,7 +35,7 @@ def alive(pid: int) -> bool:
 
 
 def test_running_gives_the_settings_of_a_client_and_leaves_no_process() -> None:
-    with running("--plants", "2", "--client-secret", "s3", "--time-basis=utc") as address:
+    with run_sandbox("--plants", "2", "--client-secret", "s3", "--time-basis=utc") as address:
         settings = address.settings()
         auth = (settings["SMA_CLIENT_ID"], settings["SMA_CLIENT_SECRET"])
         form = {"grant_type": "client_credentials"}
@@ -67,7 +67,7 @@ def test_no_secret_in_what_is_printed_of_an_address_or_of_options() -> None:
 
 
 def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:
-    sandbox = running("--replay", str(tmp_path / "none.parquet"))
+    sandbox = run_sandbox("--replay", str(tmp_path / "none.parquet"))
     with pytest.raises(SandboxFailedError, match="Cannot read the recording"):
         sandbox.__enter__()
 
@@ -135,7 +135,7 @@ def test_it_listens_where_it_was_told_and_on_loopback_otherwise(host: str) -> No
 
 
 def test_a_taken_port_is_told_with_the_cure() -> None:
-    with running("--plants", "0") as address:
+    with run_sandbox("--plants", "0") as address:
         port = address.url.rpartition(":")[2]
         result = CliRunner().invoke(app, ["serve", "--port", port, "--plants", "0"])
     assert result.exit_code == 2
@@ -143,7 +143,9 @@ def test_a_taken_port_is_told_with_the_cure() -> None:
 
 
 def test_faults_from_the_command_line() -> None:
-    with running("--plants", "1", "--fault", "status_503,times=1", "--requests-per-5-min", "2") as address:
+    with run_sandbox(
+        "--plants", "1", "--fault", "status_503,times=1", "--requests-per-5-min", "2"
+    ) as address:
         form = {"grant_type": "client_credentials"}
         auth = (address.client_id, address.client_secret)
         with httpx.Client(base_url=address.url, trust_env=False) as http:
@@ -174,5 +176,5 @@ def test_all_faults_can_be_listed() -> None:
 
 @pytest.mark.long
 def test_a_sandbox_of_ten_thousand_plants_starts() -> None:
-    with running("--plants", "10000") as address:
+    with run_sandbox("--plants", "10000") as address:
         assert httpx.get(f"{address.url}/_control", trust_env=False).json()["plants"] == 10_000

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sandbox.fleet.plant_model import Battery, Plant
-from sandbox.fleet.simulated_fleet import simulated_fleet
-from sandbox.physics.battery import clamped_walk, run_batteries
-from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
+from sandbox.fleet.simulated_fleet import build_fleet
+from sandbox.physics.battery import run_batteries, walk_within
+from sandbox.physics.flows import CELL_HOURS, Flows, count_cells, simulate_flows
 from sandbox.series.flow_cache import FeedInLimit, FlowCache
 from sandbox.series.simulated_source import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
-FLEET = simulated_fleet(40, 7)
+FLEET = build_fleet(40, 7)
 
 
 def simulated(plant: Plant, days: list[date], limit: NDArray[np.float64] | None = None) -> Flows:
     """A plant on some days, of seed 7."""
-    return simulate([plant] * len(days), days, 7, limit)
+    return simulate_flows([plant] * len(days), days, 7, limit)
 
 
 @given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 100)), min_size=1, max_size=70))
@@ -33,7 +33,7 @@ def test_the_scan_walks_as_a_step_by_step_walk_does(items: list[tuple[float, flo
     for step, limit in items:
         stored = min(max(stored + step, 0.0), limit)
         expected.append(stored)
-    assert clamped_walk(steps, upper)[0] == pytest.approx(expected, abs=1e-9)
+    assert walk_within(steps, upper)[0] == pytest.approx(expected, abs=1e-9)
 
 
 @settings(max_examples=50)
@@ -105,7 +105,7 @@ def test_feed_in_limit_holds_and_what_is_lost_is_pv_alone() -> None:
     plant = next(p for p in FLEET if p.metered and p.battery is None)
     day = date(2023, 6, 10)
     free = simulated(plant, [day])
-    limit = np.full((1, cells_of(day, plant.zone)), 500.0)
+    limit = np.full((1, count_cells(day, plant.zone)), 500.0)
     held = simulated(plant, [day], limit)
     assert free.feed_in.max() > 500
     assert held.feed_in.max() <= 500 + 1e-9
@@ -177,7 +177,7 @@ def test_caches_stay_bounded() -> None:
 
 def test_a_fleet_simulated_together_equals_its_plants_alone() -> None:
     day = date(2023, 6, 10)
-    together = simulate(FLEET, [day] * len(FLEET), 7)
+    together = simulate_flows(FLEET, [day] * len(FLEET), 7)
     for position, plant in enumerate(FLEET):
         alone = simulated(plant, [day])
         for item in fields(Flows):

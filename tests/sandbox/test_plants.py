@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from sandbox.fleet.plant_model import Role
-from sandbox.fleet.simulated_fleet import simulated_fleet
+from sandbox.fleet.simulated_fleet import build_fleet
 from tests.sandbox.conftest import Serve, Served
 
 PLANTS = "/monitoring/v1/plants"
@@ -117,7 +117,7 @@ def test_a_plant_listed_among_its_own_devices(sandbox: Served) -> None:
 
 def test_a_plant_without_meter_among_its_own_devices_knows_no_load(serve: Serve) -> None:
     it = serve(plants=200)
-    plant = next(plant for plant in simulated_fleet(200, 7) if plant.index % 9 == 8 and not plant.metered)
+    plant = next(plant for plant in build_fleet(200, 7) if plant.index % 9 == 8 and not plant.metered)
     assert it.get(f"/monitoring/v1/devices/{plant.plant_id}/measurements/sets")["sets"] == []
     for period, when in (("Day", "2023-06-10"), ("Month", "2023-06")):
         assert it.device_rows(plant.plant_id, "EnergyMix", period, Date=when) == []
@@ -126,7 +126,7 @@ def test_a_plant_without_meter_among_its_own_devices_knows_no_load(serve: Serve)
 
 
 def test_a_large_fleet_has_hourly_plants_plants_without_meter_and_without_installation(serve: Serve) -> None:
-    fleet = simulated_fleet(200, 7)
+    fleet = build_fleet(200, 7)
     assert {plant.step_s for plant in fleet} == {300, 900, 3600}
     assert {plant.metered for plant in fleet} == {True, False}
     assert any(not plant.has_installation for plant in fleet)
@@ -137,8 +137,8 @@ def test_a_large_fleet_has_hourly_plants_plants_without_meter_and_without_instal
 
 
 def test_a_plant_does_not_depend_on_the_size_of_the_fleet() -> None:
-    assert simulated_fleet(40, 7)[:15] == simulated_fleet(15, 7)
-    assert simulated_fleet(3, 7) != simulated_fleet(3, 8)
+    assert build_fleet(40, 7)[:15] == build_fleet(15, 7)
+    assert build_fleet(3, 7) != build_fleet(3, 8)
 
 
 def test_device_status_and_details(sandbox: Served) -> None:

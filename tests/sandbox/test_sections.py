@@ -1,20 +1,22 @@
 """System groups and sections of the sandbox's plants: what names them, and that all names agree."""
 
-from sandbox.fleet.simulated_fleet import simulated_fleet
-from sandbox.services.describe import device_json, full_plant
+from sandbox.fleet.simulated_fleet import build_fleet
+from sandbox.services.describe import describe_device, describe_plant
 from tests.sandbox.conftest import Served
 
-FLEET = simulated_fleet(12, 7)
+FLEET = build_fleet(12, 7)
 
 
 def test_plants_devices_and_sections_name_each_other() -> None:
-    told = [full_plant(plant, status=False, installation=False, location=False) for plant in FLEET]
+    told = [describe_plant(plant, status=False, installation=False, location=False) for plant in FLEET]
     groups = [plant.get("plantGroupId") for plant in told]
     assert groups == ["group-1", None] * 3 + ["group-2", None] * 3
     with_sections = 0
     for plant, said in zip(FLEET, told, strict=True):
         sections = {section["subPlantId"] for section in said.get("subPlants", [])}
-        named = {device_json(one, plant, with_zone=False).get("subPlantId") for one in plant.devices} - {None}
+        named = {describe_device(one, plant, with_zone=False).get("subPlantId") for one in plant.devices} - {
+            None
+        }
         assert named == sections
         assert len(sections) != 1
         with_sections += bool(sections)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from sandbox.days import labels
+from sandbox.days import format_labels
 from sandbox.options import TimeRules
 from tests.sandbox.conftest import Serve, Served
 
@@ -140,5 +140,5 @@ def test_labels_are_the_wall_clock_of_the_zone(zone: str, start: datetime) -> No
         expected = [
             datetime.fromtimestamp(int(end), ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M:%S") for end in some
         ]
-        assert [label.decode() for label in labels(some, zone)] == expected
-    assert len(labels(ends[:0], zone)) == 0
+        assert [label.decode() for label in format_labels(some, zone)] == expected
+    assert len(format_labels(ends[:0], zone)) == 0

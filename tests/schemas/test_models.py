@@ -22,7 +22,7 @@ from schemas.quantities import (
     ENERGY_AND_POWER_PV,
     ENERGY_BALANCE,
     UNIT_SUFFIXES,
-    BalanceCovered,
+    BalanceCoverage,
     BalanceEnergies,
     BalancePowers,
     BalanceStates,
@@ -189,7 +189,7 @@ def test_the_mixins_spell_out_the_energy_balance_set() -> None:
     powers = [field.column for field in ENERGY_BALANCE.powers]
     assert names(BalancePowers) == [f"{name}_w" for name in powers]
     assert names(BalanceEnergies) == [f"{name}_kwh" for name in powers]
-    assert names(BalanceCovered) == [f"{name}_covered_h" for name in powers]
+    assert names(BalanceCoverage) == [f"{name}_covered_h" for name in powers]
     assert names(BalanceStates) == [field.column for field in ENERGY_BALANCE.fields if not field.power]
 
 

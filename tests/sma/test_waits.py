@@ -16,7 +16,7 @@ from pipeline.sma.auth.secret_files import lock_path_async
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import WaitAnnouncer
 from pipeline.sma.requests import Request
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from tests.programs import FREE
 
 PLANTS = "/monitoring/v1/plants"
@@ -106,7 +106,7 @@ def test_a_lock_of_another_process_is_told(clock, said, tmp_path: Path) -> None:
 
 def test_the_program_says_it(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
-    with running("--plants", "0") as box:
+    with run_sandbox("--plants", "0") as box:
         listed = subprocess.run(
             [str(Path(sys.executable).with_name("sunledger")), "refresh"],
             env={

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from tests.torture.cases import Case, say, table, write_report
 from tests.torture.flips import flips
 from tests.torture.floods import LEAST_BOUND_S, floods
@@ -179,7 +179,7 @@ def _cases(options: argparse.Namespace, work: Path, seed: str) -> Iterator[Case]
         yield from short(work, seed)
         return
     fleet = ("--plants", str(PLANTS), "--seed", "7")
-    with running(*fleet) as calm, running(*fleet, "--fault", LATER) as later:
+    with run_sandbox(*fleet) as calm, run_sandbox(*fleet, "--fault", LATER) as later:
         stage = Stage(work, calm, later)
         try:
             for turn in itertools.count() if options.minutes else range(1):

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 
 from sandbox.faults.catalogue import KINDS
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.torture.cases import Case, say
 from tests.torture.compare import Tables, UnreadableError, differences, requests_without_record, tables_of
 from tests.torture.kills import SHOWN, look_for_remains, verify
@@ -71,7 +71,7 @@ def flood(
     lasting = not expected
     case = Case("flood", "with what lasts" if lasting else "that passes", seed, cuts=1)
     stage.clear()
-    with running(*fleet, *(word for fault in faults for word in ("--fault", fault))) as box:
+    with run_sandbox(*fleet, *(word for fault in faults for word in ("--fault", fault))) as box:
         spoiled = _backfill(stage, box, bound_s=bound_s)
         case.peak_mb = spoiled.peak_mb
         counts = _counts(box)
@@ -117,7 +117,7 @@ def once_each() -> list[str]:
 
 def _undisturbed(stage: Stage, fleet: tuple[str, ...], bound_s: float) -> Tables:
     stage.clear()
-    with running(*fleet) as box:
+    with run_sandbox(*fleet) as box:
         ended = _backfill(stage, box, bound_s=bound_s)
         if ended.code:
             raise RuntimeError(f"The undisturbed run left with {ended.code}: {ended.said}")

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from tests.torture.cases import Case
 from tests.torture.kills import again, compare, judge_end, look_for_remains, verify
 from tests.torture.manners import Struck, lacks_disk, small_disk
@@ -36,7 +36,7 @@ def _answers(kind: str, path: str) -> Callable[[Stage, Act, random.Random], Abst
     @contextmanager
     def under(stage: Stage, act: Act, rng: random.Random) -> Iterator[Under]:
         fault = f"{kind}=1" + (f",path={path}" if path else "")
-        with running("--plants", str(PLANTS), "--seed", "7", "--fault", fault) as box:
+        with run_sandbox("--plants", str(PLANTS), "--seed", "7", "--fault", fault) as box:
             yield {**stage.settings(act), **box.settings()}, ()
 
     return under

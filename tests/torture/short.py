@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from tests.torture.cases import Case, say
 from tests.torture.flips import LAYERS, flips
 from tests.torture.floods import short_flood
@@ -50,7 +50,7 @@ def short(work: Path, seed: str) -> list[Case]:
 def _run_lane(name: str, work: Path, seed: str) -> list[Case]:
     work.mkdir(parents=True)
     found: list[Case] = []
-    with running("--plants", str(PLANTS), "--seed", "7") as calm:
+    with run_sandbox("--plants", str(PLANTS), "--seed", "7") as calm:
         stage = Stage(work, calm, calm)
         try:
             for case in LANES[name](stage, seed):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.transform.decode import Decoded, Decoder
+from pipeline.transform.decode import DecodedBatch, Decoder
 from tests.transform.answers import Row, body, examples, row
 
 FIELDS = ("pvGeneration", "gridFeedIn")
@@ -20,7 +20,7 @@ TIME = "2025-07-09T00:05:00"
 HTML = b"<!DOCTYPE html><html><body>504 Gateway Time-out</body></html>"
 
 
-def decode(*bodies: bytes) -> Decoded:
+def decode(*bodies: bytes) -> DecodedBatch:
     return Decoder(FIELDS).decode(pl.Series("body", bodies, dtype=pl.Binary))
 
 

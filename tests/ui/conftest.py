@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from tests.control_room import ControlRoom
 from tests.control_room import control_room as serving
 
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def control_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRoom]:
     home = tmp_path_factory.mktemp("control-room")
-    with running("--plants", "6", "--seed", "7", "--time-basis", "plant_local") as box:
+    with run_sandbox("--plants", "6", "--seed", "7", "--time-basis", "plant_local") as box:
         environment = {
             **os.environ,
             **box.settings(),

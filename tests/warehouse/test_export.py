@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.common.errors import UsageError
 from warehouse import export as exports
-from warehouse.export import export, export_table, format_of
+from warehouse.export import choose_format, export_query, export_table
 from warehouse.folder import resolve_place
 
 NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -56,7 +56,7 @@ def number_formats(path: Path) -> list[str]:
 
 
 def test_csv_keeps_what_was_there(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    done = export(db, EVERYTHING, tmp_path / "all.csv")
+    done = export_query(db, EVERYTHING, tmp_path / "all.csv")
     heading, row = (tmp_path / "all.csv").read_text("utf-8").splitlines()
     assert heading == "name,day,at_utc,at_local,fee_eur,kwh,n,ok,nothing"
     assert row == "Älpha,2026-10-05,2026-10-05 10:30:00+00,2026-10-05 12:00:00,16.50,0.1,7,true,"
@@ -64,7 +64,7 @@ def test_csv_keeps_what_was_there(db: duckdb.DuckDBPyConnection, tmp_path: Path)
 
 
 def test_parquet_keeps_types(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    export(db, EVERYTHING, tmp_path / "all.parquet")
+    export_query(db, EVERYTHING, tmp_path / "all.parquet")
     frame = pl.read_parquet(tmp_path / "all.parquet")
     assert frame.schema["fee_eur"] == pl.Decimal(18, 2)
     assert frame.schema["at_utc"] == pl.Datetime("us", "UTC")
@@ -74,7 +74,7 @@ def test_parquet_keeps_types(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> N
 
 
 def test_xlsx_keeps_types(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    export(db, EVERYTHING, tmp_path / "all.xlsx")
+    export_query(db, EVERYTHING, tmp_path / "all.xlsx")
     heading, row = sheet(tmp_path / "all.xlsx")
     assert [text for _, _, text in heading][:3] == ["name", "day", "at_utc"]
     days = (dt.date(2026, 10, 5) - dt.date(1899, 12, 30)).days
@@ -110,14 +110,14 @@ def test_xlsx_keeps_types(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None
 def test_what_a_spreadsheet_would_spoil_is_text(
     db: duckdb.DuckDBPyConnection, tmp_path: Path, value: str, kind: str, text: str
 ) -> None:
-    export(db, f"SELECT {value} AS x", tmp_path / "x.xlsx")
+    export_query(db, f"SELECT {value} AS x", tmp_path / "x.xlsx")
     ((_, found, shown),) = sheet(tmp_path / "x.xlsx")[1]
     assert (found, shown.lower()) == (kind, text)
 
 
 def test_text_like_a_formula_is_text_in_xlsx(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     db.register("texts", pl.DataFrame({"=heading": FORMULAS}).to_arrow())
-    export(db, "FROM texts", tmp_path / "x.xlsx")
+    export_query(db, "FROM texts", tmp_path / "x.xlsx")
     cells = [cell for row in sheet(tmp_path / "x.xlsx") for cell in row]
     assert {kind for _, kind, _ in cells if kind != "n"} == {"inlineStr"}
     assert [text for _, _, text in cells if text] == ["=heading", *(text for text in FORMULAS if text)]
@@ -125,7 +125,7 @@ def test_text_like_a_formula_is_text_in_xlsx(db: duckdb.DuckDBPyConnection, tmp_
 
 def test_text_like_a_formula_is_marked_as_text_in_csv(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     db.register("texts", pl.DataFrame({"=heading": FORMULAS, "n": [-1.5] * len(FORMULAS)}).to_arrow())
-    export(db, "FROM texts", tmp_path / "x.csv")
+    export_query(db, "FROM texts", tmp_path / "x.csv")
     found = pl.read_csv(tmp_path / "x.csv", infer_schema=False)
     assert found.columns == ["'=heading", "n"]
     assert found["'=heading"].to_list() == [
@@ -136,7 +136,7 @@ def test_text_like_a_formula_is_marked_as_text_in_csv(db: duckdb.DuckDBPyConnect
 
 @pytest.mark.parametrize("form", exports.FORMATS)
 def test_no_rows_are_headings_alone(db: duckdb.DuckDBPyConnection, tmp_path: Path, form: str) -> None:
-    assert export(db, f"FROM ({EVERYTHING}) WHERE false", tmp_path / f"x.{form}").rows == 0
+    assert export_query(db, f"FROM ({EVERYTHING}) WHERE false", tmp_path / f"x.{form}").rows == 0
     assert (tmp_path / f"x.{form}").stat().st_size > 0
 
 
@@ -147,10 +147,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     path = tmp_path / f"x.{form}"
     path.write_text("old")
     with pytest.raises(UsageError, match="The query failed"):
-        export(db, "SELECT CASE WHEN range > 50000 THEN error('no') ELSE 'x' END FROM range(60000)", path)
+        export_query(
+            db, "SELECT CASE WHEN range > 50000 THEN error('no') ELSE 'x' END FROM range(60000)", path
+        )
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-    export(db, "SELECT 1 AS x", path)
+    export_query(db, "SELECT 1 AS x", path)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() != b"old"
 
@@ -160,13 +162,15 @@ def test_more_rows_than_a_sheet_takes(db: duckdb.DuckDBPyConnection, tmp_path: P
         r"1,048,576 rows of 1 columns are more than an XLSX sheet can hold \(1,048,575 .*write CSV or Parquet"
     )
     with pytest.raises(UsageError, match=says):
-        export(db, "FROM range(1048576)", tmp_path / "x.xlsx")
-    assert export(db, "FROM range(1048576)", tmp_path / "x.csv").rows == 1_048_576
+        export_query(db, "FROM range(1048576)", tmp_path / "x.xlsx")
+    assert export_query(db, "FROM range(1048576)", tmp_path / "x.csv").rows == 1_048_576
 
 
 def test_a_text_that_no_cell_takes_is_told_and_not_cut(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Row 2, column 'body' has a text of more than 32,767 characters"):
-        export(db, "SELECT repeat('x', 32766 + range::INT) AS body FROM range(1, 3)", tmp_path / "x.xlsx")
+        export_query(
+            db, "SELECT repeat('x', 32766 + range::INT) AS body FROM range(1, 3)", tmp_path / "x.xlsx"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,7 +180,7 @@ def test_a_text_that_no_cell_takes_is_told_and_not_cut(db: duckdb.DuckDBPyConnec
 )
 def test_only_one_query_is_exported(db: duckdb.DuckDBPyConnection, tmp_path: Path, query: str) -> None:
     with pytest.raises(UsageError, match="one SELECT"):
-        export(db, query, tmp_path / "x.csv")
+        export_query(db, query, tmp_path / "x.csv")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,12 +188,12 @@ def test_only_one_query_is_exported(db: duckdb.DuckDBPyConnection, tmp_path: Pat
     "query", ["SELECT 1 AS x;", "FROM (SELECT 1) -- all of it", "WITH a AS (SELECT 1) FROM a"]
 )
 def test_forms_of_a_query(db: duckdb.DuckDBPyConnection, tmp_path: Path, query: str) -> None:
-    assert export(db, query, tmp_path / "x.csv").rows == 1
+    assert export_query(db, query, tmp_path / "x.csv").rows == 1
 
 
 def test_the_order_of_a_query_stays(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     for form in ("csv", "parquet"):
-        export(db, "SELECT range AS x FROM range(300000) ORDER BY x DESC", tmp_path / f"x.{form}")
+        export_query(db, "SELECT range AS x FROM range(300000) ORDER BY x DESC", tmp_path / f"x.{form}")
     assert pl.read_csv(tmp_path / "x.csv")["x"].is_sorted(descending=True)
     assert pl.read_parquet(tmp_path / "x.parquet")["x"].is_sorted(descending=True)
 
@@ -205,20 +209,20 @@ def test_a_table_that_is_not_there_is_told_with_those_that_are(
 
 
 def test_the_format_is_the_file_s_ending_unless_it_is_named() -> None:
-    assert format_of(Path("x.XLSX")) == "xlsx"
-    assert format_of(Path("x.txt"), "csv") == "csv"
+    assert choose_format(Path("x.XLSX")) == "xlsx"
+    assert choose_format(Path("x.txt"), "csv") == "csv"
     with pytest.raises(
         UsageError, match=r"x.doc has no known ending: end the name with .csv, .parquet or .xlsx"
     ):
-        format_of(Path("x.doc"))
+        choose_format(Path("x.doc"))
 
 
 def test_where_a_file_cannot_be_is_told(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is in a folder that does not exist"):
-        export(db, "SELECT 1", tmp_path / "nowhere" / "x.csv")
+        export_query(db, "SELECT 1", tmp_path / "nowhere" / "x.csv")
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        export(db, "SELECT 1", tmp_path / "x.csv")
+        export_query(db, "SELECT 1", tmp_path / "x.csv")
     os.mkfifo(tmp_path / "pipe.csv")
     for device in (Path("/dev/null"), tmp_path / "pipe.csv"):
         with pytest.raises(UsageError, match="is a device or a pipe, which can't be replaced"):
@@ -232,7 +236,7 @@ def test_what_a_link_leads_to_is_replaced_and_not_the_link(
     file, link = tmp_path / "there" / "x.csv", tmp_path / "link.csv"
     file.write_text("old")
     link.symlink_to(file)
-    assert export(db, "SELECT 1 AS x", link).path == file
+    assert export_query(db, "SELECT 1 AS x", link).path == file
     assert (link.is_symlink(), file.read_text()) == (True, "x\n1\n")
 
 
@@ -240,7 +244,7 @@ def test_who_may_read_a_file_stays_when_it_is_replaced(db: duckdb.DuckDBPyConnec
     file = tmp_path / "x.csv"
     file.touch()
     file.chmod(0o640)
-    export(db, "SELECT 1 AS x", file)
+    export_query(db, "SELECT 1 AS x", file)
     assert (file.stat().st_mode & 0o777, file.read_text()) == (0o640, "x\n1\n")
 
 
@@ -248,11 +252,11 @@ def test_the_warehouse_itself_is_never_replaced_by_an_export(tmp_path: Path) -> 
     file, link = tmp_path / "x.duckdb", tmp_path / "link.duckdb"
     link.symlink_to(file)
     with duckdb.connect(str(link)) as db, pytest.raises(UsageError, match="is the warehouse itself"):
-        export(db, "SELECT 1 AS x", file, "csv")
+        export_query(db, "SELECT 1 AS x", file, "csv")
 
 
 def test_parquet_keeps_whole_numbers_of_any_size(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    export(
+    export_query(
         db,
         "SELECT 'a' AS b, sum(n) AS s FROM (VALUES (123456789012345678), (NULL)) t(n)",
         tmp_path / "x.parquet",
@@ -264,10 +268,10 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import duckdb
-from warehouse.export import export
+from warehouse.export import export_query
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))
 try:
-    export(duckdb.connect(), "SELECT hash(range) AS h, 'x' || range AS name FROM range(60000)", Path(sys.argv[1]))
+    export_query(duckdb.connect(), "SELECT hash(range) AS h, 'x' || range AS name FROM range(60000)", Path(sys.argv[1]))
 except OSError as fault:
     print("told:", fault.strerror or fault)
 """

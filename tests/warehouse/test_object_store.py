@@ -19,7 +19,7 @@ from warehouse.damage import DamageKind
 from warehouse.lake import Lake
 from warehouse.lake_mirror import LakeInUseError, open_mirror
 from warehouse.lake_repair import LakeRepair
-from warehouse.lost_parts import Lost
+from warehouse.lost_parts import LostPart
 from warehouse.verify import verify_lake
 
 MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyDaily)
@@ -125,8 +125,8 @@ DAMAGES: list[tuple[Callable[[Lake, type[Table]], None], list[DamageKind]]] = [
 ]
 
 
-def mend(lake: Lake, tmp_path: Path) -> list[Lost]:
-    lost: list[Lost] = []
+def mend(lake: Lake, tmp_path: Path) -> list[LostPart]:
+    lost: list[LostPart] = []
     with open_mirror(again(lake), tmp_path, lambda _: None) as mirror:
         LakeRepair(mirror, tmp_path / "aside", {EnergyDaily}, None, lost.extend).run()
     return lost

@@ -30,7 +30,7 @@ from pipeline.ops.doctor.machine_checks import (
     examine_versions,
     examine_warehouse,
 )
-from pipeline.ops.doctor.patient import LIMITS, Agree, Patient, agree_to_nothing
+from pipeline.ops.doctor.patient import LIMITS, CostAgreement, Patient, agree_to_nothing
 from pipeline.ops.doctor.plant_checks import (
     examine_consents,
     examine_costs,
@@ -59,7 +59,7 @@ def examine(
     *,
     clock: Clock | None = None,
     plants_asked: int | None = None,
-    agree: Agree = agree_to_nothing,
+    agree: CostAgreement = agree_to_nothing,
 ) -> Iterator[Diagnosis]:
     """Findings as they come, in the order in which a run would fail.
 

@@ -12,7 +12,7 @@ import duckdb
 from pipeline.common.file_locks import take_lock
 from pipeline.common.lock_waits import find_holders
 from pipeline.common.settings import Settings
-from pipeline.ops.doctor.machine import Held, Place, Publication
+from pipeline.ops.doctor.machine import HeldLock, Place, Publication
 from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
 from pipeline.sma.auth.secret_files import FOLDER
 from schemas import TABLES
@@ -44,7 +44,7 @@ def _find_place(setting: str, path: Path) -> Place:
     return Place(setting, there, shutil.disk_usage(there).free, fault)
 
 
-def find_held_locks(settings: Settings) -> list[Held]:
+def find_held_locks(settings: Settings) -> list[HeldLock]:
     """Locks of ours that somebody holds for longer than a moment. Makes and changes nothing."""
     published = settings.warehouse.with_name(f".{settings.warehouse.name}.lock")
     start = settings.home / "dagster" / "start.lock"
@@ -86,10 +86,12 @@ def _is_kept_locked(path: Path) -> bool:
     return True
 
 
-def _find_holder(path: Path) -> Held:
+def _find_holder(path: Path) -> HeldLock:
     """Whose lock it is, as far as the system says."""
     holders = find_holders(path)
-    return Held(path, holders[0].pid, holders[0].stopped) if holders else Held(path, None, stopped=False)
+    return (
+        HeldLock(path, holders[0].pid, holders[0].stopped) if holders else HeldLock(path, None, stopped=False)
+    )
 
 
 def _is_running(pid: str) -> bool:

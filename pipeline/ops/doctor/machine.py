@@ -29,7 +29,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldLock:
     """A lock that somebody holds. `pid` is None where the system does not say whose it is."""
 
     path: Path
@@ -95,7 +95,7 @@ def judge_disk(places: Sequence[Place]) -> list[Diagnosis]:
     return found or [pass_check("disk", f"{least:.0f} GB are free at {places[0].path}")]
 
 
-def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Diagnosis]:
+def judge_locks(held: Sequence[HeldLock], leftovers: Collection[Path]) -> list[Diagnosis]:
     """Who holds what, and what was left behind."""
     found = [_describe_held_lock(one) for one in held]
     if leftovers:
@@ -110,7 +110,7 @@ def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Diagn
     return found or [pass_check("locks", "no process holds a lock, and no private file was left behind")]
 
 
-def _describe_held_lock(one: Held) -> Diagnosis:
+def _describe_held_lock(one: HeldLock) -> Diagnosis:
     if one.pid is None:
         return warn("locks", f"another process holds {one.path}, and runs wait until it releases it.")
     if one.stopped:

@@ -21,7 +21,7 @@ LIMITS = Limits(
 )
 
 
-class Agree(Protocol):
+class CostAgreement(Protocol):
     """Has somebody agree to the PU of these plants, or raises CostNotAllowedError."""
 
     def __call__(self, runtime: RunContext, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
@@ -40,7 +40,7 @@ class Patient:
     clock: Clock
     # None: whoever costs nothing more this month.
     plants_asked: int | None
-    agree: Agree
+    agree: CostAgreement
     probes: list[Probe] = field(default_factory=list)
     plants: pl.DataFrame = field(default_factory=pl.DataFrame)
 

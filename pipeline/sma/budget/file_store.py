@@ -15,7 +15,7 @@ from typing import Protocol, Self, TypeVar
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.file_locks import free_lock, take_lock
-from pipeline.sma.clock import ANNOUNCED_FROM_S, Announce, announce_nothing
+from pipeline.sma.clock import ANNOUNCED_FROM_S, Announcer, announce_nothing
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class FileStore:
         path: Path,
         moment: Callable[[], Moment],
         sleep: Callable[[float], Awaitable[None]],
-        announce: Announce = announce_nothing,
+        announce: Announcer = announce_nothing,
     ) -> None:
         self._path = path
         self._moment = moment

@@ -8,7 +8,7 @@ import httpx
 from pipeline.common.settings import Settings
 from pipeline.sma.budget.limiter import Limiter
 from pipeline.sma.clock import Clock
-from pipeline.sma.http.attempt_log import GIVEN_UP, TOO_LARGE, Record, Try, forget, name_service
+from pipeline.sma.http.attempt_log import GIVEN_UP, TOO_LARGE, LoggedTry, Record, forget, name_service
 from pipeline.sma.http.error_messages import (
     TRANSPORT_FAULTS,
     Call,
@@ -124,7 +124,7 @@ class Wire:
         finally:
             # Also when the try is cancelled: SMA may have counted it.
             elapsed_ms = (self.clock.monotonic() - started) * 1000.0
-            self._record(Try(asked_at, endpoint, asked, attempt, status, error, size, elapsed_ms))
+            self._record(LoggedTry(asked_at, endpoint, asked, attempt, status, error, size, elapsed_ms))
 
     async def _send(self, request: httpx.Request) -> Outcome:
         try:

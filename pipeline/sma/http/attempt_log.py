@@ -16,7 +16,7 @@ _SERVICES = {"/oauth2/token": "token", "/oauth2/logout": "logout", "/oauth2/v2/b
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class LoggedTry:
     """One HTTP request that was sent.
 
     `request` says what data was asked for, `endpoint` which kind of it, or which other service; `request` and
@@ -35,10 +35,10 @@ class Try:
     elapsed_ms: float
 
 
-Record: TypeAlias = Callable[[Try], None]
+Record: TypeAlias = Callable[[LoggedTry], None]
 
 
-def forget(_: Try) -> None:
+def forget(_: LoggedTry) -> None:
     """Record nothing."""
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.ops.doctor import access_diagnoses, basis, machine, network
-from pipeline.ops.doctor.machine import Held
+from pipeline.ops.doctor.machine import HeldLock
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Level
 from pipeline.sma.budget.file_store import BudgetState, Moment
@@ -281,6 +281,6 @@ def test_versions(python: str, installed: dict[str, str], level: Level, says: st
 
 def test_a_lock_of_a_running_process_is_no_fault() -> None:
     found = machine.judge_locks(
-        [Held(Path("/x.lock"), 4711, stopped=False), Held(Path("/y.lock"), None, stopped=False)], []
+        [HeldLock(Path("/x.lock"), 4711, stopped=False), HeldLock(Path("/y.lock"), None, stopped=False)], []
     )
     assert [f.level for f in found] == [Level.OK, Level.WARN]

@@ -18,8 +18,8 @@ from pipeline.transform.sun.fleet_verdict import (
     judge_solar_time,
 )
 from sandbox.fleet.plant_model import Plant
-from sandbox.fleet.simulated_fleet import simulated_fleet
-from sandbox.physics.flows import simulate
+from sandbox.fleet.simulated_fleet import build_fleet
+from sandbox.physics.flows import simulate_flows
 from tests.transform.answers import balance, body, places, raw, row
 
 RECORDINGS = Path("sandbox/recordings")
@@ -67,7 +67,7 @@ def fleet(days: Iterable[dt.date], plants: Sequence[Plant]) -> tuple[pl.DataFram
     pairs = [(plant, day) for plant in plants for day in days]
     frames = []
     for plant, day in pairs:
-        flows = simulate([plant], [day], 7)
+        flows = simulate_flows([plant], [day], 7)
         frames.append(
             pl.DataFrame(
                 {
@@ -92,7 +92,7 @@ SEASONS = [dt.date(2025, month, day) for month in (3, 6, 9, 12) for day in (20, 
 
 @pytest.fixture(scope="module")
 def year() -> tuple[pl.DataFrame, pl.DataFrame]:
-    return fleet(SEASONS, simulated_fleet(48, seed=7))
+    return fleet(SEASONS, build_fleet(48, seed=7))
 
 
 def misread(intervals: pl.DataFrame, sites: pl.DataFrame, *, later: bool) -> pl.DataFrame:
@@ -147,7 +147,7 @@ def test_a_rightly_read_fleet_near_the_poles_raises_no_alarm(
 ) -> None:
     plants = [
         replace(plant, site=replace(plant.site, latitude=latitude, longitude=longitude, zone=zone))
-        for plant in simulated_fleet(8, seed=3)
+        for plant in build_fleet(8, seed=3)
     ]
     rows, sites = fleet(SEASONS, plants)
     for first in (0, 3, 6, 9):

@@ -28,7 +28,7 @@ from schemas import (
     storage,
 )
 from warehouse.lake import Lake
-from warehouse.publish import Published, publish
+from warehouse.publish import PublishedFile, publish
 
 NOW = dt.datetime(2021, 10, 3, 4, 5, 6, tzinfo=dt.UTC)
 FIRST, SECOND = dt.date(2021, 10, 1), dt.date(2021, 10, 2)
@@ -203,7 +203,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 @pytest.fixture(scope="session")
-def published(filled: Lake, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def published(filled: Lake, tmp_path_factory: pytest.TempPathFactory) -> PublishedFile:
     """The lake above, published once for tests that only read."""
     target = tmp_path_factory.mktemp("published") / "it's" / "sunledger.duckdb"
     return publish(filled, target, now=NOW, version="1.2.3")

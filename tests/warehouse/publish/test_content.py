@@ -33,7 +33,7 @@ from warehouse import contract
 from warehouse.ddl import create_file_view
 from warehouse.lake import Lake
 from warehouse.meta import FILE_TABLES, hash_schema
-from warehouse.publish import Published, connect, publish
+from warehouse.publish import PublishedFile, connect, publish
 from warehouse.read_only import restrict
 from warehouse.views import CuratedView, load_curated_views, parse_view
 
@@ -48,7 +48,7 @@ def each(models: list[type[Table]]) -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
+def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(published.path) as connection:
         yield connection
 
@@ -78,7 +78,7 @@ def test_rows_are_the_lakes(db: duckdb.DuckDBPyConnection, filled: Lake, model: 
 
 
 @each(PUBLISHED)
-def test_the_result_counts_rows(published: Published, filled: Lake, model: type[Table]) -> None:
+def test_the_result_counts_rows(published: PublishedFile, filled: Lake, model: type[Table]) -> None:
     assert published.tables[storage(model).table] == filled.scan(model).collect().height
 
 
@@ -175,8 +175,8 @@ def test_a_curated_view_documents_itself_and_each_column(
         return
     assert set(key.split(", ")) <= set(view.columns)
     assert db.execute(f"SELECT {key} FROM {view.name} GROUP BY ALL HAVING count(*) > 1").fetchall() == []
-    # What it compares takes two years: its rows are in test_like_for_like.py.
-    if view.name != "v_months_like_for_like":
+    # These need more than this lake has: their rows are in test_like_for_like.py and test_clear_days.py.
+    if view.name not in {"v_months_like_for_like", "v_battery_monthly", "v_strings_daily"}:
         assert db.execute(f"FROM {view.name}").fetchall() != []
 
 
@@ -416,7 +416,7 @@ def test_a_views_file_is_read_as_paragraph_columns_and_query() -> None:
     )
 
 
-def test_a_restricted_reader_reads_all_that_is_published(published: Published) -> None:
+def test_a_restricted_reader_reads_all_that_is_published(published: PublishedFile) -> None:
     """Also the detail, which lies in files of the lake, in a folder whose name needs quoting."""
     with connect(published.path) as db:
         restrict(db)

@@ -17,7 +17,7 @@ from tests.warehouse.publish.conftest import NOW, fill, put
 from warehouse.export import export_table
 from warehouse.lake import Lake
 from warehouse.own_tables import LeftOut, read_own_tables
-from warehouse.publish import Published, connect, publish
+from warehouse.publish import PublishedFile, connect, publish
 from warehouse.published_content import list_taken_names
 from warehouse.verify import verify_published
 
@@ -46,7 +46,7 @@ def write(folder: Path, name: str, rows: str | bytes, shape: str | None = SHAPE,
         (folder / f"{name}.toml").write_text(shape)
 
 
-def published(lake: Lake, tmp_path: Path, folder: Path) -> Published:
+def published(lake: Lake, tmp_path: Path, folder: Path) -> PublishedFile:
     return publish(lake, tmp_path / "sunledger.duckdb", now=NOW, version="0", own_tables=folder)
 
 

@@ -10,22 +10,22 @@ import polars as pl
 import pytest
 
 from pipeline.common.errors import UsageError
-from warehouse.pack import SHEETS, pack
-from warehouse.publish import Published, connect
+from warehouse.pack import SHEETS, write_pack
+from warehouse.publish import PublishedFile, connect
 
 OCTOBER = dt.date(2021, 10, 1)
 FILES = {"README.md", *(f"{sheet.name}.csv" for sheet in SHEETS)}
 
 
 @pytest.fixture
-def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
+def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(published.path) as connection:
         yield connection
 
 
 def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     folder = tmp_path / "pack"
-    done = pack(db, OCTOBER, folder, "csv")
+    done = write_pack(db, OCTOBER, folder, "csv")
     assert {path.name for path in folder.iterdir()} == FILES
     assert {one.path.stem: one.rows for one in done} == {
         "energy-monthly": 2,
@@ -74,7 +74,7 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
     ],
 )
 def test_no_word_of_pu_goes_beyond_the_record(
-    published: Published, tmp_path: Path, first: dt.date, units: list[str | None], said: str
+    published: PublishedFile, tmp_path: Path, first: dt.date, units: list[str | None], said: str
 ) -> None:
     file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
     with duckdb.connect(str(file)) as writer:
@@ -93,11 +93,11 @@ def test_no_word_of_pu_goes_beyond_the_record(
                 {"id": str(number), "month": OCTOBER, "fee": fee},
             )
     with connect(file) as connection:
-        pack(connection, OCTOBER, tmp_path / "pack", "csv")
+        write_pack(connection, OCTOBER, tmp_path / "pack", "csv")
     assert said in (tmp_path / "pack" / "README.md").read_text()
 
 
-def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: Published, tmp_path: Path) -> None:
+def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: PublishedFile, tmp_path: Path) -> None:
     file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
     money = ("units_eur", "live_eur", "fees_eur", "carried_in_eur", "invoiced_eur", "carried_out_eur")
     with duckdb.connect(str(file)) as writer:
@@ -107,7 +107,7 @@ def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: Published
             "'EUR' AS currency"
         )
     with connect(file) as connection:
-        done = pack(connection, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
+        done = write_pack(connection, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
     assert {one.path.stem: one.rows for one in done}["invoices"] == 1
     assert "0 plants, nothing measured" in (tmp_path / "pack" / "README.md").read_text()
 
@@ -116,8 +116,8 @@ def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(
     db: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     folder = tmp_path / "pack"
-    pack(db, OCTOBER, folder, "csv")
-    pack(db, OCTOBER, folder, "parquet")
+    write_pack(db, OCTOBER, folder, "csv")
+    write_pack(db, OCTOBER, folder, "parquet")
     assert {path.suffix for path in folder.iterdir()} == {".md", ".parquet"}
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -125,11 +125,11 @@ def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(
 def test_a_folder_with_something_else_is_not_touched(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds other files"):
-        pack(db, OCTOBER, tmp_path, "csv")
+        write_pack(db, OCTOBER, tmp_path, "csv")
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
 def test_a_month_that_the_warehouse_has_not(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither energy nor PU of 2021-09; it has those of 2021-10"):
-        pack(db, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
+        write_pack(db, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
     assert list(tmp_path.iterdir()) == []

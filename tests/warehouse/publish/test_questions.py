@@ -8,7 +8,7 @@ import pytest
 
 from schemas import TABLES, storage
 from warehouse.macros import MACROS
-from warehouse.publish import OFFLINE, Published
+from warehouse.publish import OFFLINE, PublishedFile
 from warehouse.questions import Question, load_questions
 from warehouse.questions.__main__ import FILE
 
@@ -17,7 +17,7 @@ KEYED = [model for model in TABLES if storage(model).key and storage(model).publ
 
 
 @pytest.fixture
-def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
+def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
     """The file as a reader without internet opens it, in a time zone of its own."""
     with duckdb.connect(str(published.path), read_only=True, config=dict(OFFLINE)) as connection:
         connection.execute("SET TimeZone = 'Asia/Tokyo'")

@@ -16,7 +16,7 @@ from warehouse import lake_repair
 from warehouse.lake import Lake
 from warehouse.lake_log import read_log, replay
 from warehouse.lake_repair import LakeRepair
-from warehouse.lost_parts import Lost, Step
+from warehouse.lost_parts import LostPart, Step
 from warehouse.verify import verify_lake
 
 DAYS = [dt.date(2021, 10, day) for day in (1, 2, 3)]
@@ -63,7 +63,7 @@ def recorded(whole: Path, tmp_path: Path) -> Lake:
     return Lake(str(shutil.copytree(whole, tmp_path / "lake")), tmp_path / "tmp")
 
 
-def mend(lake: Lake, lost: list[Lost]) -> list[Step]:
+def mend(lake: Lake, lost: list[LostPart]) -> list[Step]:
     made = {EnergyDaily}
     return LakeRepair(Lake(lake.root, lake.scratch), lake.scratch / "aside", made, None, lost.extend).run()
 
@@ -98,7 +98,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def check(lake: Lake, model: type[Table], lost: Collection[Lost]) -> None:
+def check(lake: Lake, model: type[Table], lost: Collection[LostPart]) -> None:
     """All can be read. Of each day there are the newest rows, or none and it is named as lost."""
     fresh = Lake(lake.root, lake.scratch)
     assert [str(found.damage) for found in verify_lake(fresh) if found.damage] == []
@@ -126,7 +126,7 @@ def test_a_damaged_entry(lake: Lake, kind: str, version: int, model: type[Table]
     if kind == "missing" and version == VERSIONS[-1] and not (Path(lake.root) / "_digests").is_dir():
         pytest.skip("Nothing in a log without digests tells of an entry after its last one.")
     DAMAGES[kind](entry(folder_of(lake, model), version))
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     assert mend(lake, lost)
     check(lake, model, lost)
     if model is RawEnergyBalance:
@@ -138,7 +138,7 @@ def test_a_damaged_entry(lake: Lake, kind: str, version: int, model: type[Table]
 def test_several_damaged_entries(lake: Lake, kind: str, model: type[Table]) -> None:
     for version in (0, 2, 3):
         DAMAGES[kind](entry(folder_of(lake, model), version))
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     assert mend(lake, lost)
     check(lake, model, lost)
 
@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint(lake: Lake, kind: str, what: str, entries: str, mo
         cut(entry(table, 6))
     (file,) = (table / "_delta_log").glob(f"*{what}*.parquet" if what == "checkpoint" else what)
     DAMAGES[kind](file)
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     mend(lake, lost)
     check(lake, model, lost)
 
@@ -169,7 +169,7 @@ def test_a_damaged_checkpoint(lake: Lake, kind: str, what: str, entries: str, mo
 def test_a_lost_log(lake: Lake, model: type[Table]) -> None:
     known = (Path(lake.root) / "_digests").is_dir()
     shutil.rmtree(folder_of(lake, model) / "_delta_log")
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     assert mend(lake, lost)
     check(lake, model, lost)
     made_again = set() if known or model is RawEnergyBalance else set(DAYS)
@@ -183,7 +183,7 @@ def test_a_damaged_file(lake: Lake, kind: str, model: type[Table]) -> None:
     content = file.read_bytes()
     DAMAGES[kind](file)
     left = file.read_bytes() if file.exists() else content
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     mend(lake, lost)
     check(lake, model, lost)
     assert [one.place for one in lost] == [f"{storage(model).table} 2021-10-02"]
@@ -195,7 +195,7 @@ def test_a_damaged_file(lake: Lake, kind: str, model: type[Table]) -> None:
 def test_a_file_that_no_commit_names_is_set_aside(lake: Lake) -> None:
     (file,) = (Path(path) for path in lake.take_snapshot(EnergyDaily, {"local_date": DAYS[1]}).files)
     shutil.copy(file, file.with_name("part-orphan.parquet"))
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     (step,) = mend(lake, lost)
     assert (step.place, step.found) == (
         "energy_daily 2021-10-02",
@@ -249,7 +249,7 @@ def test_what_only_digests_tell_is_put_back_as_it_was(
         )
     else:
         shutil.rmtree(table)
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     assert mend(lake, lost)
     check(lake, model, lost)
     assert len(lost) == (3 if damage == "table" else 0)
@@ -260,7 +260,7 @@ def test_what_only_digests_tell_is_put_back_as_it_was(
 def test_damaged_digests(recorded: Lake, kind: str, model: type[Table]) -> None:
     for version in VERSIONS:
         DAMAGES[kind](Path(recorded.root) / "_digests" / storage(model).table / f"{version:020d}.json")
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     mend(recorded, lost)
     check(recorded, model, lost)
 
@@ -285,7 +285,7 @@ def test_a_repair_that_is_killed_is_done_by_the_next_one(
             cut(entry(table, version))
     else:
         cut(Path(lake.take_snapshot(model, {"local_date": DAYS[1]}).files[0]))
-    lost: list[Lost] = []
+    lost: list[LostPart] = []
     left = at
 
     def dying(function: Callable[..., object]) -> Callable[..., object]:

@@ -1,0 +1,73 @@
+-- view
+-- Batteries of each plant and month: full cycles, and the round-trip efficiency as AC energy out by AC energy in (EnergyBalance). Only days on which both charging and discharging were measured count. Where the capacity in plant_attributes and the state of charge are known, what the battery holds more or less at the month's end is taken into account.
+-- Key: plant_id, month.
+--
+-- plant_id: Plant's id.
+-- plant_name: Name that the owner gave.
+-- month: First day of the calendar month.
+-- n_days: Days on which charging and discharging were measured. Unit: count.
+-- battery_charging_kwh: Battery charging on these days. Unit: kWh.
+-- battery_discharging_kwh: Battery discharging on these days. Unit: kWh.
+-- battery_capacity_kwh: Usable capacity by plant_attributes. Unit: kWh. Null: the file does not give it.
+-- full_cycles: Discharged energy by the capacity. Unit: 1. Null: the capacity is not known.
+-- state_of_charge_begin_pct: State of charge at the first row of the month that has one. Unit: %. Null: not reported.
+-- state_of_charge_end_pct: State of charge at the last row of the month that has one. Unit: %. Null: not reported.
+-- stored_kwh: Energy that the battery holds more at the end than at the beginning, by the state of charge and the capacity. Unit: kWh. Null: one of them is not known.
+-- round_trip_efficiency: Discharged energy by charged energy less stored_kwh. Unit: 1. Null: see round_trip_reason.
+-- round_trip_basis: state_of_charge (stored_kwh was taken into account) or energy (it is not known; the shorter the time, the less certain is the efficiency). Null: see round_trip_reason.
+-- round_trip_reason: Why there is no efficiency: no_charging (less than one kWh was charged), contradictory (it would be above 1). Null: there is one.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
+WITH measured AS (
+    SELECT
+        plant_id,
+        month_of(local_date) AS month,
+        count(*) AS n_days,
+        sum(battery_charging_kwh) AS battery_charging_kwh,
+        sum(battery_discharging_kwh) AS battery_discharging_kwh
+    FROM energy_daily
+    WHERE battery_charging_kwh IS NOT NULL AND battery_discharging_kwh IS NOT NULL
+    GROUP BY ALL
+), held AS (
+    SELECT
+        plant_id,
+        month_of(local_date) AS month,
+        arg_min(battery_state_of_charge_pct, interval_end) AS begin_pct,
+        arg_max(battery_state_of_charge_pct, interval_end) AS end_pct
+    FROM energy_balance_intervals
+    WHERE battery_state_of_charge_pct IS NOT NULL
+    GROUP BY ALL
+), counted AS (
+    SELECT
+        measured.*,
+        plants.name AS plant_name,
+        attributes.battery_capacity_kwh,
+        attributes.plant_group,
+        held.begin_pct,
+        held.end_pct,
+        (held.end_pct - held.begin_pct) / 100 * attributes.battery_capacity_kwh AS stored_kwh,
+        battery_discharging_kwh / nullif(battery_charging_kwh - coalesce(stored_kwh, 0), 0) AS efficiency,
+        CASE WHEN battery_charging_kwh < 1 THEN 'no_charging' WHEN efficiency > 1 OR efficiency <= 0 THEN 'contradictory' END AS reason
+    FROM measured
+    LEFT JOIN plants ON plants.plant_id = measured.plant_id
+    LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = measured.plant_id
+    LEFT JOIN held ON held.plant_id = measured.plant_id AND held.month = measured.month
+    WHERE plants.excluded_from IS NULL OR measured.month < plants.excluded_from
+)
+SELECT
+    plant_id,
+    plant_name,
+    month,
+    n_days,
+    battery_charging_kwh,
+    battery_discharging_kwh,
+    battery_capacity_kwh,
+    battery_discharging_kwh / nullif(battery_capacity_kwh, 0) AS full_cycles,
+    begin_pct AS state_of_charge_begin_pct,
+    end_pct AS state_of_charge_end_pct,
+    stored_kwh,
+    CASE WHEN reason IS NULL THEN efficiency END AS round_trip_efficiency,
+    CASE WHEN reason IS NOT NULL THEN NULL WHEN stored_kwh IS NULL THEN 'energy' ELSE 'state_of_charge' END AS round_trip_basis,
+    reason AS round_trip_reason,
+    plant_group
+FROM counted
+ORDER BY month, plant_name, plant_id
