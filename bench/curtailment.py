@@ -29,7 +29,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import CurtailmentDaily, Plants, SensorIntervals
 
 FIRST_DAY, DAYS, PLANTS = dt.date(2025, 6, 1), 30, 90
@@ -88,7 +88,7 @@ def curtailed_fleet(
 ) -> Iterator[Curtailed]:
     """A simulated fleet that went through the pipeline with its limits."""
     days = days or [FIRST_DAY + dt.timedelta(days=number) for number in range(DAYS)]
-    with running("--plants", str(plants), *options) as address:
+    with run_sandbox("--plants", str(plants), *options) as address:
         given = {name.lower(): value for name, value in address.settings().items()}
         given = {name.removeprefix("sunledger_"): value for name, value in given.items()}
         with RunContext(load_settings(env_file=None, home=folder / "home", **given)) as runtime:

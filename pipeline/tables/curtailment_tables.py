@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY, UTC_US
 from pipeline.common.text import pluralize
-from pipeline.run.check import After, checks
+from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
@@ -156,7 +156,7 @@ def write_curtailment_monthly(runtime: RunContext) -> StepResult:
 @checks(
     "limits_followed",
     asset="curtailment_daily",
-    after=After.DAYS,
+    after=CheckMoment.DAYS,
     description="Plants follow the limits of SUNLEDGER_CURTAILMENT_LIMITS, and SMA lists each plant that it names.",
 )
 def judge_limits(runtime: RunContext) -> Finding:
