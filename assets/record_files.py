@@ -5,6 +5,9 @@ writes the log back into it, so each event waited for the disk ten times. SQLAlc
 first one to a file makes us keep another one open, so that nobody is the last, and each one waits for the disk only
 when the log is written back. A commit outlives a crash of the program then, if not one of the machine, and no crash
 can damage the file. Files, tables and rows are as Dagster makes them.
+
+Dagster also makes an engine for each event, and SQLAlchemy compiles each statement once for each engine's dialect. The
+connections to files of a home share one dialect and what was compiled for it: a statement is compiled once a process.
 """
 
 import atexit
@@ -13,12 +16,17 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Dialect
 
 # Each run has a database of its own, beside the one for all: a page that shows many runs opens many.
 OPEN_AT_MOST = 8
 # How long a write waits for those of other processes; Dagster's own wait for the list of runs is 5 s.
 BUSY_TIMEOUT_MS = 60_000
+# Dagster has some hundred statements. A few have as many values as a list has entries, so there is a bound.
+STATEMENTS_AT_MOST = 1_000
 
 
 class OpenFiles:
@@ -28,6 +36,9 @@ class OpenFiles:
         self._guard = threading.Lock()
         self._homes: set[Path] = set()
         self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
+        # The first dialect of its kind, and the statements that were compiled for it.
+        self._dialects: dict[type[Dialect], Dialect] = {}
+        self._compiled: dict[Any, Any] = {}
         self._listens = False
 
     def keep(self, dagster_home: Path) -> None:
@@ -39,6 +50,7 @@ class OpenFiles:
             self._homes.add(dagster_home.resolve())
             if not self._listens:
                 event.listen(Engine, "connect", self._restrict_connection)
+                event.listen(Engine, "engine_connect", self._share_statements)
                 atexit.register(self.close, None)
                 self._listens = True
 
@@ -69,6 +81,18 @@ class OpenFiles:
                     self._hold(file)
             while len(self._open) > OPEN_AT_MOST:
                 self._open.popitem(last=False)[1].close()
+
+    def _share_statements(self, connection: "Connection") -> None:
+        database = connection.engine.url.database
+        if connection.dialect.name != "sqlite" or not database:
+            return
+        with self._guard:
+            if not self._homes.intersection(Path(database).parents):
+                return
+            if len(self._compiled) > STATEMENTS_AT_MOST:
+                self._compiled.clear()
+            connection.dialect = self._dialects.setdefault(type(connection.dialect), connection.dialect)
+        connection.execution_options(compiled_cache=self._compiled)
 
     def _hold(self, file: Path) -> None:
         held = sqlite3.connect(file, check_same_thread=False)

@@ -5,6 +5,7 @@ the data dictionary. No logic about energy, plants or storage lives here.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import polars as pl
@@ -174,8 +175,9 @@ def _find_duckdb_type(dtype: pl.DataType) -> str:
     return _DUCKDB_TYPES[dtype.base_type()]
 
 
+@cache
 def columns(model: type[Table]) -> tuple[Column, ...]:
-    """The model's columns in table order."""
+    """The model's columns in table order, derived once: pandera copies the whole model each time it is asked."""
     found = []
     for name, declared in model.to_schema().columns.items():
         # A polars type may be a class or an instance of it; a schema holds instances.

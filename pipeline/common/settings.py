@@ -20,6 +20,7 @@ from pipeline.common.setting_values import (
     BaseUrl,
     BudgetUrl,
     check_asset_prefix,
+    check_detail,
     check_lake,
     check_warehouse,
     split_host_names,
@@ -215,6 +216,13 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of tables of your own, NAME.csv or NAME.parquet with its columns in NAME.toml, which are "
         "published in the schema `own`; see docs/own-tables.md. Default: none.",
+    )
+    detail: Annotated[str, AfterValidator(check_detail)] = Field(
+        default="none",
+        description="Detail (intervals, hours, quarter hours) that each publication copies into the file, so that it "
+        "can be read anywhere: the last days as in 31d, the newest day's month (month), all, or none, which leaves "
+        "it in the lake as views that work in this home alone. Earlier days are not in a file with copied detail. "
+        "From a lake in an object store, none copies all. Default: none.",
     )
     max_eur_per_month: Decimal | None = Field(
         default=None,

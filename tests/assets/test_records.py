@@ -4,10 +4,12 @@ import datetime as dt
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 
 from assets import record_files
 from assets.dagster_home import open_dagster
@@ -92,6 +94,42 @@ def test_dagsters_own_storage_keeps_them_and_reads_them_without_us(settings: Set
         assert instance.get_materialized_partitions(made.key) == set(found)
 
 
+def test_a_statement_is_compiled_once_for_all_connections(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+
+    class Counting(SQLiteCompiler):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            compiled.append(self.string)
+
+    monkeypatch.setattr(SQLiteDialect, "statement_compiler", Counting)
+    with open_dagster(settings) as instance:
+        do_days(instance)
+        counts = []
+        for last in ("2021-10-05", "2021-10-16"):
+            compiled.clear()
+            do_days(instance, last=last)
+            counts.append(len(compiled))
+    # A run's own new database has some statements of its own; more days, with more events, compile no more of them.
+    assert counts[0] == counts[1], compiled
+
+
+def test_many_different_statements_are_not_kept_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_files, "STATEMENTS_AT_MOST", 3)
+    with open_dagster(settings) as instance:
+        run = do_days(instance)
+        assert instance.get_materialized_partitions(made.key) == {
+            "2021-10-04",
+            "2021-10-05",
+            "2021-10-06",
+        }
+        assert instance.get_run_by_id(run) is not None
+
+
 def test_files_of_others_are_left_as_they_are(settings: Settings, tmp_path: Path) -> None:
     def synchronous(file: Path) -> int:
         engine = create_engine(f"sqlite:///{file}")
@@ -100,7 +138,17 @@ def test_files_of_others_are_left_as_they_are(settings: Settings, tmp_path: Path
         engine.dispose()
         return int(found)
 
-    with open_dagster(settings):
+    def keeps_its_dialect(file: Path) -> bool:
+        engine = create_engine(f"sqlite:///{file}")
+        with engine.connect() as connection:
+            found = connection.dialect is engine.dialect
+        engine.dispose()
+        return found
+
+    with open_dagster(settings) as instance:
+        assert instance.get_runs_count() == 0
+        assert not keeps_its_dialect(settings.home / "dagster" / "history" / "runs.db")
+        assert keeps_its_dialect(tmp_path / "theirs.db")
         assert synchronous(settings.home / "dagster" / "history" / "runs.db") == SYNCHRONOUS["NORMAL"]
         assert synchronous(tmp_path / "theirs.db") == SYNCHRONOUS["FULL"]
 
