@@ -5,7 +5,7 @@ labels are the plant's wall clock without an offset, so the autumn hour appears 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -43,11 +43,6 @@ def find_day_bounds(day: date, zone: str) -> tuple[int, int]:
 def find_local_date(instant: float, zone: str) -> date:
     """The calendar date that the plant's wall clock shows at `instant`."""
     return datetime.fromtimestamp(instant, load_zone(zone)).date()
-
-
-def find_utc_date(instant: float) -> date:
-    """The calendar date in UTC at `instant`."""
-    return datetime.fromtimestamp(instant, UTC).date()
 
 
 def list_dates(first: date, last: date) -> Iterator[date]:

@@ -177,7 +177,7 @@ def _find_duckdb_type(dtype: pl.DataType) -> str:
 
 @cache
 def columns(model: type[Table]) -> tuple[Column, ...]:
-    """The model's columns in table order. A model never changes, and each write and publication asks for many."""
+    """The model's columns in table order, derived once: pandera copies the whole model each time it is asked."""
     found = []
     for name, declared in model.to_schema().columns.items():
         # A polars type may be a class or an instance of it; a schema holds instances.

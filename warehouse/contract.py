@@ -1,15 +1,17 @@
 """The contract with those who query the published file: its tables, views, columns, types and units, with a version.
 
-`python -m warehouse.contract` compares the models with `contract.csv`. What was only added raises the second number of
-the version; what was taken away, renamed or changed raises the first one and needs `--breaking`. The change is written
-to docs/schema-changes.md, which holds the policy too.
+`python -m warehouse.contract` compares the models with the last released version (`released_contract.csv`). What was
+only added since then raises the second number of the version, once; what was taken away, renamed or changed raises
+the first one and needs `--breaking`. The present contract is written to `contract.csv` and the changes to
+docs/schema-changes.md, which holds the policy too. A second run changes nothing. `--release` makes the present
+version the released one.
 """
 
 import csv
 import datetime as dt
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TypeAlias
@@ -23,6 +25,7 @@ from warehouse.meta import FILE_TABLES
 from warehouse.views import load_curated_views
 
 FILE = Path(__file__).with_name("contract.csv")
+RELEASED = Path(__file__).with_name("released_contract.csv")
 CHANGES = Path(__file__).parents[1] / "docs" / "schema-changes.md"
 REMAKE = "python -m warehouse.contract"
 HEAD = ["table", "column", "type", "null", "unit"]
@@ -67,9 +70,9 @@ def _read_view_types(models: Sequence[type[Table]]) -> dict[tuple[str, str], str
     return {(table, name): WRITTEN.get(kind, kind) for table, name, kind in found}
 
 
-def read() -> tuple[tuple[int, int], Facts]:
-    """The version and the promises of the committed file."""
-    first, *lines = csv.reader(FILE.read_text("utf-8").splitlines())
+def read(file: Path | None = None) -> tuple[tuple[int, int], Facts]:
+    """The version and the promises of a committed file, by default of the present version."""
+    first, *lines = csv.reader((file or FILE).read_text("utf-8").splitlines())
     major, minor = first[0].removeprefix("# version ").split(".")
     facts = {(table, column): tuple(rest) for table, column, *rest in lines[1:]}
     return (int(major), int(minor)), facts
@@ -105,32 +108,56 @@ def find_differences(before: Facts, after: Facts) -> tuple[list[str], list[str]]
 
 
 def main(arguments: Sequence[str], today: dt.date) -> int:
-    """Bring the file up to date. Returns the exit code: 1 for a break that was not confirmed, 2 for wrong usage."""
-    if arguments not in ([], ["--breaking"]):
-        sys.stderr.write(f"Usage: {REMAKE} [--breaking]\n")
+    """Bring the files up to date. Returns the exit code: 1 for a break that was not confirmed, 2 for wrong usage."""
+    if arguments not in ([], ["--breaking"], ["--release"]):
+        sys.stderr.write(f"Usage: {REMAKE} [--breaking | --release]\n")
         return 2
-    (major, minor), before = read()
+    released, before = read(RELEASED)
     after = collect_promises()
     added, breaking = find_differences(before, after)
-    if breaking and not arguments:
-        lines = "".join(f"  {line}\n" for line in breaking)
+    # A break is confirmed once: the present file says which ones were.
+    _, confirmed = find_differences(before, read()[1])
+    new = [line for line in breaking if line not in confirmed]
+    if new and arguments != ["--breaking"]:
+        lines = "".join(f"  {line}\n" for line in new)
         sys.stderr.write(
             f"Queries that worked would fail or change:\n{lines}"
             f"Keep the old column beside the new one, or confirm by '{REMAKE} --breaking'.\n"
         )
         return 1
-    if added or breaking:
-        version = (major + 1, 0) if breaking else (major, minor + 1)
+    version = _find_next(released, added=bool(added), breaking=bool(breaking))
+    FILE.write_text(format_contract(version, after), "utf-8")
+    if version != released:
         changes = CHANGES.read_text("utf-8")
-        entry = "".join(_format_entry(version, breaking + added, today))
-        CHANGES.write_text(changes.replace(VERSIONS, VERSIONS + entry, 1), "utf-8")
-        FILE.write_text(format_contract(version, after), "utf-8")
+        CHANGES.write_text(_add_entry(changes, version, breaking + added, today), "utf-8")
+    if arguments == ["--release"]:
+        RELEASED.write_text(FILE.read_text("utf-8"), "utf-8")
     return 0
 
 
-def _format_entry(version: tuple[int, int], lines: list[str], today: dt.date) -> Iterator[str]:
-    yield f"\n### {format_version(version)} ({today})\n\n"
-    yield from (f"* {line}\n" for line in lines)
+def _find_next(released: tuple[int, int], *, added: bool, breaking: bool) -> tuple[int, int]:
+    """The version after the released one; the same where nothing differs."""
+    major, minor = released
+    if breaking:
+        return major + 1, 0
+    return (major, minor + 1) if added else released
+
+
+def _add_entry(changes: str, version: tuple[int, int], lines: Sequence[str], today: dt.date) -> str:
+    """The list of changes with an entry of the version, and in it a line for each change that it does not name yet."""
+    policy, _, versions = changes.partition(VERSIONS)
+    entries = versions.split("\n### ")[1:]
+    head = f"{format_version(version)} ("
+    if not (entries and entries[0].startswith(head)):
+        entries.insert(0, f"{head}{today})\n\n")
+    entries[0] += "".join(f"* {line}\n" for line in lines if not _is_told(line, entries[0]))
+    return policy + VERSIONS + "".join(f"\n### {entry}" for entry in entries)
+
+
+def _is_told(line: str, entry: str) -> bool:
+    """Whether the entry names what the line is about, in whatever words; a break is told by its own line."""
+    name = line.removesuffix(" added")
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", entry) is not None
 
 
 def _name(key: tuple[str, str]) -> str:

@@ -35,18 +35,22 @@ def create_table(model: type[Table]) -> str:
     return f"CREATE TABLE {quote_identifier(storage(model).table)} ({parts})"
 
 
-def create_file_view(model: type[Table], groups: Iterable[Sequence[str]]) -> str:
+def create_file_view(
+    model: type[Table], groups: Iterable[Sequence[str]], *, source: str = "", condition: str = ""
+) -> str:
     """CREATE VIEW over Parquet files in groups; all files of a group have the same columns.
 
     A column that a group lacks is null there; with no files the view is empty. Columns and their types are
     the model's own in any case: an empty select that spells them out leads the union. Groups serve in place
     of `union_by_name`, which opens every file for every query (0.2 s for 1,500 files, against 0.02 s).
+    `source` is SQL of a source that must be there before any file is looked for, and `condition` SQL that must be true.
     """
     reads = (f"(FROM {read_files(model, _list(files))})" for files in groups)
-    parts = [_build_empty_select(columns(model)), *reads]
+    parts = [_build_empty_select(columns(model), source), *reads]
     union = " UNION ALL BY NAME ".join(parts)
     names = ", ".join(quote_identifier(c.name) for c in columns(model))
-    return f"CREATE VIEW {quote_identifier(storage(model).table)} AS SELECT {names} FROM ({union})"  # noqa: S608
+    where = f" WHERE {condition}" if condition else ""
+    return f"CREATE OR REPLACE VIEW {quote_identifier(storage(model).table)} AS SELECT {names} FROM ({union}){where}"  # noqa: S608
 
 
 def read_files(model: type[Table], files: str) -> str:
@@ -80,9 +84,9 @@ def write_comment(kind: str, name: str, text: str, of_columns: dict[str, str]) -
     ]
 
 
-def _build_empty_select(shape: Iterable[Column]) -> str:
+def _build_empty_select(shape: Iterable[Column], source: str) -> str:
     nulls = ", ".join(f"NULL::{c.duckdb_type} AS {quote_identifier(c.name)}" for c in shape)
-    return f"(SELECT {nulls} WHERE false)"
+    return f"(SELECT {nulls}{f' FROM {source}' if source else ''} WHERE false)"  # noqa: S608 - names and paths are quoted
 
 
 def _list(files: Iterable[str]) -> str:

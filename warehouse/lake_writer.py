@@ -224,9 +224,10 @@ def _pause() -> None:
 class _Attempt:
     """One replacement on its way to the log: compare, write one file, commit at exactly the next version.
 
-    delta-rs may rebase a commit on another that it finds no conflict with, and so accepts two first writes of
-    one day. A commit here is a compare-and-swap instead: it is refused when anything was committed since the
-    table was read, and tried again. The file is written again only if somebody else wrote this very part.
+    By default a transaction of delta-rs (`create_write_transaction`) is moved behind a commit that came first, unless
+    that removed what this one removes. So it would accept two first writes of one day. With `max_commit_retries=0` a
+    commit is a compare-and-swap: it is refused when anything was committed since the table was read, and then tried
+    again here. The file is written again only if somebody else wrote this very part.
     """
 
     def __init__(

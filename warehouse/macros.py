@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from schemas import EnergyBalanceIntervals
 from warehouse.ddl import quote_text, read_files
+from warehouse.home_guard import HomeGuard
 from warehouse.views import load_curated_views
 
 
@@ -172,7 +173,7 @@ def create(macro: Macro) -> list[str]:
     ]
 
 
-def read_from_day_file(macro: Macro, files: Sequence[str]) -> Macro:
+def read_from_day_file(macro: Macro, files: Sequence[str], guard: HomeGuard | None = None) -> Macro:
     """The same rows of v_power, read from the file of the day in the macro's parameter `day` alone.
 
     Whoever asks the view has DuckDB look at the path of every day's file first, which takes longer than to read one,
@@ -207,6 +208,9 @@ def read_from_day_file(macro: Macro, files: Sequence[str]) -> Macro:
     clock = "LEFT JOIN _clocks AS " + joins.partition("LEFT JOIN _clocks AS ")[2]
     plants = "(SELECT name, timezone FROM plants WHERE plant_id = CAST(plant AS VARCHAR)) AS plants"
     rows = "power.plant_id = CAST(plant AS VARCHAR) AND power.local_date = CAST(day AS DATE)"
+    if guard is not None:
+        rows = f"{rows} AND {guard.condition}"
+        source = f"{guard.empty_source} AS home, {source}"
     return macro._replace(
         query=f"{columns} FROM {source} AS power LEFT JOIN {plants} ON true {clock} WHERE {rows}"
     )

@@ -28,6 +28,13 @@ class Meta(Table, table="_meta", layer="report", key=("published_at",), partitio
     )
     first_day: pl.Date = column("First day in energy_daily.", null="no day yet")
     last_day: pl.Date = column("Last day in energy_daily.", null="no day yet")
+    detail: str = column(
+        "Where intervals, hours and quarter hours are: none if views read them from the lake, in the home of this "
+        "file alone; else what was copied into this file, as in 31d, month or all."
+    )
+    detail_first_day: pl.Date = column(
+        "First day of the copied detail.", null="all days are there, or none was copied"
+    )
 
 
 FILE_TABLES: tuple[type[Table], ...] = (Meta, Clocks)

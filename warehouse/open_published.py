@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import SunledgerError, UsageError
+from warehouse.home_guard import CURE, is_refusal
 from warehouse.publication import find_change, find_content_damage, find_log
 
 # A publication takes seconds, and opening its file milliseconds: to meet two in a row is to see a disturbed file.
@@ -86,6 +87,11 @@ def _build_changed_error(path: Path, how: str) -> NotPublishedError:
 
 def build_query_error(fault: duckdb.Error) -> SunledgerError:
     """A query's failure as an error of ours: with DuckDB's own words, and the cure where there is one."""
+    if is_refusal(str(fault)):
+        return NotPublishedError(
+            "The detail that was asked for is in the home where this file was published: open the file there, or "
+            f"publish it again so that it holds detail itself: {CURE}."
+        )
     if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(
             "Files of the lake that the published file reads have moved or are missing: run 'sunledger publish' to "

@@ -3,7 +3,8 @@
 No writer ever opens the published file, so readers are neither blocked nor broken: who has it open keeps the
 old one, who opens it next gets the new one. Report tables are copied into the file; detail tables are views
 over the Parquet files of the snapshot, which the lake keeps for days after they were replaced. Views reach
-local files only, so from an object store the detail tables are copied as well.
+local files only, so from an object store the detail tables are copied as well, and from any lake where `detail` says
+so.
 
 One publication at a time: a lock beside the file makes the next one wait and read newer snapshots. What clients do to
 the file reaches no later one, and no reader unseen: `warehouse.publication` says how.
@@ -27,6 +28,7 @@ from pipeline.common.lock_waits import LockBusyError, LockWait
 from pipeline.common.text import pluralize
 from schemas import TABLES, storage
 from warehouse.damage import CURE, Damage, DamagedError
+from warehouse.detail import NONE
 from warehouse.gate import find_damage, take_snapshots
 from warehouse.lake import Lake
 from warehouse.open_published import (
@@ -92,14 +94,20 @@ class PublishedFile:
 
 
 def publish(
-    lake: Lake, target: Path, *, now: dt.datetime, version: str, own_tables: Path | None = None
+    lake: Lake,
+    target: Path,
+    *,
+    now: dt.datetime,
+    version: str,
+    own_tables: Path | None = None,
+    detail: str = NONE,
 ) -> PublishedFile:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
-    `own_tables` beside ours. All snapshots are taken
-    before the first row is read. `target` is replaced whole or not at all. Raises PublishError, DamagedLakeError where
-    what is stored is not what was written, and ValueError for a `now` without time zone.
+    `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. All
+    snapshots are taken before the first row is read. `target` is replaced whole or not at all. Raises PublishError,
+    DamagedLakeError where what is stored is not what was written, and ValueError for a `now` without time zone.
     """
     if now.tzinfo is None:
         raise ValueError("now has no time zone")
@@ -113,7 +121,16 @@ def publish(
             if damages := find_damage(lake, snapshots):
                 raise DamagedLakeError(target, damages)
             snapshots = {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}
-            content = build(lake, snapshots, file, now=now, version=version, own_tables=own_tables)
+            content = build(
+                lake,
+                snapshots,
+                file,
+                now=now,
+                version=version,
+                own_tables=own_tables,
+                detail=detail,
+                places=(target, named.absolute()),
+            )
             had_log = forbid_log(named)
             size = _put(file, target)
             # A session on the old file that was just emptying its log may have put it back.

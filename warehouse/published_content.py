@@ -2,8 +2,8 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +12,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Plants, Table, polars_schema, storage
+from schemas import (
+    TABLES,
+    CoverageDaily,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    Plants,
+    Table,
+    polars_schema,
+    storage,
+)
 from warehouse import contract
 from warehouse.clocks import Clocks, build_clocks
 from warehouse.ddl import (
@@ -23,6 +32,8 @@ from warehouse.ddl import (
     write_comment,
     write_comments,
 )
+from warehouse.detail import ALL, NONE, choose_files, find_first_day
+from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
 from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.meta import FILE_TABLES, Meta, hash_schema
@@ -57,8 +68,16 @@ def build(
     now: dt.datetime,
     version: str,
     own_tables: Path | None = None,
+    detail: str = NONE,
+    places: Sequence[Path] = (),
 ) -> Content:
-    """Write the new file, with the tables of the user's own that fit."""
+    """Write the new file, with the tables of the user's own that fit.
+
+    `detail` says how much detail is copied into it, and `places` where it will be opened: views over the lake's files
+    work nowhere else.
+    """
+    copied = _choose_detail(snapshots, detail)
+    viewed = {model: found for model, found in snapshots.items() if _is_view(model, found, detail)}
     with duckdb.connect(config={**OFFLINE, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
@@ -66,13 +85,23 @@ def build(
         )
         connection.execute("USE published")
         connection.execute("BEGIN")
-        rows = {
-            storage(model).table: _add(connection, lake, model, snapshot)
-            for model, snapshot in snapshots.items()
-        }
-        _add_meta(connection, snapshots, now=now, version=version)
+        rows = {}
+        for model, snapshot in snapshots.items():
+            if model in viewed:
+                rows[storage(model).table] = _add_view(connection, model, snapshot)
+            else:
+                chosen = replace(snapshot, files=choose_files(snapshot.files, copied.first_day_of(model)))
+                rows[storage(model).table] = _add(connection, lake, model, chosen)
+        _add_meta(connection, snapshots, copied, now=now, version=version)
         _add_clocks(connection, now)
-        _add_curated(connection, snapshots[EnergyBalanceIntervals])
+        _add_curated(connection)
+        guard = place_guard(lake.root, places) if viewed and places else None
+        # The rows of curated views are made of these views, in a file that is not in its place yet.
+        for model, snapshot in viewed.items():
+            if guard and snapshot.files:
+                _add_view(connection, model, snapshot, guard)
+        day_files = viewed[EnergyBalanceIntervals].files if EnergyBalanceIntervals in viewed else ()
+        _add_row_macros(connection, day_files, guard)
         connection.execute("COMMIT")
         own, left_out = _add_own_tables(connection, own_tables)
         connection.execute("CHECKPOINT published")
@@ -81,10 +110,34 @@ def build(
     return Content(rows | own, left_out)
 
 
+@dataclass(frozen=True, slots=True)
+class CopiedDetail:
+    """How much detail the file holds: `none`, or as the setting says, and its first day (None: from the beginning)."""
+
+    amount: str
+    first_day: dt.date | None
+
+    def first_day_of(self, model: type[Table]) -> dt.date | None:
+        """The first day of the table's rows that is copied; None for all.
+
+        Rows of curated views are made of the coverage of all days, which is small.
+        """
+        return self.first_day if storage(model).published == "view" and model is not CoverageDaily else None
+
+
+def _choose_detail(snapshots: Snapshots, detail: str) -> CopiedDetail:
+    found = [snapshot for model, snapshot in snapshots.items() if storage(model).published == "view"]
+    if detail == NONE and not all(map(_is_in_reach, found)):
+        detail = ALL
+    return CopiedDetail(detail, find_first_day(detail, (file for one in found for file in one.files)))
+
+
+def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
+    return storage(model).published == "view" and detail == NONE and _is_in_reach(snapshot)
+
+
 def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], snapshot: Snapshot) -> int:
-    """Add one table or view with its comments, and return its number of rows."""
-    if storage(model).published == "view" and _is_in_reach(snapshot):
-        return _add_view(connection, model, snapshot)
+    """Add one table with its comments, and return its number of rows."""
     at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
     connection.execute(create_table(model))
     _insert(connection, model, _read_frames(lake, model, snapshot, at_once))
@@ -98,14 +151,21 @@ def _is_in_reach(snapshot: Snapshot) -> bool:
     return not any("://" in file for file in snapshot.files)
 
 
-def _add_view(connection: duckdb.DuckDBPyConnection, model: type[Table], snapshot: Snapshot) -> int:
+def _add_view(
+    connection: duckdb.DuckDBPyConnection,
+    model: type[Table],
+    snapshot: Snapshot,
+    guard: HomeGuard | None = None,
+) -> int:
+    """Add or replace one view with its comments, and return its number of rows."""
     groups: dict[tuple[str, ...], list[str]] = {}
     rows = 0
     for file in snapshot.files:
         footer = pq.read_metadata(file)
         rows += footer.num_rows
         groups.setdefault(tuple(footer.schema.names), []).append(file)
-    connection.execute(create_file_view(model, groups.values()))
+    source, condition = (guard.empty_source, guard.condition) if guard else ("", "")
+    connection.execute(create_file_view(model, groups.values(), source=source, condition=condition))
     _execute(connection, write_comments(model, "VIEW"))
     return rows
 
@@ -148,7 +208,12 @@ def _keep_failure(frames: Iterator[pl.DataFrame], failures: list[Exception]) -> 
 
 
 def _add_meta(
-    connection: duckdb.DuckDBPyConnection, snapshots: Snapshots, *, now: dt.datetime, version: str
+    connection: duckdb.DuckDBPyConnection,
+    snapshots: Snapshots,
+    copied: CopiedDetail,
+    *,
+    now: dt.datetime,
+    version: str,
 ) -> None:
     days = f"SELECT min(local_date), max(local_date) FROM {quote_identifier(storage(EnergyDaily).table)}"  # noqa: S608
     first_day, last_day = connection.execute(days).fetchall()[0]
@@ -161,6 +226,8 @@ def _add_meta(
         "source_versions": json.dumps(versions, sort_keys=True),
         "first_day": first_day,
         "last_day": last_day,
+        "detail": copied.amount,
+        "detail_first_day": copied.first_day,
     }
     connection.execute(create_table(Meta))
     _insert(connection, Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
@@ -175,7 +242,7 @@ def _add_clocks(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> None
     _execute(connection, write_comments(Clocks, "TABLE"))
 
 
-def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> None:
+def _add_curated(connection: duckdb.DuckDBPyConnection) -> None:
     for macro in MACROS:
         if not macro.gives_rows:
             _execute(connection, create(macro))
@@ -183,10 +250,14 @@ def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> Non
         kind = view.kind.upper()
         connection.execute(f"CREATE {kind} {quote_identifier(view.name)} AS {view.query}")
         _execute(connection, write_comment(kind, view.name, view.comment, view.columns))
+
+
+def _add_row_macros(
+    connection: duckdb.DuckDBPyConnection, day_files: Sequence[str], guard: HomeGuard | None
+) -> None:
     for macro in MACROS:
         if macro.gives_rows:
-            days = detail.files and _is_in_reach(detail)
-            _execute(connection, create(read_from_day_file(macro, detail.files) if days else macro))
+            _execute(connection, create(read_from_day_file(macro, day_files, guard) if day_files else macro))
 
 
 def list_taken_names() -> frozenset[str]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from assets.runs import Runs, record_runs
 from pipeline.cli.console import Bars, out, say, show_table
+from pipeline.cli.demo_attributes import write_demo_attributes
 from pipeline.common.errors import UsageError
 from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
@@ -30,6 +31,7 @@ from warehouse.lake import Lake
 from warehouse.publish import connect
 
 MARK = ".sunledger-demo"
+ATTRIBUTES = "plants.toml"
 MELBOURNE, NETHERLANDS = "900001", "900002"
 OCTOBER = (dt.date(2021, 10, 1), dt.date(2021, 10, 31))
 JULY = (dt.date(2025, 7, 9), dt.date(2025, 7, 14))
@@ -47,6 +49,7 @@ def play_demo(folder: Path, bars: Bars) -> None:
             home=home,
             lake=str(home / "lake"),
             warehouse=home / "sunledger.duckdb",
+            plant_attributes=home / ATTRIBUTES,
             # The embedded sandbox charges nobody.
             max_eur_per_month=Decimal(1_000_000),
             **{name.lower(): value for name, value in box.settings().items()},
@@ -76,6 +79,7 @@ def _prepare_folder(folder: Path) -> Path:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / MARK).touch()
+    (home / ATTRIBUTES).write_text(write_demo_attributes())
     return home
 
 

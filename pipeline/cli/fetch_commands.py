@@ -7,7 +7,17 @@ import typer
 from pipeline.cli.console import Bars, say, say_all
 from pipeline.cli.exit_codes import IN_PART
 from pipeline.cli.outcome_notices import tell_missing, tell_unknown
-from pipeline.cli.run_options import GROUPS, YES, check_days_of_run, open_runtime, parse_day
+from pipeline.cli.run_options import (
+    FIRST_DAY,
+    GROUPS,
+    LAST_DAY,
+    PLANTS,
+    SETS,
+    YES,
+    check_days_of_run,
+    open_runtime,
+    parse_day,
+)
 from pipeline.common.errors import UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
@@ -15,19 +25,11 @@ from pipeline.common.text import pluralize
 
 def run_backfill(
     *,
-    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
-    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    first: Annotated[str, FIRST_DAY],
+    last: Annotated[str, LAST_DAY],
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
-        ),
-    ] = None,
+    sets: Annotated[list[str] | None, SETS] = None,
     again: Annotated[
         bool,
         typer.Option(
@@ -105,10 +107,7 @@ def run_backfill(
 
 def run_refresh(
     *,
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
     everything: Annotated[
         bool,
@@ -152,19 +151,11 @@ def run_refresh(
 
 def run_plan(
     *,
-    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
-    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    first: Annotated[str, FIRST_DAY],
+    last: Annotated[str, LAST_DAY],
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
-        ),
-    ] = None,
+    sets: Annotated[list[str] | None, SETS] = None,
     again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
     """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that costs is sent."""
@@ -183,10 +174,7 @@ def run_reconcile(
         int | None,
         typer.Option("--year", help="Year to compare month by month, instead of --month. It must be over."),
     ] = None,
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Fetch SMA's figures again, although they are stored already.")

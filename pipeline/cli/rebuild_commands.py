@@ -70,13 +70,25 @@ def run_rebuild(
             raise typer.Exit(IN_PART)
 
 
-def run_publish() -> None:
+def run_publish(
+    detail: Annotated[
+        str | None,
+        typer.Option(
+            metavar="31d|month|all|none",
+            help="Detail to copy into the file, so that it can be read anywhere: the last days (31d), the newest day's "
+            "month, all, or none. Default: SUNLEDGER_DETAIL.",
+        ),
+    ] = None,
+) -> None:
     """Build a new DuckDB file from the lake and replace the published file with it."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
-    with open_runtime(None) as runtime, record_runs(runtime, command="publish") as runs:
+    with (
+        open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,
+        record_runs(runtime, command="publish") as runs,
+    ):
         say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
         if not list_stored_days(runtime):

@@ -1,6 +1,7 @@
 """`sunledger reconcile`: our energies compared with SMA's own, on the terminal."""
 
 import datetime as dt
+from collections.abc import Callable
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from pipeline.extract.vendor_energies import (
 )
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
+from pipeline.run.step import StepResult
 from pipeline.sma.requests import Request
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import Reconciliation, ReconciliationYearly
@@ -29,14 +31,7 @@ def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, 
     """Fetch SMA's figures of the month, compare, publish, and show the result. Returns what is missing."""
     runtime.settings.require_credentials()
     _announce(runtime, f"{month:%Y-%m}", plan_month_requests(runtime, month), max_requests, yes=yes)
-    # Opened before the first request, because its faults would be reported too late.
-    with record_runs(runtime, command="reconcile") as runs:
-        with Bars() as bars:
-            runtime.progress = bars
-            notices = fetch_energy_months(runtime, month).notices
-        write_reconciliation(runtime)
-        say_all(runs.publish())
-    notices.add(runs.notices)
+    notices = _compare(runtime, lambda: fetch_energy_months(runtime, month), write_reconciliation)
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
     show_differences(stored.collect(), "local_date")
     return notices
@@ -50,18 +45,26 @@ def run_year(runtime: RunContext, year: int, max_requests: int | None, *, yes: b
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
     _announce(runtime, str(year), plan_year_requests(runtime, first), max_requests, yes=yes)
-    # Opened before the first request, because its faults would be reported too late.
-    with record_runs(runtime, command="reconcile") as runs:
-        with Bars() as bars:
-            runtime.progress = bars
-            notices = fetch_energy_years(runtime, first).notices
-        write_reconciliation_yearly(runtime)
-        say_all(runs.publish())
-    notices.add(runs.notices)
+    notices = _compare(runtime, lambda: fetch_energy_years(runtime, first), write_reconciliation_yearly)
     stored = runtime.lake.scan(ReconciliationYearly).filter(
         pl.col("year") == first, pl.col("period") == "month"
     )
     show_differences(stored.collect(), "month")
+    return notices
+
+
+def _compare(
+    runtime: RunContext, fetch: Callable[[], StepResult], write: Callable[[RunContext], object]
+) -> Notices:
+    """Fetch SMA's figures, compare them with ours, and publish; what is missing."""
+    # Opened before the first request, because its faults would be reported too late.
+    with record_runs(runtime, command="reconcile") as runs:
+        with Bars() as bars:
+            runtime.progress = bars
+            notices = fetch().notices
+        write(runtime)
+        say_all(runs.publish())
+    notices.add(runs.notices)
     return notices
 
 

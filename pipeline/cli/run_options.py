@@ -1,8 +1,9 @@
 """Options that several commands share, and the run's context that they describe."""
 
 import datetime as dt
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from pipeline.run.context import RunContext
 
 
+FIRST_DAY = typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")
+LAST_DAY = typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")
+PLANTS = typer.Option("--plants", help="Plant id. Repeat the option for more plants. Default: all plants.")
+SETS = typer.Option(
+    "--sets", help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
+)
 GROUPS = typer.Option(
     "--group",
     metavar="NAME",
@@ -37,8 +44,11 @@ def open_runtime(
     *,
     groups: list[str] | None = None,
     again: bool = False,
+    overrides: Mapping[str, str] | None = None,
 ) -> "RunContext":
     """The context of a run that is limited to these plants, groups and sets; without them it is about all.
+
+    `overrides` are settings that options of the command give, by the names of their fields.
 
     Raises UsageError for an empty list and for a group that does not exist.
     """
@@ -49,7 +59,8 @@ def open_runtime(
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
-    settings = load_settings(sets=",".join(sets)) if sets else load_settings()
+    given: dict[str, Any] = {**(overrides or {}), **({"sets": ",".join(sets)} if sets else {})}
+    settings = load_settings(**given)
     chosen = frozenset(groups or [])
     # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")

@@ -130,11 +130,6 @@ def find_days_to_retry(
     return [day for day in sorted(days) if _may_try(now, day, attempts)]
 
 
-def has_tries_left(day: dt.date, attempts: Collection[Attempt]) -> bool:
-    """Whether the day will be tried again without a person."""
-    return len(_count_tries(day, attempts)) <= len(WAITS)
-
-
 def list_days(first: dt.date, last: dt.date) -> list[dt.date]:
     """All days from first to last."""
     return [first + i * ONE_DAY for i in range((last - first).days + 1)]

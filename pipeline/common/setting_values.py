@@ -19,6 +19,8 @@ ASSET_PREFIX = re.compile(r"\w+(/\w+)*", re.ASCII)
 # delta-rs takes these for parts of a URL, and panics or looks elsewhere; DuckDB puts its log beside another file.
 NO_LAKE = re.compile(r"[\[\]%|^\\\x00-\x1f\x7f]")
 NO_WAREHOUSE = re.compile(r"[?\x00-\x1f\x7f]")
+# How many days of detail a published file has: at most four digits.
+DETAIL_DAYS = re.compile(r"([1-9]\d{0,3})d")
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -130,6 +132,15 @@ def split_sets(value: str) -> str:
             "is not a list of measurement sets; write SMA's names, separated by commas, or: all"
         )
     return ",".join(names)
+
+
+def check_detail(value: str) -> str:
+    """An amount of detail to publish."""
+    if value not in {"none", "month", "all"} and not DETAIL_DAYS.fullmatch(value):
+        raise _build_rejection(
+            "is not an amount of detail; write none, month, all, or a number of days as in 31d"
+        )
+    return value
 
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]

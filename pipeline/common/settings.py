@@ -20,6 +20,7 @@ from pipeline.common.setting_values import (
     BaseUrl,
     BudgetUrl,
     check_asset_prefix,
+    check_detail,
     check_lake,
     check_warehouse,
     split_host_names,
@@ -216,6 +217,13 @@ class Settings(BaseSettings):
         description="Folder of tables of your own, NAME.csv or NAME.parquet with its columns in NAME.toml, which are "
         "published in the schema `own`; see docs/own-tables.md. Default: none.",
     )
+    detail: Annotated[str, AfterValidator(check_detail)] = Field(
+        default="none",
+        description="Detail (intervals, hours, quarter hours) that each publication copies into the file, so that it "
+        "can be read anywhere: the last days as in 31d, the newest day's month (month), all, or none, which leaves "
+        "it in the lake as views that work in this home alone. Earlier days are not in a file with copied detail. "
+        "From a lake in an object store, none copies all. Default: none.",
+    )
     max_eur_per_month: Decimal | None = Field(
         default=None,
         ge=0,
@@ -276,6 +284,11 @@ class Settings(BaseSettings):
         description="File with your own irradiation on the plane of the modules, such as a satellite series: CSV or "
         "Parquet with plant_id, interval_start, interval_end and w_per_m2 or kwh_per_m2; see docs/irradiation.md. "
         "Default: none.",
+    )
+    curtailment_limits: AbsolutePath | None = Field(
+        default=None,
+        description="File with limits of your plants' power that somebody asked for: CSV or TOML with plant_id, "
+        "limit_start, limit_end and limit_kw or limit_percent; see docs/curtailment.md. Default: none.",
     )
     quality: AbsolutePath | None = Field(
         default=None,

@@ -20,6 +20,7 @@ import polars as pl
 
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import Settings, name_variable
+from pipeline.run.user_files import build_file_error, read_unchanged
 from pipeline.transform.plant_moves import find_successors
 from schemas import PlantAttributes, polars_schema
 from schemas.base import FINITE
@@ -54,13 +55,7 @@ def read_plant_attributes(settings: Settings) -> pl.DataFrame:
     path = settings.plant_attributes
     if path is None:
         return pl.DataFrame(schema={"line": pl.Int64, **polars_schema(PlantAttributes)})
-    try:
-        seen = path.stat()
-    except OSError as fault:
-        raise _build_error(
-            path, f"it can't be read ({fault.strerror})", "give the path of a CSV or TOML file"
-        ) from fault
-    return _read(path, seen.st_mtime_ns, seen.st_size)
+    return read_unchanged(SETTING, path, "CSV or TOML", _read)
 
 
 def match_plants(settings: Settings, plants: pl.DataFrame) -> pl.DataFrame:
@@ -314,4 +309,4 @@ def _refuse(path: Path, broken: pl.DataFrame, what: str, cure: str, *, secret: b
 
 
 def _build_error(path: Path, what: str, cure: str) -> ConfigurationError:
-    return ConfigurationError(f"{SETTING}={path} can't be used: {what}. To correct it, {cure}.")
+    return build_file_error(SETTING, path, what, cure)

@@ -12,11 +12,13 @@ import polars as pl
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.local_time import UTC_US, parse_offset_times
-from pipeline.common.settings import Settings
+from pipeline.common.settings import Settings, name_variable
+from pipeline.run.user_files import build_file_error, read_unchanged
 
 COLUMNS: Final = ("plant_id", "interval_start", "interval_end")
 # Mean irradiance of the interval, or its irradiation: on the modules' plane, as the standard wants it.
 VALUES: Final = ("w_per_m2", "kwh_per_m2")
+SETTING: Final = name_variable("irradiation")
 NAME: Final = "source"
 # The bright edge of a cloud gives some more than the sun outside of the atmosphere, for minutes.
 MOST_W_PER_M2: Final = 2000.0
@@ -42,13 +44,7 @@ def read_supplied_irradiation(settings: Settings) -> pl.DataFrame:
     path = settings.irradiation
     if path is None:
         return pl.DataFrame(schema=IRRADIATION)
-    try:
-        seen = path.stat()
-    except OSError as fault:
-        raise _build_error(
-            path, f"it can't be read ({fault.strerror})", "give the path of a CSV or Parquet file"
-        ) from fault
-    return _read(path, seen.st_mtime_ns, seen.st_size)
+    return read_unchanged(SETTING, path, "CSV or Parquet", _read)
 
 
 @lru_cache(maxsize=2)
@@ -153,4 +149,4 @@ def _refuse(path: Path, broken: pl.DataFrame, what: str, cure: str) -> None:
 
 
 def _build_error(path: Path, what: str, cure: str) -> ConfigurationError:
-    return ConfigurationError(f"SUNLEDGER_IRRADIATION={path} can't be used: {what}. To correct it, {cure}.")
+    return build_file_error(SETTING, path, what, cure)

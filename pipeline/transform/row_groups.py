@@ -25,6 +25,21 @@ def split_by_group(frames: Iterable[pl.DataFrame], keys: Sequence[str]) -> Itera
         yield pl.concat(held)
 
 
+def join_frames(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of at least so many, the last one apart.
+
+    What is done with a frame costs milliseconds whatever its size, and a row group of the lake is small.
+    """
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(one.height for one in held) >= rows:
+            yield pl.concat(held)
+            held = []
+    if held:
+        yield pl.concat(held)
+
+
 def _count_more(earlier: pl.DataFrame, later: pl.DataFrame, keys: Sequence[str]) -> int:
     """How many rows of `later` belong to the last group of `earlier`."""
     last = earlier.select(keys).row(-1)

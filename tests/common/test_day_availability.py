@@ -18,7 +18,6 @@ from pipeline.common.day_availability import (
     find_live_days,
     find_newest_day,
     find_sliding_window,
-    has_tries_left,
     is_overtaken,
     join_days,
 )
@@ -131,14 +130,15 @@ def test_tries_wait_longer_and_longer_and_have_an_end() -> None:
             attempts.append(Attempt(label, label, tick))
     assert begun == [dt.timedelta(hours=h) for h in (0, 1, 4, 10, 22)]
     assert len(begun) == len(WAITS) + 1
-    assert not has_tries_left(label, attempts)
+    assert not find_days_to_retry(now + dt.timedelta(days=365), [label], attempts)
 
 
 def test_the_tries_of_one_day_are_not_those_of_another() -> None:
     now = utc("2026-10-26T04:35")
     attempts = [Attempt(day("2026-10-20"), day("2026-10-23"), now - dt.timedelta(minutes=30))]
     assert find_days_to_retry(now, days("2026-10-24", "2026-10-23"), attempts) == days("2026-10-24")
-    assert has_tries_left(day("2026-10-23"), attempts)
+    later = now + dt.timedelta(days=1)
+    assert find_days_to_retry(later, days("2026-10-23"), attempts) == days("2026-10-23")
 
 
 def test_days_become_ranges_without_holes() -> None:

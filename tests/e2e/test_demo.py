@@ -23,6 +23,7 @@ from schemas import TABLES, Table, storage
 from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 from warehouse.publish import connect
+from warehouse.questions import load_questions
 from warehouse.questions.__main__ import FILE, write_answers
 
 pytestmark = pytest.mark.long
@@ -186,12 +187,31 @@ def test_plant_figures_follow_from_the_published_energies(warehouse: duckdb.Duck
     assert warehouse.execute(sums).fetchall() == [(14,)]
 
 
-def test_the_twenty_questions_have_the_answers_that_are_documented(
+def test_the_forty_questions_have_the_answers_that_are_documented(
     warehouse: duckdb.DuckDBPyConnection,
 ) -> None:
     assert write_answers(warehouse) == FILE.read_text(), (
         "Run 'python -m warehouse.questions demo' after 'make demo'."
     )
+
+
+def test_a_day_by_utc_is_another_one_than_the_plant_s_own(warehouse: duckdb.DuckDBPyConnection) -> None:
+    """Question 24 beside both sums of the recording itself."""
+    (question,) = (each for each in load_questions() if each.number == 24)
+    found = {day: (local, utc) for day, local, utc in warehouse.execute(question.query).fetchall()}
+    rows = pl.read_parquet(RECORDINGS / "sb4000tl_melbourne.parquet").select(
+        # The value is the mean of the five minutes before its time.
+        middle=pl.col("interval_end_utc") - pl.duration(minutes=2, seconds=30),
+        kwh=pl.col("mean_power_w") / 12_000,
+    )
+    assert len(found) == 5
+    for day, figures in found.items():
+        by_clock = [
+            rows.filter((pl.col("middle") + pl.duration(hours=hours)).dt.date() == day)["kwh"].sum()
+            for hours in (10, 0)
+        ]
+        assert figures == (pytest.approx(by_clock[0], abs=1e-3), pytest.approx(by_clock[1], abs=1e-3))
+        assert figures[0] != figures[1]
 
 
 @pytest.mark.parametrize("model", KEYED, ids=lambda model: storage(model).table)

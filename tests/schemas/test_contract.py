@@ -38,13 +38,14 @@ def test_no_type_surprises() -> None:
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A contract and a list of changes of the test's own."""
     monkeypatch.setattr(contract, "FILE", tmp_path / "contract.csv")
+    monkeypatch.setattr(contract, "RELEASED", tmp_path / "released.csv")
     monkeypatch.setattr(contract, "CHANGES", tmp_path / "changes.md")
     (tmp_path / "changes.md").write_text("Policy.\n\n## Versions\n\n### 3.1 (2029-01-01)\n")
     return tmp_path
 
 
 def promise(**changed: tuple[str, ...] | None) -> None:
-    """Write version 3.1: what is published now, but for some columns of energy_daily."""
+    """Release version 3.1: what is published now, but for some columns of energy_daily."""
     facts = contract.collect_promises()
     for name, fact in changed.items():
         if fact is None:
@@ -52,6 +53,7 @@ def promise(**changed: tuple[str, ...] | None) -> None:
         else:
             facts["energy_daily", name] = fact
     contract.FILE.write_text(contract.format_contract((3, 1), facts))
+    contract.RELEASED.write_text(contract.FILE.read_text())
 
 
 def test_an_addition_raises_the_second_number(files: Path) -> None:
@@ -109,3 +111,55 @@ def test_without_a_change_nothing_is_written(files: Path) -> None:
     assert contract.read()[0] == (3, 1)
     assert contract.main(["--force"], TODAY) == 2
     assert "3.2" not in (files / "changes.md").read_text()
+
+
+def test_a_second_run_changes_nothing(files: Path) -> None:
+    promise(coverage=None, old=("DOUBLE", "null", "kW"))
+    assert contract.main(["--breaking"], TODAY) == 0
+    first = {file.name: file.read_bytes() for file in files.iterdir()}
+    assert contract.main([], TODAY + dt.timedelta(days=1)) == 0
+    assert {file.name: file.read_bytes() for file in files.iterdir()} == first
+
+
+def test_further_changes_before_a_release_stay_in_its_version(files: Path) -> None:
+    promise(coverage=None, covered_h=None)
+    known = contract.collect_promises()
+    del known["energy_daily", "covered_h"]
+    contract.FILE.write_text(contract.format_contract((3, 2), known))
+    entry = "### 3.2 (2029-12-31)\n\n* energy_daily.coverage and its docs added\n"
+    changes = files / "changes.md"
+    changes.write_text(f"Policy.\n\n## Versions\n\n{entry}\n### 3.1 (2029-01-01)\n")
+    assert contract.main([], TODAY) == 0
+    assert contract.read()[0] == (3, 2)
+    told = f"{entry}* energy_daily.covered_h added\n\n### 3.1 (2029-01-01)\n"
+    assert changes.read_text() == f"Policy.\n\n## Versions\n\n{told}"
+
+
+def test_after_a_release_the_next_change_raises_the_version_again(files: Path) -> None:
+    promise(coverage=None)
+    assert contract.main(["--release"], TODAY) == 0
+    assert contract.RELEASED.read_text() == contract.FILE.read_text()
+    assert contract.read(contract.RELEASED)[0] == (3, 2)
+    assert contract.main([], TODAY) == 0
+    assert contract.read()[0] == (3, 2)
+    released = contract.collect_promises()
+    del released["energy_daily", "covered_h"]
+    contract.RELEASED.write_text(contract.format_contract((3, 2), released))
+    assert contract.main([], TODAY) == 0
+    assert contract.read()[0] == (3, 3)
+
+
+def test_what_was_taken_back_before_a_release_is_no_break(files: Path) -> None:
+    promise()
+    tried = contract.collect_promises() | {("energy_daily", "tried"): ("DOUBLE", "null", "")}
+    contract.FILE.write_text(contract.format_contract((3, 2), tried))
+    assert contract.main([], TODAY) == 0
+    assert contract.read() == ((3, 1), contract.collect_promises())
+
+
+def test_the_present_version_follows_the_released_one() -> None:
+    released, before = contract.read(contract.RELEASED)
+    version, after = contract.read()
+    added, breaking = contract.find_differences(before, after)
+    follows = (released[0] + 1, 0) if breaking else (released[0], released[1] + bool(added))
+    assert version == follows

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import polars.selectors as cs
 
 from schemas import RAW, TABLES, ApiRequests, storage
 from warehouse.lake import Lake
@@ -34,6 +35,8 @@ TABLES_THAT_MAY_DIFFER = {
     "api_requests": "a killed run and its successor send more requests than one that is left alone",
     "_chain": "the digests of stored parts follow their commits, and a killed run may have made some of them before",
 }
+# Figures of views are compared to so many digits, those near zero to so many decimals.
+VIEWS_DIGITS, VIEWS_DECIMALS = 12, 9
 Tables = Mapping[str, pl.DataFrame]
 # A target names the period that was asked for: a day, a week or a month by its date, logs by their first and last day.
 PERIOD = r"(?:/(Day|Week|Month|Year))?\?(?:Date|From)=([0-9-]+)(?:&To=([0-9-]+))?"
@@ -88,6 +91,14 @@ def with_any_period(tables: Tables) -> Tables:
     }
 
 
+def round_last_digits(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a view without the last digits of its figures; stored figures are compared to the last bit.
+
+    A view adds up at each read, in the order of the rows, and another order of writing changes that.
+    """
+    return frame.with_columns(cs.float().round_sig_figs(VIEWS_DIGITS).round(VIEWS_DECIMALS))
+
+
 def _without_period(frame: pl.DataFrame) -> pl.DataFrame:
     period, first, last = (pl.col("target").str.extract(PERIOD, group) for group in (1, 2, 3))
     begins = first.str.to_date("%Y-%m-%d", strict=False)
@@ -120,7 +131,8 @@ def _published(file: Path) -> Iterator[tuple[str, pl.DataFrame]]:
             names = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' ORDER BY 1"
             for (name,) in database.execute(names).fetchall():
                 if name not in TABLES_THAT_MAY_DIFFER:
-                    yield name, database.execute(f'SELECT * FROM "{name}"').pl()
+                    frame = database.execute(f'SELECT * FROM "{name}"').pl()
+                    yield name, round_last_digits(frame) if name.startswith("v_") else frame
     except duckdb.Error as fault:
         raise UnreadableError(f"the published file can't be read: {fault}") from fault
 

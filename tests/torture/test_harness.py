@@ -6,7 +6,7 @@ import json
 import polars as pl
 import pytest
 
-from tests.torture.compare import differences, with_any_period
+from tests.torture.compare import differences, round_last_digits, with_any_period
 from tests.torture.flips import LAYERS
 from tests.torture.floods import LASTING, once_each
 from tests.torture.manners import MANNERS
@@ -59,6 +59,19 @@ def test_a_row_that_is_there_twice_or_not_at_all_is_a_difference() -> None:
     assert differences(one, twice)
     assert differences(one, none)
     assert not differences(one, dict(one))
+
+
+def test_the_order_of_a_sum_is_no_difference_and_a_milliwatt_hour_is() -> None:
+    figures = {"kwh": [0.1 + 0.2 + 0.3, 82.03260374999999, 0.0, None]}
+    in_another_order = {"kwh": [0.3 + 0.2 + 0.1, 82.03260375, 1.3e-17, None]}
+    more = {"kwh": [0.600001, 82.03260375, 0.0, None]}
+    before, other, changed = (
+        {"file v_energy_monthly": round_last_digits(pl.DataFrame(one))}
+        for one in (figures, in_another_order, more)
+    )
+    assert figures != in_another_order
+    assert not differences(before, other)
+    assert differences(before, changed)
 
 
 def test_what_was_found_can_be_struck_again() -> None:

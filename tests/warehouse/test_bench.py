@@ -1,4 +1,4 @@
-"""The measurement of the twenty questions, at a size at which only its answers count."""
+"""The measurement of the questions, at a size at which only its answers count."""
 
 import datetime as dt
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The twenty questions that analysts ask first: one `.sql` file each, for the published file.
+"""Forty questions that analysts ask: one `.sql` file each, for the published file.
 
 A file begins with the question as a comment line and a line that says what it reads: `report` (small tables) or
 `detail` (intervals). The query follows. `python -m warehouse.questions DEMO` writes docs/questions.md from them and

@@ -11,14 +11,15 @@ from warehouse.publish import connect
 from warehouse.questions import load_questions
 
 FILE = Path(__file__).parents[2] / "docs" / "questions.md"
-INTRODUCTION = """# Twenty questions
+INTRODUCTION = """# Forty questions
 
-Questions that analysts ask first, with SQL for the published file and the result on the demo. `make demo` and
-`python -m warehouse.questions demo` generate this page from `warehouse/questions/`: change those files instead.
+Questions that analysts ask of a plant and of a portfolio, with SQL for the published file and the result on the demo.
+`make demo` and `python -m warehouse.questions demo` generate this page from `warehouse/questions/`: change those files
+instead.
 
 Open the file read-only with DuckDB 1.2 or newer (`demo/sunledger.duckdb` after `make demo`). Each table, view and
 macro is explained in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
-[speed.md](speed.md) says how long each question takes on a year of 1,000 plants.
+[speed.md](speed.md) says how long each question takes.
 """
 
 

@@ -4,6 +4,8 @@ A file begins with a comment. Its first line says whether the publication keeps 
 asked for often) or the query (`view`). Then come a paragraph that says what the view shows, an empty comment line, and
 one line `-- column: meaning` for every column. Both become comments in the published file. The query follows; the
 rows of a table lie in its order. They are made in the order of their names, so one can read those before it.
+
+A line `-- shared: name` stands for the text of `shared/name.sql`, which several views have in common.
 """
 
 import re
@@ -13,6 +15,7 @@ from typing import Literal, TypeAlias, cast
 
 Kind: TypeAlias = Literal["table", "view"]
 
+_SHARED = re.compile(r"^-- shared: (\w+)$", re.MULTILINE)
 _COLUMN = re.compile(r"(\w+): (.+)")
 
 
@@ -30,7 +33,12 @@ class CuratedView:
 def load_curated_views() -> tuple[CuratedView, ...]:
     """All curated views, by name."""
     found = sorted((f for f in files(__name__).iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(parse_view(f.name.removesuffix(".sql"), f.read_text("utf-8")) for f in found)
+    return tuple(parse_view(f.name.removesuffix(".sql"), _insert_shared(f.read_text("utf-8"))) for f in found)
+
+
+def _insert_shared(text: str) -> str:
+    folder = files(__name__) / "shared"
+    return _SHARED.sub(lambda found: (folder / f"{found[1]}.sql").read_text("utf-8").rstrip("\n"), text)
 
 
 def parse_view(name: str, text: str) -> CuratedView:

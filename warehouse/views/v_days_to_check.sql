@@ -29,10 +29,7 @@ WITH found AS (
     WHERE reason NOT IN ('standby', 'day_before')
     GROUP BY plant_id, local_date
 ), inverters AS (
-    SELECT plant_id, local_date, sum(pv_generation_kwh) AS pv_generation_kwh
-    FROM device_energy_daily
-    WHERE device_id <> plant_id
-    GROUP BY ALL
+-- shared: inverters_daily
 )
 SELECT
     energy.local_date,

@@ -20,10 +20,7 @@
 -- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH inverters AS (
-    SELECT plant_id, local_date, sum(pv_generation_kwh) AS pv_generation_kwh
-    FROM device_energy_daily
-    WHERE device_id <> plant_id
-    GROUP BY ALL
+-- shared: inverters_daily
 )
 SELECT
     energy.plant_id,

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from pipeline.common.atomic_files import put_in_place, sync_folder
+from pipeline.common.atomic_files import put_in_place
 from pipeline.common.errors import SunledgerError
 from pipeline.common.file_locks import POLL_S, hold_lock, open_lock, take_lock
 from pipeline.sma.clock import ANNOUNCED_FROM_S, Clock
@@ -93,18 +93,6 @@ def reserve_room(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
     finally:
         os.close(descriptor)
         beside.unlink(missing_ok=True)
-
-
-def remove_private(path: Path) -> bool:
-    """Delete the file durably, and return whether there was one."""
-    try:
-        path.unlink()
-        sync_folder(path.parent)
-    except FileNotFoundError:
-        return False
-    except OSError as fault:
-        raise _build_unusable_error(path, fault) from None
-    return True
 
 
 @contextmanager

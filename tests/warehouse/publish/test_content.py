@@ -143,6 +143,8 @@ def test_meta_says_where_the_file_comes_from(db: duckdb.DuckDBPyConnection, fill
         "schema_hash": hash_schema(TABLES),
         "first_day": dt.date(2021, 10, 1),
         "last_day": dt.date(2021, 10, 2),
+        "detail": "none",
+        "detail_first_day": None,
     }
 
 

@@ -1,4 +1,4 @@
-"""The twenty questions, the macros for local time, and the keys, on a published file."""
+"""The forty questions, the macros for local time, and the keys, on a published file."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def test_there_are_twenty() -> None:
-    assert [question.number for question in load_questions()] == list(range(1, 21))
-    assert len({question.text for question in load_questions()}) == 20
+def test_there_are_forty() -> None:
+    assert [question.number for question in load_questions()] == list(range(1, 41))
+    assert len({question.text for question in load_questions()}) == 40
 
 
 @pytest.mark.parametrize("question", load_questions(), ids=lambda question: str(question.number))

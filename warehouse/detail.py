@@ -1,0 +1,37 @@
+"""Which days of detail a publication copies into the file."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+
+from pipeline.common.setting_values import DETAIL_DAYS
+
+_DAY = re.compile(r"/local_date=(\d{4}-\d{2}-\d{2})/")
+NONE, MONTH, ALL = "none", "month", "all"
+
+
+def read_day(file: str) -> dt.date | None:
+    """The local day of a file of the lake, by its path; None for a table that has no days."""
+    found = _DAY.search(file)
+    return dt.date.fromisoformat(found[1]) if found else None
+
+
+def find_first_day(detail: str, files: Iterable[str]) -> dt.date | None:
+    """The first day to copy by the setting `detail`, counted back from the newest day of the files.
+
+    None where all days are copied, or no day is there.
+    """
+    newest = max(filter(None, map(read_day, files)), default=None)
+    if detail in (NONE, ALL) or newest is None:
+        return None
+    if detail == MONTH:
+        return newest.replace(day=1)
+    found = DETAIL_DAYS.fullmatch(detail)
+    if found is None:
+        raise ValueError(f"{detail!r} is not one of none, month, all and a number of days as in 31d.")
+    return newest - dt.timedelta(days=int(found[1]) - 1)
+
+
+def choose_files(files: Iterable[str], first: dt.date | None) -> tuple[str, ...]:
+    """The files of the days since `first`; all of them without it."""
+    return tuple(file for file in files if first is None or (read_day(file) or first) >= first)

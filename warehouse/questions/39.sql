@@ -1,0 +1,7 @@
+-- What was set aside, and why?
+-- report
+SELECT plant_name, reason, kept, CAST(sum(n_found) AS BIGINT) AS n_found, min(first_day) AS first_day, max(last_day) AS last_day
+FROM v_quarantine_by_reason
+GROUP BY ALL
+ORDER BY n_found DESC, plant_name, reason, kept
+LIMIT 10
