@@ -72,7 +72,7 @@ def summarize_quarters(
     schema = {"plant_id": pl.String(), "quarter_start": UTC_US, "covered_h": pl.Float64()}
     schema |= dict.fromkeys(floats, pl.Float64())
     parts = [
-        _sum_by_quarter(frame, quantities).select(list(schema))
+        sum_by_quarter(frame, quantities).select(list(schema))
         for frame in split_by_group(frames, ["plant_id"])
     ]
     found = pl.concat([pl.DataFrame(schema=schema), *parts]).join(plants, on="plant_id", how="semi")
@@ -196,7 +196,7 @@ def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
     )
 
 
-def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
+def sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     """The quarters in which rows of whole plants lie: plant_id, quarter_start, covered_h, `_kwh` and `_covered_h`."""
     # Quantities that no plant of the frame has are left out and cost nothing.
     known = [name for name in quantities if rows[f"{name}_kwh"].count()]
@@ -205,7 +205,7 @@ def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFra
     valued = rows.select(pl.any_horizontal(pl.lit(value=False), pl.col(energies).is_not_null())).to_series()
     # Most quantities have a value in every row that has any value; the time that they cover is then that of the row.
     whole = {n for n in known if rows[f"{n}_kwh"].null_count() == rows.height - int(valued.sum())}
-    shares = _cut_at_quarters(rows.filter(valued), energies)
+    shares = cut_at_quarters(rows.filter(valued), energies)
     covered = (
         pl.when(pl.col(f"{name}_kwh").is_not_null()).then("us").sum().alias(f"{name}_us")
         for name in known
@@ -227,7 +227,7 @@ def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFra
     )
 
 
-def _cut_at_quarters(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
+def cut_at_quarters(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
     """plant_id, quarter_start, us (time there) and the energies of each row, cut at the quarters that it crosses."""
     start, end, quarter = pl.col("interval_start"), pl.col("interval_end"), pl.col("quarter_start")
     # The end of an interval does not belong to it.
