@@ -15,6 +15,7 @@ from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
 from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
+from warehouse.known_tables import KnownTables
 from warehouse.publish import connect, publish
 
 WAREHOUSE = "warehouse"
@@ -59,6 +60,8 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
                 own_tables=sunledger_runtime.settings.own_tables,
                 detail=sunledger_runtime.settings.detail,
             )
+            settings = sunledger_runtime.settings
+            KnownTables(settings.home, settings.warehouse).record(sunledger_runtime.lake)
             today = str(sunledger_runtime.find_today())
             left_out = [MissingItem(today, one.name, "", one.reason) for one in published.left_out]
             sunledger_notices.add(Notices.of(left_out))

@@ -153,7 +153,7 @@ TUNED: dict[int, tuple[str, str]] = {
         f"""WITH quarters AS (SELECT plant_name, timezone, quarter, round(sum(kwh) * 4, 6) AS kw
         FROM tuned WHERE {_IN_OCTOBER} GROUP BY ALL)
         SELECT plant_name, round(max(kw), 2) AS peak,
-        timezone(any_value(timezone), to_timestamp(min_by(quarter, (-kw, quarter)) * 900)) FROM quarters
+        timezone(any_value(timezone), to_timestamp(min_by(quarter, (-round(kw, 3), quarter)) * 900)) FROM quarters
         GROUP BY plant_name ORDER BY plant_name""",
     ),
 }

@@ -15,6 +15,7 @@ from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile
 from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, name_place, sort, validate
+from warehouse.known_tables import KnownTables, report_lost_table
 from warehouse.lake_reader import LakeReader, Part, UnreadableLogError, find_part
 from warehouse.log_check import check_log
 from warehouse.open_published import NotPublishedError, check_published
@@ -56,6 +57,12 @@ def verify_published(path: Path) -> Iterator[VerifiedPart]:
         yield VerifiedPart("warehouse", Damage(DamageKind.PUBLISHED_CHANGED, None, None, None, str(fault)))
     else:
         yield VerifiedPart("warehouse", None)
+
+
+def verify_tables(lake: LakeReader, known: KnownTables) -> Iterator[VerifiedPart]:
+    """One result for each table of the last publication of which nothing is left. Raises OSError."""
+    for damage in map(report_lost_table, known.find_missing(lake)):
+        yield VerifiedPart(damage.place, damage)
 
 
 def verify_versions(lake: LakeReader, path: Path) -> Iterator[VerifiedPart]:

@@ -16,15 +16,24 @@ def run_verify() -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
+    from warehouse.known_tables import KnownTables  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
-    from warehouse.verify import verify_lake, verify_published, verify_versions  # noqa: PLC0415
+    from warehouse.verify import (  # noqa: PLC0415
+        verify_lake,
+        verify_published,
+        verify_tables,
+        verify_versions,
+    )
 
     settings = load_settings()
     # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.
     lake = Lake(settings.lake, settings.home / "tmp", tell=say)
     parts = faults = 0
+    known = KnownTables(settings.home, settings.warehouse)
+    known.check_lake(lake)
     checked = (
         verify_lake(lake),
+        verify_tables(lake, known),
         verify_published(settings.warehouse),
         verify_versions(lake, settings.warehouse),
     )
@@ -50,6 +59,14 @@ def run_repair(
             help="Name of a machine that is no longer in use; its runs are ended too. Repeat the option for more.",
         ),
     ] = None,
+    lost_lake: Annotated[
+        bool,
+        typer.Option(
+            "--lost-lake",
+            help="Make a new lake where the former one is gone for good, from what the published file and SMA still "
+            "have.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -68,9 +85,8 @@ def run_repair(
         raise UsageError(
             f"The folder {settings.home} does not exist: set SUNLEDGER_HOME to the home that is to be repaired."
         )
-    if not run_repair_parts(
-        settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)
-    ):
+    parts = build_parts(lost_host or [], yes=yes, lost_lake=lost_lake)
+    if not run_repair_parts(settings, build_dry_run_parts() if dry_run else parts):
         raise typer.Exit(FAILED)
 
 

@@ -1,6 +1,7 @@
 """The part of `sunledger repair` that repairs the lake and the published file: what it checks, asks and reports."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pipeline.billing.spending import CostNotAllowedError, find_new_units
 from pipeline.cli.console import Bars, out, say, say_all, show_table
@@ -20,18 +21,22 @@ from pipeline.ops.repair_requests import (
 )
 from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import list_days_with_answers
-from schemas import RawPlants
+from schemas import TABLES, RawPlants, storage
 from warehouse.damage import Damage
+from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.lake import Lake
 from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.verify import verify_lake, verify_published
 
 
-def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
-    """Repair what `verify` finds, show it in a table, and yield a sentence. Raises SunledgerError if damage is left."""
-    with open_published_copy(settings.warehouse) as copy:
-        steps = repair.make_readable(settings, copy, say)
+def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iterator[str]:
+    """Repair what `verify` finds, show it in a table, and yield a sentence. Raises SunledgerError if damage is left.
+
+    `lost_lake` says that a lake that is gone as a whole won't come back.
+    """
+    with open_published_copy(settings.warehouse) as copy, _list_lost_lake(settings):
+        steps = repair.make_readable(settings, copy, say, lost_lake=lost_lake)
         lost = LostParts(settings.home).read()
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):
@@ -48,7 +53,12 @@ def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
 def look_at_lake(settings: Settings) -> Iterator[str]:
     """Show what `mend_lake` would do and cost. Changes nothing and sends no request."""
     published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
-    with repair.open_shadow(settings) as shadow, open_published_copy(settings.warehouse) as copy:
+    with (
+        repair.open_shadow(settings) as shadow,
+        open_published_copy(settings.warehouse) as copy,
+        _list_lost_lake(settings),
+    ):
+        KnownTables(settings.home, settings.warehouse).check_lake(Lake(settings.lake, settings.home / "tmp"))
         steps = repair.make_readable(shadow, copy)
         lost = LostParts(shadow.home).read()
         if not (steps or lost or published):
@@ -67,6 +77,18 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
             outcome.healed |= dict.fromkeys(others, "would be rebuilt without a request")
     _show(steps, outcome, published, "what the repair would do")
     yield "This was a dry run, so nothing was changed."
+
+
+@contextmanager
+def _list_lost_lake(settings: Settings) -> Iterator[None]:
+    """Name each table of a lake that is gone as a whole, before the error says so."""
+    try:
+        yield
+    except LakeLostError:
+        known = KnownTables(settings.home, settings.warehouse).read()
+        rows = [(storage(model).table, "is lost", "nothing") for model in TABLES if model in known]
+        show_table("", [("where", False), ("what was found", False), ("what the repair did", False)], rows)
+        raise
 
 
 def _make_again(

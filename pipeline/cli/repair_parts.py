@@ -36,8 +36,11 @@ def run_repair_parts(settings: Settings, parts: Sequence[Part]) -> bool:
     return well
 
 
-def build_parts(lost_hosts: Sequence[str], *, yes: bool = False) -> list[Part]:
-    """Build the parts in the order in which they need each other. `yes` is consent to the cost of requests."""
+def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool = False) -> list[Part]:
+    """Build the parts in the order in which they need each other. `yes` is consent to the cost of requests.
+
+    `lost_hosts` and `lost_lake` name what is gone for good.
+    """
     from assets.mend_records import mend_records  # noqa: PLC0415 - loads Dagster
     from pipeline.cli.repair_lake import mend_lake  # noqa: PLC0415
 
@@ -47,7 +50,7 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False) -> list[Part]:
     return [
         Part("records of runs", mend_records),
         Part("runs", end_runs),
-        Part("lake", lambda settings: mend_lake(settings, yes=yes)),
+        Part("lake", lambda settings: mend_lake(settings, yes=yes, lost_lake=lost_lake)),
         Part("set aside", lambda settings: delete_outdated(settings, dt.datetime.now(dt.UTC))),
     ]
 

@@ -23,6 +23,8 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
+from warehouse.known_tables import KnownTables
+from warehouse.lake import Lake
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
@@ -39,7 +41,7 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
 
     Raises UsageError for a target inside the home or that is not a file, and SunledgerError where something can't be
     read
-    or written.
+    or written, or where the lake is lost.
     """
     target = resolve_place(target)
     if target.is_relative_to(settings.home):
@@ -50,6 +52,10 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
         raise UsageError(
             f"The folder {settings.home} does not exist: set SUNLEDGER_HOME to the home to back up."
         )
+    if _find_folder(settings) is not None:
+        # A backup without the lake must not take the place of one that has it.
+        lake = Lake(settings.lake, settings.home / "tmp")
+        KnownTables(settings.home, settings.warehouse).check_lake(lake)
     try:
         with replace_file(target, mode=0o600) as new, new.open("wb") as sink:
             found = _write(settings, sink)

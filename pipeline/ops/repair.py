@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import cast
 
+import polars as pl
+
 from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
@@ -66,6 +68,8 @@ from schemas import (
     Table,
     storage,
 )
+from warehouse.known_tables import FILE as KNOWN_TABLES
+from warehouse.known_tables import KnownTables
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
 from warehouse.lake_mirror import open_mirror
@@ -109,19 +113,30 @@ _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
 
 
 def make_readable(
-    settings: Settings, copy: PublishedCopy | None, tell: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    copy: PublishedCopy | None,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    lost_lake: bool = False,
 ) -> list[Step]:
     """Repair logs and set aside what can't be read, so that every command works; what was found.
 
     Lost parts go to the home's list of them. Waits for others that write just now, and has that told. Raises
-    SunledgerError.
+    LakeLostError for a lake that is gone as a whole, which may only be out of reach, unless `lost_lake` says that it is
+    gone for good; and SunledgerError.
     """
     lake = Lake(settings.lake, settings.home / "tmp")
+    known = KnownTables(settings.home, settings.warehouse)
+    if not lost_lake:
+        known.check_lake(lake)
+    missing = known.find_missing(lake)
     aside = name_folder(settings, dt.datetime.now(dt.UTC))
     parts = LostParts(settings.home)
     with take_repair_turn(lake.root, tell), _open_on_disk(settings, lake, tell) as on_disk:
         steps = LakeRepair(on_disk, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
-        parts.add(find_lost_tables(on_disk, copy))
+        parts.add(find_lost_tables(on_disk, copy, missing))
+        if missing:
+            known.forget(missing)
     return steps
 
 
@@ -153,6 +168,8 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
             for file in (settings.home / kept).glob("*.json"):
                 (home / kept).mkdir(exist_ok=True)
                 (home / kept / file.name).write_bytes(file.read_bytes())
+        for file in settings.home.glob(KNOWN_TABLES):
+            (home / file.name).write_bytes(file.read_bytes())
         yield settings.model_copy(update={"home": home, "lake": root})
 
 
@@ -251,7 +268,9 @@ def judge_repair(
     """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
         there = bool(runtime.lake.name_stored_files(one.model, one.part))
-        if one.model is ApiRequests:
+        if not (one.part or there) and storage(one.model).partition:
+            outcome.gone[one] = "lost, and nothing tells of which days or months it had rows"
+        elif one.model is ApiRequests:
             # Requests of today may be stored already, earlier ones are not.
             outcome.gone[one] = (
                 "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
@@ -265,7 +284,7 @@ def judge_repair(
             )
         elif one.model is BillingUnits and there:
             outcome.healed[one] = "counted again from the record of requests"
-        elif one.model in OF_DAYS and not there and one.part["local_date"] not in answered:
+        elif one.model in OF_DAYS and not there and one.part.get("local_date") not in answered:
             outcome.gone[one] = "lost, because neither its answers nor a published copy exist"
         else:
             outcome.healed[one] = "rebuilt" if there else "has no rows, like the tables that it is made from"
@@ -273,12 +292,21 @@ def judge_repair(
 
 def keep_lost_requests(settings: Settings, outcome: RepairOutcome, lost: Iterable[LostPart]) -> None:
     """Have every later bill say that requests are lost, of which it can't know. Raises SunledgerError."""
-    days = [one.part["asked_date"] for one in lost if one.model is ApiRequests and one not in outcome.copied]
+    days = [
+        one.part["asked_date"]
+        for one in lost
+        if one.model is ApiRequests and one.part and one not in outcome.copied
+    ]
     add_lost_days(settings.home, [cast("dt.date", day) for day in days])
 
 
-def find_lost_tables(lake: Lake, copy: PublishedCopy | None) -> list[LostPart]:
-    """The parts of tables whose folder is gone, by what other tables and the published file tell of them."""
+def find_lost_tables(
+    lake: Lake, copy: PublishedCopy | None, missing: Collection[type[Table]] = ()
+) -> list[LostPart]:
+    """The parts of tables whose folder is gone, by what other tables and the published file tell of them.
+
+    Of the tables in `missing` nothing is left in the lake: each of them has a part here, if only an unknown one.
+    """
     # A handle from before the repair would go on where the old log was.
     lake = Lake(lake.root, lake.scratch)
     found: list[LostPart] = []
@@ -295,7 +323,25 @@ def find_lost_tables(lake: Lake, copy: PublishedCopy | None) -> list[LostPart]:
             found += [LostPart(model, f"local_date={day}") for day in sorted(days)]
         elif model in LISTS_ASKED and any(lake.take_snapshot(made).files for made in LISTS):
             found.append(LostPart(model, f"local_date={dt.datetime.now(dt.UTC).date()}"))
+        if model in missing and not any(one.model is model for one in found):
+            found += [LostPart(model, folder) for folder in _guess_folders(lake, copy, model)]
     return found
+
+
+def _guess_folders(lake: Lake, copy: PublishedCopy | None, model: type[Table]) -> list[str]:
+    """The parts that a table must have had, by the tables beside it; one without a name where nothing tells."""
+    folders: list[str] = []
+    if model in LISTS_ASKED:
+        folders = [f"local_date={dt.datetime.now(dt.UTC).date()}"]
+    elif model is ApiRequests:
+        answers = [lake.scan(raw).select(pl.col("fetched_at").dt.date()).unique() for raw in RAW]
+        found = pl.concat(answers).unique().sort("fetched_at").collect()
+        folders = [f"asked_date={day}" for day in found["fetched_at"]]
+    elif storage(model).partition == ("local_date",):
+        folders = [f"local_date={part['local_date']}" for part in lake.list_parts(EnergyDaily)]
+        if not folders and copy is not None and copy.read_version(EnergyDaily) >= 0:
+            folders = copy.list_folders(EnergyDaily)
+    return folders or [""]
 
 
 def put_back_days(

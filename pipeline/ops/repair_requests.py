@@ -100,6 +100,8 @@ def plan_requests_again(runtime: RunContext, lost: Iterable[LostPart]) -> list[A
 
 def find_answers(one: LostPart) -> tuple[type[RawAnswers], str] | None:
     """The raw table, and the set in it, whose answers were lost with the part: failed requests are in quarantine."""
+    if "local_date" not in one.part:
+        return None
     if one.model is Quarantine:
         table, _, set_type = str(one.part["source"]).partition("-")
         return (_RAW[table], set_type) if table in _RAW else None

@@ -16,6 +16,7 @@ from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
+from warehouse.known_tables import KnownTables
 from warehouse.lake import Lake
 
 
@@ -82,9 +83,16 @@ class RunContext:
 
     @property
     def lake(self) -> Lake:
-        """The lake of the settings."""
+        """The lake of the settings.
+
+        Raises LakeLostError and DamagedError where tables are gone that were published from it: to write there would
+        make an empty lake of it, and to publish it an empty file.
+        """
         if self.opened.lake is None:
-            self.opened.lake = Lake(self.settings.lake, self.settings.home / "tmp", tell=self.tell)
+            settings = self.settings
+            lake = Lake(settings.lake, settings.home / "tmp", tell=self.tell)
+            KnownTables(settings.home, settings.warehouse).check_tables(lake)
+            self.opened.lake = lake
         return self.opened.lake
 
     @property

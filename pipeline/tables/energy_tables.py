@@ -21,7 +21,7 @@ from pipeline.tables.incomplete_days import list_plants_with_balance
 from pipeline.tables.month_close import adjust, read_closed_months
 from pipeline.tables.restatement_tables import drop_unmade, note_figures
 from pipeline.transform.coverage import BOUNDS, BY_DAY
-from pipeline.transform.daily import DECISIVE, summarize_day, summarize_months
+from pipeline.transform.daily import DECISIVE, list_day_columns, summarize_day, summarize_months
 from pipeline.transform.plant_moves import find_successors, join_asked, join_rows
 from pipeline.transform.sun.position import find_daylight
 from pipeline.transform.thresholds import load_thresholds
@@ -134,7 +134,10 @@ def _write_daily(
 
     def write() -> tuple[WriteResult, pl.DataFrame]:
         moved = find_successors(runtime.lake.scan(Plants).collect())
-        frames = join_rows(runtime.lake.read_batches(source.intervals, part), moved, keys)
+        rows = runtime.lake.read_batches(
+            source.intervals, part, columns=[*keys, *list_day_columns(quantities)]
+        )
+        frames = join_rows(rows, moved, keys)
         asked = _list_asked(runtime, source, moved, keys, day)
         days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
         silent = days.filter(pl.col("n_rows") == 0).select(keys)

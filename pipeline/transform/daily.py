@@ -55,6 +55,12 @@ class DayFigures(NamedTuple):
     quantities: pl.DataFrame
 
 
+def list_day_columns(quantities: Sequence[str]) -> list[str]:
+    """The columns of interval rows that `summarize_day` needs, besides the keys."""
+    times = ["interval_start", "interval_end", "bridged_s", "flagged", "suspect"]
+    return times + [f"{name}_{unit}" for name in quantities for unit in ("w", "kwh")]
+
+
 def summarize_day(
     frames: Iterable[pl.DataFrame],
     asked: pl.DataFrame,
@@ -65,10 +71,11 @@ def summarize_day(
 ) -> DayFigures:
     """The figures of each plant or device in `asked`: energies, covered hours, coverage and status.
 
-    `frames` are interval rows of one day sorted by `keys` and time. `asked` has the keys, day_start, day_end, sunrise,
-    sunset (UTC; null where the place is not known), start_up and ended (UTC or null), `final` (false: may still change)
-    and `expects` (quantities that are missing where they have no value at all). Days that end before the start of
-    operation or begin after its end are left out. `quantities` are names with `_w` and `_kwh` columns.
+    `frames` are interval rows of one day sorted by `keys` and time, with `list_day_columns`. `asked` has the keys,
+    day_start, day_end, sunrise, sunset (UTC; null where the place is not known), start_up and ended (UTC or null),
+    `final` (false: may still change) and `expects` (quantities that are missing where they have no value at all). Days
+    that end before the start of operation or begin after its end are left out. `quantities` are names with `_w` and
+    `_kwh` columns.
 
     A day is complete if its rows have no gap and neither has a decisive quantity that it has values of. What the sun
     makes has no energy on a day of which only the night was measured.

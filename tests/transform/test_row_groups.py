@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.transform.row_groups import split_by_group
+from pipeline.transform.row_groups import join_frames, split_by_group
 from tests.transform.answers import examples
 
 keys_and_cuts = st.tuples(
@@ -52,3 +52,11 @@ def test_no_more_than_two_frames_are_held_while_groups_end() -> None:
 def test_a_group_longer_than_several_frames_is_one() -> None:
     pieces = [pl.DataFrame({"plant": [plant] * 2}) for plant in "aaab"]
     assert [frame.height for frame in split_by_group(pieces, ["plant"])] == [6, 2]
+
+
+def test_small_frames_are_joined_and_none_is_lost() -> None:
+    frames = [pl.DataFrame({"plant_id": ["a"] * n, "value": range(n)}) for n in (2, 1, 4, 1)]
+    joined = list(join_frames(frames, 3))
+    assert [frame.height for frame in joined] == [3, 4, 1]
+    assert pl.concat(joined).equals(pl.concat(frames))
+    assert list(join_frames([], 3)) == []
