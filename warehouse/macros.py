@@ -121,8 +121,8 @@ MACROS = (
     Macro(
         "utc_day",
         ("moment",),
-        "The calendar day (DATE) of UTC at a moment (TIMESTAMPTZ). A cast to DATE gives the day of the reader's session, "
-        "which differs from machine to machine.",
+        "The calendar day (DATE) of UTC at a moment (TIMESTAMPTZ). A cast to DATE gives the day of the reader's "
+        "session, which differs from machine to machine.",
         "CAST(timezone('UTC', CAST(moment AS TIMESTAMPTZ)) AS DATE)",
     ),
     Macro(
