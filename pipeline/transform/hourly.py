@@ -85,6 +85,31 @@ def summarize_quarters(
     )
 
 
+def clear_unknown_days(quarters: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The quarters of one day without the energies of the quantities that the day has none of.
+
+    `days` has plant_id and the `<name>_kwh` of `energy_daily` for quantities that depend on the sun. Of a day of which
+    only the night was measured, its quarters would add up to 0 kWh, where the day says that nothing is known.
+    """
+    names = [name.removesuffix("_kwh") for name in days.columns if name.endswith("_kwh")]
+    unknown = (
+        days.group_by("plant_id")
+        .agg(pl.col(f"{name}_kwh").is_null().all().alias(name) for name in names)
+        .filter(pl.any_horizontal(names))
+    )
+    if not unknown.height:
+        return quarters
+    joined = quarters.join(unknown, on="plant_id", how="left", maintain_order="left")
+    known = {
+        f"{name}_{what}": ~pl.col(name).fill_null(value=False)
+        for name in names
+        for what in ("kwh", "covered_h")
+    }
+    return joined.with_columns(
+        pl.when(is_known).then(name).alias(name) for name, is_known in known.items()
+    ).drop(names)
+
+
 def pack_quarters(quarters: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     """Rows of `summarize_quarters` in the form in which they are stored: rounded, and `_rest_kwh` of what is `DERIVED`.
 
