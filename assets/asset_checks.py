@@ -22,11 +22,11 @@ from pipeline.run.check import Check, CheckMoment, collect_checks
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import find_chosen_plants
-from pipeline.tables import billing_tables, month_close, reconciliation_tables
+from pipeline.tables import billing_tables, curtailment_tables, month_close, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
 
 # The modules whose functions declare checks.
-CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables)
+CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables, curtailment_tables)
 
 
 def consent(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:

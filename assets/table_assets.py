@@ -31,6 +31,7 @@ from pipeline.run.step import StepResult
 from pipeline.run.table_step import Stage, TableStep, list_steps
 from pipeline.tables import (
     billing_tables,
+    curtailment_tables,
     energy_tables,
     hourly_tables,
     interval_tables,
@@ -63,6 +64,7 @@ TABLE_MODULES = (
     hourly_tables,
     energy_tables,
     kpi_tables,
+    curtailment_tables,
     reconciliation_tables,
     billing_tables,
 )

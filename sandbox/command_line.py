@@ -131,7 +131,7 @@ def run_serve(
         str, typer.Option(help="Secret of that client.")
     ] = DEFAULT_CODE_CLIENT_SECRET,
     owners_without_consent: Annotated[
-        int, typer.Option(min=0, help="Number of owners who have not consented.")
+        int, typer.Option(min=0, help="Number of simulated owners who have not consented, at most all.")
     ] = 0,
     consent_after: Annotated[
         float | None, typer.Option(min=0, help="Seconds after which owners accept on their own.")

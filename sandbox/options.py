@@ -1,11 +1,14 @@
 """Everything that can be chosen when the sandbox starts."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 LOOPBACK = "127.0.0.1"
+# A name as the Host header has it, without a port.
+HOST_NAME = re.compile(r"[0-9A-Za-z._-]{1,253}")
 DEFAULT_CLIENT_ID = "sandbox-custom"
 DEFAULT_CLIENT_SECRET = "sandbox-custom-secret"  # noqa: S105 - a published default of a look-alike, no secret of anyone
 DEFAULT_CODE_CLIENT_ID = "sandbox-code"
@@ -50,6 +53,12 @@ class Replay:
     longitude: float = 0.0
     country: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise OptionError for an empty text, which is no name and no id."""
+        for option, value in (("--name", self.name), ("--plant-id", self.plant_id)):
+            if value == "":
+                raise OptionError(f"{option} is empty: give a text, or leave the option out.")
+
 
 RetryAfter = Literal["seconds", "date", "none"]
 
@@ -78,7 +87,7 @@ class Options:
     hostile_names: bool = False
 
     def __post_init__(self) -> None:
-        """Raise OptionError for credentials that no client can use, and a wait without an end."""
+        """Raise OptionError for credentials that no client can use, names of no host, and a wait without an end."""
         for option, value in (
             ("--client-id", self.client_id),
             ("--client-secret", self.client_secret),
@@ -92,6 +101,12 @@ class Options:
                 f"--client-id and --code-client-id are both {self.client_id!r}: a client belongs to one flow, so give "
                 "them different names."
             )
+        for name in self.allowed_hosts:
+            if not HOST_NAME.fullmatch(name):
+                raise OptionError(
+                    f"--allow-host {name[:100]!r} is not the name of a host: give a name without a scheme and a port, "
+                    "such as sandbox.example.org."
+                )
         if self.consent_after_s is not None and not 0 <= self.consent_after_s < math.inf:
             raise OptionError(
                 f"--consent-after {self.consent_after_s} is not a time: give a number of seconds, 0 or more."

@@ -172,11 +172,9 @@ class World:
         self._plants_of.setdefault(plant.owner, set()).add(plant.plant_id)
 
     def _grant_consents(self) -> None:
-        """All owners have consented, but for the last `owners_without_consent` of the simulated ones."""
+        """All owners have consented, except the last `owners_without_consent` of the simulated ones, at most all."""
         simulated = [owner for owner in self._plants_of if owner.startswith("owner")]
-        silent = set(simulated[len(simulated) - self.options.owners_without_consent :])
-        if not self.options.owners_without_consent:
-            silent = set()
+        silent = set(simulated[max(0, len(simulated) - self.options.owners_without_consent) :])
         for owner in self._plants_of:
             if owner not in silent:
                 self.consents.grant(self.options.client_id, owner)

@@ -11,6 +11,7 @@ from schemas import (
     battery_sets,
     changes,
     core,
+    curtailment,
     inverter_sets,
     kpi,
     meter_sets,
@@ -31,6 +32,7 @@ from schemas.base import storage as storage
 from schemas.battery_sets import *  # noqa: F403
 from schemas.changes import *  # noqa: F403
 from schemas.core import *  # noqa: F403
+from schemas.curtailment import *  # noqa: F403
 from schemas.inverter_sets import *  # noqa: F403
 from schemas.kpi import *  # noqa: F403
 from schemas.meter_sets import *  # noqa: F403
@@ -53,6 +55,7 @@ MODULES: tuple[ModuleType, ...] = (
     usage,
     report_tables,
     kpi,
+    curtailment,
     changes,
 )
 

@@ -119,6 +119,13 @@ MACROS = (
         f"CAST({_write_wall_clock('local_day')} AS DATE)",
     ),
     Macro(
+        "utc_day",
+        ("moment",),
+        "The calendar day (DATE) of UTC at a moment (TIMESTAMPTZ). A cast to DATE gives the day of the reader's "
+        "session, which differs from machine to machine.",
+        "CAST(timezone('UTC', CAST(moment AS TIMESTAMPTZ)) AS DATE)",
+    ),
+    Macro(
         "local_month",
         ("moment", "zone"),
         "The first day of the calendar month (DATE) of a time zone at a moment.",

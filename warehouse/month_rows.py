@@ -133,6 +133,12 @@ class MonthRows:
             return None
         return self._read_rows("kpi_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
 
+    def read_curtailment(self) -> pl.DataFrame | None:
+        """Rows of curtailment_monthly of the month: plants with a limit alone."""
+        if not self._has("curtailment_monthly"):
+            return None
+        return self._read_rows("curtailment_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
+
     def read_attributes(self) -> pl.DataFrame:
         """Rows of plant_attributes, with what is expected of the month as expected_kwh; none where there are none."""
         columns = "plant_id, plant_group, owner, region, tariff, battery_capacity_kwh"

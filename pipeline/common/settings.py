@@ -285,6 +285,11 @@ class Settings(BaseSettings):
         "Parquet with plant_id, interval_start, interval_end and w_per_m2 or kwh_per_m2; see docs/irradiation.md. "
         "Default: none.",
     )
+    curtailment_limits: AbsolutePath | None = Field(
+        default=None,
+        description="File with limits of your plants' power that somebody asked for: CSV or TOML with plant_id, "
+        "limit_start, limit_end and limit_kw or limit_percent; see docs/curtailment.md. Default: none.",
+    )
     quality: AbsolutePath | None = Field(
         default=None,
         description="File with thresholds of the quality rules (TOML). Default: none, so that the thresholds of "

@@ -20,6 +20,7 @@ from pipeline.report.fleet_figures import (
     sum_fleet_days,
     sum_pv_coverage,
 )
+from pipeline.report.limits_table import tabulate_limits
 from pipeline.report.month import MonthFigures, build_month_from_grid, find_ends
 from pipeline.report.plots import draw_plots
 from pipeline.report.record import Record
@@ -51,6 +52,7 @@ class Frames:
     restatements: pl.DataFrame | None
     reconciliation: pl.DataFrame | None
     figures: pl.DataFrame | None
+    curtailment: pl.DataFrame | None
     attributes: pl.DataFrame
     like_for_like: pl.DataFrame | None
     moved: pl.DataFrame
@@ -69,6 +71,7 @@ class Frames:
             restatements=None if self.restatements is None else self.restatements.filter(mine),
             reconciliation=None if self.reconciliation is None else self.reconciliation.filter(mine),
             figures=None if self.figures is None else self.figures.filter(mine),
+            curtailment=None if self.curtailment is None else self.curtailment.filter(mine),
             attributes=self.attributes.filter(mine),
             like_for_like=None if self.like_for_like is None else self.like_for_like.filter(mine),
             moved=self.moved.filter(pl.col("successor") == plant_id),
@@ -269,6 +272,11 @@ def _list_known_tables(found: Frames, names: Mapping[str, str]) -> list[SheetTab
     """The tables that both kinds of pages have, where the file has their rows."""
     return [
         *([] if found.figures is None else [sheet_tables.tabulate_figures(found.figures, names)]),
+        *(
+            []
+            if found.curtailment is None or found.curtailment.is_empty()
+            else [tabulate_limits(found.curtailment, names)]
+        ),
         quality.set_aside(found.set_aside),
         *([] if found.restatements is None else [quality.tabulate_restatements(found.restatements, names)]),
         *(

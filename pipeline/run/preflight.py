@@ -8,6 +8,7 @@ from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.transform.thresholds import load_thresholds
 from warehouse.own_tables import check_own_folder
 
@@ -23,6 +24,7 @@ def check_before_requests(settings: Settings) -> None:
     _check_connections(settings.sma_max_connections)
     load_thresholds(settings.quality)
     read_supplied_irradiation(settings)
+    read_supplied_limits(settings)
     read_plant_attributes(settings)
     check_own_folder(settings.own_tables)
     if settings.warehouse.is_dir():

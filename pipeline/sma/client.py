@@ -22,6 +22,7 @@ from pipeline.sma.http.error_messages import (
     build_refusal_error,
 )
 from pipeline.sma.http.ordered_stream import MAX_BACKLOG_BYTES, OrderedStream
+from pipeline.sma.http.outage import OutageGuard
 from pipeline.sma.http.retry import is_transient
 from pipeline.sma.http.transport import find_origin
 from pipeline.sma.requests import Answer, Failure, Request
@@ -58,6 +59,7 @@ class SmaClient:
         self.tokens = TokenSource(settings, self.wire)
         self.base = settings.sma_monitoring_url
         self.host = urlsplit(self.base).netloc
+        self._outage = OutageGuard()
         self._window = settings.sma_max_connections
         self._max_backlog_bytes = max_backlog_bytes
 
@@ -96,15 +98,27 @@ class SmaClient:
 
     async def send(self, request: Request) -> Answer:
         """The answer to one request. Raises a PermanentError, or a TransientError after the last try."""
-        return await _Exchange(self, request).run()
+        return await self._exchange(_Exchange(self, request))
 
     async def fetch(self, request: Request) -> Answer | Failure:
         """Like `send`, with the error as a value."""
         exchange = _Exchange(self, request)
         try:
-            return await exchange.run()
+            return await self._exchange(exchange)
         except SmaError as error:
             return Failure(request, error, exchange.attempts)
+
+    async def _exchange(self, exchange: "_Exchange") -> Answer:
+        """Run an exchange, unless the service is down. What is on its way when that shows goes on."""
+        if self._outage.is_down:
+            raise self._outage.build_error(exchange.call)
+        try:
+            answer = await exchange.run()
+        except SmaError as error:
+            self._outage.note_error(exchange.plant_id, error)
+            raise
+        self._outage.note_answer()
+        return answer
 
     def open_stream(self, requests: Iterable[Request]) -> OrderedStream:
         """The machinery below `stream`, for a caller who takes results in batches and closes it himself."""
@@ -133,6 +147,16 @@ class _Exchange:
         self._hops = 0
         self._renewed = False
         self.attempts = 0  # data requests sent
+
+    @property
+    def plant_id(self) -> str:
+        """The plant that is asked for, or whose device is; empty for the list of plants."""
+        return self._request.plant_id
+
+    @property
+    def call(self) -> Call:
+        """How messages name the request. Raises PermanentError for an id that fits no path."""
+        return self._build_address()[0]
 
     async def run(self) -> Answer:
         client = self._client

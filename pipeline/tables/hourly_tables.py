@@ -13,7 +13,9 @@ from pipeline.run.plants import find_excluded_plants
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import read_closed_months
+from pipeline.transform.coverage import OF_THE_SUN
 from pipeline.transform.hourly import (
+    clear_unknown_days,
     pack_quarters,
     summarize_hours,
     summarize_profile,
@@ -52,6 +54,7 @@ def write_quarter_hours(runtime: RunContext, day: dt.date) -> StepResult:
         frames = runtime.lake.read_batches(BALANCE.intervals, part, columns=_ROWS)
         plants = _list_plants(runtime, day, moved)
         found = summarize_quarters(join_rows(frames, moved, ["plant_id"]), plants, day, QUANTITIES)
+        found = clear_unknown_days(found, _read_sun_energies(runtime, day, moved))
         stored = pack_quarters(found, QUANTITIES).with_columns(local_date=pl.lit(day))
         columns = polars_schema(QuarterHours).names()
         return build_result(runtime.lake.replace(QuarterHours, part, [stored.select(columns)], empty=True))
@@ -121,6 +124,14 @@ def _list_plants(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.D
         .join(zones, on="plant_id", how="inner", maintain_order="left")
         .select("plant_id", timezone=pl.coalesce("timezone", "now"))
     )
+
+
+def _read_sun_energies(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
+    """plant_id and the energies that depend on the sun, of the rows of energy_daily, by the plants' newest ids."""
+    columns = ["plant_id", *(f"{name}_kwh" for name in OF_THE_SUN)]
+    daily = runtime.lake.read_batches(EnergyDaily, {"local_date": day}, columns=columns)
+    rows = pl.concat([polars_schema(EnergyDaily).to_frame().select(columns), *daily])
+    return take_new_ids(rows, moved).select(columns)
 
 
 def _catch_up(runtime: RunContext) -> int:

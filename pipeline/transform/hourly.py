@@ -72,7 +72,7 @@ def summarize_quarters(
     schema = {"plant_id": pl.String(), "quarter_start": UTC_US, "covered_h": pl.Float64()}
     schema |= dict.fromkeys(floats, pl.Float64())
     parts = [
-        _sum_by_quarter(frame, quantities).select(list(schema))
+        sum_by_quarter(frame, quantities).select(list(schema))
         for frame in split_by_group(frames, ["plant_id"])
     ]
     found = pl.concat([pl.DataFrame(schema=schema), *parts]).join(plants, on="plant_id", how="semi")
@@ -83,6 +83,31 @@ def summarize_quarters(
         .select(list(schema))
         .sort(keys)
     )
+
+
+def clear_unknown_days(quarters: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The quarters of one day without the energies of the quantities that the day has none of.
+
+    `days` has plant_id and the `<name>_kwh` of `energy_daily` for quantities that depend on the sun. Of a day of which
+    only the night was measured, its quarters would add up to 0 kWh, where the day says that nothing is known.
+    """
+    names = [name.removesuffix("_kwh") for name in days.columns if name.endswith("_kwh")]
+    unknown = (
+        days.group_by("plant_id")
+        .agg(pl.col(f"{name}_kwh").is_null().all().alias(name) for name in names)
+        .filter(pl.any_horizontal(names))
+    )
+    if not unknown.height:
+        return quarters
+    joined = quarters.join(unknown, on="plant_id", how="left", maintain_order="left")
+    known = {
+        f"{name}_{what}": ~pl.col(name).fill_null(value=False)
+        for name in names
+        for what in ("kwh", "covered_h")
+    }
+    return joined.with_columns(
+        pl.when(is_known).then(name).alias(name) for name, is_known in known.items()
+    ).drop(names)
 
 
 def pack_quarters(quarters: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
@@ -171,7 +196,7 @@ def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
     )
 
 
-def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
+def sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     """The quarters in which rows of whole plants lie: plant_id, quarter_start, covered_h, `_kwh` and `_covered_h`."""
     # Quantities that no plant of the frame has are left out and cost nothing.
     known = [name for name in quantities if rows[f"{name}_kwh"].count()]
@@ -180,7 +205,7 @@ def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFra
     valued = rows.select(pl.any_horizontal(pl.lit(value=False), pl.col(energies).is_not_null())).to_series()
     # Most quantities have a value in every row that has any value; the time that they cover is then that of the row.
     whole = {n for n in known if rows[f"{n}_kwh"].null_count() == rows.height - int(valued.sum())}
-    shares = _cut_at_quarters(rows.filter(valued), energies)
+    shares = cut_at_quarters(rows.filter(valued), energies)
     covered = (
         pl.when(pl.col(f"{name}_kwh").is_not_null()).then("us").sum().alias(f"{name}_us")
         for name in known
@@ -202,7 +227,7 @@ def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFra
     )
 
 
-def _cut_at_quarters(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
+def cut_at_quarters(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
     """plant_id, quarter_start, us (time there) and the energies of each row, cut at the quarters that it crosses."""
     start, end, quarter = pl.col("interval_start"), pl.col("interval_end"), pl.col("quarter_start")
     # The end of an interval does not belong to it.

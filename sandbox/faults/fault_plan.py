@@ -230,6 +230,8 @@ def _texts(settings: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = settings.get(name, ())
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise FaultError(f"{name} of a fault must be a list of texts.")
+    if not all(value):
+        raise FaultError(f"{name} of a fault has an empty text, which no request has: leave it out.")
     return tuple(value)
 
 

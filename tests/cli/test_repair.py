@@ -164,7 +164,7 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     check(home, whole, settings, asked=True)
 
 
-@pytest.mark.parametrize("limit", ["", "1"])
+@pytest.mark.parametrize("limit", ["", pytest.param("1", marks=pytest.mark.long)])
 def test_lost_answers_whose_pu_nobody_agrees_to_wait_for_consent(
     home: Path, whole: Path, settings: dict[str, str], limit: str
 ) -> None:
@@ -238,8 +238,8 @@ def edit(file: Path) -> None:
     ("table", "words"),
     [
         ("energy_daily", ("close", "2021-11", "--anyway")),
-        ("energy_balance_intervals", ("rebuild",)),
-        ("energy_monthly", ("publish",)),
+        pytest.param("energy_balance_intervals", ("rebuild",), marks=pytest.mark.long),
+        pytest.param("energy_monthly", ("publish",), marks=pytest.mark.long),
     ],
 )
 def test_no_figure_is_made_or_closed_from_a_changed_file(

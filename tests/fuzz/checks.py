@@ -32,6 +32,7 @@ from tests.fuzz.user_files import (
     check_fleet_file,
     check_invoice,
     check_irradiation,
+    check_limits,
     check_prices,
     check_settings,
     check_settings_file,
@@ -100,6 +101,11 @@ _SUN_CELLS = (
     "0001-01-01T00:00:00Z",
     "9999-12-31T23:59:59+23:59", "w_per_m2", "plant_id", "source", "interval_start", "interval_end", '"',
     "2025-07-09",
+)  # fmt: skip
+_LIMIT_LINES = (
+    "plant_id,limit_start,limit_end,limit_kw", "plant_id,limit_start,limit_end,limit_percent,kind,asked_by,method",
+    "1,2025-07-09T10:00:00Z,2025-07-09T10:30:00Z,8.5", "1,2025-07-09T11:00:00Z,,60,outage,static,spitz",
+    "[[limit]]", 'plant_id = "1"', "limit_start = 2025-07-09T10:00:00Z", "limit_kw = 5",
 )  # fmt: skip
 _FLEET_LINES = ("5000000", "Roof*", "1 from 2026-10-15", "# no", "@other", "from 2026-01-01")
 _FLEET_CELLS = (
@@ -182,6 +188,7 @@ CHECKS: dict[str, tuple[Check, st.SearchStrategy[bytes]]] = {
     ),
     "thresholds": (check_thresholds, inputs.texts(["night_w = 20", "[a]", "standby_w = 1.5"], _TOML_CELLS)),
     "irradiation": (check_irradiation, inputs.texts(_SUN_LINES, _SUN_CELLS)),
+    "limits": (check_limits, inputs.texts(_LIMIT_LINES, _SUN_CELLS)),
     "fleet_file": (check_fleet_file, inputs.texts(_FLEET_LINES, _FLEET_CELLS)),
     "settings_file": (check_settings_file, inputs.texts(_ENV_LINES, _ENV_CELLS)),
     "settings": (check_settings, inputs.texts(_ENV_CELLS, _ENV_CELLS)),

@@ -12,6 +12,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings, name_variable
 from pipeline.run.fleet_membership import read_fleet
 from pipeline.run.supplied_irradiation import IRRADIATION, read_supplied_irradiation
+from pipeline.run.supplied_limits import LIMITS, read_supplied_limits
 from pipeline.transform.thresholds import load_thresholds
 from tests.fuzz.properties import (
     TODAY,
@@ -78,6 +79,19 @@ def check_irradiation(data: bytes) -> None:
         assert (rows["interval_end"] > rows["interval_start"]).all()
 
     read_as_file(data, ".parquet" if data.startswith(b"PAR1") else ".csv", read)
+
+
+def check_limits(data: bytes) -> None:
+    """A file of limits, CSV or TOML: rows with one value each and an end after their start, or an error."""
+
+    def read(path: Path) -> None:
+        rows = read_supplied_limits(load_settings(env_file=None, curtailment_limits=path))
+        assert rows.schema == LIMITS
+        assert (rows["limit_end"] > rows["limit_start"]).all()
+        assert (rows["limit_kw"].is_null() != rows["limit_percent"].is_null()).all()
+        assert rows["limit_percent"].drop_nulls().is_between(0, 100).all()
+
+    read_as_file(data, ".toml" if b"[[" in data else ".csv", read)
 
 
 def check_fleet_file(data: bytes) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.ops.checks import judge_quarters
 from pipeline.run.context import RunContext
-from pipeline.tables.hourly_tables import write_quarter_hours
-from schemas import EnergyDaily
+from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_hours
+from schemas import EnergyDaily, EnergyHourly, QuarterHours
 from tests.e2e.test_days import MONDAY, TUESDAY, run
 
 New = Callable[..., RunContext]
@@ -35,3 +35,21 @@ def test_a_day_of_another_energy_than_its_quarters_is_named(
     found = judge_quarters(runtime)
     assert found.passed is passed
     assert passed or f"plant 11, {MONDAY}" in found.text
+
+
+def test_a_day_without_energy_of_the_sun_has_no_quarters_of_it(new_runtime: New) -> None:
+    runtime = run(new_runtime(), MONDAY)
+    daily = pl.concat(runtime.lake.read_batches(EnergyDaily, {"local_date": MONDAY}))
+    night = daily.with_columns(
+        pl.when(pl.col("plant_id") != "11").then(name).alias(name)
+        for name in ("pv_generation_kwh", "pv_generation_covered_h")
+    )
+    runtime.lake.replace(EnergyDaily, {"local_date": MONDAY}, [night])
+    write_quarter_hours(runtime, MONDAY)
+    write_energy_hourly(runtime, MONDAY)
+    for model in (QuarterHours, EnergyHourly):
+        rows = runtime.lake.scan(model).collect()
+        known = dict(rows.group_by("plant_id").agg(pl.col("pv_generation_kwh").count()).iter_rows())
+        assert known.pop("11") == 0
+        assert all(known.values())
+    assert judge_quarters(runtime).passed

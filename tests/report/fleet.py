@@ -8,6 +8,7 @@ import polars as pl
 
 from schemas import (
     ApiRequests,
+    CurtailmentMonthly,
     EnergyBalanceIntervals,
     EnergyDaily,
     EnergyMonthly,
@@ -97,6 +98,34 @@ def reconciliation() -> pl.DataFrame:
     return pl.DataFrame([common | row for row in rows], schema=polars_schema(Reconciliation))
 
 
+def curtailment() -> pl.DataFrame:
+    """Plant 1 lost energy by limits, of which a day has no estimate; the limit of plant 2 never bound."""
+    hours = {"above_limit_h": 0.0, "unjudged_h": 0.0, "month": OCTOBER}
+    names = ("lost_kwh", "lost_low_kwh", "lost_high_kwh", "lost_by_grid_operator_kwh")
+    rows = [
+        {
+            "plant_id": "1",
+            "limited_h": 12.0,
+            "binding_h": 7.5,
+            "n_days_limited": 2,
+            "n_days_without_estimate": 1,
+        }
+        | dict(zip(names, (18.25, 16.0, 20.0, 18.25), strict=True))
+        | {"methods": "clear_sky_day,spitz", "performance_ratio": 0.71}
+        | hours,
+        {
+            "plant_id": "2",
+            "limited_h": 6.0,
+            "binding_h": 0.0,
+            "n_days_limited": 1,
+            "n_days_without_estimate": 0,
+        }
+        | dict.fromkeys(names, 0.0)
+        | hours,
+    ]
+    return pl.DataFrame(rows, schema=polars_schema(CurtailmentMonthly))
+
+
 def published_fleet(home: Path, day_rows: Rows, interval_rows: Rows, month_rows: Rows) -> Path:
     """A published file with October 2021 of the plants; the second one has gaps and set-aside values."""
     lake = Lake(str(home / "lake"), home / "scratch")
@@ -120,6 +149,7 @@ def published_fleet(home: Path, day_rows: Rows, interval_rows: Rows, month_rows:
         {"pv_generation_kwh": 24.0, "status": "partial", "coverage": 0.5, "n_flagged": 6},
         {"plant_id": STRANGE_ID, "pv_generation_kwh": None, "status": "missing", "coverage": 0.0},
     )
+    lake.replace(CurtailmentMonthly, {"month": OCTOBER}, [curtailment()])
     lake.replace(EnergyMonthly, {"month": OCTOBER}, [months.drop("name").sort("plant_id")])
     aside = pl.DataFrame(
         [

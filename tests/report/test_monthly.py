@@ -133,6 +133,27 @@ def test_figures_that_differ_from_sma_s_own_are_shown(folder: Path) -> None:
     assert "1 of 1 figures agree within their tolerance." in same.text
 
 
+def test_limited_hours_and_lost_energy_are_shown_where_there_was_a_limit(folder: Path) -> None:
+    heading = "Limits and lost energy"
+    fleet = page(folder / "index.html")
+    shown = [table for table in fleet.tables if "Binding h" in table[0]]
+    assert [row[1:] for table in shown for row in table[1:]] == [
+        [
+            "12.0",
+            "7.5",
+            "18.2 1 of 2 days without an estimate",
+            "16.0",
+            "20.0",
+            "clear sky day, spitz",
+            "71 %",
+            "–",
+        ],
+        ["6.0", "0.0", "0.0", "0.0", "0.0", "–", "–", "–"],
+    ]
+    assert heading in page(folder / name_file("1")).text
+    assert heading not in page(folder / name_file(STRANGE_ID)).text
+
+
 def test_fees_have_a_currency_without_a_pu_too(folder: Path) -> None:
     assert "0.00 EUR" in page(folder / "index.html").text
 

@@ -13,6 +13,13 @@ def asked(it: Served, owner: str = OWNER) -> httpx.Response:
     return it.http.post(BC, json={"loginHint": owner})
 
 
+@pytest.mark.parametrize(("silent", "plants"), [(0, 12), (1, 9), (4, 0), (6, 0)])
+def test_the_last_owners_have_not_consented(serve: Serve, silent: int, plants: int) -> None:
+    """Twelve plants have four owners; a larger number means all of them."""
+    it = serve(plants=12, owners_without_consent=silent)
+    assert len(it.get("/monitoring/v1/plants")["plants"]) == plants
+
+
 def test_a_new_request_is_201_and_pending_then_200(serve: Serve) -> None:
     it = serve(plants=3, owners_without_consent=1)
     first, second = asked(it), asked(it)

@@ -100,6 +100,10 @@ def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> Non
         (["--code-client-secret", ""], "--code-client-secret is empty"),
         (["--day-of", "utc"], "add --time-basis utc"),
         (["--consent-after", "inf"], "--consent-after inf is not a time"),
+        (["--replay", "x.parquet", "--name", ""], "--name is empty"),
+        (["--replay", "x.parquet", "--plant-id", ""], "--plant-id is empty"),
+        (["--allow-host", "https://sun.example.org"], "is not the name of a host"),
+        (["--allow-host", "sun.example.org:8400"], "is not the name of a host"),
     ],
 )
 def test_options_that_cannot_be_are_refused_with_the_cure(options: list[str], said: str) -> None:

@@ -157,11 +157,27 @@ def plant_days(draw: st.DrawFn) -> tuple[list[Span], Asked]:
     ], known
 
 
-@examples(120, shrink=False)
-@given(st.lists(plant_days(), min_size=1, max_size=6), st.integers(1, 40))
+DRAWN_FLEETS = given(st.lists(plant_days(), min_size=1, max_size=6), st.integers(1, 40))
+
+
+@examples(25, shrink=False)
+@DRAWN_FLEETS
 def test_every_figure_equals_the_oracle_however_the_rows_are_cut(
     drawn: list[tuple[list[Span], Asked]], size: int
 ) -> None:
+    compare_with_oracle(drawn, size)
+
+
+@pytest.mark.long
+@examples(120, shrink=False)
+@DRAWN_FLEETS
+def test_every_figure_of_many_fleets_equals_the_oracle(
+    drawn: list[tuple[list[Span], Asked]], size: int
+) -> None:
+    compare_with_oracle(drawn, size)
+
+
+def compare_with_oracle(drawn: list[tuple[list[Span], Asked]], size: int) -> None:
     plants = {str(number): day for number, day in enumerate(drawn)}
     rows = pl.concat([frame(spans, plant) for plant, (spans, _) in plants.items()])
     known = asked(**{plant: day for plant, (_, day) in plants.items()})

@@ -52,16 +52,32 @@ def assert_equal_to_oracle(rows: pl.DataFrame, day: PlantDay) -> None:
         assert ((found - nearest).abs() <= nearest * MAX_ERROR).all()
 
 
-@examples(130, shrink=False)
-@given(
+DRAWN_DAYS = given(
     st.sampled_from(DATES),
     st.sampled_from(BASES),
     st.sampled_from(HOURS),
     st.lists(shapes, min_size=10, max_size=10),
 )
+
+
+@examples(20, shrink=False)
+@DRAWN_DAYS
 def test_every_interval_and_energy_equals_the_oracle(
     day: dt.date, basis: TimeBasis, hour: MergedHour, drawn: list[Shape]
 ) -> None:
+    compare_with_oracle(day, basis, hour, drawn)
+
+
+@pytest.mark.long
+@examples(130, shrink=False)
+@DRAWN_DAYS
+def test_every_interval_and_energy_of_many_days_equals_the_oracle(
+    day: dt.date, basis: TimeBasis, hour: MergedHour, drawn: list[Shape]
+) -> None:
+    compare_with_oracle(day, basis, hour, drawn)
+
+
+def compare_with_oracle(day: dt.date, basis: TimeBasis, hour: MergedHour, drawn: list[Shape]) -> None:
     days = [plant_day(replace(shape, hour=hour), day, basis) for shape in drawn]
     outcome = transform(days)
     validate(EnergyBalanceIntervals, outcome.rows, {"local_date": day})
@@ -186,9 +202,27 @@ def test_a_row_that_is_the_mean_of_both_passes_counts_for_both(
     assert rows["pv_generation_kwh"].sum() == pytest.approx(exact, rel=1e-12)
 
 
-@examples(60, shrink=False)
-@given(st.sampled_from(DATES), st.sampled_from(HOURS), st.lists(shapes, min_size=10, max_size=10))
+DRAWN_TO_TURN = given(
+    st.sampled_from(DATES), st.sampled_from(HOURS), st.lists(shapes, min_size=10, max_size=10)
+)
+
+
+@examples(10, shrink=False)
+@DRAWN_TO_TURN
 def test_newest_rows_first_make_the_same_day(day: dt.date, hour: MergedHour, drawn: list[Shape]) -> None:
+    compare_with_turned(day, hour, drawn)
+
+
+@pytest.mark.long
+@examples(60, shrink=False)
+@DRAWN_TO_TURN
+def test_newest_rows_first_make_the_same_of_many_days(
+    day: dt.date, hour: MergedHour, drawn: list[Shape]
+) -> None:
+    compare_with_turned(day, hour, drawn)
+
+
+def compare_with_turned(day: dt.date, hour: MergedHour, drawn: list[Shape]) -> None:
     days = [plant_day(replace(shape, hour=hour), day, "plant_local") for shape in drawn]
     days = [each for each in days if len(each.rows) > FEW]
     usual, turned = transform(days), transform([replace(each, rows=each.rows[::-1]) for each in days])

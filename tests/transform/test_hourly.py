@@ -13,6 +13,7 @@ from pipeline.transform.daily import sum_exactly
 from pipeline.transform.hourly import (
     STORED_KWH,
     build_quarters_frame,
+    clear_unknown_days,
     pack_quarters,
     summarize_hours,
     summarize_profile,
@@ -244,3 +245,31 @@ def test_a_month_s_average_day_is_the_sum_of_its_hours() -> None:
     assert (three["n_days"], three["pv_generation_kwh"], three["pv_generation_covered_h"]) == (2, 4.0, 2.0)
     assert found.height == 2 * 2 * 24
     assert found["grid_feed_in_kwh"].null_count() == found.height
+
+
+def test_a_day_of_which_only_the_night_is_known_has_no_quarter_of_pv() -> None:
+    """Its quarters would add up to 0 kWh of PV, where the day has none; what a meter read at night stays."""
+    frame = rows(DAY, {"dark": BERLIN, "lit": BERLIN}, watts=0.0)
+    frame = frame.with_columns(grid_consumption_kwh=0.1).sort("plant_id", "interval_end")
+    night = frame.filter(pl.col("interval_start") < pl.col("interval_start").min() + dt.timedelta(hours=3))
+    found = summarize_quarters([night], places({"dark": BERLIN, "lit": BERLIN}), DAY, QUANTITIES)
+    days = pl.DataFrame(
+        {"plant_id": ["dark", "lit"], "pv_generation_kwh": [None, 0.0], "grid_feed_in_kwh": [None, None]},
+        schema_overrides={"grid_feed_in_kwh": pl.Float64},
+    )
+    cleared = clear_unknown_days(found, days)
+    assert cleared.columns == found.columns
+    assert cleared.select("plant_id", "quarter_start", "covered_h").equals(
+        found.select("plant_id", "quarter_start", "covered_h")
+    )
+    sums = cleared.group_by("plant_id", maintain_order=True).agg(
+        pl.col("pv_generation_kwh", "pv_generation_covered_h", "grid_consumption_kwh").count()
+    )
+    assert sums.rows() == [("dark", 0, 0, 12), ("lit", 12, 12, 12)]
+    # A day that has all its energies costs nothing.
+    assert (
+        clear_unknown_days(
+            found, days.with_columns(pl.lit(0.0).alias("pv_generation_kwh")).drop("grid_feed_in_kwh")
+        )
+        is found
+    )

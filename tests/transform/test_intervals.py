@@ -385,17 +385,33 @@ contents = st.one_of(
 )
 
 
-@examples(80)
-@given(
+DRAWN_ANSWERS = given(
     st.lists(st.tuples(st.sampled_from("1239"), contents), max_size=8).map(
         lambda drawn: sorted(drawn, key=lambda d: d[0])
     ),
     st.sampled_from(["utc", "plant_local"]),
     st.integers(1, 8),
 )
+
+
+@examples(15)
+@DRAWN_ANSWERS
 def test_rows_in_are_rows_out_and_rows_aside_and_rows_of_neighbours(
     drawn: list[tuple[str, Any]], basis: TimeBasis, size: int
 ) -> None:
+    check_all_rows_are_accounted_for(drawn, basis, size)
+
+
+@pytest.mark.long
+@examples(80)
+@DRAWN_ANSWERS
+def test_rows_of_many_answers_are_accounted_for(
+    drawn: list[tuple[str, Any]], basis: TimeBasis, size: int
+) -> None:
+    check_all_rows_are_accounted_for(drawn, basis, size)
+
+
+def check_all_rows_are_accounted_for(drawn: list[tuple[str, Any]], basis: TimeBasis, size: int) -> None:
     where = places({"1": "Europe/Berlin", "2": "America/Sao_Paulo", "3": "UTC"}, rated_w=5000.0)
     named = [(plant, body(*content) if isinstance(content, tuple) else content) for plant, content in drawn]
     frames = [raw(named)[at : at + size] for at in range(0, len(named), size)]

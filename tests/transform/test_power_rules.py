@@ -329,9 +329,20 @@ DEVICE_FIELDS = {
 }
 
 
-@examples(40)
+@examples(8)
 @given(st.integers(0, 10**9))
 def test_no_load_battery_or_feed_in_that_can_be_is_taken_out(seed: int) -> None:
+    check_nothing_is_taken_out(seed)
+
+
+@pytest.mark.long
+@examples(40)
+@given(st.integers(0, 10**9))
+def test_nothing_of_many_days_that_can_be_is_taken_out(seed: int) -> None:
+    check_nothing_is_taken_out(seed)
+
+
+def check_nothing_is_taken_out(seed: int) -> None:
     rows, where, step = lived(seed)
     outcome = made(rows, where, step=step)
     assert aside(outcome) == []

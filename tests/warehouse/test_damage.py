@@ -22,7 +22,7 @@ from warehouse.digests import digest_of
 from warehouse.publish import DamagedLakeError, publish
 from warehouse.verify import verify_lake
 
-FLIPS, MANY_FLIPS = 64, 1000
+FLIPS, MANY_FLIPS = 16, 1000
 NEXT = FIRST + dt.timedelta(days=1)
 
 

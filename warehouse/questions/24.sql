@@ -1,10 +1,10 @@
 -- How much energy does a day have by the plant's calendar, and by that of UTC?
 -- detail
--- DATE(quarter_start) would be the day of the reader's own session, whatever that is.
+-- A cast of quarter_start to DATE would give the day of the reader's session, which differs from machine to machine.
 SELECT local_date, round(sum(pv_generation_kwh), 3) AS local_day_kwh, round(any_value(utc_kwh), 3) AS utc_day_kwh
 FROM v_energy_quarter_hourly
 LEFT JOIN (
-    SELECT CAST(timezone('UTC', quarter_start) AS DATE) AS local_date, sum(pv_generation_kwh) AS utc_kwh
+    SELECT utc_day(quarter_start) AS local_date, sum(pv_generation_kwh) AS utc_kwh
     FROM v_energy_quarter_hourly
     WHERE plant_id = '900001'
     GROUP BY ALL

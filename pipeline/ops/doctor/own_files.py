@@ -6,6 +6,7 @@ from pipeline.common.settings import Settings, name_variable
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
 from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.transform.thresholds import load_thresholds
 from warehouse.own_tables import check_own_folder
 
@@ -17,6 +18,7 @@ def judge_own_files(settings: Settings) -> list[Diagnosis]:
         lambda: load_prices(settings.prices),
         lambda: load_thresholds(settings.quality),
         lambda: read_supplied_irradiation(settings),
+        lambda: read_supplied_limits(settings),
         lambda: read_plant_attributes(settings),
         lambda: check_own_folder(settings.own_tables),
     ):
@@ -26,7 +28,14 @@ def judge_own_files(settings: Settings) -> list[Diagnosis]:
             found.append(fail("files", str(fault)))
     named = {
         name: getattr(settings, name)
-        for name in ("prices", "quality", "irradiation", "plant_attributes", "own_tables")
+        for name in (
+            "prices",
+            "quality",
+            "irradiation",
+            "curtailment_limits",
+            "plant_attributes",
+            "own_tables",
+        )
     }
     own = ", ".join(f"{name_variable(name)}={path}" for name, path in named.items() if path is not None)
     return found or [pass_check("files", f"{own} can be read" if own else "no file of your own is named")]

@@ -221,6 +221,13 @@ def no_plant_column(ground: Ground) -> Settings:
     return ground.settings(irradiation=file)
 
 
+@setup("A limit without a value", "files", "give one of the two")
+def no_limit_value(ground: Ground) -> Settings:
+    file = ground.folder / "limits.csv"
+    file.write_text("plant_id,limit_start,limit_end,limit_kw\n1,2026-06-01T10:00:00Z,,\n")
+    return ground.settings(curtailment_limits=file)
+
+
 @setup("A suspended process holds the budget", "locks", "resume it with kill -CONT")
 def stopped(ground: Ground) -> Settings:
     settings = ground.settings()

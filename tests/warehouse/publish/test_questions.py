@@ -47,6 +47,9 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
             "CAST(local_time(TIMESTAMPTZ '2025-10-26 01:30:00+00', 'Europe/Berlin') AS VARCHAR)",
             "2025-10-26 02:30:00",
         ),
+        # The session is in Tokyo, where it is the 15th already.
+        ("utc_day(TIMESTAMPTZ '2025-10-14 20:00:00+00')", dt.date(2025, 10, 14)),
+        ("CAST(TIMESTAMPTZ '2025-10-14 20:00:00+00' AS DATE)", dt.date(2025, 10, 15)),
         ("local_day(TIMESTAMPTZ '2025-10-31 23:30:00+00', 'Europe/Berlin')", dt.date(2025, 11, 1)),
         ("local_month(TIMESTAMPTZ '2025-10-31 23:30:00+00', 'Europe/Berlin')", dt.date(2025, 11, 1)),
         ("epoch(day_start(DATE '2025-10-27', 'Europe/Berlin'))", 1761519600.0),

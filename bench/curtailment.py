@@ -1,0 +1,247 @@
+"""How far each method of curtailed energy is from the truth: `python -m bench.curtailment`, at the repository's root.
+
+A simulated fleet follows limits of 0, 30 and 60 % of its rated power on half of its days. The truth is the sandbox's PV
+energy of the same days before the limits were set, less that with them: the sky and the houses are the same.
+"""
+
+import argparse
+import datetime as dt
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import polars as pl
+
+from bench.truth import AT_ONCE
+from pipeline.common.local_time import build_days_frame
+from pipeline.common.settings import load_settings
+from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE, SETS
+from pipeline.tables.curtailment_tables import write_curtailment_daily, write_curtailment_monthly
+from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
+from pipeline.tables.hourly_tables import write_quarter_hours
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
+from sandbox.address import SandboxAddress
+from sandbox.launch import run_sandbox
+from schemas import CurtailmentDaily, Plants, SensorIntervals
+
+FIRST_DAY, DAYS, PLANTS = dt.date(2025, 6, 1), 30, 90
+LEVELS = (0, 30, 60)
+# Limits hold for these hours after local midnight, on two of four days.
+HOURS = (9, 15)
+LIMITED_OF_FOUR = (1, 2)
+SENSOR = next(source for source in SETS if source.set.name == "Sensor")
+BY_FILE = ("spitz", "spitz_light", "clear_sky_day", "pauschal")
+
+
+@dataclass(frozen=True, slots=True)
+class Curtailed:
+    """A stored fleet with limits: its run, the limits (plant_id, local_date, limit_start, …) and what was lost."""
+
+    runtime: RunContext
+    limits: pl.DataFrame
+    truth: pl.DataFrame
+    folder: Path
+
+    def estimate(self, method: str = "", *, supplied: bool = False) -> pl.DataFrame:
+        """Rows of `curtailment_daily` with true_kwh and level, by one method or by the best of each day.
+
+        With `supplied` the sensors' series is brought along as hours, as a satellite service would give it.
+        """
+        name = f"limits-{method or 'best'}.csv"
+        asked = self.limits.select("plant_id", "limit_start", "limit_end", "limit_kw")
+        asked.with_columns(method=pl.lit(method)).write_csv(
+            self.folder / name, datetime_format="%Y-%m-%dT%H:%M:%SZ"
+        )
+        changes: dict[str, Path | None] = {"curtailment_limits": self.folder / name, "irradiation": None}
+        if supplied:
+            changes["irradiation"] = self._write_hours()
+        self.runtime.settings = self.runtime.settings.model_copy(update=changes)
+        write_curtailment_daily(self.runtime)
+        write_curtailment_monthly(self.runtime)
+        key = ["plant_id", "local_date"]
+        found = self.runtime.lake.scan(CurtailmentDaily).collect()
+        return found.join(self.truth, on=key).join(self.limits.select(*key, "level"), on=key)
+
+    def _write_hours(self) -> Path:
+        path = self.folder / "irradiation.parquet"
+        start = pl.col("interval_start").dt.truncate("1h")
+        hours = (pl.col("interval_end") - pl.col("interval_start")).dt.total_seconds()
+        watts = (pl.col("external_insolation_w_per_m2") * hours).sum() / hours.sum()
+        found = self.runtime.lake.scan(SensorIntervals).group_by("plant_id", start).agg(w_per_m2=watts)
+        found.with_columns(
+            interval_end=pl.col("interval_start") + dt.timedelta(hours=1)
+        ).collect().write_parquet(path)
+        return path
+
+
+@contextmanager
+def curtailed_fleet(
+    folder: Path, plants: int = PLANTS, days: Sequence[dt.date] = (), *options: str
+) -> Iterator[Curtailed]:
+    """A simulated fleet that went through the pipeline with its limits."""
+    days = days or [FIRST_DAY + dt.timedelta(days=number) for number in range(DAYS)]
+    with run_sandbox("--plants", str(plants), *options) as address:
+        given = {name.lower(): value for name, value in address.settings().items()}
+        given = {name.removeprefix("sunledger_"): value for name, value in given.items()}
+        with RunContext(load_settings(env_file=None, home=folder / "home", **given)) as runtime:
+            with httpx.Client(base_url=address.url, timeout=120) as http:
+                _set_clock(http, days[0] - dt.timedelta(days=2))
+                for step in (fetch_plants, write_plants, fetch_devices, write_devices):
+                    step(runtime)
+                fetch_measurement_sets(runtime)
+                write_measurement_sets(runtime)
+                limits = _choose_limits(runtime.lake.scan(Plants).collect(), days)
+                free = _ask_truth(http, limits)
+                _send_limits(http, address, limits)
+                held = _ask_truth(http, limits)
+                _set_clock(http, days[-1] + dt.timedelta(days=3))
+            _store(runtime, days)
+            truth = limits.select("plant_id", "local_date", true_kwh=pl.Series(free) - pl.Series(held))
+            yield Curtailed(runtime, limits, truth, folder)
+
+
+def _choose_limits(plants: pl.DataFrame, days: Sequence[dt.date]) -> pl.DataFrame:
+    """plant_id, local_date, day_start, day_end, limit_start, limit_end (UTC), level (%) and limit_kw."""
+    plants = plants.sort("plant_id").with_row_index("number").filter(pl.col("ac_power_kw") > 0)
+    frames = [
+        plants.join(build_days_frame(day, plants["timezone"]), on="timezone").with_columns(
+            local_date=pl.lit(day),
+            level=(pl.col("number").cast(pl.Int64) + number // 4) % len(LEVELS),
+        )
+        for number, day in enumerate(days)
+        if number % 4 in LIMITED_OF_FOUR
+    ]
+    begin, end = (pl.duration(hours=hour) for hour in HOURS)
+    return (
+        pl.concat(frames)
+        .with_columns(pl.col("level").replace_strict(dict(enumerate(LEVELS)), return_dtype=pl.Int64))
+        .select(
+            "plant_id",
+            "local_date",
+            "day_start",
+            "day_end",
+            "level",
+            limit_start=pl.col("day_start") + begin,
+            limit_end=pl.col("day_start") + end,
+            limit_kw=pl.col("level") / 100 * pl.col("ac_power_kw"),
+        )
+        .sort("plant_id", "local_date")
+    )
+
+
+def _ask_truth(http: httpx.Client, limits: pl.DataFrame) -> list[float]:
+    """kWh of PV of each row's day, by the sandbox's model."""
+
+    def ask(row: dict[str, object]) -> float:
+        window = {
+            name: f"{row[column]:%Y-%m-%dT%H:%M:%SZ}"
+            for name, column in (("from", "day_start"), ("to", "day_end"))
+        }
+        answer = http.get(f"/_truth/plants/{row['plant_id']}/pvGeneration", params=window)
+        return float(answer.raise_for_status().json()["kwh"])
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(ask, limits.iter_rows(named=True)))
+
+
+def _send_limits(http: httpx.Client, address: SandboxAddress, limits: pl.DataFrame) -> None:
+    settings = address.settings()
+    token = http.post(
+        "/oauth2/token",
+        data={"grant_type": "client_credentials"},
+        auth=(settings["SMA_CLIENT_ID"], settings["SMA_CLIENT_SECRET"]),
+    )
+    http.headers["Authorization"] = f"Bearer {token.raise_for_status().json()['access_token']}"
+    for (plant,), rows in limits.group_by("plant_id", maintain_order=True):
+        commands = [
+            {
+                "command": "FeedInLimit",
+                "value": row["limit_kw"] * 1000,
+                "startTime": row["limit_start"].isoformat(),
+                "duration": (row["limit_end"] - row["limit_start"]).total_seconds(),
+            }
+            for row in rows.iter_rows(named=True)
+        ]
+        path = f"/gridcontrol/v1/plants/{plant}/schedules?skipEligibilityCheck"
+        http.post(path, json={"commands": commands}).raise_for_status()
+
+
+def _set_clock(http: httpx.Client, day: dt.date) -> None:
+    http.post("/_control/clock", json={"now": f"{day}T00:00:00Z"}).raise_for_status()
+
+
+def _store(runtime: RunContext, days: Sequence[dt.date]) -> None:
+    for source in (BALANCE, SENSOR):
+        for _ in fetch_set(runtime, source, days):
+            pass
+    for day in days:
+        for source in (BALANCE, SENSOR):
+            write_intervals(runtime, source, day)
+        write_energy_daily(runtime, day)
+        write_quarter_hours(runtime, day)
+        write_kpi_daily(runtime, day)
+    write_energy_monthly(runtime)
+    write_kpi_monthly(runtime)
+
+
+def measure_errors(found: pl.DataFrame) -> dict[str, float]:
+    """Of the days with an estimate: their number, truth, and the errors of the sum and of single plants in %."""
+    known = found.filter(pl.col("lost_kwh").is_not_null())
+    plants = (
+        known.group_by("plant_id").agg(pl.col("lost_kwh", "true_kwh").sum()).filter(pl.col("true_kwh") > 1)
+    )
+    off = ((plants["lost_kwh"] - plants["true_kwh"]) / plants["true_kwh"] * 100).abs()
+    within = known.filter(
+        pl.col("true_kwh") >= pl.col("lost_low_kwh") - 0.05,
+        pl.col("true_kwh") <= pl.col("lost_high_kwh") + 0.05,
+    )
+    truth, lost = known["true_kwh"].sum(), known["lost_kwh"].sum()
+    return {
+        "days": known.height,
+        "of": found.height,
+        "plants": plants.height,
+        "true_kwh": truth,
+        "sum_off": (lost / truth - 1) * 100 if truth else float("nan"),
+        "median_plant_off": float(off.median() or 0),  # type: ignore[arg-type]
+        "worst_plant_off": float(off.max() or 0),  # type: ignore[arg-type]
+        "within": within.height / known.height * 100 if known.height else float("nan"),
+    }
+
+
+def main() -> None:
+    """Print a row of the table for each method and level."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plants", type=int, default=PLANTS)
+    parser.add_argument("--days", type=int, default=DAYS)
+    parser.add_argument("options", nargs="*", help="options of the sandbox")
+    given = parser.parse_args()
+    days = [FIRST_DAY + dt.timedelta(days=number) for number in range(given.days)]
+    print("| method | limit | days | true kWh | sum | median plant | worst plant | within bounds |")
+    print("|---|---|---|---|---|---|---|---|")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        curtailed_fleet(Path(folder), given.plants, days, *given.options) as fleet,
+    ):
+        for method in (*BY_FILE, ""):
+            found = fleet.estimate(method, supplied=method == "spitz_light")
+            for level in (*LEVELS, None):
+                part = found if level is None else found.filter(pl.col("level") == level)
+                said = measure_errors(part)
+                print(
+                    f"| {method or 'best of each day'} | {'all' if level is None else f'{level} %'} "
+                    f"| {said['days']:.0f} of {said['of']:.0f} | {said['true_kwh']:,.0f} | {said['sum_off']:+.1f} % "
+                    f"| {said['median_plant_off']:.1f} % | {said['worst_plant_off']:.1f} % | {said['within']:.0f} % |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Is the service down? Then the rest of a run is not sent: each request would take all tries and waits for nothing."""
+
+from dataclasses import dataclass, field
+
+from pipeline.common.errors import NotYetAvailable, SmaError, TransientError
+from pipeline.sma.http.error_messages import Call
+
+# So many requests in a row without an answer are an outage, if they are of several plants: one plant that SMA can't
+# answer for may have more requests than that, and must not stop the others.
+FAILED_IN_A_ROW = 10
+PLANTS_IN_A_ROW = 3
+
+
+@dataclass(slots=True)
+class OutageGuard:
+    """Counts requests that failed in all their tries since the last one that was answered."""
+
+    _failed: int = 0
+    _plants: set[str] = field(default_factory=set)
+    _last: str = ""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the service is taken to be down. One answer to a request on its way ends that."""
+        return self._failed >= FAILED_IN_A_ROW and len(self._plants) >= PLANTS_IN_A_ROW
+
+    def note_answer(self) -> None:
+        """A request was answered."""
+        self._failed = 0
+        self._plants.clear()
+
+    def note_error(self, plant_id: str, error: SmaError) -> None:
+        """A request ended with an error. A refusal is an answer too, and so is that data is not there yet."""
+        if not isinstance(error, TransientError):
+            if error.status is not None or isinstance(error, NotYetAvailable):
+                self.note_answer()
+            return
+        self._failed += 1
+        self._plants.add(plant_id)
+        self._last = "no answer" if error.status is None else f"status {error.status}"
+
+    def build_error(self, call: Call) -> TransientError:
+        """The error for a request that is not sent."""
+        return TransientError(
+            f"{call} was not sent, because the service of {call.host} is down: {self._failed} requests in a row failed "
+            f"in all their tries (the last one: {self._last}). Run it again later.",
+            method=call.method,
+            path=call.path,
+        )

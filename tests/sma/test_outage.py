@@ -1,0 +1,73 @@
+"""A service that is down: the first requests take their tries, and the rest of the run is not sent."""
+
+import asyncio
+
+import pytest
+
+from pipeline.common.errors import TransientError
+from pipeline.sma.client import SmaClient
+from pipeline.sma.http.outage import FAILED_IN_A_ROW, OutageGuard
+from pipeline.sma.requests import Answer, Failure, Request
+
+TRIES = {503: 6, 429: 8}
+
+
+def path_of(plant: str) -> str:
+    return f"/monitoring/v1/plants/{plant}/devices/lean"
+
+
+def fetch(settings, time, plants: list[str]) -> list[Answer | Failure]:
+    """The results of the devices of these plants, one request after the other."""
+
+    async def run() -> list[Answer | Failure]:
+        async with SmaClient(settings, clock=time.clock) as client:
+            return [await client.fetch(Request.devices(plant)) for plant in plants]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Retry-After": "7"}], ids=["without Retry-After", "with Retry-After"]
+)
+def test_the_rest_is_not_sent_once_the_service_is_down(status, headers, server, settings, time) -> None:
+    plants = [str(100 + i) for i in range(300)]
+    for plant in plants:
+        server.on(path_of(plant)).reply(status, headers=headers)
+    results = fetch(settings, time, plants)
+    assert sum(server.count(path_of(plant)) for plant in plants) == FAILED_IN_A_ROW * TRIES[status]
+    assert all(isinstance(result, Failure) for result in results)
+    (said,) = {str(result.error).partition(" was not sent")[2] for result in results[FAILED_IN_A_ROW:]}
+    assert said.endswith(
+        f"is down: 10 requests in a row failed in all their tries (the last one: status {status}). Run it again later."
+    )
+    assert results[-1].attempts == 0
+    # The next run and a retry of Dagster's may be answered.
+    assert isinstance(results[-1].error, TransientError)
+
+
+def test_one_plant_without_answers_does_not_stop_the_others(server, settings, time) -> None:
+    server.on(path_of("1")).reply(503)
+    server.on(path_of("2")).reply(200)
+    results = fetch(settings, time, ["1"] * (2 * FAILED_IN_A_ROW) + ["2"])
+    assert isinstance(results[-1], Answer)
+    assert server.count(path_of("1")) == 2 * FAILED_IN_A_ROW * TRIES[503]
+
+
+@pytest.mark.parametrize("status", [200, 404, 202])
+def test_an_answer_in_between_shows_that_the_service_is_there(status, server, settings, time) -> None:
+    bad, answered = [str(100 + i) for i in range(FAILED_IN_A_ROW - 1)], "2"
+    for plant in bad:
+        server.on(path_of(plant)).reply(503)
+    server.on(path_of(answered)).reply(status)
+    fetch(settings, time, [*bad, answered, *bad, answered])
+    assert server.count(path_of(answered)) == 2
+
+
+def test_an_answer_to_what_is_on_its_way_ends_the_outage() -> None:
+    guard = OutageGuard()
+    for plant in range(FAILED_IN_A_ROW):
+        guard.note_error(str(plant), TransientError("It failed.", status=503))
+    assert guard.is_down
+    guard.note_answer()
+    assert not guard.is_down
