@@ -155,7 +155,7 @@ def _add_entry(changes: str, version: tuple[int, int], lines: Sequence[str], tod
 
 
 def _is_told(line: str, entry: str) -> bool:
-    """Whether the entry names what the line is about, in whatever words; a break is told by its own line."""
+    """Whether the entry names what the line is about, in whatever words; a break has a line of its own."""
     name = line.removesuffix(" added")
     return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", entry) is not None
 
