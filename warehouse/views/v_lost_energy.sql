@@ -39,7 +39,7 @@ WITH rated AS (
         logs.device_name,
         logs.logged_at AS came_at,
         logs.gone_at,
-        -- Rows tell the mean of their interval, so a loss can be told of whole intervals alone. All rows end on quarters.
+        -- Rows hold the mean of their interval, so a loss is known of whole intervals alone. All rows end on quarters.
         to_timestamp(floor(epoch(logs.logged_at) / 900) * 900) AS first_at,
         to_timestamp(ceil(epoch(logs.gone_at) / 900) * 900) AS last_at,
         logs.logged_at_local AS came_at_local,
