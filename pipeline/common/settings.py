@@ -265,9 +265,9 @@ class Settings(BaseSettings):
         default=14,
         ge=1,
         le=31,
-        description="Days in which the devices and measurement sets of each plant are asked for again, each plant on a "
-        "day of its own, because they hardly change. New plants, and changes that the list of plants shows, are "
-        "asked for at once; 1 asks for everything each day. Default: 14.",
+        description="Days in which the devices and measurement sets of each plant are fetched again, each plant on a "
+        "day of its own, because they hardly change. Those of new plants, and of plants whose installation changed in "
+        "the list of plants, are fetched at once; 1 fetches all of them each day. Default: 14.",
     )
     logs: Literal["none", "plants", "devices"] = Field(
         default="plants",
