@@ -52,7 +52,7 @@ class KnownTables:
 
     def record(self, lake: LakeReader) -> None:
         """Keep the tables that the lake has now. Raises OSError."""
-        self._write(list_tables(lake))
+        self._write(list_known_tables(lake))
 
     def forget(self, models: Collection[type[Table]]) -> None:
         """Keep no longer that these were there, since they are known to be lost. Raises OSError."""
@@ -61,13 +61,13 @@ class KnownTables:
     def find_missing(self, lake: LakeReader) -> list[type[Table]]:
         """The tables that were there and of which neither a log nor digests are left. Raises OSError."""
         known = self.read()
-        gone = known - list_tables(lake) if known else frozenset()
+        gone = known - list_known_tables(lake) if known else frozenset()
         return [model for model in TABLES if model in gone and not lake.open_records(model).list_versions()]
 
     def check_lake(self, lake: LakeReader) -> None:
         """Raise LakeLostError where none of the tables is left. Raises OSError."""
         known = self.read()
-        if known and not known & list_tables(lake):
+        if known and not known & list_known_tables(lake):
             raise LakeLostError(lake.root, len(known))
 
     def check_tables(self, lake: LakeReader) -> None:
@@ -97,7 +97,7 @@ class KnownTables:
         return [name for name, version in json.loads(versions).items() if version >= 0]
 
 
-def list_tables(lake: LakeReader) -> set[type[Table]]:
+def list_known_tables(lake: LakeReader) -> set[type[Table]]:
     """The tables that have a log. Raises OSError.
 
     On an object store one listing tells of all of them.

@@ -35,7 +35,7 @@ def read_newest_answers(
     The answers of a run that was interrupted before their table was written are among those of the next run. Raises
     SunledgerError where nothing is stored.
     """
-    days = list_request_days(lake, model) if of is None else [of]
+    days = list_answered_days(lake, model) if of is None else [of]
     if not days:
         raise SunledgerError(f"The table {storage(model).table} is empty: fetch it first.")
     found = _read_day(lake, model, days[-1])
@@ -45,7 +45,7 @@ def read_newest_answers(
     return days[-1], found
 
 
-def list_request_days(lake: Lake, model: type[RawAnswers]) -> list[dt.date]:
+def list_answered_days(lake: Lake, model: type[RawAnswers]) -> list[dt.date]:
     """The days on which answers of a list were stored, sorted."""
     return [dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(model)]
 
@@ -54,7 +54,9 @@ def read_last_asked(lake: Lake, model: type[RawAnswers], first: dt.date, last: d
     """plant_id and device_id of those that answered on these days, with the moment of the newest answer."""
     columns = [*OWNER, "fetched_at"]
     days = [
-        _read_day(lake, model, day, columns) for day in list_request_days(lake, model) if first <= day <= last
+        _read_day(lake, model, day, columns)
+        for day in list_answered_days(lake, model)
+        if first <= day <= last
     ]
     return pl.concat([_build_empty(columns), *days]).unique(OWNER, keep="last", maintain_order=True)
 
@@ -66,7 +68,7 @@ def find_changed_plants(lake: Lake, first: dt.date, last: dt.date) -> pl.DataFra
     """
     lists = (
         _read_day(lake, RawPlants, day).filter(pl.col("plant_id") == "")
-        for day in list_request_days(lake, RawPlants)
+        for day in list_answered_days(lake, RawPlants)
         if first <= day <= last
     )
     return _find_changes(lists, inventory.list_installations).drop("device_id")
@@ -79,7 +81,7 @@ def find_changed_devices(lake: Lake, first: dt.date, last: dt.date) -> pl.DataFr
     """
     lists = (
         _read_day(lake, RawDevices, day)
-        for day in list_request_days(lake, RawDevices)
+        for day in list_answered_days(lake, RawDevices)
         if first <= day <= last
     )
     return _find_changes(lists, inventory.list_device_facts)

@@ -19,7 +19,7 @@ from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import SETTING, read_supplied_limits
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import read_closed_months
-from pipeline.transform import curtailment, lost_energy
+from pipeline.transform import curtailed_energy, lost_energy
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.hourly import sum_by_quarter
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
@@ -68,7 +68,7 @@ _HOURS = ("limited_h", "binding_h", "above_limit_h", "unjudged_h")
 
 
 @dataclass(frozen=True, slots=True)
-class LimitedMonth:
+class LimitedMonthFacts:
     """A month with limits: its limits and plants by newest ids, and the stored days that it is made from."""
 
     month: dt.date
@@ -190,7 +190,7 @@ def judge_limits(runtime: RunContext) -> Finding:
     return Finding(passed=False, text=" ".join(said), facts=facts)
 
 
-def _list_months(runtime: RunContext) -> list[LimitedMonth]:
+def _list_months(runtime: RunContext) -> list[LimitedMonthFacts]:
     """The months of stored days in which a limit holds, each with the days before it that it compares with."""
     supplied = read_supplied_limits(runtime.settings)
     if not supplied.height:
@@ -224,11 +224,11 @@ def _list_months(runtime: RunContext) -> list[LimitedMonth]:
         within = near.filter(pl.col("limit_end") > begin)
         if within.height:
             dates = tuple(day for day in stored if month - lost_energy.REACH <= day <= last)
-            months.append(LimitedMonth(month, near, facts, moved, dates))
+            months.append(LimitedMonthFacts(month, near, facts, moved, dates))
     return months
 
 
-def _name_sources(runtime: RunContext, found: LimitedMonth) -> str:
+def _name_sources(runtime: RunContext, found: LimitedMonthFacts) -> str:
     """A digest of everything that the month's days are made from."""
     wanted = {f"local_date={day}" for day in found.dates}
     files = (
@@ -251,18 +251,20 @@ def _name_sources(runtime: RunContext, found: LimitedMonth) -> str:
     return hashlib.sha256("\n".join((*texts, excluded)).encode()).hexdigest()
 
 
-def _build_days(runtime: RunContext, found: LimitedMonth) -> pl.DataFrame:
+def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:
     """Rows of `curtailment_daily` of the month."""
     days = _build_bounds(found.limited, found.dates)
-    segments = curtailment.cut_limits(found.limits, days)
-    pieces = curtailment.find_binding(_read_rows(runtime, found, segments), segments, days)
+    segments = curtailed_energy.cut_limits(found.limits, days)
+    pieces = curtailed_energy.find_binding(_read_rows(runtime, found, segments), segments, days)
     quarters = lost_energy.prepare_quarters(
         _read_quarters(runtime, found, found.limited),
         segments,
-        curtailment.sum_binding_quarters(pieces),
+        curtailed_energy.sum_binding_quarters(pieces),
         days,
     )
-    hours = curtailment.sum_hours(segments, pieces, days).filter(pl.col("local_date").is_in(found.own))
+    hours = curtailed_energy.sum_limited_hours(segments, pieces, days).filter(
+        pl.col("local_date").is_in(found.own)
+    )
     hours = hours.join(quarters, on=_DAY, how="semi")
     of_month = pl.col("local_date").is_in(found.own)
     lit = [
@@ -303,20 +305,20 @@ def _build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFram
     return pl.concat(frames)
 
 
-def _read_rows(runtime: RunContext, found: LimitedMonth, segments: pl.DataFrame) -> pl.DataFrame:
+def _read_rows(runtime: RunContext, found: LimitedMonthFacts, segments: pl.DataFrame) -> pl.DataFrame:
     """The interval rows of the days with a limit, by the plants' newest ids."""
     dates = segments["local_date"].unique()
     ids = found.list_ids(found.limited)
     rows = (
         runtime.lake.scan(EnergyBalanceIntervals)
         .filter(pl.col("local_date").is_in(dates.implode()), pl.col("plant_id").is_in(ids))
-        .select(curtailment.ROW_COLUMNS)
+        .select(curtailed_energy.ROW_COLUMNS)
         .collect()
     )
-    return _join_moved([rows], found, ["plant_id", "local_date"], curtailment.ROW_COLUMNS)
+    return _join_moved([rows], found, ["plant_id", "local_date"], curtailed_energy.ROW_COLUMNS)
 
 
-def _read_quarters(runtime: RunContext, found: LimitedMonth, plants: pl.DataFrame) -> pl.DataFrame:
+def _read_quarters(runtime: RunContext, found: LimitedMonthFacts, plants: pl.DataFrame) -> pl.DataFrame:
     """Quarter hours of these plants; they are stored by the newest ids."""
     return (
         runtime.lake.scan(QuarterHours)
@@ -330,7 +332,7 @@ def _read_quarters(runtime: RunContext, found: LimitedMonth, plants: pl.DataFram
 
 
 def _read_lights(
-    runtime: RunContext, found: LimitedMonth, quarters: pl.DataFrame
+    runtime: RunContext, found: LimitedMonthFacts, quarters: pl.DataFrame
 ) -> list[tuple[pl.DataFrame, str, str]]:
     """Irradiation by plant and quarter hour (plant_id, quarter_start, g), with its method and name."""
     ids = found.list_ids(found.limited)
@@ -376,7 +378,7 @@ def _sum_light(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _read_neighbours(runtime: RunContext, found: LimitedMonth, quarters: pl.DataFrame) -> pl.DataFrame:
+def _read_neighbours(runtime: RunContext, found: LimitedMonthFacts, quarters: pl.DataFrame) -> pl.DataFrame:
     """The mean power of the neighbours without a limit on the day, as a share of their rated power."""
     pairs = _find_neighbours(found)
     if not pairs.height:
@@ -403,7 +405,7 @@ def _read_neighbours(runtime: RunContext, found: LimitedMonth, quarters: pl.Data
     )
 
 
-def _find_neighbours(found: LimitedMonth) -> pl.DataFrame:
+def _find_neighbours(found: LimitedMonthFacts) -> pl.DataFrame:
     """plant_id and neighbour_id of the plants with limits and of all plants around each of them."""
     placed = found.plants.drop_nulls(["latitude", "longitude", "rated_w"])
     near = placed.select(neighbour_id="plant_id", north="latitude", east="longitude")
@@ -421,7 +423,7 @@ def _find_neighbours(found: LimitedMonth) -> pl.DataFrame:
 
 
 def _join_moved(
-    frames: Iterable[pl.DataFrame], found: LimitedMonth, keys: list[str], columns: Sequence[str]
+    frames: Iterable[pl.DataFrame], found: LimitedMonthFacts, keys: list[str], columns: Sequence[str]
 ) -> pl.DataFrame:
     """Rows with the plants' newest ids: on each day the former id's up to where the new id's begin."""
     parts = [
@@ -433,7 +435,7 @@ def _join_moved(
     return pl.concat([frame.select(columns).clear() for frame in frames] + parts)
 
 
-def _add_figures(runtime: RunContext, found: LimitedMonth, lost: pl.DataFrame) -> pl.DataFrame:
+def _add_figures(runtime: RunContext, found: LimitedMonthFacts, lost: pl.DataFrame) -> pl.DataFrame:
     """The days with their energy, and their performance ratio with and without limits."""
     figures = (
         runtime.lake.scan(KpiDaily)

@@ -15,7 +15,7 @@ from pipeline.run.measurement_sets import SETS, SOURCES, VALUES
 from pipeline.run.request_log import RequestLog
 from pipeline.run.table_step import Stage, list_steps
 from pipeline.tables import energy_tables, interval_tables, month_close, restatement_tables
-from pipeline.transform import batch_account
+from pipeline.transform import batch_account, intervals
 from schemas import (
     TABLES,
     Adjustments,
@@ -44,9 +44,9 @@ DOCUMENT = ROOT / "docs" / "tables.md"
 _HEAD = """\
 # Where each table is made
 
-The function in the second column writes the table; what it reads is in the third.
-[architecture.md](architecture.md) shows the way from one to the next, [data-dictionary.md](data-dictionary.md) what is
-in them. A table's model is in `schemas/`: `git grep 'table="energy_daily"'`.
+The second column names the code that makes the table, the third the tables that it reads, and the fourth the model that
+says its columns. [architecture.md](architecture.md) shows the way from one to the next,
+[data-dictionary.md](data-dictionary.md) what is in them.
 
 `python -m tests.assets.tables_page` writes this page from the code, and a test compares it.
 """
@@ -56,7 +56,7 @@ _OTHERS: dict[type[Table], tuple[Callable[..., Any], ...]] = {
     RawPlants: (fetch.fetch_plants,),
     RawDevices: (fetch.fetch_devices,),
     RawMeasurementSets: (fetch.fetch_measurement_sets,),
-    RawOtherSets: (fetch.fetch_other_sets, fetch_days.fetch_days),
+    RawOtherSets: (fetch.OtherSetsFetch, fetch_days.fetch_days),
     RawLogs: (fetch.fetch_logs, fetch_days.fetch_days),
     RawDeviceLogs: (fetch.fetch_device_logs, fetch_days.fetch_days),
     RawEnergyMonths: (vendor_energies.fetch_energy_months,),
@@ -76,9 +76,12 @@ def find_makers() -> dict[str, tuple[list[Callable[..., Any]], list[str]]]:
     """By table: the functions that make it, and the tables that it is made of."""
     found: dict[str, tuple[list[Callable[..., Any]], list[str]]] = {}
     for source in (*SETS, VALUES):
-        found[storage(source.raw).table] = [fetch.fetch_set, fetch_days.fetch_days], []
+        found[storage(source.raw).table] = [fetch.SetFetch, fetch_days.fetch_days], []
     for source in (*SOURCES, VALUES):
-        made = [interval_tables.write_intervals], [storage(source.raw).table, "plants"]
+        made = (
+            [interval_tables.write_intervals, intervals.SetTransform],
+            [storage(source.raw).table, "plants"],
+        )
         found[storage(source.intervals).table] = made
     for stage in Stage:
         for one in list_steps(TABLE_MODULES, stage):
@@ -93,11 +96,11 @@ def write_page() -> str:
     makers = find_makers()
     lines = [_HEAD]
     for layer in ("raw", "core", "report"):
-        lines += [f"## {layer}", "", "| table | made by | from |", "|---|---|---|"]
-        names = sorted(storage(model).table for model in TABLES if storage(model).layer == layer)
+        lines += [f"## {layer}", "", "| table | made by | from | model |", "|---|---|---|---|"]
+        models = {storage(model).table: model for model in TABLES if storage(model).layer == layer}
         lines += [
-            f"| `{name}` | {'; '.join(map(_locate, makers[name][0]))} | {_join(makers[name][1])} |"
-            for name in names
+            f"| `{name}` | {'; '.join(map(_locate, makers[name][0]))} | {_join(makers[name][1])} | {_locate(model)} |"
+            for name, model in sorted(models.items())
         ]
         lines.append("")
     lines += ["## Views and tables of the published file alone", "", "| name | made by |", "|---|---|"]
@@ -112,9 +115,9 @@ def _list_published() -> Iterator[tuple[str, str]]:
     yield "`_clocks`", "[warehouse/clocks.py](../warehouse/clocks.py)"
 
 
-def _locate(function: Callable[..., Any]) -> str:
-    file = Path(inspect.getfile(function)).resolve().relative_to(ROOT).as_posix()
-    return f"`{function.__qualname__}` in [{file}](../{file})"
+def _locate(code: Callable[..., Any]) -> str:
+    file = Path(inspect.getfile(code)).resolve().relative_to(ROOT).as_posix()
+    return f"`{code.__qualname__}` in [{file}](../{file})"
 
 
 def _join(names: list[str]) -> str:

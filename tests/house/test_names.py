@@ -27,7 +27,7 @@ NOUNS = {
 DECLARATIONS = "schemas"
 # Words that are a verb too, and here are the noun of the field.
 NOUNS_LIKE_VERBS = frozenset(
-    ["check", "format", "group", "plan", "quarantine", "record", "replay", "request", "store"]
+    ["check", "format", "group", "place", "plan", "quarantine", "record", "replay", "request", "store"]
 )
 # What is no more, and is named as such: in texts about earlier homes, and in names of hosts that look like modules.
 FORMER = (
@@ -36,6 +36,7 @@ FORMER = (
     "pipeline.steps",
     "sandbox.internal",
     "sandbox.connection",
+    "sandbox.example",
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform import curtailment, lost_energy
+from pipeline.transform import curtailed_energy, lost_energy
 from schemas.curtailment import SENSOR, SPITZ
 
 BEFORE, DAY = dt.date(2024, 6, 15), dt.date(2024, 6, 16)
@@ -85,8 +85,8 @@ def judge(limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None)
     found = pl.DataFrame(
         rows, schema_overrides={"interval_start": UTC, "interval_end": UTC, "grid_feed_in_w": pl.Float64}
     )
-    segments = curtailment.cut_limits(held, days)
-    pieces = curtailment.find_binding(found, segments, days)
+    segments = curtailed_energy.cut_limits(held, days)
+    pieces = curtailed_energy.find_binding(found, segments, days)
     kwh = pl.col("pv_generation_w", "grid_feed_in_w") / 4000
     quarters = found.with_columns(kwh).rename(
         {
@@ -98,10 +98,10 @@ def judge(limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None)
     quarters = lost_energy.prepare_quarters(
         quarters.with_columns(pv_generation_covered_h=pl.lit(0.25)),
         segments,
-        curtailment.sum_binding_quarters(pieces),
+        curtailed_energy.sum_binding_quarters(pieces),
         days,
     )
-    hours = curtailment.sum_hours(segments, pieces, days).filter(pl.col("local_date") == DAY)
+    hours = curtailed_energy.sum_limited_hours(segments, pieces, days).filter(pl.col("local_date") == DAY)
     theories = [lost_energy.scale_clear_sky_day(quarters), lost_energy.hold_last_quarter(quarters, segments)]
     if light is not None:
         theories.append(lost_energy.scale_by_light(quarters, light, SPITZ, SENSOR))

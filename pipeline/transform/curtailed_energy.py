@@ -130,7 +130,7 @@ def find_binding(rows: pl.DataFrame, segments: pl.DataFrame, days: pl.DataFrame)
     )
 
 
-def sum_hours(segments: pl.DataFrame, pieces: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+def sum_limited_hours(segments: pl.DataFrame, pieces: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     """Hours of each plant and day with a limit: limited_h, limited_lit_h, known_lit_h, binding_h, above_limit_h.
 
     And lowest_limit_kw, asked_by, and the method that the file asks for, by rows of `cut_limits` and `find_binding`.
