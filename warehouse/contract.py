@@ -150,11 +150,11 @@ def _add_entry(changes: str, version: tuple[int, int], lines: Sequence[str], tod
     head = f"{format_version(version)} ("
     if not (entries and entries[0].startswith(head)):
         entries.insert(0, f"{head}{today})\n\n")
-    entries[0] += "".join(f"* {line}\n" for line in lines if not _is_told(line, entries[0]))
+    entries[0] += "".join(f"* {line}\n" for line in lines if not _is_named(line, entries[0]))
     return policy + VERSIONS + "".join(f"\n### {entry}" for entry in entries)
 
 
-def _is_told(line: str, entry: str) -> bool:
+def _is_named(line: str, entry: str) -> bool:
     """Whether the entry names what the line is about, in whatever words; a break has a line of its own."""
     name = line.removesuffix(" added")
     return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", entry) is not None
