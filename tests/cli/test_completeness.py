@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,4 +59,5 @@ def test_a_whole_result_is_told_too(tmp_path: Path) -> None:
         today = str(dt.datetime.now(dt.UTC).date())
         running_day = sunledger(tmp_path, "backfill", "--from", today, "--to", today, **box.settings())
     assert running_day.returncode == 0, running_day.stderr
-    assert "0 of 2 plant-days complete; 2 may still change." in running_day.stderr
+    # A plant in the west has yesterday's date still, for some hours after midnight in UTC.
+    assert re.search(r"0 of ([12]) plant-days? complete; \1 may still change\.", running_day.stderr)
