@@ -13,7 +13,7 @@ import polars as pl
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings, name_variable
-from pipeline.run.user_files import build_file_error, read_unchanged
+from pipeline.run.user_files import build_file_error, read_unchanged, refuse_rows
 
 COLUMNS: Final = ("plant_id", "interval_start", "interval_end")
 # Mean irradiance of the interval, or its irradiation: on the modules' plane, as the standard wants it.
@@ -139,13 +139,7 @@ def _check(path: Path, rows: pl.DataFrame, given: pl.Series) -> None:
 
 
 def _refuse(path: Path, broken: pl.DataFrame, what: str, cure: str) -> None:
-    if broken.height:
-        row, plant = broken.select("row", "plant_id").row(0)
-        raise _build_error(
-            path,
-            f"of row {row} (plant {plant or '?'}) {what}; {broken.height:,} rows have this problem",
-            cure,
-        )
+    refuse_rows(SETTING, path, broken, what, cure)
 
 
 def _build_error(path: Path, what: str, cure: str) -> ConfigurationError:

@@ -16,6 +16,7 @@ import polars as pl
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings, name_variable
+from pipeline.run.user_files import build_file_error, find_separator, read_text, read_unchanged, refuse_rows
 from schemas.base import FINITE
 from schemas.curtailment import ASKED_BY, FEED_IN, KINDS, METHODS
 
@@ -52,35 +53,20 @@ def read_supplied_limits(settings: Settings) -> pl.DataFrame:
     path = settings.curtailment_limits
     if path is None:
         return pl.DataFrame(schema=LIMITS)
-    try:
-        seen = path.stat()
-    except OSError as fault:
-        raise _build_error(
-            path, f"it can't be read ({fault.strerror})", "give the path of a CSV or TOML file"
-        ) from fault
-    return _read(path, seen.st_mtime_ns, seen.st_size)
+    return read_unchanged(SETTING, path, "CSV or TOML", _read)
 
 
 @lru_cache(maxsize=2)
 def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
     """The file's rows, read once for all months that are made of it while it stays the same."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as fault:
-        raise _build_error(
-            path, f"it can't be read ({fault.strerror})", "give this user permission to read it"
-        ) from fault
-    except UnicodeDecodeError as fault:
-        raise _build_error(path, "it is not UTF-8 text", "save it as UTF-8") from fault
+    text = read_text(SETTING, path)
     found = _parse_toml(path, text) if path.suffix.lower() == ".toml" else _parse_csv(path, text)
     return _build_rows(path, found)
 
 
 def _parse_csv(path: Path, text: str) -> pl.DataFrame:
-    head = text.partition("\n")[0]
-    separator = ";" if ";" in head and "," not in head else ","
     try:
-        return pl.read_csv(io.StringIO(text), separator=separator, infer_schema=False)
+        return pl.read_csv(io.StringIO(text), separator=find_separator(text), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as fault:
         reason = str(fault).partition("\n")[0]
         raise _build_error(path, f"it is not a table ({reason})", f"write a header with {_WANTED}") from fault
@@ -193,14 +179,8 @@ def _check_rows(path: Path, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
 
 
 def _refuse(path: Path, broken: pl.DataFrame, what: str, cure: str) -> None:
-    if broken.height:
-        row, plant = broken.sort("row").select("row", "plant_id").row(0)
-        raise _build_error(
-            path,
-            f"of row {row} (plant {plant or '?'}) {what}; {broken.height:,} rows have this problem",
-            cure,
-        )
+    refuse_rows(SETTING, path, broken.sort("row"), what, cure)
 
 
 def _build_error(path: Path, what: str, cure: str) -> ConfigurationError:
-    return ConfigurationError(f"{SETTING}={path} can't be used: {what}. To correct it, {cure}.")
+    return build_file_error(SETTING, path, what, cure)
