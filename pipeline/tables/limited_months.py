@@ -1,0 +1,260 @@
+"""The months in which a limit holds, and what is stored of them: rows, quarter hours and irradiation; calls no API."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipeline.common.local_time import ONE_DAY, UTC_US
+from pipeline.run.context import RunContext
+from pipeline.run.plants import find_excluded_plants
+from pipeline.run.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_limits import read_supplied_limits
+from pipeline.transform import curtailed_energy, lost_energy
+from pipeline.transform.energy import HOURS_PER_US
+from pipeline.transform.hourly import sum_by_quarter
+from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
+from schemas import EnergyBalanceIntervals, KpiDaily, Plants, QuarterHours, SensorIntervals, Table
+from schemas.curtailment import NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
+
+# Plants no farther away than this see the same sky in the mean of a quarter hour, more or less.
+NEIGHBOURHOOD_KM = 20.0
+KM_PER_DEGREE = 111.2
+_SOURCES: tuple[type[Table], ...] = (QuarterHours, EnergyBalanceIntervals, SensorIntervals, KpiDaily)
+_DAY = ["plant_id", "local_date"]
+_LIGHT = pl.Schema({"plant_id": pl.String(), "quarter_start": UTC_US, "g": pl.Float64()})
+_QUARTERS = (
+    "plant_id",
+    "local_date",
+    "quarter_start",
+    "pv_generation_kwh",
+    "pv_generation_covered_h",
+    "grid_feed_in_kwh",
+)
+_SENSED = (
+    "plant_id",
+    "device_id",
+    "local_date",
+    "interval_start",
+    "interval_end",
+    "external_insolation_w_per_m2",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedMonthFacts:
+    """A month with limits: its limits and plants by newest ids, and the stored days that it is made from."""
+
+    month: dt.date
+    limits: pl.DataFrame
+    plants: pl.DataFrame
+    moved: pl.DataFrame
+    dates: tuple[dt.date, ...]
+
+    @property
+    def own(self) -> tuple[dt.date, ...]:
+        """The dates of the month itself: those before it are there to compare with."""
+        return tuple(day for day in self.dates if day >= self.month)
+
+    @property
+    def limited(self) -> pl.DataFrame:
+        """The plants that have a limit in the month."""
+        return self.plants.join(self.limits, on="plant_id", how="semi")
+
+    def list_ids(self, plants: pl.DataFrame) -> list[str]:
+        """All ids, also former ones, under which rows of these plants are stored."""
+        former = self.moved.filter(pl.col("successor").is_in(plants["plant_id"].implode()))["plant_id"]
+        return [*plants["plant_id"], *former]
+
+
+def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
+    """The months of stored days in which a limit holds, each with the days before it that it compares with."""
+    supplied = read_supplied_limits(runtime.settings)
+    if not supplied.height:
+        return []
+    plants = runtime.lake.scan(Plants).collect()
+    moved = find_successors(plants)
+    facts = plants.select(
+        "plant_id", "timezone", "latitude", "longitude", rated_w=pl.col("ac_power_kw") * 1000
+    )
+    facts = facts.with_columns(pl.when(pl.col("rated_w") > 0).then("rated_w"))
+    limits = (
+        take_new_ids(supplied, moved)
+        .join(facts.select("plant_id", "rated_w"), on="plant_id")
+        .with_columns(
+            limit_w=pl.coalesce(pl.col("limit_kw") * 1000, pl.col("limit_percent") / 100 * pl.col("rated_w"))
+        )
+        .select("plant_id", "limit_start", "limit_end", "kind", "asked_by", "method", "limit_w")
+        .sort("plant_id", "limit_start", "kind", "asked_by")
+    )
+    stored = sorted(
+        dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(QuarterHours)
+    )
+    months = []
+    for month in sorted({day.replace(day=1) for day in stored}):
+        last = (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
+        begin, end = (
+            dt.datetime.combine(day, dt.time(), dt.UTC) for day in (month - ONE_DAY, last + 2 * ONE_DAY)
+        )
+        # Days before the month are compared with: their limits count too.
+        near = limits.filter(pl.col("limit_start") < end, pl.col("limit_end") > begin - lost_energy.REACH)
+        within = near.filter(pl.col("limit_end") > begin)
+        if within.height:
+            dates = tuple(day for day in stored if month - lost_energy.REACH <= day <= last)
+            months.append(LimitedMonthFacts(month, near, facts, moved, dates))
+    return months
+
+
+def name_month_sources(runtime: RunContext, found: LimitedMonthFacts) -> str:
+    """A digest of everything that the month's days are made from."""
+    wanted = {f"local_date={day}" for day in found.dates}
+    files = (
+        file
+        for model in _SOURCES
+        for file in runtime.lake.take_snapshot(model).files
+        if f"local_date={file.rpartition('local_date=')[2][:10]}" in wanted
+    )
+    path = runtime.settings.irradiation
+    seen = f"{path} {path.stat().st_mtime_ns}" if path is not None else ""
+    plants = found.plants.sort("plant_id")
+    texts = (
+        *files,
+        seen,
+        found.limits.write_csv(),
+        plants.write_csv(),
+        found.moved.sort("plant_id").write_csv(),
+    )
+    excluded = find_excluded_plants(runtime).sort("plant_id").write_csv()
+    return hashlib.sha256("\n".join((*texts, excluded)).encode()).hexdigest()
+
+
+def read_limited_rows(runtime: RunContext, found: LimitedMonthFacts, segments: pl.DataFrame) -> pl.DataFrame:
+    """The interval rows of the days with a limit, by the plants' newest ids."""
+    dates = segments["local_date"].unique()
+    ids = found.list_ids(found.limited)
+    rows = (
+        runtime.lake.scan(EnergyBalanceIntervals)
+        .filter(pl.col("local_date").is_in(dates.implode()), pl.col("plant_id").is_in(ids))
+        .select(curtailed_energy.ROW_COLUMNS)
+        .collect()
+    )
+    return _join_moved([rows], found, ["plant_id", "local_date"], curtailed_energy.ROW_COLUMNS)
+
+
+def read_quarter_hours(runtime: RunContext, found: LimitedMonthFacts, plants: pl.DataFrame) -> pl.DataFrame:
+    """Quarter hours of these plants; they are stored by the newest ids."""
+    return (
+        runtime.lake.scan(QuarterHours)
+        .filter(
+            pl.col("local_date").is_in(list(found.dates)),
+            pl.col("plant_id").is_in(plants["plant_id"].implode()),
+        )
+        .select(_QUARTERS)
+        .collect()
+    )
+
+
+def read_light_series(
+    runtime: RunContext, found: LimitedMonthFacts, quarters: pl.DataFrame
+) -> list[tuple[pl.DataFrame, str, str]]:
+    """Irradiation by plant and quarter hour (plant_id, quarter_start, g), with its method and name."""
+    ids = found.list_ids(found.limited)
+    sensed = (
+        runtime.lake.scan(SensorIntervals)
+        .filter(pl.col("local_date").is_in(list(found.dates)), pl.col("plant_id").is_in(ids))
+        .select(_SENSED)
+        .drop_nulls()
+        .collect()
+    )
+    # Of several sensors the one with most values on the day, as for the plant's figures.
+    sensed = _join_moved([sensed], found, ["plant_id", "device_id", "local_date"], _SENSED)
+    best = (
+        sensed.group_by("plant_id", "local_date", "device_id")
+        .agg(n=pl.len())
+        .sort("plant_id", "local_date", "n", "device_id", descending=[False, False, True, False])
+        .unique(_DAY, keep="first", maintain_order=True)
+    )
+    of_sensor = sensed.join(best, on=["plant_id", "local_date", "device_id"], how="semi").with_columns(
+        w_per_m2=pl.col("external_insolation_w_per_m2").clip(0)
+    )
+    supplied = take_new_ids(read_supplied_irradiation(runtime.settings), found.moved)
+    supplied = supplied.join(found.limited, on="plant_id", how="semi")
+    return [
+        (_sum_light(of_sensor), SPITZ, SENSOR),
+        (_sum_light(supplied), SPITZ_LIGHT, SUPPLIED),
+        (_read_neighbours(runtime, found, quarters), SPITZ_LIGHT, NEIGHBOURS),
+    ]
+
+
+def _sum_light(rows: pl.DataFrame) -> pl.DataFrame:
+    """The mean irradiance in W/m² of each plant's quarter hours that the rows cover."""
+    if not rows.height:
+        return pl.DataFrame(schema=_LIGHT)
+    hours = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds() * HOURS_PER_US
+    energies = rows.select(
+        "plant_id", "interval_start", "interval_end", light_kwh=pl.col("w_per_m2") * hours / 1000
+    )
+    quarters = sum_by_quarter(energies.sort("plant_id", "interval_start"), ["light"])
+    covered = quarters.filter(pl.col("light_covered_h") >= lost_energy.COVERED_H)
+    return covered.select(
+        "plant_id", "quarter_start", g=pl.col("light_kwh") / pl.col("light_covered_h") * 1000
+    )
+
+
+def _read_neighbours(runtime: RunContext, found: LimitedMonthFacts, quarters: pl.DataFrame) -> pl.DataFrame:
+    """The mean power of the neighbours without a limit on the day, as a share of their rated power."""
+    pairs = _find_neighbours(found)
+    if not pairs.height:
+        return pl.DataFrame(schema=_LIGHT)
+    plants = found.plants.join(pairs, left_on="plant_id", right_on="neighbour_id", how="semi")
+    # What a limit changes is no measure of the sky: days with one are left out, whether it binds or not.
+    limited = quarters.filter("measured").select(_DAY).unique()
+    power = (
+        read_quarter_hours(runtime, found, plants)
+        .join(limited, on=_DAY, how="anti")
+        .join(plants.select("plant_id", "rated_w"), on="plant_id")
+        .filter(pl.col("pv_generation_covered_h") >= lost_energy.COVERED_H)
+        .select(
+            "quarter_start",
+            neighbour_id="plant_id",
+            share=pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000 / pl.col("rated_w"),
+        )
+    )
+    return (
+        pairs.join(power, on="neighbour_id")
+        .group_by("plant_id", "quarter_start")
+        .agg(g=pl.col("share").mean())
+        .drop_nulls("g")
+    )
+
+
+def _find_neighbours(found: LimitedMonthFacts) -> pl.DataFrame:
+    """plant_id and neighbour_id of the plants with limits and of all plants around each of them."""
+    placed = found.plants.drop_nulls(["latitude", "longitude", "rated_w"])
+    near = placed.select(neighbour_id="plant_id", north="latitude", east="longitude")
+    here = placed.join(found.limits, on="plant_id", how="semi").select("plant_id", "latitude", "longitude")
+    reach = NEIGHBOURHOOD_KM / KM_PER_DEGREE
+    north = pl.col("north") - pl.col("latitude")
+    east = (pl.col("east") - pl.col("longitude")) * pl.col("latitude").radians().cos()
+    return (
+        here.join_where(
+            near, pl.col("north") >= pl.col("latitude") - reach, pl.col("north") <= pl.col("latitude") + reach
+        )
+        .filter((north**2 + east**2) <= reach**2, pl.col("plant_id") != pl.col("neighbour_id"))
+        .select("plant_id", "neighbour_id")
+    )
+
+
+def _join_moved(
+    frames: Iterable[pl.DataFrame], found: LimitedMonthFacts, keys: list[str], columns: Sequence[str]
+) -> pl.DataFrame:
+    """Rows with the plants' newest ids: on each day the former id's up to where the new id's begin."""
+    parts = [
+        joined.select(columns)
+        for frame in frames
+        for day in (frame.partition_by("local_date") if found.moved.height else [frame])
+        for joined in join_rows([day], found.moved, keys)
+    ]
+    return pl.concat([frame.select(columns).clear() for frame in frames] + parts)
