@@ -12,8 +12,7 @@ from unittest import mock
 
 import polars as pl
 
-from assets.dagster_home import open_dagster
-from assets.runs import Runs
+from assets.runs import open_runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants
@@ -166,8 +165,7 @@ def _do_all(reports: Iterator[tuple[dt.date, StepResult]]) -> None:
 
 
 def _dagster(runtime: RunContext, days: list[dt.date], result: Result) -> None:
-    with open_dagster(runtime.settings) as instance:
-        runs = Runs(runtime, instance)
+    with open_runs(runtime) as runs:
         with result.stage(DAYS):
             runs.fetch_days(days[0], days[-1])
         with result.stage(PUBLISH):
