@@ -12,7 +12,7 @@ from unittest import mock
 
 import polars as pl
 
-from assets.runs import open_runs
+from assets.runs import record_runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants
@@ -165,7 +165,7 @@ def _do_all(reports: Iterator[tuple[dt.date, StepResult]]) -> None:
 
 
 def _dagster(runtime: RunContext, days: list[dt.date], result: Result) -> None:
-    with open_runs(runtime) as runs:
+    with record_runs(runtime) as runs:
         with result.stage(DAYS):
             runs.fetch_days(days[0], days[-1])
         with result.stage(PUBLISH):
