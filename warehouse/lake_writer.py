@@ -24,8 +24,8 @@ from deltalake.transaction import AddAction
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table, polars_schema, storage
-from warehouse.digest_chain import Chain
-from warehouse.digests import DigestingSink, commit_facts
+from warehouse.digest_chain import Chain, commit_facts
+from warehouse.digests import DigestingSink
 from warehouse.frames import RowsDigest, name_place, sort, validate
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import (
