@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pipeline.common.day_availability import join_days
 from pipeline.common.settings import load_settings
 from pipeline.extract.consent_refresh import find_concern, refresh_consents
-from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants
 from pipeline.ops.checks import (
     check_budget,
     check_closed_days,
@@ -65,7 +65,7 @@ def _lists(runtime: RunContext) -> None:
 
 def _days(runtime: RunContext, days: Sequence[dt.date]) -> None:
     for source in (BALANCE, PV):
-        _exhaust(fetch_set(runtime, source, days))
+        _exhaust(SetFetch(source)(runtime, days))
     _exhaust(fetch_logs(runtime, days))
     for source in (BALANCE, PV):
         _each(days, lambda day, source=source: write_intervals(runtime, source, day))  # type: ignore[misc]
