@@ -19,7 +19,7 @@ import polars as pl
 from bench.truth import AT_ONCE
 from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SETS
 from pipeline.tables.curtailment_tables import write_curtailment_daily, write_curtailment_monthly
@@ -180,7 +180,7 @@ def _set_clock(http: httpx.Client, day: dt.date) -> None:
 
 def _store(runtime: RunContext, days: Sequence[dt.date]) -> None:
     for source in (BALANCE, SENSOR):
-        for _ in fetch_set(runtime, source, days):
+        for _ in SetFetch(source)(runtime, days):
             pass
     for day in days:
         for source in (BALANCE, SENSOR):

@@ -12,11 +12,10 @@ from unittest import mock
 
 import polars as pl
 
-from assets.dagster_home import open_dagster
-from assets.runs import Runs
+from assets.runs import record_runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
-from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.step import StepResult
@@ -135,7 +134,7 @@ def _refresh(runtime: RunContext) -> None:
 
 def _balance(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
-        _do_all(fetch_set(runtime, BALANCE, days))
+        _do_all(SetFetch(BALANCE)(runtime, days))
     for day in days:
         with result.stage(DECODE):
             write_intervals(runtime, BALANCE, day)
@@ -146,8 +145,8 @@ def _balance(runtime: RunContext, days: list[dt.date], result: Result) -> None:
 
 def _all(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
-        _do_all(fetch_set(runtime, BALANCE, days))
-        _do_all(fetch_set(runtime, PV, days))
+        _do_all(SetFetch(BALANCE)(runtime, days))
+        _do_all(SetFetch(PV)(runtime, days))
         _do_all(fetch_logs(runtime, days))
     for day in days:
         with result.stage(DECODE):
@@ -166,8 +165,7 @@ def _do_all(reports: Iterator[tuple[dt.date, StepResult]]) -> None:
 
 
 def _dagster(runtime: RunContext, days: list[dt.date], result: Result) -> None:
-    with open_dagster(runtime.settings) as instance:
-        runs = Runs(runtime, instance)
+    with record_runs(runtime) as runs:
         with result.stage(DAYS):
             runs.fetch_days(days[0], days[-1])
         with result.stage(PUBLISH):

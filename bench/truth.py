@@ -16,7 +16,7 @@ import polars as pl
 
 from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.notices import Notices
@@ -56,7 +56,7 @@ def through_the_pipeline(
             notices.add(step(runtime).notices)
         notices.add(fetch_measurement_sets(runtime).notices)
         notices.add(write_measurement_sets(runtime).notices)
-        for _, report in fetch_set(runtime, BALANCE, days):
+        for _, report in SetFetch(BALANCE)(runtime, days):
             notices.add(report.notices)
         for day in days:
             write_intervals(runtime, BALANCE, day)

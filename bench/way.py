@@ -25,7 +25,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
@@ -56,7 +56,7 @@ def main() -> None:
             write_measurement_sets(runtime)
             _cut_weeks(address)
             follower.begin()
-            for _ in fetch_set(runtime, BALANCE, WEEK):
+            for _ in SetFetch(BALANCE)(runtime, WEEK):
                 pass
             follower.report("from request to raw table")
             follower.begin()

@@ -204,8 +204,9 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
     return tuple(found)
 
 
+@cache
 def polars_schema(model: type[Table]) -> pl.Schema:
-    """Column names and polars types in table order."""
+    """Column names and polars types in table order, derived once: that takes longer than checking a small frame."""
     return pl.Schema({column.name: column.dtype for column in columns(model)})
 
 

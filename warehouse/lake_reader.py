@@ -21,10 +21,9 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from pipeline.common.errors import SunledgerError
-from schemas import Table, storage
+from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
-from warehouse.frames import cache_polars_schema
 
 Part: TypeAlias = Mapping[str, dt.date | str]
 
@@ -108,7 +107,7 @@ class LakeReader:
 
         Raises DamagedError.
         """
-        schema = cache_polars_schema(model)
+        schema = polars_schema(model)
         chosen = snapshot or self.take_snapshot(model)
         if not chosen.files:
             return pl.LazyFrame(schema=schema)
@@ -202,7 +201,7 @@ class LakeReader:
         The files are opened one by one: a dataset over them reads ahead, and takes longer to set up than the day of
         a small fleet takes to read.
         """
-        schema = cache_polars_schema(model)
+        schema = polars_schema(model)
         wanted = [name for name in schema if columns is None or name in columns]
         types = pl.Schema({name: schema[name] for name in wanted})
         files, remote = self.open_files(model), self.remote
@@ -322,7 +321,7 @@ class _Plain:
 def build_arrow_schema(model: type[Table]) -> pa.Schema:
     """The model's columns as Delta stores them."""
     fields = []
-    for name, dtype in cache_polars_schema(model).items():
+    for name, dtype in polars_schema(model).items():
         plain = ARROW_TYPES.get(dtype.base_type())
         fields.append(pa.field(name, plain or pl.Series([], dtype=dtype).to_arrow().type))
     return pa.schema(fields)
@@ -330,7 +329,7 @@ def build_arrow_schema(model: type[Table]) -> pa.Schema:
 
 def build_empty_frame(model: type[Table], columns: Collection[str] | None = None) -> pl.DataFrame:
     """No rows, in these columns or all of them, in the model's order."""
-    schema = cache_polars_schema(model).items()
+    schema = polars_schema(model).items()
     return pl.DataFrame(schema={name: kind for name, kind in schema if columns is None or name in columns})
 
 

@@ -23,10 +23,10 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from pipeline.common.errors import SunledgerError
-from schemas import Table, storage
-from warehouse.digest_chain import Chain
-from warehouse.digests import DigestingSink, commit_facts
-from warehouse.frames import RowsDigest, cache_polars_schema, name_place, sort, validate
+from schemas import Table, polars_schema, storage
+from warehouse.digest_chain import Chain, commit_facts
+from warehouse.digests import DigestingSink
+from warehouse.frames import RowsDigest, name_place, sort, validate
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import (
     FACTS,
@@ -83,7 +83,7 @@ class PartChange:
     def read_after(self) -> pl.DataFrame:
         """The rows that take their place."""
         frames = (cast("pl.DataFrame", pl.from_arrow(batch)) for batch in self._spooled())
-        types = cache_polars_schema(self._model)
+        types = polars_schema(self._model)
         return pl.concat([build_empty_frame(self._model), *(frame.cast(types) for frame in frames)])
 
     def read_facts_before(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from assets.prefix import RUNTIME
 from assets.run_tags import read_limits
 from pipeline.common.settings import Settings
-from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.sma.requests import Answer, Failure, Request
@@ -96,7 +96,7 @@ def refresh_lists(runtime: RunContext) -> None:
 def _days(runtime: RunContext, first: dt.date, last: dt.date) -> None:
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
         for source in (BALANCE, PV):
-            assert [done for done, _ in fetch_set(runtime, source, [day])] == [day]
+            assert [done for done, _ in SetFetch(source)(runtime, [day])] == [day]
         for source in (BALANCE, PV):
             write_intervals(runtime, source, day)
         write_energy_daily(runtime, day)

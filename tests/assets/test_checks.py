@@ -36,6 +36,7 @@ def latest(runs: Runs, asset: str, name: str) -> dict[str | None, tuple[bool, st
     return found
 
 
+@pytest.mark.long
 def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) -> None:
     sma.watts["12", str(DAY)] = None
     runs.fetch_days(FIRST, LAST)

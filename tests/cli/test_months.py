@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
-from pipeline.extract.fetch import fetch_set
+from pipeline.extract.fetch import SetFetch
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
@@ -243,7 +243,7 @@ def test_what_a_plant_that_moved_after_the_closing_changed_stands_beside_its_clo
     # To move alone changes nothing.
     assert lake.lake.scan(Adjustments).collect().height == 0
     sma.watts[PLANT, str(LAST)] = 500.0
-    for _ in fetch_set(new_runtime(), BALANCE, [LAST]):
+    for _ in SetFetch(BALANCE)(new_runtime(), [LAST]):
         pass
     write_intervals(lake, BALANCE, LAST)
     write_energy_daily(lake, LAST)

@@ -75,6 +75,7 @@ def test_no_command_makes_a_pu_unasked(tmp_path: Path, box: SandboxAddress) -> N
     assert billed(tmp_path, box) == "0"
 
 
+@pytest.mark.long
 def test_plan_works_on_a_new_home_and_costs_nothing(tmp_path: Path, box: SandboxAddress) -> None:
     told = sunledger(tmp_path, "plan", *DAY, **box.settings() | NONE)
     assert told.returncode == 0, told.stderr

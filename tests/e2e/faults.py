@@ -13,7 +13,7 @@ import httpx
 import polars as pl
 
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily
@@ -88,7 +88,7 @@ def _days(
         for number in range(count):
             day = FIRST + dt.timedelta(days=number)
             before(number)
-            for _ in fetch_set(runtime, BALANCE, [day]):
+            for _ in SetFetch(BALANCE)(runtime, [day]):
                 pass
             write_intervals(runtime, BALANCE, day)
             write_energy_daily(runtime, day)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.sma.requests import Request
@@ -155,7 +155,7 @@ def test_an_answer_that_names_another_plant_or_device_is_not_stored(
     bodies(sma, change)
     runtime = new_runtime()
     notices = refresh(runtime)
-    (_, _), *_ = reports = list(fetch_set(runtime, source, [MONDAY, TUESDAY]))
+    (_, _), *_ = reports = list(SetFetch(source)(runtime, [MONDAY, TUESDAY]))
     notices.add(noticed(reports))
     stored = runtime.lake.scan(source.raw).collect()
     assert set(stored["plant_id"]) == {"12"}

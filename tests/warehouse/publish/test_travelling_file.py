@@ -132,6 +132,7 @@ def test_a_file_with_detail_is_read_anywhere(
         ]
 
 
+@pytest.mark.long
 def test_the_option_and_the_setting_reach_the_file(tmp_path: Path) -> None:
     settings = {"SUNLEDGER_HOME": str(tmp_path / "home"), "SUNLEDGER_DETAIL": "7d"}
     program = [sys.executable, "-c", "from pipeline.cli import main; main()", "publish"]
