@@ -24,9 +24,9 @@ def tell_unknown(notices: "Notices") -> None:
         say(f"Notice: SMA sends fields that no table has. They are kept unchanged in {table}: {shown}.")
     if notices.odd_facts:
         say(
-            f"Notice: {pluralize(notices.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read. "
-            "Unreadable numbers are stored as null, and names without their broken characters. Look at the table "
-            "quarantine (source plants and devices) for each."
+            f"Notice: {pluralize(notices.odd_facts, 'part')} of SMA's lists and logs can't be read. What is unreadable "
+            "is stored as null, names without their broken characters, and the rest as it is. Look at the table "
+            "quarantine (sources plants, devices, measurement_sets and logs) for each."
         )
 
 

@@ -10,7 +10,8 @@ import polars as pl
 from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
-from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse_answer
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth
+from pipeline.transform.broken_lists import PLANTS, parse_list
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
 # The envelope of measurements comes before the rows and is short.
@@ -28,9 +29,11 @@ def find_fault(answer: Answer) -> Failure | None:
     if request.endpoint == "measurements":
         head = answer.body[: min(ENVELOPE_BYTES, answer.body.find(b'"set"') % (len(answer.body) + 1))]
         return _find_other_owner(answer, _find_first(_PLANT, head), _find_first(_DEVICE, head))
-    if measure_depth(answer.body) > MOST_DEPTH:
+    deep = measure_depth(answer.body) > MOST_DEPTH
+    # In the list of all plants, one that is too deep must not cost the others.
+    content = None if deep and request.endpoint != PLANTS else parse_list(answer.body, request.endpoint)
+    if deep and content is None:
         return _build_failure(answer, _BEYOND)
-    content = parse_answer(answer.body)
     if not isinstance(content, dict):
         return _build_failure(answer, _OTHER)
     entries = content.get(request.endpoint)
