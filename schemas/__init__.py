@@ -14,6 +14,7 @@ from schemas import (
     curtailment,
     inverter_sets,
     kpi,
+    live_values,
     meter_sets,
     raw,
     report_tables,
@@ -35,6 +36,7 @@ from schemas.core import *  # noqa: F403
 from schemas.curtailment import *  # noqa: F403
 from schemas.inverter_sets import *  # noqa: F403
 from schemas.kpi import *  # noqa: F403
+from schemas.live_values import *  # noqa: F403
 from schemas.meter_sets import *  # noqa: F403
 from schemas.raw import *  # noqa: F403
 from schemas.report_tables import *  # noqa: F403
@@ -53,6 +55,7 @@ MODULES: tuple[ModuleType, ...] = (
     site_sets,
     sets,
     usage,
+    live_values,
     report_tables,
     kpi,
     curtailment,

@@ -18,7 +18,9 @@ MOST_MOVES = 4
 # Of a PU whose fee is known, what its requests decide.
 _COUNTED_ANEW = ("plant_id", "month", "n_requests", "n_device_requests", "first_request", "last_request")
 
-OF_A_SYSTEM = pl.col("plant_id") != ""
+# Calls of the Live API are charged by its own plan and make no PU.
+OF_LIVE = pl.col("endpoint").is_in(["live", "live_configuration"])
+OF_A_SYSTEM = (pl.col("plant_id") != "") & ~OF_LIVE
 ANSWERED = pl.col("status").is_between(200, 299)
 COUNTED = OF_A_SYSTEM & ANSWERED
 

@@ -14,6 +14,7 @@ from pipeline.cli.demo_command import run_demo
 from pipeline.cli.exports import run_export, run_pack
 from pipeline.cli.fault_commands import run_doctor, run_repair, run_verify
 from pipeline.cli.fetch_commands import run_backfill, run_plan, run_reconcile, run_refresh
+from pipeline.cli.live_command import run_live
 from pipeline.cli.login_commands import run_login, run_logout
 from pipeline.cli.months import run_close, run_open
 from pipeline.cli.plant_commands import run_plants
@@ -59,6 +60,7 @@ app.command("refresh")(run_refresh)
 app.command("plan")(run_plan)
 app.command("reconcile")(run_reconcile)
 app.command("rebuild")(run_rebuild)
+app.command("live")(run_live)
 app.command("publish")(run_publish)
 app.command("verify")(run_verify)
 app.command("repair")(run_repair)

@@ -8,7 +8,8 @@ from decimal import Decimal
 import polars as pl
 import typer
 
-from pipeline.billing.spending import CostNotAllowedError, allow_units, build_refusal, find_new_units
+from pipeline.billing.live_plan import LiveBook, LivePlan
+from pipeline.billing.spending import LIMIT, CostNotAllowedError, allow_units, build_refusal, find_new_units
 from pipeline.cli.console import err, say
 from pipeline.common.errors import UsageError
 from pipeline.extract.consent_refresh import refresh_consents
@@ -65,6 +66,32 @@ def agree(
     if not (within or yes or _confirm()):
         raise CostNotAllowedError("You did not accept the cost, so no request was sent for these plants.")
     allow_units(runtime, found)
+
+
+def agree_on_live(runtime: RunContext, plan: LivePlan, book: LiveBook, plants: int, *, yes: bool) -> None:
+    """Say what a session of so many plants takes out of the Live plan, and get consent to its price once a month.
+
+    Raises CostNotAllowedError without consent.
+    """
+    say(plan.describe(plants, runtime.now()))
+    if book.has_agreed(plan):
+        return
+    limit = runtime.settings.max_eur_per_month
+    if limit is not None:
+        spent = find_new_units(runtime, ()).spent_eur
+        if spent + plan.eur > limit:
+            raise CostNotAllowedError(
+                f"{LIMIT}={limit} does not allow the plan's {plan.eur} {plan.currency}: {plan.month:%Y-%m} has cost "
+                f"{spent} so far. No call was made. Raise the limit, or use 'sunledger backfill'."
+            )
+    elif not (yes or _is_attended()):
+        raise CostNotAllowedError(
+            f"Nobody has accepted the plan's {plan.eur} {plan.currency} for {plan.month:%Y-%m}, so no call was made. "
+            f"To accept it, repeat the command with --yes, or set {LIMIT} to what a month may cost."
+        )
+    elif not (yes or _confirm()):
+        raise CostNotAllowedError("You did not accept the cost, so no call was made.")
+    book.agree(plan)
 
 
 def parse_eur(option: str, text: str | None) -> Decimal | None:

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     sma_auth_url: BaseUrl = _host("auth", "Token and login service, the part before /oauth2")
     sma_consent_url: BaseUrl = _host("consent", "Owner consent service, the part before /oauth2")
     sma_monitoring_url: BaseUrl = _host("monitoring", "Monitoring API, the part before /v1")
-    sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1; no command uses it yet")
+    sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1")
     sma_gridcontrol_url: BaseUrl = _host(
         "gridcontrol", "GridControl API, the part before /v1; no command uses it yet"
     )
@@ -281,6 +281,11 @@ class Settings(BaseSettings):
         description="File with the price list (TOML). Default: none, so that the price list of sunledger applies.",
     )
 
+    live: Literal["on", "off"] = Field(
+        default="off",
+        description="Whether `sunledger live` may call SMA's Live API, whose requests and answers were never compared "
+        "with the real service; see docs/live.md. Default: off.",
+    )
     irradiation: AbsolutePath | None = Field(
         default=None,
         description="File with your own irradiation on the plane of the modules, such as a satellite series: CSV or "

@@ -44,6 +44,7 @@ from schemas import (
     EnergyMonthly,
     Invoices,
     KpiMonthly,
+    LiveReadings,
     LogMessages,
     Logs,
     MeasurementSets,
@@ -78,7 +79,7 @@ from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy
 
 # Tables that hold what happened: nothing but a copy brings it back.
-RECORDS = (Restatements, RowChanges, ApiRequests)
+RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings)
 # Made of a day's stored answers, and of nothing else that may be lost.
 OF_DAYS: frozenset[type[Table]] = frozenset(
     model for model in TABLES if storage(model).partition == ("local_date",) and model not in (*RAW, *RECORDS)
@@ -275,6 +276,10 @@ def judge_repair(
             outcome.gone[one] = (
                 "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
                 "SMA's invoice"
+            )
+        elif one.model is LiveReadings:
+            outcome.gone[one] = (
+                "the live values of that day are lost; SMA keeps none, and no other table needs them"
             )
         elif one.model in RECORDS:
             outcome.gone[one] = "the list of changes of that day is lost; the figures are complete"

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from pipeline.common.errors import SmaError, UsageError
 
-Endpoint = Literal["plants", "devices", "sets", "measurements", "logs"]
+Endpoint = Literal["plants", "devices", "sets", "measurements", "logs", "live", "live_configuration"]
 
 Period = Literal["Day", "Week", "Month", "Year"]
 
@@ -106,15 +106,15 @@ class Request:
         """
         if self.endpoint == "plants":
             return "/v1/plants"
-        plant = f"/v1/plants/{_quote_segment('plant', self.plant_id)}"
+        plant = f"/v1/plants/{quote_segment('plant', self.plant_id)}"
         if self.endpoint == "devices":
             return f"{plant}/devices/lean"
-        owner = f"/v1/devices/{_quote_segment('device', self.device_id)}" if self.device_id else plant
+        owner = f"/v1/devices/{quote_segment('device', self.device_id)}" if self.device_id else plant
         if self.endpoint == "logs":
             return f"{owner}/logs"
         if self.endpoint == "sets":
             return f"{owner}/measurements/sets"
-        named, period = _quote_segment("set", self.set_type), _quote_segment("period", self.period)
+        named, period = quote_segment("set", self.set_type), quote_segment("period", self.period)
         return f"{owner}/measurements/sets/{named}/{period}"
 
     @property
@@ -170,7 +170,7 @@ def find_plant(target: str) -> str | None:
     return unquote(parts[3]) if parts[:3] == ["", "v1", "plants"] and len(parts) > 3 else None  # noqa: PLR2004
 
 
-def _quote_segment(kind: str, value: str) -> str:
+def quote_segment(kind: str, value: str) -> str:
     """Quote a vendor's id as one path segment. Empty and dot segments would address something else."""
     if value in {"", ".", ".."} or len(value) > LONGEST_ID:
         shown = repr(value) if len(value) <= LONGEST_ID else f"A text of {len(value):,} characters"

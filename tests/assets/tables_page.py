@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.table_assets import TABLE_MODULES
-from pipeline.extract import consent_refresh, fetch, fetch_days, vendor_energies
+from pipeline.extract import consent_refresh, fetch, fetch_days, live_session, vendor_energies
 from pipeline.run import step
 from pipeline.run.measurement_sets import SETS, SOURCES, VALUES
 from pipeline.run.request_log import RequestLog
@@ -22,6 +22,7 @@ from schemas import (
     ApiRequests,
     Consents,
     CoverageDaily,
+    LiveReadings,
     Quarantine,
     RawDeviceLogs,
     RawDevices,
@@ -63,6 +64,7 @@ _OTHERS: dict[type[Table], tuple[Callable[..., Any], ...]] = {
     RawEnergyYears: (vendor_energies.fetch_past_years,),
     Consents: (consent_refresh.refresh_consents,),
     ApiRequests: (RequestLog.store,),
+    LiveReadings: (live_session.LiveSession,),
     # The rows of intervals and of answers, and the one place that stores them.
     Quarantine: (step.quarantine, batch_account.build_quarantine, fetch_days.fetch_days),
     CoverageDaily: (energy_tables.write_energy_daily,),

@@ -66,7 +66,12 @@ class Wire:
         self._record = record
         self._max_body_bytes = settings.sma_max_answer_bytes
         self._http = open_client(
-            (settings.sma_auth_url, settings.sma_consent_url, settings.sma_monitoring_url),
+            (
+                settings.sma_auth_url,
+                settings.sma_consent_url,
+                settings.sma_monitoring_url,
+                settings.sma_live_url,
+            ),
             settings.sma_max_connections,
             limits.timeouts,
         )
