@@ -133,6 +133,9 @@ class LiveBook:
             for plant in plants:
                 entry = known.get(plant)
                 rest = SECONDS_BETWEEN_CALLS - now.measure_since(_load(entry["last"])) if entry else 0.0
+                # A call that is on its way may reach SMA later; that of a killed process stays so for a minute.
+                if entry and entry["pending"] and rest > SECONDS_BETWEEN_CALLS - PAUSE_S:
+                    rest = min(SECONDS_BETWEEN_CALLS, rest + PAUSE_S - SECONDS_BETWEEN_CALLS)
                 fresh = entry is None or rest <= SECONDS_BETWEEN_CALLS - PAUSE_S
                 ended = not fresh and now.measure_since(_load(entry["began"])) >= SESSION_S
                 if months.get(key, 0) >= plan.quota:
@@ -145,7 +148,7 @@ class LiveBook:
                     waits[plant] = rest
                 else:
                     began = _dump(now) if fresh else entry["began"]
-                    known[plant] = {"last": _dump(now), "began": began}
+                    known[plant] = {"last": _dump(now), "began": began, "pending": True}
                     months[key] = months.get(key, 0) + 1
                     admitted.append(plant)
         return LiveTurns(tuple(admitted), waits, tuple(over), tuple(exhausted))
@@ -155,7 +158,7 @@ class LiveBook:
         now = _dump(self._moment())
         with self._open() as content:
             for plant in plants:
-                content["plants"][plant]["last"] = now
+                content["plants"][plant] |= {"last": now, "pending": False}
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, Any]]:
@@ -185,7 +188,7 @@ class LiveBook:
             agreed = {str(k): int(v) for k, v in content.get("agreed", {}).items()}
             plants = content.get("plants", {})
             for entry in plants.values():
-                _load(entry["last"]), _load(entry["began"])
+                _load(entry["last"]), _load(entry["began"]), entry["pending"]
         except (ValueError, TypeError, KeyError, AttributeError):
             raise SunledgerError(
                 f"{self._file} does not hold the count of live calls: delete it. The calls of the month are then "

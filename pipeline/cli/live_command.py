@@ -46,12 +46,13 @@ def run_live(
         chosen = list_live_plants(list_own_plants(runtime))
         eligible = sum(not plant.ended for plant in chosen)
         say_all(plant.ended for plant in chosen if plant.ended)
-        if eligible and not plan.left:
+        if not eligible:
+            raise typer.Exit(FAILED)
+        if not plan.left:
             raise SunledgerError(plan.describe_exhaustion())
-        if eligible:
-            agree_on_live(runtime, plan, book, eligible, yes=yes)
-            with LiveView(chosen) as view:
-                LiveSession(runtime, plan, book, chosen, view.show).run()
+        agree_on_live(runtime, plan, book, eligible, yes=yes)
+        with LiveView(chosen) as view:
+            LiveSession(runtime, plan, book, chosen, view.show).run()
         _end_session(chosen)
 
 

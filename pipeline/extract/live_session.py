@@ -128,8 +128,10 @@ class LiveSession:
             (LiveRequest.values if plant.confirmed else LiveRequest.configuration)(plant.plant_id)
             for plant in called
         ]
-        results = self._send(requests)
-        self._book.note_answers(turns.admitted)
+        try:
+            results = self._send(requests)
+        finally:
+            self._book.note_answers(turns.admitted)
         self._store([self._take(plant, result) for plant, result in zip(called, results, strict=True)])
         return called
 
