@@ -117,6 +117,7 @@ def plant(plant_id: str = GUID) -> LivePlant:
     return LivePlant(plant_id, "Roof", "Europe/Berlin")
 
 
+@pytest.mark.long
 def test_a_session_calls_each_plant_once_in_ten_seconds_and_ends_after_ten_minutes(bench: Bench) -> None:
     plants = [plant(), plant(OTHER)]
     bench.run(plants, month_ends_in_s=1e6)
@@ -187,6 +188,7 @@ def test_who_shares_a_plant_with_another_process_is_told(bench: Bench) -> None:
     assert sum("both share one call in 10 s" in text for text in bench.told) == 1
 
 
+@pytest.mark.long
 def test_the_next_session_of_a_plant_waits_until_it_was_left_alone(bench: Bench) -> None:
     bench.run([plant()], month_ends_in_s=1e6)
     ended = bench.calls[-1][0] + bench.latency_s
@@ -199,7 +201,7 @@ def test_the_next_session_of_a_plant_waits_until_it_was_left_alone(bench: Bench)
 def test_a_session_ends_when_the_quota_is_used_up_and_says_when_the_month_begins(bench: Bench) -> None:
     bench.book.raise_count(dt.date(2026, 6, 1), 295)
     one = plant()
-    bench.run([one])
+    bench.run([one], month_ends_in_s=15.5 * 86400)
     assert (one.calls, bench.readings().height) == (5, 4)
     assert one.ended.startswith("All 300 calls of the Live plan for 2026-06 are used up.")
     assert "2026-07-01 00:00 UTC" in one.ended
