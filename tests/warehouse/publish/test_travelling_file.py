@@ -12,7 +12,8 @@ import pytest
 from schemas import TABLES, CoverageDaily, storage
 from tests.warehouse.publish.conftest import FIRST, NOW, SECOND, fill, put
 from warehouse.lake import Lake
-from warehouse.publish import NotPublishedError, connect, publish, query_failed
+from warehouse.open_published import NotPublishedError, build_query_error, connect
+from warehouse.publish import publish
 
 DETAIL = sorted(storage(model).table for model in TABLES if storage(model).published == "view")
 READING = ["energy_balance_intervals", "pv_intervals", "energy_hourly", "energy_quarter_hourly", "v_power"]
@@ -87,7 +88,7 @@ def test_our_own_commands_say_what_to_do(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, other, symlinks=True)
     with connect(other / "sunledger.duckdb") as connection, pytest.raises(duckdb.Error) as failed:
         connection.execute("FROM v_power").fetchall()
-    told = query_failed(failed.value)
+    told = build_query_error(failed.value)
     assert isinstance(told, NotPublishedError)
     assert "publish it again so that it holds detail itself: 'sunledger publish --detail 31d'" in str(told)
 
