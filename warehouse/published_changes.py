@@ -14,7 +14,7 @@ from warehouse.lake_reader import cut_table_path, find_part, parse_part
 from warehouse.views import CuratedView
 
 # Rows of these views depend on rows of their own day, and on lists of plants, devices and attributes.
-BY_DAY = frozenset({"v_energy_daily", "v_kpi_daily", "v_inverters_daily", "v_days_to_check"})
+BY_DAY = frozenset({"v_energy_daily", "v_kpi_daily", "v_inverters_daily"})
 # Rows of these depend on rows of their own month and its days, and on the same lists.
 BY_MONTH = frozenset(
     {
