@@ -23,6 +23,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
+from schemas import TABLES, storage
 from warehouse.ddl import quote_identifier, quote_text
 from warehouse.folder import resolve_place
 from warehouse.own_tables import SCHEMA
@@ -101,7 +102,10 @@ def _build_write_error(fault: Exception, path: Path) -> OSError:
 
 
 def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> ExportedFile:
-    """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
+    """Write a published table or view; a table of ours is in the order of its key.
+
+    Raises UsageError, also for a name that is none.
+    """
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
     own = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY ALL", [SCHEMA]
@@ -113,7 +117,16 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
     }
     if table not in places:
         raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(places)}.")
-    return export_query(connection, f"FROM {places[table]}", path, form)
+    return export_query(connection, f"FROM {places[table]}{_write_order(table)}", path, form)
+
+
+def _write_order(table: str) -> str:
+    """ORDER BY of a table of ours, in which a publication puts changed parts behind the others."""
+    keys = {
+        storage(model).table: storage(model).key for model in TABLES if storage(model).published == "native"
+    }
+    key = ", ".join(map(quote_identifier, keys.get(table, ())))
+    return f" ORDER BY {key}" if key else ""
 
 
 def _check_select(connection: Connection, query: str) -> str:

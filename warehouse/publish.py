@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -42,7 +43,8 @@ from warehouse.open_published import (
 )
 from warehouse.own_tables import LeftOut
 from warehouse.publication import digest_file, forbid_log, record_publication
-from warehouse.published_content import OFFLINE, build
+from warehouse.publication_base import Sources, copy_base, identify_maker, record_sources
+from warehouse.published_content import OFFLINE, Content, build, list_making, plan_content
 
 __all__ = [
     "FIRST_DAYS",
@@ -120,19 +122,28 @@ def publish(
             snapshots = take_snapshots(lake, TABLES)
             if damages := find_damage(lake, snapshots):
                 raise DamagedLakeError(target, damages)
-            snapshots = {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}
-            content = build(
+            plan = plan_content(
+                {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
+            )
+            made_by = identify_maker([version, lake.root, *list_making(plan)])
+            write = partial(
+                build,
                 lake,
-                snapshots,
+                plan,
                 file,
                 now=now,
                 version=version,
                 own_tables=own_tables,
-                detail=detail,
                 places=(target, named.absolute()),
             )
+            base = copy_base(target, file, made_by)
+            content = _build_from(base, write, file)
+            if content is None:
+                base, content = None, write()
+            full_bytes = base.full_bytes if base else file.stat().st_size
+            sources = Sources(made_by, plan.list_sources(), full_bytes)
             had_log = forbid_log(named)
-            size = _put(file, target)
+            size = _put(file, target, sources)
             # A session on the old file that was just emptying its log may have put it back.
             had_log |= forbid_log(named)
     except DamagedError as fault:
@@ -208,12 +219,25 @@ def _remove(folder: Path, prefix: str) -> None:
             path.unlink()
 
 
-def _put(file: Path, target: Path) -> int:
+def _build_from(base: Sources | None, write: Callable[..., Content], file: Path) -> Content | None:
+    """Change the copy of the publication before; None, and no file, where there is none or it can't be changed."""
+    if base is None:
+        return None
+    try:
+        return write(base=base.files)
+    except (KeyError, ValueError, duckdb.Error):
+        # Whatever is wrong with the copy, a file that is built from nothing does not have it.
+        _remove(file.parent, file.name)
+        return None
+
+
+def _put(file: Path, target: Path, sources: Sources) -> int:
     """Make the closed file durable, put it in the place of `target`, and return its size in bytes."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
     published = digest_file(file)
     record_publication(published, target)
+    record_sources(sources, published, target)
     file.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:

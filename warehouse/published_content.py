@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -35,10 +35,19 @@ from warehouse.ddl import (
 from warehouse.detail import ALL, NONE, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
+from warehouse.lake_reader import cut_table_path
 from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.meta import FILE_TABLES, Meta, hash_schema
 from warehouse.open_published import take_first_line
 from warehouse.own_tables import SCHEMA, LeftOut, add_own_table, read_own_tables
+from warehouse.published_changes import (
+    ChangedRows,
+    choose_files_of,
+    delete_parts,
+    find_changed_rows,
+    list_changed_folders,
+    update_curated,
+)
 from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
@@ -60,24 +69,64 @@ class Content:
     left_out: tuple[LeftOut, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What goes into a publication: which detail is copied, which tables are views, and the files to copy of others."""
+
+    snapshots: Snapshots
+    copied: "CopiedDetail"
+    viewed: frozenset[type[Table]]
+    files: Mapping[type[Table], tuple[str, ...]]
+
+    def list_sources(self) -> dict[str, list[str]]:
+        """The files whose rows are in the file or in its views, by table, as paths inside the table."""
+        return {
+            storage(model).table: [cut_table_path(model, file) for file in files]
+            for model, files in {**{m: s.files for m, s in self.snapshots.items()}, **self.files}.items()
+        }
+
+
+def plan_content(snapshots: Snapshots, detail: str = NONE) -> Plan:
+    """What goes into a publication of these snapshots. `detail` says how much detail is copied."""
+    copied = _choose_detail(snapshots, detail)
+    viewed = frozenset(model for model, found in snapshots.items() if _is_view(model, found, detail))
+    files = {
+        model: choose_files(snapshot.files, copied.first_day_of(model))
+        for model, snapshot in snapshots.items()
+        if model not in viewed
+    }
+    return Plan(snapshots, copied, viewed, files)
+
+
+def list_making(plan: Plan) -> list[object]:
+    """All that decides how rows become a published file, beside the rows."""
+    return [
+        STORAGE_VERSION,
+        contract.read()[0],
+        hash_schema((*TABLES, *FILE_TABLES)),
+        load_curated_views(),
+        MACROS,
+        plan.copied.amount,
+        sorted(storage(model).table for model in plan.viewed),
+    ]
+
+
 def build(
     lake: Lake,
-    snapshots: Snapshots,
+    plan: Plan,
     file: Path,
     *,
     now: dt.datetime,
     version: str,
     own_tables: Path | None = None,
-    detail: str = NONE,
     places: Sequence[Path] = (),
+    base: Mapping[str, Sequence[str]] | None = None,
 ) -> Content:
     """Write the new file, with the tables of the user's own that fit.
 
-    `detail` says how much detail is copied into it, and `places` where it will be opened: views over the lake's files
-    work nowhere else.
+    `places` says where it will be opened: views over the lake's files work nowhere else. With `base`, `file` is a copy
+    of the publication before, which was made of these files of each table, and only what changed is written.
     """
-    copied = _choose_detail(snapshots, detail)
-    viewed = {model: found for model, found in snapshots.items() if _is_view(model, found, detail)}
     with duckdb.connect(config={**OFFLINE, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
@@ -85,29 +134,75 @@ def build(
         )
         connection.execute("USE published")
         connection.execute("BEGIN")
-        rows = {}
-        for model, snapshot in snapshots.items():
-            if model in viewed:
-                rows[storage(model).table] = _add_view(connection, model, snapshot)
-            else:
-                chosen = replace(snapshot, files=choose_files(snapshot.files, copied.first_day_of(model)))
-                rows[storage(model).table] = _add(connection, lake, model, chosen)
-        _add_meta(connection, snapshots, copied, now=now, version=version)
-        _add_clocks(connection, now)
-        _add_curated(connection)
-        guard = place_guard(lake.root, places) if viewed and places else None
+        groups = {model: _group_files(plan.snapshots[model].files) for model in plan.viewed}
+        rows = {storage(model).table: sum(found.values()) for model, found in groups.items()}
+        for model in plan.viewed if base is None else plan.viewed & {CoverageDaily}:
+            _add_view(connection, model, groups[model])
+        if base is None:
+            for model, files in plan.files.items():
+                rows[storage(model).table] = _add(connection, lake, model, files)
+            _add_file_tables(connection, plan, now=now, version=version)
+            _add_curated(connection)
+        else:
+            found = _update_tables(connection, lake, plan, base)
+            rows |= {storage(model).table: _count(connection, model) for model in plan.files}
+            _drop_file_tables(connection)
+            _add_file_tables(connection, plan, now=now, version=version)
+            update_curated(connection, load_curated_views(), found)
+        guard = place_guard(lake.root, places) if plan.viewed and places else None
         # The rows of curated views are made of these views, in a file that is not in its place yet.
-        for model, snapshot in viewed.items():
-            if guard and snapshot.files:
-                _add_view(connection, model, snapshot, guard)
-        day_files = viewed[EnergyBalanceIntervals].files if EnergyBalanceIntervals in viewed else ()
-        _add_row_macros(connection, day_files, guard)
+        for model in plan.viewed:
+            if guard and plan.snapshots[model].files:
+                _add_view(connection, model, groups[model], guard)
+            elif base is not None:
+                _add_view(connection, model, groups[model])
+        in_lake = EnergyBalanceIntervals in plan.viewed
+        _add_row_macros(connection, plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard)
         connection.execute("COMMIT")
         own, left_out = _add_own_tables(connection, own_tables)
         connection.execute("CHECKPOINT published")
         connection.execute("USE memory")
         connection.execute("DETACH published")
     return Content(rows | own, left_out)
+
+
+def _update_tables(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Plan, base: Mapping[str, Sequence[str]]
+) -> dict[str, ChangedRows]:
+    """Replace the parts of the tables of which the files differ, and return which rows of tables and views changed."""
+    changed: dict[str, ChangedRows] = {}
+    now = plan.list_sources()
+    for model in plan.snapshots:
+        table = storage(model).table
+        folders = list_changed_folders(base[table], now[table])
+        if not folders:
+            continue
+        changed[table] = find_changed_rows(model, folders)
+        if model not in plan.viewed:
+            delete_parts(connection, model, folders)
+            files = choose_files_of(model, plan.files[model], folders)
+            at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
+            _insert(connection, model, _read_frames(lake, model, files, at_once))
+    return changed
+
+
+def _count(connection: duckdb.DuckDBPyConnection, model: type[Table]) -> int:
+    counted = connection.execute(f"SELECT count(*) FROM {quote_identifier(storage(model).table)}").fetchall()  # noqa: S608
+    return int(counted[0][0])
+
+
+def _add_file_tables(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, *, now: dt.datetime, version: str
+) -> None:
+    _add_meta(connection, plan.snapshots, plan.copied, now=now, version=version)
+    _add_clocks(connection, now)
+
+
+def _drop_file_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what each publication makes anew: what says where it comes from, and the user's own tables."""
+    for model in FILE_TABLES:
+        connection.execute(f"DROP TABLE {quote_identifier(storage(model).table)}")
+    connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(SCHEMA)} CASCADE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +231,13 @@ def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
     return storage(model).published == "view" and detail == NONE and _is_in_reach(snapshot)
 
 
-def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], snapshot: Snapshot) -> int:
+def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], files: Sequence[str]) -> int:
     """Add one table with its comments, and return its number of rows."""
     at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
     connection.execute(create_table(model))
-    _insert(connection, model, _read_frames(lake, model, snapshot, at_once))
+    _insert(connection, model, _read_frames(lake, model, files, at_once))
     _execute(connection, write_comments(model, "TABLE"))
-    counted = connection.execute(f"SELECT count(*) FROM {quote_identifier(storage(model).table)}").fetchall()  # noqa: S608
-    return int(counted[0][0])
+    return _count(connection, model)
 
 
 def _is_in_reach(snapshot: Snapshot) -> bool:
@@ -151,30 +245,38 @@ def _is_in_reach(snapshot: Snapshot) -> bool:
     return not any("://" in file for file in snapshot.files)
 
 
-def _add_view(
-    connection: duckdb.DuckDBPyConnection,
-    model: type[Table],
-    snapshot: Snapshot,
-    guard: HomeGuard | None = None,
-) -> int:
-    """Add or replace one view with its comments, and return its number of rows."""
+Groups: TypeAlias = Mapping[tuple[tuple[str, ...], tuple[str, ...]], int]
+
+
+def _group_files(files: Sequence[str]) -> Groups:
+    """Files by the columns that they have: the columns and the files of each group, and its number of rows."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    rows = 0
-    for file in snapshot.files:
+    rows: dict[tuple[str, ...], int] = {}
+    for file in files:
         footer = pq.read_metadata(file)
-        rows += footer.num_rows
-        groups.setdefault(tuple(footer.schema.names), []).append(file)
+        names = tuple(footer.schema.names)
+        groups.setdefault(names, []).append(file)
+        rows[names] = rows.get(names, 0) + footer.num_rows
+    return {(names, tuple(found)): rows[names] for names, found in groups.items()}
+
+
+def _add_view(
+    connection: duckdb.DuckDBPyConnection, model: type[Table], groups: Groups, guard: HomeGuard | None = None
+) -> None:
+    """Add or replace one view with its comments."""
     source, condition = (guard.empty_source, guard.condition) if guard else ("", "")
-    connection.execute(create_file_view(model, groups.values(), source=source, condition=condition))
+    files = [found for _, found in groups]
+    connection.execute(create_file_view(model, files, source=source, condition=condition))
     _execute(connection, write_comments(model, "VIEW"))
-    return rows
 
 
-def _read_frames(lake: Lake, model: type[Table], snapshot: Snapshot, at_once: int) -> Iterator[pl.DataFrame]:
-    """The snapshot's rows, some files at a time, so that memory does not grow with the table."""
-    for first in range(0, len(snapshot.files), at_once):
-        files = snapshot.files[first : first + at_once]
-        yield lake.scan(model, Snapshot(snapshot.version, files)).collect(engine="streaming")
+def _read_frames(
+    lake: Lake, model: type[Table], files: Sequence[str], at_once: int
+) -> Iterator[pl.DataFrame]:
+    """The rows of files of the lake, some files at a time, so that memory does not grow with the table."""
+    for first in range(0, len(files), at_once):
+        chosen = tuple(files[first : first + at_once])
+        yield lake.scan(model, Snapshot(0, chosen)).collect(engine="streaming")
 
 
 def _insert(

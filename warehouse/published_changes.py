@@ -1,0 +1,116 @@
+"""Changes a copy of the publication before to what the lake holds now: changed parts, and the rows made of them."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import duckdb
+
+from schemas import Table, polars_schema, storage
+from warehouse.ddl import quote_identifier, quote_text
+from warehouse.lake_reader import cut_table_path, find_part, parse_part
+from warehouse.views import CuratedView
+
+# Rows of these views depend on rows of their own day, and on lists of plants, devices and attributes.
+BY_DAY = frozenset({"v_energy_daily", "v_kpi_daily", "v_inverters_daily"})
+# Rows of these depend on rows of their own month and its days, and on the same lists.
+BY_MONTH = frozenset(
+    {
+        "v_energy_monthly",
+        "v_energy_monthly_by_fleet",
+        "v_energy_monthly_by_group",
+        "v_kpi_monthly",
+        "v_profile_monthly",
+        "v_profile_monthly_by_fleet",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRows:
+    """Which rows of a table or view changed: those of some days or months; all of them where both are None."""
+
+    days: frozenset[dt.date] | None = None
+    months: frozenset[dt.date] | None = None
+
+
+Changed: TypeAlias = Mapping[str, ChangedRows]
+
+
+def list_changed_folders(old: Iterable[str], new: Iterable[str]) -> set[str]:
+    """The parts, by their folders inside the table, of which the files differ."""
+    return {path.rpartition("/")[0] for path in set(old) ^ set(new)}
+
+
+def find_changed_rows(model: type[Table], folders: Iterable[str]) -> ChangedRows:
+    """Which rows lie in these parts."""
+    parts = [find_part(f"{folder}/x", polars_schema(model)) for folder in folders]
+    found = {
+        name: frozenset(value for part in parts if isinstance(value := part[name], dt.date))
+        for name in ("local_date", "month")
+        if all(name in part for part in parts)
+    }
+    return ChangedRows(found.get("local_date"), found.get("month"))
+
+
+def delete_parts(connection: duckdb.DuckDBPyConnection, model: type[Table], folders: Iterable[str]) -> None:
+    """Delete the rows of these parts; of a table without parts all rows."""
+    table = quote_identifier(storage(model).table)
+    for folder in folders:
+        # A folder that is no part of the table must not stand for all of its rows.
+        part = parse_part(f"{folder}/x", polars_schema(model)) if storage(model).partition else {}
+        where = " AND ".join(f"{quote_identifier(n)} = {quote_text(str(v))}" for n, v in part.items())
+        connection.execute(f"DELETE FROM {table} WHERE {where or 'true'}")  # noqa: S608 - names and values are quoted
+
+
+def choose_files_of(model: type[Table], files: Iterable[str], folders: set[str]) -> tuple[str, ...]:
+    """The files that lie in these parts."""
+    return tuple(file for file in files if cut_table_path(model, file).rpartition("/")[0] in folders)
+
+
+def update_curated(
+    connection: duckdb.DuckDBPyConnection, views: Iterable[CuratedView], changed: Changed
+) -> None:
+    """Make the rows of curated tables again that are made of changed rows."""
+    known = dict(changed)
+    for view in views:
+        rows = _find_rows_to_make(view, known)
+        if rows is None:
+            continue
+        known[view.name] = rows
+        # A view keeps no rows, but other rows may be made of what it shows.
+        if view.kind != "table":
+            continue
+        where = _write_condition(rows)
+        name = quote_identifier(view.name)
+        connection.execute(f"DELETE FROM {name} WHERE {where}")  # noqa: S608 - our own views, dates alone
+        connection.execute(f"INSERT INTO {name} SELECT * FROM ({view.query}) WHERE {where}")  # noqa: S608
+
+
+def _find_rows_to_make(view: CuratedView, changed: Changed) -> ChangedRows | None:
+    """The rows of the view that may be other ones; None where no source changed."""
+    words = set(re.findall(r"\w+", view.query))
+    found = [rows for name, rows in changed.items() if name in words]
+    if not found:
+        return None
+    if view.name in BY_DAY and all(rows.days is not None for rows in found):
+        return ChangedRows(days=frozenset[dt.date]().union(*(rows.days or () for rows in found)))
+    if view.name in BY_MONTH and all(rows.days is not None or rows.months is not None for rows in found):
+        months = frozenset[dt.date]().union(*(_list_months(rows) for rows in found))
+        return ChangedRows(months=months)
+    return ChangedRows()
+
+
+def _list_months(rows: ChangedRows) -> frozenset[dt.date]:
+    return frozenset(day.replace(day=1) for day in rows.days or ()) | (rows.months or frozenset())
+
+
+def _write_condition(rows: ChangedRows) -> str:
+    column, values = ("local_date", rows.days) if rows.days is not None else ("month", rows.months)
+    if values is None:
+        return "true"
+    return (
+        f"{column} IN ({', '.join(f'DATE {quote_text(str(value))}' for value in sorted(values)) or 'NULL'})"
+    )
