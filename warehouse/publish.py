@@ -103,8 +103,12 @@ def publish(
     version: str,
     own_tables: Path | None = None,
     detail: str = NONE,
+    full: bool = False,
 ) -> PublishedFile:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
+
+    What did not change since the publication before is taken from it, unless there is any doubt about that one, or
+    `full` says not to.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
     `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. All
@@ -125,7 +129,8 @@ def publish(
             plan = plan_content(
                 {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
             )
-            made_by = identify_maker([version, lake.root, *list_making(plan)])
+            places = (target, named.absolute())
+            made_by = identify_maker([version, lake.root, places, *list_making(plan)])
             write = partial(
                 build,
                 lake,
@@ -134,14 +139,14 @@ def publish(
                 now=now,
                 version=version,
                 own_tables=own_tables,
-                places=(target, named.absolute()),
+                places=places,
             )
-            base = copy_base(target, file, made_by)
+            base = None if full else copy_base(target, file, made_by)
             content = _build_from(base, write, file)
             if content is None:
                 base, content = None, write()
             full_bytes = base.full_bytes if base else file.stat().st_size
-            sources = Sources(made_by, plan.list_sources(), full_bytes)
+            sources = Sources(made_by, plan.list_sources(), content.footers, full_bytes)
             had_log = forbid_log(named)
             size = _put(file, target, sources)
             # A session on the old file that was just emptying its log may have put it back.
@@ -224,7 +229,7 @@ def _build_from(base: Sources | None, write: Callable[..., Content], file: Path)
     if base is None:
         return None
     try:
-        return write(base=base.files)
+        return write(base=base)
     except (KeyError, ValueError, duckdb.Error):
         # Whatever is wrong with the copy, a file that is built from nothing does not have it.
         _remove(file.parent, file.name)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,7 +14,7 @@ from warehouse.lake_reader import cut_table_path, find_part, parse_part
 from warehouse.views import CuratedView
 
 # Rows of these views depend on rows of their own day, and on lists of plants, devices and attributes.
-BY_DAY = frozenset({"v_energy_daily", "v_kpi_daily", "v_inverters_daily"})
+BY_DAY = frozenset({"v_days_to_check", "v_energy_daily", "v_inverters_daily", "v_kpi_daily"})
 # Rows of these depend on rows of their own month and its days, and on the same lists.
 BY_MONTH = frozenset(
     {
@@ -74,7 +74,7 @@ def update_curated(
     connection: duckdb.DuckDBPyConnection, views: Iterable[CuratedView], changed: Changed
 ) -> None:
     """Make the rows of curated tables again that are made of changed rows."""
-    known = dict(changed)
+    known, dated = dict(changed), _list_dated(connection)
     for view in views:
         rows = _find_rows_to_make(view, known)
         if rows is None:
@@ -83,15 +83,16 @@ def update_curated(
         # A view keeps no rows, but other rows may be made of what it shows.
         if view.kind != "table":
             continue
-        where = _write_condition(rows)
+        where = _write_condition(rows, view.columns) or "true"
         name = quote_identifier(view.name)
         connection.execute(f"DELETE FROM {name} WHERE {where}")  # noqa: S608 - our own views, dates alone
-        connection.execute(f"INSERT INTO {name} SELECT * FROM ({view.query}) WHERE {where}")  # noqa: S608
+        query = f"{_narrow_sources(dated, view, rows)} SELECT * FROM ({view.query}) WHERE {where}"  # noqa: S608
+        connection.execute(f"INSERT INTO {name} {query}")
 
 
 def _find_rows_to_make(view: CuratedView, changed: Changed) -> ChangedRows | None:
     """The rows of the view that may be other ones; None where no source changed."""
-    words = set(re.findall(r"\w+", view.query))
+    words = _list_words(view)
     found = [rows for name, rows in changed.items() if name in words]
     if not found:
         return None
@@ -107,10 +108,53 @@ def _list_months(rows: ChangedRows) -> frozenset[dt.date]:
     return frozenset(day.replace(day=1) for day in rows.days or ()) | (rows.months or frozenset())
 
 
-def _write_condition(rows: ChangedRows) -> str:
-    column, values = ("local_date", rows.days) if rows.days is not None else ("month", rows.months)
-    if values is None:
-        return "true"
-    return (
-        f"{column} IN ({', '.join(f'DATE {quote_text(str(value))}' for value in sorted(values)) or 'NULL'})"
+def _list_dated(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    """The tables and views of the file whose rows are of a day or a month, with the columns that say which."""
+    query = (
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = 'published' AND column_name IN ('local_date', 'month')"
     )
+    dated: dict[str, set[str]] = {}
+    for table, column in connection.execute(query).fetchall():
+        dated.setdefault(table, set()).add(column)
+    return dated
+
+
+def _narrow_sources(dated: Mapping[str, set[str]], view: CuratedView, rows: ChangedRows) -> str:
+    """WITH, under the names of the view's sources, those of their rows alone that the view's rows are made of.
+
+    DuckDB does not bring the condition on the view's rows into a source that is summed up before it is joined.
+    """
+    narrowed = []
+    for source in sorted(_list_words(view) & dated.keys() - {view.name}):
+        if where := _write_condition(rows, dated[source]):
+            name = quote_identifier(source)
+            narrowed.append(f"{name} AS (SELECT * FROM published.{name} WHERE {where})")  # noqa: S608
+    return f"WITH {', '.join(narrowed)}" if narrowed else ""
+
+
+def _list_words(view: CuratedView) -> set[str]:
+    """The names in the view's query, those of its sources among them."""
+    return set(re.findall(r"\w+", view.query))
+
+
+def _write_condition(rows: ChangedRows, columns: Collection[str]) -> str | None:
+    """SQL that is true for the rows that changed, of a table with these columns; None where that can't be said."""
+    if rows.days is not None and "local_date" in columns:
+        return f"local_date IN ({_list_dates(rows.days)})"
+    if rows.months is not None and "month" in columns:
+        return f"month IN ({_list_dates(rows.months)})"
+    if rows.months is not None and "local_date" in columns:
+        return " OR ".join(
+            f"local_date BETWEEN {_write_date(month)} AND last_day({_write_date(month)})"
+            for month in sorted(rows.months)
+        )
+    return None
+
+
+def _list_dates(dates: Iterable[dt.date]) -> str:
+    return ", ".join(map(_write_date, sorted(dates))) or "NULL"
+
+
+def _write_date(date: dt.date) -> str:
+    return f"DATE {quote_text(str(date))}"

@@ -2,8 +2,9 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -40,6 +41,7 @@ from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.meta import FILE_TABLES, Meta, hash_schema
 from warehouse.open_published import take_first_line
 from warehouse.own_tables import SCHEMA, LeftOut, add_own_table, read_own_tables
+from warehouse.publication_base import Footers, Sources
 from warehouse.published_changes import (
     ChangedRows,
     choose_files_of,
@@ -51,6 +53,8 @@ from warehouse.published_changes import (
 from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
+# Adds rows to a table of the file that is being written.
+Fill: TypeAlias = Callable[[type[Table], Iterator[pl.DataFrame]], None]
 
 # DuckDB 1.2 to 2.0 read this; files in a newer format stay shut to the drivers that BI tools carry.
 STORAGE_VERSION = "v1.0.0"
@@ -63,10 +67,14 @@ OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions":
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was written: the rows of each table, those of the user's own as `own.NAME`, and which of these were not."""
+    """What was written: the rows of each table, those of the user's own as `own.NAME`, and which of these were not.
+
+    `footers` has what was read of the files of each view.
+    """
 
     rows: dict[str, int]
     left_out: tuple[LeftOut, ...]
+    footers: dict[str, Footers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +128,12 @@ def build(
     version: str,
     own_tables: Path | None = None,
     places: Sequence[Path] = (),
-    base: Mapping[str, Sequence[str]] | None = None,
+    base: Sources | None = None,
 ) -> Content:
     """Write the new file, with the tables of the user's own that fit.
 
     `places` says where it will be opened: views over the lake's files work nowhere else. With `base`, `file` is a copy
-    of the publication before, which was made of these files of each table, and only what changed is written.
+    of the publication before, which was made of that, and only what changed is written.
     """
     with duckdb.connect(config={**OFFLINE, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -134,55 +142,61 @@ def build(
         )
         connection.execute("USE published")
         connection.execute("BEGIN")
-        groups = {model: _group_files(plan.snapshots[model].files) for model in plan.viewed}
-        rows = {storage(model).table: sum(found.values()) for model, found in groups.items()}
-        for model in plan.viewed if base is None else plan.viewed & {CoverageDaily}:
-            _add_view(connection, model, groups[model])
+        known = base.footers if base else {}
+        footers = {
+            model: _read_footers(plan.snapshots[model].files, known.get(storage(model).table, {}))
+            for model in plan.viewed
+        }
+        # Rows of curated views are made of these views, in a file that is not in its place yet: without the guard.
+        unguarded = plan.viewed if base is None else plan.viewed & {CoverageDaily}
+        for model in unguarded:
+            _add_view(connection, model, footers[model])
         if base is None:
-            for model, files in plan.files.items():
-                rows[storage(model).table] = _add(connection, lake, model, files)
-            _add_file_tables(connection, plan, now=now, version=version)
+            fill = partial(_insert, connection)
+            for model in plan.files:
+                _add(connection, lake, plan, model)
+            _add_file_tables(connection, plan, fill, now=now, version=version)
             _add_curated(connection)
         else:
-            found = _update_tables(connection, lake, plan, base)
-            rows |= {storage(model).table: _count(connection, model) for model in plan.files}
+            fill = partial(_insert_few, connection, Path(f"{file}.rows"))
+            found = _update_tables(connection, lake, plan, base, fill)
             _drop_file_tables(connection)
-            _add_file_tables(connection, plan, now=now, version=version)
+            _add_file_tables(connection, plan, fill, now=now, version=version)
             update_curated(connection, load_curated_views(), found)
         guard = place_guard(lake.root, places) if plan.viewed and places else None
-        # The rows of curated views are made of these views, in a file that is not in its place yet.
         for model in plan.viewed:
-            if guard and plan.snapshots[model].files:
-                _add_view(connection, model, groups[model], guard)
-            elif base is not None:
-                _add_view(connection, model, groups[model])
+            as_before = base is not None and known.get(storage(model).table) == footers[model]
+            if not as_before or model in unguarded:
+                _add_view(connection, model, footers[model], guard if plan.snapshots[model].files else None)
         in_lake = EnergyBalanceIntervals in plan.viewed
         _add_row_macros(connection, plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard)
+        rows = {storage(model).table: _count(connection, model) for model in plan.files}
         connection.execute("COMMIT")
         own, left_out = _add_own_tables(connection, own_tables)
         connection.execute("CHECKPOINT published")
         connection.execute("USE memory")
         connection.execute("DETACH published")
-    return Content(rows | own, left_out)
+    shown = {storage(model).table: found for model, found in footers.items()}
+    viewed = {table: sum(sum(files.values()) for files in of.values()) for table, of in shown.items()}
+    return Content(viewed | rows | own, left_out, shown)
 
 
 def _update_tables(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Plan, base: Mapping[str, Sequence[str]]
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Plan, base: Sources, fill: Fill
 ) -> dict[str, ChangedRows]:
     """Replace the parts of the tables of which the files differ, and return which rows of tables and views changed."""
     changed: dict[str, ChangedRows] = {}
     now = plan.list_sources()
     for model in plan.snapshots:
         table = storage(model).table
-        folders = list_changed_folders(base[table], now[table])
+        folders = list_changed_folders(base.files[table], now[table])
         if not folders:
             continue
         changed[table] = find_changed_rows(model, folders)
         if model not in plan.viewed:
             delete_parts(connection, model, folders)
             files = choose_files_of(model, plan.files[model], folders)
-            at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
-            _insert(connection, model, _read_frames(lake, model, files, at_once))
+            fill(model, _read_frames(lake, model, files))
     return changed
 
 
@@ -192,10 +206,10 @@ def _count(connection: duckdb.DuckDBPyConnection, model: type[Table]) -> int:
 
 
 def _add_file_tables(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, *, now: dt.datetime, version: str
+    connection: duckdb.DuckDBPyConnection, plan: Plan, fill: Fill, *, now: dt.datetime, version: str
 ) -> None:
-    _add_meta(connection, plan.snapshots, plan.copied, now=now, version=version)
-    _add_clocks(connection, now)
+    _add_meta(connection, plan, fill, now=now, version=version)
+    _add_clocks(connection, fill, now)
 
 
 def _drop_file_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -231,13 +245,11 @@ def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
     return storage(model).published == "view" and detail == NONE and _is_in_reach(snapshot)
 
 
-def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], files: Sequence[str]) -> int:
-    """Add one table with its comments, and return its number of rows."""
-    at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
+def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Plan, model: type[Table]) -> None:
+    """Add one table with its comments."""
     connection.execute(create_table(model))
-    _insert(connection, model, _read_frames(lake, model, files, at_once))
+    _insert(connection, model, _read_frames(lake, model, plan.files[model]))
     _execute(connection, write_comments(model, "TABLE"))
-    return _count(connection, model)
 
 
 def _is_in_reach(snapshot: Snapshot) -> bool:
@@ -245,38 +257,61 @@ def _is_in_reach(snapshot: Snapshot) -> bool:
     return not any("://" in file for file in snapshot.files)
 
 
-Groups: TypeAlias = Mapping[tuple[tuple[str, ...], tuple[str, ...]], int]
-
-
-def _group_files(files: Sequence[str]) -> Groups:
-    """Files by the columns that they have: the columns and the files of each group, and its number of rows."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    rows: dict[tuple[str, ...], int] = {}
+def _read_footers(files: Sequence[str], known: Footers) -> Footers:
+    """The files by the columns that they have, with their rows; a file that is known is not opened again."""
+    seen = {file: (names, rows) for names, of in known.items() for file, rows in of.items()}
+    found: Footers = {}
     for file in files:
-        footer = pq.read_metadata(file)
-        names = tuple(footer.schema.names)
-        groups.setdefault(names, []).append(file)
-        rows[names] = rows.get(names, 0) + footer.num_rows
-    return {(names, tuple(found)): rows[names] for names, found in groups.items()}
+        if file not in seen:
+            footer = pq.read_metadata(file)
+            seen[file] = (",".join(footer.schema.names), footer.num_rows)
+        names, rows = seen[file]
+        found.setdefault(names, {})[file] = rows
+    return found
 
 
 def _add_view(
-    connection: duckdb.DuckDBPyConnection, model: type[Table], groups: Groups, guard: HomeGuard | None = None
+    connection: duckdb.DuckDBPyConnection,
+    model: type[Table],
+    footers: Footers,
+    guard: HomeGuard | None = None,
 ) -> None:
     """Add or replace one view with its comments."""
     source, condition = (guard.empty_source, guard.condition) if guard else ("", "")
-    files = [found for _, found in groups]
+    files = [list(of) for of in footers.values()]
     connection.execute(create_file_view(model, files, source=source, condition=condition))
     _execute(connection, write_comments(model, "VIEW"))
 
 
-def _read_frames(
-    lake: Lake, model: type[Table], files: Sequence[str], at_once: int
-) -> Iterator[pl.DataFrame]:
+def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterator[pl.DataFrame]:
     """The rows of files of the lake, some files at a time, so that memory does not grow with the table."""
+    at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
     for first in range(0, len(files), at_once):
         chosen = tuple(files[first : first + at_once])
         yield lake.scan(model, Snapshot(0, chosen)).collect(engine="streaming")
+
+
+def _insert_few(
+    connection: duckdb.DuckDBPyConnection, place: Path, model: type[Table], frames: Iterator[pl.DataFrame]
+) -> None:
+    """As `_insert`, by Parquet files at `place`: to take a frame DuckDB loads pandas, longer than a day's rows take."""
+    files: list[str] = []
+    for frame in frames:
+        files.append(f"{place}-{len(files)}.parquet")
+        frame.write_parquet(files[-1], compression="uncompressed")
+    if files:
+        names = ", ".join(map(quote_text, files))
+        source = f"read_parquet([{names}], hive_partitioning = false)"
+        connection.execute(
+            f"INSERT INTO {quote_identifier(storage(model).table)} FROM {source}{_write_order(model)}"
+        )
+    for name in files:
+        Path(name).unlink()
+
+
+def _write_order(model: type[Table]) -> str:
+    key = ", ".join(quote_identifier(name) for name in storage(model).key)
+    return f" ORDER BY {key}" if key else ""
 
 
 def _insert(
@@ -288,11 +323,11 @@ def _insert(
     failures: list[Exception] = []
     kept = _keep_failure(frames, failures)
     batches = (batch for frame in kept for batch in frame.to_arrow(compat_level=layout).to_batches())
-    key = ", ".join(quote_identifier(name) for name in storage(model).key)
-    order = f" ORDER BY {key}" if key else ""
     connection.register("incoming", pa.RecordBatchReader.from_batches(shape, batches))
     try:
-        connection.execute(f"INSERT INTO {quote_identifier(storage(model).table)} FROM incoming{order}")
+        connection.execute(
+            f"INSERT INTO {quote_identifier(storage(model).table)} FROM incoming{_write_order(model)}"
+        )
     except duckdb.Error:
         # Of what goes wrong while the lake is read, DuckDB passes on the text alone.
         if failures:
@@ -310,16 +345,11 @@ def _keep_failure(frames: Iterator[pl.DataFrame], failures: list[Exception]) -> 
 
 
 def _add_meta(
-    connection: duckdb.DuckDBPyConnection,
-    snapshots: Snapshots,
-    copied: CopiedDetail,
-    *,
-    now: dt.datetime,
-    version: str,
+    connection: duckdb.DuckDBPyConnection, plan: Plan, fill: Fill, *, now: dt.datetime, version: str
 ) -> None:
     days = f"SELECT min(local_date), max(local_date) FROM {quote_identifier(storage(EnergyDaily).table)}"  # noqa: S608
     first_day, last_day = connection.execute(days).fetchall()[0]
-    versions = {storage(model).table: snapshot.version for model, snapshot in snapshots.items()}
+    versions = {storage(model).table: snapshot.version for model, snapshot in plan.snapshots.items()}
     row = {
         "product_version": version,
         "published_at": now.astimezone(dt.UTC),
@@ -328,19 +358,19 @@ def _add_meta(
         "source_versions": json.dumps(versions, sort_keys=True),
         "first_day": first_day,
         "last_day": last_day,
-        "detail": copied.amount,
-        "detail_first_day": copied.first_day,
+        "detail": plan.copied.amount,
+        "detail_first_day": plan.copied.first_day,
     }
     connection.execute(create_table(Meta))
-    _insert(connection, Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
+    fill(Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
     _execute(connection, write_comments(Meta, "TABLE"))
 
 
-def _add_clocks(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> None:
+def _add_clocks(connection: duckdb.DuckDBPyConnection, fill: Fill, now: dt.datetime) -> None:
     zones = f"SELECT DISTINCT timezone FROM {quote_identifier(storage(Plants).table)}"  # noqa: S608
     found = [zone for (zone,) in connection.execute(zones).fetchall()]
     connection.execute(create_table(Clocks))
-    _insert(connection, Clocks, iter([build_clocks(found, now)]))
+    fill(Clocks, iter([build_clocks(found, now)]))
     _execute(connection, write_comments(Clocks, "TABLE"))
 
 
