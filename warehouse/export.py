@@ -28,6 +28,7 @@ from warehouse.ddl import quote_identifier, quote_text
 from warehouse.folder import resolve_place
 from warehouse.own_tables import SCHEMA
 from warehouse.publish import build_query_error
+from warehouse.views import load_curated_views
 
 FORMATS = ("csv", "parquet", "xlsx")
 # The characters that spreadsheets interpret as the beginning of a formula.
@@ -117,16 +118,21 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
     }
     if table not in places:
         raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(places)}.")
-    return export_query(connection, f"FROM {places[table]}{_write_order(table)}", path, form)
+    return export_query(connection, f"FROM {places[table]}{_write_order(connection, table)}", path, form)
 
 
-def _write_order(table: str) -> str:
-    """ORDER BY of a table of ours, in which a publication puts changed parts behind the others."""
+def _write_order(connection: Connection, table: str) -> str:
+    """ORDER BY of a table that the file holds rows of, in which a publication puts changed parts behind the others."""
     keys = {
         storage(model).table: storage(model).key for model in TABLES if storage(model).published == "native"
     }
-    key = ", ".join(map(quote_identifier, keys.get(table, ())))
-    return f" ORDER BY {key}" if key else ""
+    keys |= {view.name: view.key for view in load_curated_views() if view.kind == "table"}
+    key = keys.get(table, ())
+    there = connection.execute(f"DESCRIBE {quote_identifier(table)}").fetchall() if key else []
+    # A file of another version may lack a column.
+    if not key or not set(key) <= {name for name, *_ in there}:
+        return ""
+    return f" ORDER BY {', '.join(map(quote_identifier, key))}"
 
 
 def _check_select(connection: Connection, query: str) -> str:

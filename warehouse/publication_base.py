@@ -44,7 +44,7 @@ class Sources:
     full_bytes: int = 0
 
 
-def identify_maker(facts: Iterable[object]) -> str:
+def hash_maker(facts: Iterable[object]) -> str:
     """A digest of all that decides how a publication is made: these facts, the code, and the versions of libraries."""
     known = [duckdb.__version__, pl.__version__, _digest_code(), *map(repr, facts)]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
@@ -72,7 +72,7 @@ def record_sources(sources: Sources, published: PublicationDigest, target: Path)
     write_file(_name_record(target), json.dumps(found).encode())
 
 
-def copy_base(target: Path, file: Path, made_by: str) -> Sources | None:
+def take_base(target: Path, file: Path, made_by: str) -> Sources | None:
     """Copy the published file to `file` if the next publication can start from it, and return what it was made of.
 
     The copy is compared with the digest of the publication, so nothing that happens to the published file meanwhile
@@ -92,6 +92,11 @@ def copy_base(target: Path, file: Path, made_by: str) -> Sources | None:
         pass
     file.unlink(missing_ok=True)
     return None
+
+
+def forget_base(target: Path) -> None:
+    """Have the next publication of `target` built from nothing. Raises OSError."""
+    _name_record(target.resolve()).unlink(missing_ok=True)
 
 
 def _name_record(target: Path) -> Path:

@@ -43,7 +43,7 @@ from warehouse.open_published import (
 )
 from warehouse.own_tables import LeftOut
 from warehouse.publication import digest_file, forbid_log, record_publication
-from warehouse.publication_base import Sources, copy_base, identify_maker, record_sources
+from warehouse.publication_base import Sources, hash_maker, record_sources, take_base
 from warehouse.published_content import OFFLINE, Content, build, list_making, plan_content
 
 __all__ = [
@@ -103,12 +103,10 @@ def publish(
     version: str,
     own_tables: Path | None = None,
     detail: str = NONE,
-    full: bool = False,
 ) -> PublishedFile:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
-    What did not change since the publication before is taken from it, unless there is any doubt about that one, or
-    `full` says not to.
+    What did not change since the publication before is taken from it, unless there is any doubt about that one.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
     `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. All
@@ -130,7 +128,7 @@ def publish(
                 {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
             )
             places = (target, named.absolute())
-            made_by = identify_maker([version, lake.root, places, *list_making(plan)])
+            made_by = hash_maker([version, lake.root, places, *list_making(plan)])
             write = partial(
                 build,
                 lake,
@@ -141,7 +139,7 @@ def publish(
                 own_tables=own_tables,
                 places=places,
             )
-            base = None if full else copy_base(target, file, made_by)
+            base = take_base(target, file, made_by)
             content = _build_from(base, write, file)
             if content is None:
                 base, content = None, write()

@@ -28,15 +28,22 @@ BY_MONTH = frozenset(
 )
 
 
+_BEFORE, _IS_THERE = "temp._before", "_is_there"
+
+
 @dataclass(frozen=True, slots=True)
-class ChangedRows:
-    """Which rows of a table or view changed: those of some days or months; all of them where both are None."""
+class AffectedRows:
+    """Which rows of a table or view changed: those of some days or months; all of them where both are None.
+
+    `columns` names the columns that changed, where that is known.
+    """
 
     days: frozenset[dt.date] | None = None
     months: frozenset[dt.date] | None = None
+    columns: frozenset[str] | None = None
 
 
-Changed: TypeAlias = Mapping[str, ChangedRows]
+Changed: TypeAlias = Mapping[str, AffectedRows]
 
 
 def list_changed_folders(old: Iterable[str], new: Iterable[str]) -> set[str]:
@@ -44,7 +51,7 @@ def list_changed_folders(old: Iterable[str], new: Iterable[str]) -> set[str]:
     return {path.rpartition("/")[0] for path in set(old) ^ set(new)}
 
 
-def find_changed_rows(model: type[Table], folders: Iterable[str]) -> ChangedRows:
+def find_changed_rows(model: type[Table], folders: Iterable[str]) -> AffectedRows:
     """Which rows lie in these parts."""
     parts = [find_part(f"{folder}/x", polars_schema(model)) for folder in folders]
     found = {
@@ -52,7 +59,7 @@ def find_changed_rows(model: type[Table], folders: Iterable[str]) -> ChangedRows
         for name in ("local_date", "month")
         if all(name in part for part in parts)
     }
-    return ChangedRows(found.get("local_date"), found.get("month"))
+    return AffectedRows(found.get("local_date"), found.get("month"))
 
 
 def delete_parts(connection: duckdb.DuckDBPyConnection, model: type[Table], folders: Iterable[str]) -> None:
@@ -65,12 +72,42 @@ def delete_parts(connection: duckdb.DuckDBPyConnection, model: type[Table], fold
         connection.execute(f"DELETE FROM {table} WHERE {where or 'true'}")  # noqa: S608 - names and values are quoted
 
 
+def keep_list(connection: duckdb.DuckDBPyConnection, model: type[Table]) -> None:
+    """Keep the rows of a list (a table without parts) for `find_changed_columns`, before they are replaced."""
+    table = quote_identifier(storage(model).table)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_BEFORE} AS FROM published.{table}")
+
+
+def find_changed_columns(connection: duckdb.DuckDBPyConnection, model: type[Table]) -> frozenset[str]:
+    """The columns in which a list differs from what was kept of it; all where a row came or went.
+
+    Lists of plants and devices say each day that a plant was seen again, of which no figure is made.
+    """
+    kept, names = storage(model), polars_schema(model).names()
+    table, keys = quote_identifier(kept.table), ", ".join(map(quote_identifier, kept.key))
+    others = [name for name in names if name not in kept.key]
+    if not keys:
+        return frozenset(names)
+    differs = ", ".join(
+        f"bool_or(old.{name} IS DISTINCT FROM new.{name})" for name in map(quote_identifier, others)
+    )
+    query = (
+        f"SELECT bool_or(old.{_IS_THERE} IS NULL OR new.{_IS_THERE} IS NULL), {differs} "  # noqa: S608 - our own names
+        f"FROM (SELECT *, 1 AS {_IS_THERE} FROM {_BEFORE}) AS old "
+        f"FULL JOIN (SELECT *, 1 AS {_IS_THERE} FROM published.{table}) AS new USING ({keys})"
+    )
+    ((moved, *changed),) = connection.execute(query).fetchall()
+    return frozenset(
+        names if moved else (name for name, is_other in zip(others, changed, strict=True) if is_other)
+    )
+
+
 def choose_files_of(model: type[Table], files: Iterable[str], folders: set[str]) -> tuple[str, ...]:
     """The files that lie in these parts."""
     return tuple(file for file in files if cut_table_path(model, file).rpartition("/")[0] in folders)
 
 
-def update_curated(
+def replace_curated_rows(
     connection: duckdb.DuckDBPyConnection, views: Iterable[CuratedView], changed: Changed
 ) -> None:
     """Make the rows of curated tables again that are made of changed rows."""
@@ -90,21 +127,25 @@ def update_curated(
         connection.execute(f"INSERT INTO {name} {query}")
 
 
-def _find_rows_to_make(view: CuratedView, changed: Changed) -> ChangedRows | None:
+def _find_rows_to_make(view: CuratedView, changed: Changed) -> AffectedRows | None:
     """The rows of the view that may be other ones; None where no source changed."""
     words = _list_words(view)
-    found = [rows for name, rows in changed.items() if name in words]
+    found = [
+        rows
+        for name, rows in changed.items()
+        if name in words and (rows.columns is None or rows.columns & words)
+    ]
     if not found:
         return None
     if view.name in BY_DAY and all(rows.days is not None for rows in found):
-        return ChangedRows(days=frozenset[dt.date]().union(*(rows.days or () for rows in found)))
+        return AffectedRows(days=frozenset[dt.date]().union(*(rows.days or () for rows in found)))
     if view.name in BY_MONTH and all(rows.days is not None or rows.months is not None for rows in found):
         months = frozenset[dt.date]().union(*(_list_months(rows) for rows in found))
-        return ChangedRows(months=months)
-    return ChangedRows()
+        return AffectedRows(months=months)
+    return AffectedRows()
 
 
-def _list_months(rows: ChangedRows) -> frozenset[dt.date]:
+def _list_months(rows: AffectedRows) -> frozenset[dt.date]:
     return frozenset(day.replace(day=1) for day in rows.days or ()) | (rows.months or frozenset())
 
 
@@ -120,7 +161,7 @@ def _list_dated(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
     return dated
 
 
-def _narrow_sources(dated: Mapping[str, set[str]], view: CuratedView, rows: ChangedRows) -> str:
+def _narrow_sources(dated: Mapping[str, set[str]], view: CuratedView, rows: AffectedRows) -> str:
     """WITH, under the names of the view's sources, those of their rows alone that the view's rows are made of.
 
     DuckDB does not bring the condition on the view's rows into a source that is summed up before it is joined.
@@ -138,7 +179,7 @@ def _list_words(view: CuratedView) -> set[str]:
     return set(re.findall(r"\w+", view.query))
 
 
-def _write_condition(rows: ChangedRows, columns: Collection[str]) -> str | None:
+def _write_condition(rows: AffectedRows, columns: Collection[str]) -> str | None:
     """SQL that is true for the rows that changed, of a table with these columns; None where that can't be said."""
     if rows.days is not None and "local_date" in columns:
         return f"local_date IN ({_list_dates(rows.days)})"

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas import (
@@ -43,13 +42,16 @@ from warehouse.open_published import take_first_line
 from warehouse.own_tables import SCHEMA, LeftOut, add_own_table, read_own_tables
 from warehouse.publication_base import Footers, Sources
 from warehouse.published_changes import (
-    ChangedRows,
+    AffectedRows,
     choose_files_of,
     delete_parts,
+    find_changed_columns,
     find_changed_rows,
+    keep_list,
     list_changed_folders,
-    update_curated,
+    replace_curated_rows,
 )
+from warehouse.row_inserts import put_few_rows, put_rows
 from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
@@ -78,7 +80,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PublicationPlan:
     """What goes into a publication: which detail is copied, which tables are views, and the files to copy of others."""
 
     snapshots: Snapshots
@@ -94,7 +96,7 @@ class Plan:
         }
 
 
-def plan_content(snapshots: Snapshots, detail: str = NONE) -> Plan:
+def plan_content(snapshots: Snapshots, detail: str = NONE) -> PublicationPlan:
     """What goes into a publication of these snapshots. `detail` says how much detail is copied."""
     copied = _choose_detail(snapshots, detail)
     viewed = frozenset(model for model, found in snapshots.items() if _is_view(model, found, detail))
@@ -103,10 +105,10 @@ def plan_content(snapshots: Snapshots, detail: str = NONE) -> Plan:
         for model, snapshot in snapshots.items()
         if model not in viewed
     }
-    return Plan(snapshots, copied, viewed, files)
+    return PublicationPlan(snapshots, copied, viewed, files)
 
 
-def list_making(plan: Plan) -> list[object]:
+def list_making(plan: PublicationPlan) -> list[object]:
     """All that decides how rows become a published file, beside the rows."""
     return [
         STORAGE_VERSION,
@@ -121,7 +123,7 @@ def list_making(plan: Plan) -> list[object]:
 
 def build(
     lake: Lake,
-    plan: Plan,
+    plan: PublicationPlan,
     file: Path,
     *,
     now: dt.datetime,
@@ -152,17 +154,17 @@ def build(
         for model in unguarded:
             _add_view(connection, model, footers[model])
         if base is None:
-            fill = partial(_insert, connection)
+            fill = partial(put_rows, connection)
             for model in plan.files:
                 _add(connection, lake, plan, model)
             _add_file_tables(connection, plan, fill, now=now, version=version)
             _add_curated(connection)
         else:
-            fill = partial(_insert_few, connection, Path(f"{file}.rows"))
+            fill = partial(put_few_rows, connection, Path(f"{file}.rows"))
             found = _update_tables(connection, lake, plan, base, fill)
             _drop_file_tables(connection)
             _add_file_tables(connection, plan, fill, now=now, version=version)
-            update_curated(connection, load_curated_views(), found)
+            replace_curated_rows(connection, load_curated_views(), found)
         guard = place_guard(lake.root, places) if plan.viewed and places else None
         for model in plan.viewed:
             as_before = base is not None and known.get(storage(model).table) == footers[model]
@@ -182,10 +184,10 @@ def build(
 
 
 def _update_tables(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Plan, base: Sources, fill: Fill
-) -> dict[str, ChangedRows]:
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, base: Sources, fill: Fill
+) -> dict[str, AffectedRows]:
     """Replace the parts of the tables of which the files differ, and return which rows of tables and views changed."""
-    changed: dict[str, ChangedRows] = {}
+    changed: dict[str, AffectedRows] = {}
     now = plan.list_sources()
     for model in plan.snapshots:
         table = storage(model).table
@@ -194,9 +196,14 @@ def _update_tables(
             continue
         changed[table] = find_changed_rows(model, folders)
         if model not in plan.viewed:
+            is_list = not storage(model).partition
+            if is_list:
+                keep_list(connection, model)
             delete_parts(connection, model, folders)
             files = choose_files_of(model, plan.files[model], folders)
             fill(model, _read_frames(lake, model, files))
+            if is_list:
+                changed[table] = AffectedRows(columns=find_changed_columns(connection, model))
     return changed
 
 
@@ -206,7 +213,12 @@ def _count(connection: duckdb.DuckDBPyConnection, model: type[Table]) -> int:
 
 
 def _add_file_tables(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, fill: Fill, *, now: dt.datetime, version: str
+    connection: duckdb.DuckDBPyConnection,
+    plan: PublicationPlan,
+    fill: Fill,
+    *,
+    now: dt.datetime,
+    version: str,
 ) -> None:
     _add_meta(connection, plan, fill, now=now, version=version)
     _add_clocks(connection, fill, now)
@@ -245,10 +257,12 @@ def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
     return storage(model).published == "view" and detail == NONE and _is_in_reach(snapshot)
 
 
-def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Plan, model: type[Table]) -> None:
+def _add(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, model: type[Table]
+) -> None:
     """Add one table with its comments."""
     connection.execute(create_table(model))
-    _insert(connection, model, _read_frames(lake, model, plan.files[model]))
+    put_rows(connection, model, _read_frames(lake, model, plan.files[model]))
     _execute(connection, write_comments(model, "TABLE"))
 
 
@@ -291,61 +305,13 @@ def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterat
         yield lake.scan(model, Snapshot(0, chosen)).collect(engine="streaming")
 
 
-def _insert_few(
-    connection: duckdb.DuckDBPyConnection, place: Path, model: type[Table], frames: Iterator[pl.DataFrame]
-) -> None:
-    """As `_insert`, by Parquet files at `place`: to take a frame DuckDB loads pandas, longer than a day's rows take."""
-    files: list[str] = []
-    for frame in frames:
-        files.append(f"{place}-{len(files)}.parquet")
-        frame.write_parquet(files[-1], compression="uncompressed")
-    if files:
-        names = ", ".join(map(quote_text, files))
-        source = f"read_parquet([{names}], hive_partitioning = false)"
-        connection.execute(
-            f"INSERT INTO {quote_identifier(storage(model).table)} FROM {source}{_write_order(model)}"
-        )
-    for name in files:
-        Path(name).unlink()
-
-
-def _write_order(model: type[Table]) -> str:
-    key = ", ".join(quote_identifier(name) for name in storage(model).key)
-    return f" ORDER BY {key}" if key else ""
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection, model: type[Table], frames: Iterator[pl.DataFrame]
-) -> None:
-    """Fill a new table by Arrow, in the order of the key (DuckDB sorts, and spills to disk where it must)."""
-    layout = pl.CompatLevel.oldest()
-    shape = polars_schema(model).to_frame().to_arrow(compat_level=layout).schema
-    failures: list[Exception] = []
-    kept = _keep_failure(frames, failures)
-    batches = (batch for frame in kept for batch in frame.to_arrow(compat_level=layout).to_batches())
-    connection.register("incoming", pa.RecordBatchReader.from_batches(shape, batches))
-    try:
-        connection.execute(
-            f"INSERT INTO {quote_identifier(storage(model).table)} FROM incoming{_write_order(model)}"
-        )
-    except duckdb.Error:
-        # Of what goes wrong while the lake is read, DuckDB passes on the text alone.
-        if failures:
-            raise failures[0] from None
-        raise
-    connection.unregister("incoming")
-
-
-def _keep_failure(frames: Iterator[pl.DataFrame], failures: list[Exception]) -> Iterator[pl.DataFrame]:
-    try:
-        yield from frames
-    except Exception as fault:
-        failures.append(fault)
-        raise
-
-
 def _add_meta(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, fill: Fill, *, now: dt.datetime, version: str
+    connection: duckdb.DuckDBPyConnection,
+    plan: PublicationPlan,
+    fill: Fill,
+    *,
+    now: dt.datetime,
+    version: str,
 ) -> None:
     days = f"SELECT min(local_date), max(local_date) FROM {quote_identifier(storage(EnergyDaily).table)}"  # noqa: S608
     first_day, last_day = connection.execute(days).fetchall()[0]

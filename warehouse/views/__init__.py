@@ -20,6 +20,7 @@ Kind: TypeAlias = Literal["table", "view"]
 
 _SHARED = re.compile(r"^-- shared: (\w+)$", re.MULTILINE)
 _EXACT_SUM = re.compile(r"\bexact_sum\(([\w.]+)\)( FILTER \(WHERE [^()]*\))?")
+_KEY = re.compile(r"Key: ([a-z_, ]+)\.")
 _COLUMN = re.compile(r"(\w+): (.+)")
 
 
@@ -32,6 +33,12 @@ class CuratedView:
     comment: str
     columns: dict[str, str]
     query: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that the comment names as the key; none where it names no key."""
+        found = _KEY.search(self.comment)
+        return tuple(found[1].split(", ")) if found else ()
 
 
 def load_curated_views() -> tuple[CuratedView, ...]:
