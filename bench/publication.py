@@ -85,7 +85,7 @@ def _list_changes(lake: Lake, days: int) -> dict[str, Callable[[], object]]:
     """What happens between two publications, by its name; each is another thing than the one before."""
     day = NEW_YEAR + dt.timedelta(days=days // 2)
     month = (NEW_YEAR + dt.timedelta(days=days // 3)).replace(day=1)
-    of_month = [one for one in (month + dt.timedelta(days=number) for number in range(28))]
+    of_month = [month + dt.timedelta(days=number) for number in range(28)]
     return {
         "one day": lambda: change_days(lake, [day]),
         "one day of one plant": lambda: change_days(lake, [day], plant="900001"),
@@ -109,7 +109,7 @@ def change_days(lake: Lake, days: list[dt.date], plant: str | None = None) -> No
 
 def _scale(lake: Lake, model: type[Table], part: dict[str, dt.date], plant: str | None) -> None:
     rows = pl.concat(lake.read_batches(model, part))
-    (name,) = (n for n in rows.columns if n in {"pv_generation_kwh", "final_yield_kwh_per_kw"})
+    name = "pv_generation_kwh" if "pv_generation_kwh" in rows.columns else "final_yield_kwh_per_kw"
     chosen = pl.lit(value=True) if plant is None else pl.col("plant_id") == plant
     changed = pl.when(chosen).then(pl.col(name).fill_null(1.0) * 1.01).otherwise(pl.col(name))
     put(lake, model, rows.with_columns(changed.alias(name)))
