@@ -23,18 +23,10 @@ import duckdb
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
+from tests.chromium import CHROMIUM, OPTIONS
+
 OLD = Path(__file__).with_name("old_duckdb.py")
 COUNTS = Path(__file__).with_name("counts.sql").read_text()
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 START_S, BROWSER_MS, SETTLED_MS = 300, 180_000, 4_000
 CONFIG = """
 SECRET_KEY = {key!r}
@@ -179,7 +171,7 @@ def look(url: str, password: str, chart: int, picture: Path) -> None:
             profile,
             executable_path=CHROMIUM,
             headless=True,
-            args=CHROMIUM_OPTIONS,
+            args=list(OPTIONS),
             viewport={"width": 1200, "height": 700},
         )
         page: Page = window.new_page()

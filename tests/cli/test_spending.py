@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.launch import SandboxAddress, run_sandbox
-from tests.cli.test_commands import PROGRAM, environment, sunledger
-from tests.programs import PATIENCE_S
+from tests.cli.test_commands import PROGRAM, sunledger
+from tests.programs import PATIENCE_S, environment
 
 DAY = ["--from", "2021-10-01", "--to", "2021-10-01"]
 # Without a limit, as on a new installation.
