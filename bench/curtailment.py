@@ -25,7 +25,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SETS
 from pipeline.tables.curtailment_tables import write_curtailment_daily, write_curtailment_monthly
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_quarter_hours
+from pipeline.tables.hourly_tables import write_quarter_energies
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
@@ -183,7 +183,7 @@ def _store(runtime: RunContext, days: Sequence[dt.date]) -> None:
         for source in (BALANCE, SENSOR):
             write_intervals(runtime, source, day)
         write_energy_daily(runtime, day)
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_kpi_daily(runtime, day)
     write_energy_monthly(runtime)
     write_kpi_monthly(runtime)

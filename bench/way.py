@@ -30,7 +30,7 @@ from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_energies
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
@@ -73,7 +73,7 @@ def _make(runtime: RunContext) -> None:
     for day in WEEK:
         write_intervals(runtime, BALANCE, day)
         write_energy_daily(runtime, day)
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_energy_hourly(runtime, day)
         write_kpi_daily(runtime, day)
     for write in (write_energy_monthly, write_profile_monthly, write_kpi_monthly):

@@ -244,7 +244,7 @@ class QuarterHours(
     QuarterHour,
     Day,
     PlantKey,
-    table="quarter_hours",
+    table="quarter_energies",
     layer="report",
     key=("plant_id", "quarter_start"),
     published="view",

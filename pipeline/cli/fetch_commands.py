@@ -145,6 +145,7 @@ def run_refresh(
                 "Devices and sets of plants that seem unchanged are fetched in turn, once for each plant in "
                 f"{runtime.settings.lists_cycle_days} days; 'sunledger refresh --all' fetches them all now."
             )
+        tell_unknown(runs.notices)
         runs.notices.add(list_other_zones(runtime))
         tell_missing(runs.notices)
 

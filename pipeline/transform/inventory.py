@@ -156,7 +156,7 @@ def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, p
         excluded_from=pl.lit(None, pl.Date),
     )
     aside = found.filter(~placed.fill_null(value=False)).select(
-        "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
+        "plant_id", reason=pl.lit("unknown_timezone"), detail=_shorten("timezone")
     )
     return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
 

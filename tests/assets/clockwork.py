@@ -20,7 +20,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
-from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_hours
+from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_energies
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily
 from tests.scripted import ScriptedSma
@@ -92,6 +92,6 @@ def _days(runtime: RunContext, first: dt.date, last: dt.date) -> None:
             write_intervals(runtime, source, day)
         write_energy_daily(runtime, day)
         write_device_energy_daily(runtime, day)
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_energy_hourly(runtime, day)
         write_kpi_daily(runtime, day)
