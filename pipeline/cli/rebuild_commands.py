@@ -49,7 +49,7 @@ def run_rebuild(
         if n_days := count_days_of_other_basis(runtime, begin, end):
             say(
                 f"{pluralize(n_days, 'day')} of these were fetched with another SMA_TIME_BASIS. All times are read "
-                f"with the present one, {runtime.settings.sma_time_basis}."
+                f"with the current one, {runtime.settings.sma_time_basis}."
             )
         if gone := sorted(set(days) - list_days_with_answers(runtime)):
             days = [day for day in days if day not in gone]

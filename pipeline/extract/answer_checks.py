@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
+from pipeline.common.text import shorten_text
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
 from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth
@@ -16,6 +17,7 @@ from pipeline.transform.broken_lists import PLANTS, parse_list
 LISTS: Final = frozenset({"plants", "devices", "sets"})
 # The envelope of measurements comes before the rows and is short.
 ENVELOPE_BYTES = 2048
+ID_SHOWN = 100
 _PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
 _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
 
@@ -73,11 +75,17 @@ def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> 
         new_id = find_plant(answer.target) or ""
         # A device that moved belongs to a plant whose new id is not in the redirect.
         if not (moved and request.device_id) and plant.lower() != new_id.lower():
-            return _build_failure(answer, f"with data of plant {plant}, which was not requested: {_TELL}")
+            return _build_failure(
+                answer,
+                f"with data of plant {shorten_text(plant, ID_SHOWN)}, which was not requested: {_TELL}",
+            )
     if device and request.device_id:
         known = (name.lower() for name in (request.device_id, _find_device(answer.target)))
         if device.lower() not in known:
-            return _build_failure(answer, f"with data of device {device}, which was not requested: {_TELL}")
+            return _build_failure(
+                answer,
+                f"with data of device {shorten_text(device, ID_SHOWN)}, which was not requested: {_TELL}",
+            )
     return None
 
 
