@@ -8,6 +8,7 @@ and a number of more digits than a spreadsheet holds is text.
 import datetime as dt
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -32,7 +33,13 @@ from warehouse.views import load_curated_views
 
 FORMATS = ("csv", "parquet", "xlsx")
 # The characters that spreadsheets interpret as the beginning of a formula.
-FORMULA = r"^[=+\-@\t\r]"
+# Some also take their wide forms for them.
+FORMULA_SIGNS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+FORMULA = rf"^[{re.escape(FORMULA_SIGNS)}]"
+# Types whose values are no text of others.
+SAFE_KINDS = re.compile(
+    r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID|INTERVAL)(\[\d*\])*"
+)
 # Excel's own limits.
 XLSX_ROWS, XLSX_COLUMNS, XLSX_TEXT = 1_048_576, 16_384, 32_767
 # A spreadsheet's number is a double: beyond so many digits it would change silently.
@@ -155,14 +162,19 @@ def _write_csv(connection: Connection, query: str, shape: Sequence[tuple[str, st
 def _guard_text(name: str, kind: str) -> str:
     """A column for a CSV that a spreadsheet may open: text like a formula gets the prefix that marks it as text."""
     column = quote_identifier(name)
+    if SAFE_KINDS.fullmatch(kind):
+        return f"{column} AS {quote_identifier(guard_cell(name))}"
     if kind != "VARCHAR":
-        return f"{column} AS {quote_identifier(_guard_heading(name))}"
+        column = f"CAST({column} AS VARCHAR)"
     formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
-    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {quote_identifier(_guard_heading(name))}"
+    return (
+        f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {quote_identifier(guard_cell(name))}"
+    )
 
 
-def _guard_heading(heading: str) -> str:
-    return f"'{heading}" if heading[:1] in "=+-@\t\r" else heading
+def guard_cell(value: Any) -> Any:
+    """A value for a CSV that a spreadsheet may open, text like a formula with the prefix that marks it as text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] and value[0] in FORMULA_SIGNS else value
 
 
 def _write_parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:

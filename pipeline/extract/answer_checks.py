@@ -8,13 +8,16 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
+from pipeline.common.text import shorten_text
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
-from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse_answer
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth
+from pipeline.transform.broken_lists import PLANTS, parse_list
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
 # The envelope of measurements comes before the rows and is short.
 ENVELOPE_BYTES = 2048
+ID_SHOWN = 100
 _PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
 _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
 
@@ -28,9 +31,11 @@ def find_fault(answer: Answer) -> Failure | None:
     if request.endpoint == "measurements":
         head = answer.body[: min(ENVELOPE_BYTES, answer.body.find(b'"set"') % (len(answer.body) + 1))]
         return _find_other_owner(answer, _find_first(_PLANT, head), _find_first(_DEVICE, head))
-    if measure_depth(answer.body) > MOST_DEPTH:
+    deep = measure_depth(answer.body) > MOST_DEPTH
+    # In the list of all plants, one that is too deep must not cost the others.
+    content = None if deep and request.endpoint != PLANTS else parse_list(answer.body, request.endpoint)
+    if deep and content is None:
         return _build_failure(answer, _BEYOND)
-    content = parse_answer(answer.body)
     if not isinstance(content, dict):
         return _build_failure(answer, _OTHER)
     entries = content.get(request.endpoint)
@@ -70,11 +75,17 @@ def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> 
         new_id = find_plant(answer.target) or ""
         # A device that moved belongs to a plant whose new id is not in the redirect.
         if not (moved and request.device_id) and plant.lower() != new_id.lower():
-            return _build_failure(answer, f"with data of plant {plant}, which was not requested: {_TELL}")
+            return _build_failure(
+                answer,
+                f"with data of plant {shorten_text(plant, ID_SHOWN)}, which was not requested: {_TELL}",
+            )
     if device and request.device_id:
         known = (name.lower() for name in (request.device_id, _find_device(answer.target)))
         if device.lower() not in known:
-            return _build_failure(answer, f"with data of device {device}, which was not requested: {_TELL}")
+            return _build_failure(
+                answer,
+                f"with data of device {shorten_text(device, ID_SHOWN)}, which was not requested: {_TELL}",
+            )
     return None
 
 

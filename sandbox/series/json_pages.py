@@ -44,12 +44,16 @@ def write_page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[me
     there: Flags = np.isfinite(scaled)
     np.copyto(scaled, 0.0, where=~there)
     sizes = _Sizes.of(scaled, rates)
-    texts = {int(slot): _texts(scaled[slot] / scale[slot]) for slot in sizes.long}
+    texts = {int(slot): _encode_texts(scaled[slot] / scale[slot]) for slot in sizes.long}
     scaled[sizes.long] = 0.0
     integers = scaled.astype(np.int32)
-    layout = _layout(fields, labels.itemsize, sizes.words(texts))
+    layout = _lay_out(fields, labels.itemsize, sizes.words(texts))
     page = layout.page(labels)
-    for slots, write in ((sizes.short, _short), (sizes.rates, _rates), (sizes.wide, _wide)):
+    for slots, write in (
+        (sizes.short, _encode_short),
+        (sizes.rates, _encode_rates),
+        (sizes.wide, _encode_wide),
+    ):
         if len(slots):
             for number, words in enumerate(write(integers[slots])):
                 page[:, layout.places[slots] + number] = words.T
@@ -108,32 +112,32 @@ class _Sizes(NamedTuple):
         return tuple(counts.tolist())
 
 
-def _short(integers: Integers) -> tuple[Words, ...]:
+def _encode_short(integers: Integers) -> tuple[Words, ...]:
     """Thousandths of 0 to 9,999.999 as one word."""
-    table = _tables()
-    whole, decimals = _divided(integers, 1000)
+    table = _build_tables()
+    whole, decimals = _divide(integers, 1000)
     return (table.whole.take(whole) | table.decimals.take(decimals),)
 
 
-def _wide(integers: Integers) -> tuple[Words, ...]:
+def _encode_wide(integers: Integers) -> tuple[Words, ...]:
     """Thousandths of anything below a million as two words: thousands with their sign, and the rest."""
-    table = _tables()
-    thousands, rest = _divided(np.abs(integers), 1_000_000)
-    whole, decimals = _divided(rest, 1000)
+    table = _build_tables()
+    thousands, rest = _divide(np.abs(integers), 1_000_000)
+    whole, decimals = _divide(rest, 1000)
     whole += (thousands > 0) * _INNER  # zeros inside of a number are written
     signs = (integers < 0) * np.uint64(_MINUS)
     return table.thousands.take(thousands) | signs, table.whole.take(whole) | table.decimals.take(decimals)
 
 
-def _rates(integers: Integers) -> tuple[Words, ...]:
+def _encode_rates(integers: Integers) -> tuple[Words, ...]:
     """Rates in units of the fifth decimal, 0 to 9.99999, as one word."""
-    table = _tables()
-    first, last = _divided(integers, 100)
+    table = _build_tables()
+    first, last = _divide(integers, 100)
     first += (last > 0) * _INNER
     return (table.rates.take(first) | table.last_decimals.take(last),)
 
 
-def _divided(integers: Integers, by: int) -> tuple[Integers, Integers]:
+def _divide(integers: Integers, by: int) -> tuple[Integers, Integers]:
     """Quotient and remainder; a multiplication is far cheaper than numpy's remainder."""
     quotient: Integers = integers // np.int32(by)
     return quotient, integers - quotient * np.int32(by)
@@ -159,22 +163,24 @@ class _Tables(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _tables() -> _Tables:
+def _build_tables() -> _Tables:
     behind = "\0" * 5
     return _Tables(
-        thousands=_table(["", *(f"\0{number}" for number in range(1, 1000))]),
-        whole=_table([f"{n}." for n in range(_INNER)] + [f"{n:03}." for n in range(1000)]),
-        decimals=_table([behind + (f"{n:03}".rstrip("0") or "0") for n in range(1000)]),
-        rates=_table([f"{n / 1000}" for n in range(_INNER)] + [f"{n / 1000:.3f}" for n in range(_INNER)]),
-        last_decimals=_table([behind + f"{n:02}".rstrip("0") for n in range(100)]),
+        thousands=_build_table(["", *(f"\0{number}" for number in range(1, 1000))]),
+        whole=_build_table([f"{n}." for n in range(_INNER)] + [f"{n:03}." for n in range(1000)]),
+        decimals=_build_table([behind + (f"{n:03}".rstrip("0") or "0") for n in range(1000)]),
+        rates=_build_table(
+            [f"{n / 1000}" for n in range(_INNER)] + [f"{n / 1000:.3f}" for n in range(_INNER)]
+        ),
+        last_decimals=_build_table([behind + f"{n:02}".rstrip("0") for n in range(100)]),
     )
 
 
-def _table(texts: list[str]) -> Words:
+def _build_table(texts: list[str]) -> Words:
     return np.array(texts, dtype=f"S{_WORD}").view(np.uint64)
 
 
-def _texts(values: Floats) -> Words:
+def _encode_texts(values: Floats) -> Words:
     """Values of any size as text, shape (rows, words)."""
     texts = orjson.dumps(values + 0.0, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
     width = _WORD * -(-max(map(len, texts)) // _WORD)
@@ -197,7 +203,7 @@ class _Layout:
         plants, rows = labels.shape
         page = np.empty((plants * rows, len(self.row)), dtype=np.uint64)
         page[:] = self.row
-        page[rows - 1 :: rows, -1] = _in_words(_END)
+        page[rows - 1 :: rows, -1] = _pad_to_words(_END)
         letters = page.view(np.uint8)
         letters[::rows, 0] = ord(_BEGIN)
         text = np.ascontiguousarray(labels).view(np.uint8).reshape(plants * rows, -1)
@@ -206,19 +212,19 @@ class _Layout:
 
 
 @lru_cache(maxsize=256)
-def _layout(fields: Fields, label_bytes: int, number_words: tuple[int, ...]) -> _Layout:
+def _lay_out(fields: Fields, label_bytes: int, number_words: tuple[int, ...]) -> _Layout:
     """The layout of rows with these fields, and so many words for the numbers of each slot."""
-    pieces = [_in_words(_TIME + bytes(label_bytes) + b'"')]
+    pieces = [_pad_to_words(_TIME + bytes(label_bytes) + b'"')]
     begins = [len(pieces[0])]
     places: list[int] = []
     for (before, after), words in zip(surround_numbers(fields), number_words, strict=True):
-        slot = [_in_words(before), np.zeros(words, dtype=np.uint64), _in_words(after)]
+        slot = [_pad_to_words(before), np.zeros(words, dtype=np.uint64), _pad_to_words(after)]
         places.append(begins[-1] + len(slot[0]))
         begins.append(begins[-1] + sum(map(len, slot)))
         pieces += slot
-    return _Layout(np.concatenate([*pieces, _in_words(b"},")]), begins, np.array(places, dtype=np.intp))
+    return _Layout(np.concatenate([*pieces, _pad_to_words(b"},")]), begins, np.array(places, dtype=np.intp))
 
 
-def _in_words(text: bytes) -> Words:
+def _pad_to_words(text: bytes) -> Words:
     """A text as whole words, with zeros at the end."""
     return np.frombuffer(text.ljust(_WORD * -(-len(text) // _WORD), b"\0"), dtype=np.uint64)

@@ -31,12 +31,14 @@ def write_lists(labels: Labels, columns: Columns) -> list[memoryview]:
     plants, rows = labels.shape
     if not rows:
         return [memoryview(b"[]")] * plants
-    fields, numbers = _stacked(columns, labels.shape)
+    fields, numbers = _stack_columns(columns, labels.shape)
     a_page = max(1, ROWS_A_PAGE // rows)
     lists: list[memoryview] = []
     for first in range(0, plants, a_page):
         theirs = labels[first : first + a_page]
-        held, numbered = _held(fields, numbers[:, first : first + a_page].reshape(len(numbers), theirs.size))
+        held, numbered = _drop_absent(
+            fields, numbers[:, first : first + a_page].reshape(len(numbers), theirs.size)
+        )
         if len(theirs) == 1:
             lists.append(memoryview(_list_alone(held, theirs[0], numbered)))
         else:
@@ -44,7 +46,7 @@ def write_lists(labels: Labels, columns: Columns) -> list[memoryview]:
     return lists
 
 
-def _held(fields: Fields, numbers: Floats) -> tuple[Fields, Floats]:
+def _drop_absent(fields: Fields, numbers: Floats) -> tuple[Fields, Floats]:
     """The fields that are there in any row, and their numbers (slots, rows)."""
     there = np.isfinite(numbers).any(axis=1)
     if there.all():
@@ -73,11 +75,11 @@ def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:
         if slot in gaps:
             text = [b"" if number == b"null" else before + number + after for number in text]
         words[slot + 1 :: slots + 1] = text
-    return _template(fields, rows, tuple(gaps)) % tuple(words)
+    return _build_template(fields, rows, tuple(gaps)) % tuple(words)
 
 
 @lru_cache(maxsize=64)
-def _template(fields: Fields, rows: int, gaps: tuple[int, ...]) -> bytes:
+def _build_template(fields: Fields, rows: int, gaps: tuple[int, ...]) -> bytes:
     """A list with places for labels and numbers; in the slots with gaps, the keys come with the numbers."""
     row = b'{"time":"%b"'
     for slot, (before, after) in enumerate(surround_numbers(fields)):
@@ -90,7 +92,7 @@ def write_object(columns: Columns) -> bytes:
     return b"{" + write_rows(np.array([b""]), columns)[1:-1].partition(b",")[2] if columns else b"{}"
 
 
-def _stacked(columns: Columns, shape: tuple[int, ...]) -> tuple[Fields, Floats]:
+def _stack_columns(columns: Columns, shape: tuple[int, ...]) -> tuple[Fields, Floats]:
     """The fields, and their values with the shape (slots, plants, rows), one slot an element."""
     fields = tuple((name, values.shape[2] if values.ndim > 2 else 0) for name, values in columns.items())  # noqa: PLR2004
     numbers = np.empty((sum(elements or 1 for _, elements in fields), *shape))
