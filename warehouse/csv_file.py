@@ -1,0 +1,84 @@
+"""Writes rows of a query to a CSV file by RFC 4180, in the form that a spreadsheet of some country opens.
+
+What a spreadsheet would run is kept from it: text and headings that begin like a formula get the prefix of a text.
+"""
+
+import codecs
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from warehouse.ddl import quote_identifier, quote_text
+
+# The characters that spreadsheets interpret as the beginning of a formula.
+FORMULA = r"^[=+\-@\t\r]"
+_FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvStyle:
+    """How a CSV file is written: separator, decimal sign, end of line, and the mark by which Excel knows UTF-8."""
+
+    separator: str = ","
+    decimal: str = "."
+    line_end: str = "\\n"
+    marked: bool = False
+
+
+STANDARD: Final = CsvStyle()
+# The names are the values of SUNLEDGER_CSV. Excel reads a file by the separators of the country that Windows is set to.
+CSV_STYLES: Final = {
+    "standard": STANDARD,
+    "excel": CsvStyle(line_end="\\r\\n", marked=True),
+    "excel-de": CsvStyle(separator=";", decimal=",", line_end="\\r\\n", marked=True),
+}
+
+
+def write_csv(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    shape: Sequence[tuple[str, str]],
+    file: Path,
+    style: CsvStyle = STANDARD,
+) -> int:
+    """Write the rows of the query, whose columns and types `shape` names, and return their number."""
+    columns = ", ".join(_write_column(name, kind, style.decimal) for name, kind in shape)
+    options = (
+        f"FORMAT csv, HEADER, DELIMITER {quote_text(style.separator)}, NEW_LINE {quote_text(style.line_end)}"
+    )
+    statement = f"COPY (SELECT {columns} FROM ({query})) TO {quote_text(str(file))} ({options})"  # noqa: S608 - names are quoted
+    rows = int(connection.execute(statement).fetchall()[0][0])
+    if style.marked:
+        _mark_encoding(file)
+    return rows
+
+
+def _write_column(name: str, kind: str, decimal: str) -> str:
+    column, heading = quote_identifier(name), quote_identifier(_guard_heading(name))
+    if kind == "VARCHAR":
+        formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
+        return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {heading}"
+    if decimal != "." and kind.startswith(_FRACTIONS) and not kind.endswith("]"):
+        return f"replace(CAST({column} AS VARCHAR), '.', {quote_text(decimal)}) AS {heading}"
+    return f"{column} AS {heading}"
+
+
+def _guard_heading(heading: str) -> str:
+    return f"'{heading}" if heading[:1] in "=+-@\t\r" else heading
+
+
+def _mark_encoding(file: Path) -> None:
+    """Put the byte order mark in front. DuckDB would write it within the quotes of a first heading that needs them."""
+    marked = file.with_name(f"{file.name}.marked")
+    try:
+        with file.open("rb") as bare, marked.open("wb") as target:
+            target.write(codecs.BOM_UTF8)
+            shutil.copyfileobj(bare, target, 2**20)
+        marked.chmod(file.stat().st_mode & 0o777)
+        marked.replace(file)
+    finally:
+        marked.unlink(missing_ok=True)
