@@ -15,8 +15,8 @@ from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth
 from pipeline.transform.broken_lists import PLANTS, parse_list
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
-# The envelope of measurements comes before the rows and is short.
-ENVELOPE_BYTES = 2048
+# The envelope of measurements stands before the rows, or after them, and is short.
+ENVELOPE_BYTES, TAIL_BYTES = 2**16, 2048
 ID_SHOWN = 100
 _PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
 _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
@@ -29,8 +29,9 @@ def find_fault(answer: Answer) -> Failure | None:
     """
     request = answer.request
     if request.endpoint == "measurements":
-        head = answer.body[: min(ENVELOPE_BYTES, answer.body.find(b'"set"') % (len(answer.body) + 1))]
-        return _find_other_owner(answer, _find_first(_PLANT, head), _find_first(_DEVICE, head))
+        head, tail = _cut_envelope(answer.body)
+        plant, device = (_find_first(name, head) or _find_first(name, tail) for name in (_PLANT, _DEVICE))
+        return _find_other_owner(answer, plant, device)
     deep = measure_depth(answer.body) > MOST_DEPTH
     # In the list of all plants, one that is too deep must not cost the others.
     content = None if deep and request.endpoint != PLANTS else parse_list(answer.body, request.endpoint)
@@ -95,6 +96,14 @@ _TELL: Final = "nothing of it is stored. Run it again later, and if this happens
 def _find_device(target: str) -> str:
     parts = urlsplit(target).path.split("/")
     return unquote(parts[parts.index("devices") + 1]) if "devices" in parts[:-1] else ""
+
+
+def _cut_envelope(body: bytes) -> tuple[bytes, bytes]:
+    """What of a body stands before its rows, and its end where it has rows."""
+    rows = body.find(b'"set"')
+    return (
+        (body[:ENVELOPE_BYTES], b"") if rows < 0 else (body[:rows], body[max(rows, len(body) - TAIL_BYTES) :])
+    )
 
 
 def _find_first(name: re.Pattern[bytes], head: bytes) -> str | None:

@@ -140,17 +140,20 @@ def test_a_number_that_is_none_says_nothing_about_the_values_beside_it(
     [
         {"plant": {"plantId": "12"}},
         {"plant": {"plantId": "11"}, "device": {"deviceId": "121"}},
+        {"plant": {"name": "x" * 5000, "plantId": "12"}},
     ],
 )
+@pytest.mark.parametrize("last", [False, True], ids=["before the rows", "after the rows"])
 def test_an_answer_that_names_another_plant_or_device_is_not_stored(
-    new_runtime: New, sma: ScriptedSma, named: dict[str, object]
+    new_runtime: New, sma: ScriptedSma, named: dict[str, object], last: bool
 ) -> None:
     source = PV if "device" in named else BALANCE
 
     def change(request: Request, body: bytes) -> bytes:
         if (request.plant_id, request.set_type) != ("11", source.set.name):
             return body
-        return json.dumps({**named, **{k: v for k, v in json.loads(body).items() if k != "plant"}}).encode()
+        rows = {k: v for k, v in json.loads(body).items() if k != "plant"}
+        return json.dumps({**rows, **named} if last else {**named, **rows}).encode()
 
     bodies(sma, change)
     runtime = new_runtime()
