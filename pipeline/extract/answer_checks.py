@@ -44,9 +44,11 @@ def find_fault(answer: Answer) -> Failure | None:
         return _build_failure(answer, _OTHER)
     if isinstance(entries, list) and len(entries) > MOST_ROWS:
         return _build_failure(answer, _BEYOND)
-    return _find_other_owner(
-        answer, _take_name(content, "plant", "plantId"), _take_name(content, "device", "deviceId")
-    )
+    device = _take_name(content, "device", "deviceId")
+    # The envelope names the plant, and so may each entry.
+    named = {_take_name(content, "plant", "plantId"), *_list_plants_of_entries(answer)}
+    faults = [_find_other_owner(answer, plant, device) for plant in sorted(named, key=str)]
+    return next((fault for fault in faults if fault), None)
 
 
 def find_faults(answers: Sequence[Answer]) -> Mapping[int, Failure]:
@@ -96,6 +98,17 @@ _TELL: Final = "nothing of it is stored. Run it again later, and if this happens
 def _find_device(target: str) -> str:
     parts = urlsplit(target).path.split("/")
     return unquote(parts[parts.index("devices") + 1]) if "devices" in parts[:-1] else ""
+
+
+def _list_plants_of_entries(answer: Answer) -> set[str]:
+    """The plants that an answer of one plant names anywhere; nearly all name none or one."""
+    if not answer.request.plant_id:
+        return set()
+    return {
+        name.decode("utf-8", "replace")
+        for name in set(_PLANT.findall(answer.body))
+        if name not in {b"", b"null"}
+    }
 
 
 def _cut_envelope(body: bytes) -> tuple[bytes, bytes]:

@@ -167,14 +167,21 @@ def test_an_answer_that_names_another_plant_or_device_is_not_stored(
     assert set(aside(runtime)["plant_id"]) == {"11"}
 
 
-def test_lists_and_logs_of_another_plant_are_not_stored_either(new_runtime: New, sma: ScriptedSma) -> None:
+@pytest.mark.parametrize("place", ["envelope", "entry"])
+def test_lists_and_logs_of_another_plant_are_not_stored_either(
+    new_runtime: New, sma: ScriptedSma, place: str
+) -> None:
     runtime = new_runtime()
     notices = refresh(runtime)
 
     def change(request: Request, body: bytes) -> bytes:
         if request.endpoint not in {"devices", "sets", "logs"} or request.plant_id != "11":
             return body
-        return compact({"plant": {"plantId": "12"}, **json.loads(body)})
+        content = json.loads(body)
+        if place == "envelope" or request.endpoint == "sets":
+            return compact({"plant": {"plantId": "12"}, **content})
+        name = {"devices": "deviceId", "logs": "message"}[request.endpoint]
+        return compact({request.endpoint: [{name: "1", "plantId": plant} for plant in ("11", "12")]})
 
     bodies(sma, change)
     for step in (fetch_devices, fetch_measurement_sets):
