@@ -133,7 +133,7 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 
 def convert_finding(finding: Finding) -> dg.AssetCheckResult:
-    """A finding as Dagster shows it."""
+    """A finding as Dagster shows it: its facts as metadata; a severe one that fails is an error, others warn."""
     return dg.AssetCheckResult(
         passed=finding.passed,
         severity=_choose_severity(finding),

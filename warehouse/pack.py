@@ -113,7 +113,7 @@ def write_pack(
 def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path) -> None:
     ours = {README, *(f"{sheet.name}.{form}" for sheet in SHEETS for form in FORMATS)}
     if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= ours):
-        raise UsageError(f"The folder {folder} holds other files than a pack: choose another --folder.")
+        raise UsageError(f"The folder {folder} holds files that no pack has: choose another --folder.")
     quarter = "SELECT count(*) FROM invoices WHERE year = ? AND quarter = ?"
     ((invoiced,),) = connection.execute(quarter, [month.year, (month.month + 2) // 3]).fetchall()
     # The last month of a quarter may have no data of its own, but it has the quarter's invoice.

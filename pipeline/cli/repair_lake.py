@@ -176,7 +176,7 @@ def _tell_rest(left: Sequence[Damage], outcome: RepairOutcome) -> None:
             for said in (outcome.gone, outcome.waiting)
         )
         n_later = pluralize(len(outcome.waiting), "part")
-        later = f" {n_later} can't be rebuilt yet, and 'sunledger repair' tries it again: {waiting}."
+        later = f" {n_later} can't be rebuilt yet, and the next 'sunledger repair' tries again: {waiting}."
         raise SunledgerError(
             f"All tables can be read again, but not all rows could be rebuilt.{f' {gone}.' if gone else ''}"
             f"{later if waiting else ''}"

@@ -1,4 +1,7 @@
-"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before."""
+"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before.
+
+Where a function takes `answers`, they are rows of a raw table, of which it reads plant_id, device_id and body (Binary).
+"""
 
 import datetime as dt
 import json
