@@ -12,17 +12,16 @@ from unittest import mock
 
 import polars as pl
 
-from assets.dagster_home import open_dagster
-from assets.runs import Runs
+from assets.runs import record_runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
+from bench.lists import refresh_lists
 from pipeline.common.settings import Settings, load_settings
-from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_logs
 from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.step import StepResult
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, EnergyDaily, PvIntervals, RawEnergyBalance, Table, storage
 from warehouse import frames, lake_writer
@@ -121,21 +120,12 @@ def run(task: Task) -> Result:
 def _lists(settings: Settings) -> None:
     """Plants, devices and sets: asked for once, whatever the days, so not a part of what is measured."""
     with RunContext(settings) as runtime:
-        _refresh(runtime)
-
-
-def _refresh(runtime: RunContext) -> None:
-    fetch_plants(runtime)
-    write_plants(runtime)
-    fetch_devices(runtime)
-    write_devices(runtime)
-    fetch_measurement_sets(runtime)
-    write_measurement_sets(runtime)
+        refresh_lists(runtime)
 
 
 def _balance(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
-        _do_all(fetch_set(runtime, BALANCE, days))
+        _do_all(SetFetch(BALANCE)(runtime, days))
     for day in days:
         with result.stage(DECODE):
             write_intervals(runtime, BALANCE, day)
@@ -146,8 +136,8 @@ def _balance(runtime: RunContext, days: list[dt.date], result: Result) -> None:
 
 def _all(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
-        _do_all(fetch_set(runtime, BALANCE, days))
-        _do_all(fetch_set(runtime, PV, days))
+        _do_all(SetFetch(BALANCE)(runtime, days))
+        _do_all(SetFetch(PV)(runtime, days))
         _do_all(fetch_logs(runtime, days))
     for day in days:
         with result.stage(DECODE):
@@ -166,8 +156,7 @@ def _do_all(reports: Iterator[tuple[dt.date, StepResult]]) -> None:
 
 
 def _dagster(runtime: RunContext, days: list[dt.date], result: Result) -> None:
-    with open_dagster(runtime.settings) as instance:
-        runs = Runs(runtime, instance)
+    with record_runs(runtime) as runs:
         with result.stage(DAYS):
             runs.fetch_days(days[0], days[-1])
         with result.stage(PUBLISH):

@@ -76,7 +76,7 @@ def running_server() -> Iterator[str]:
 
 def requests(count: int) -> Iterator[Request]:
     """`count` plant-days, made lazily."""
-    return (Request.plant_day(str(number), "EnergyBalance", DAY) for number in range(count))
+    return (Request.measured(str(number), "", "EnergyBalance", "Day", DAY) for number in range(count))
 
 
 async def ours(settings: Settings, count: int) -> float:

@@ -135,10 +135,6 @@ class TokenStore:
         self._drop(lambda access: access.session_id in ended)
         return len(ended)
 
-    def living(self) -> int:
-        """How many access tokens are held."""
-        return len(self._access)
-
     def expire_access_tokens(self) -> int:
         """Make every access token invalid at once (sessions stay); returns how many there were."""
         count = len(self._access)

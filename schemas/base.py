@@ -93,6 +93,8 @@ class Column:
     high: float | None = None
     # Columns of other tables that it is made from, where neither its name nor its description names them.
     of: tuple[str, ...] = ()
+    # Whether few values repeat, so that a dictionary makes the column smaller even though it holds numbers.
+    few_values: bool = False
 
     @property
     def comment(self) -> str:
@@ -109,14 +111,16 @@ def column(
     null: str = "",
     api: str = "",
     of: tuple[str, ...] = (),
+    few_values: bool = False,
     **checks: Any,
 ) -> Any:
     """A column with its meaning, its unit and the meaning of null. A column without `null` is never null.
 
     `api` is SMA's name of a measured field, where it is not the column's name in camel case. `of` names the columns of
     other tables that it is made from, where neither its name nor its description names them: see `schemas.lineage`.
+    `few_values` says that the floats of the column repeat, which is worth a dictionary on disk.
     """
-    metadata = {"unit": unit, "null": null, "api": api, "of": of}
+    metadata = {"unit": unit, "null": null, "api": api, "of": of, "few_values": few_values}
     return pa.Field(description=description, nullable=bool(null), metadata=metadata, **checks)
 
 
@@ -199,13 +203,15 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
                 low=bounds.get("min_value"),
                 high=bounds.get("max_value"),
                 of=metadata.get("of", ()),
+                few_values=metadata.get("few_values", False),
             )
         )
     return tuple(found)
 
 
+@cache
 def polars_schema(model: type[Table]) -> pl.Schema:
-    """Column names and polars types in table order."""
+    """Column names and polars types in table order, derived once: that takes longer than checking a small frame."""
     return pl.Schema({column.name: column.dtype for column in columns(model)})
 
 

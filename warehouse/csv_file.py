@@ -4,18 +4,25 @@ What a spreadsheet would run is kept from it: text and headings that begin like 
 """
 
 import codecs
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
 from warehouse.ddl import quote_identifier, quote_text
 
 # The characters that spreadsheets interpret as the beginning of a formula.
-FORMULA = r"^[=+\-@\t\r]"
+# Some also take their wide forms for them.
+FORMULA_SIGNS: Final = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+FORMULA: Final = rf"^[{re.escape(FORMULA_SIGNS)}]"
+# Types whose values are no text of others.
+SAFE_KINDS: Final = re.compile(
+    r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID|INTERVAL)(\[\d*\])*"
+)
 _FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL")
 
 
@@ -57,18 +64,22 @@ def write_csv(
     return rows
 
 
+def guard_cell(value: Any) -> Any:
+    """A value for a CSV that a spreadsheet may open, text like a formula with the prefix that marks it as text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] and value[0] in FORMULA_SIGNS else value
+
+
 def _write_column(name: str, kind: str, decimal: str) -> str:
-    column, heading = quote_identifier(name), quote_identifier(_guard_heading(name))
-    if kind == "VARCHAR":
-        formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
-        return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {heading}"
+    """A column for a CSV that a spreadsheet may open: text like a formula gets the prefix that marks it as text."""
+    column, heading = quote_identifier(name), quote_identifier(guard_cell(name))
     if decimal != "." and kind.startswith(_FRACTIONS) and not kind.endswith("]"):
         return f"replace(CAST({column} AS VARCHAR), '.', {quote_text(decimal)}) AS {heading}"
-    return f"{column} AS {heading}"
-
-
-def _guard_heading(heading: str) -> str:
-    return f"'{heading}" if heading[:1] in "=+-@\t\r" else heading
+    if SAFE_KINDS.fullmatch(kind):
+        return f"{column} AS {heading}"
+    if kind != "VARCHAR":
+        column = f"CAST({column} AS VARCHAR)"
+    formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
+    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {heading}"
 
 
 def _mark_encoding(file: Path) -> None:

@@ -1,7 +1,11 @@
 """The chain of a table's digest records: continued by who commits, completed after a kill, begun for an old table."""
 
+import json
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow.fs as pafs
@@ -12,20 +16,40 @@ from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digests import (
     WHOLE_EVERY,
     DigestRecord,
-    Entry,
     StoredFile,
     UnreadableRecordError,
     digest_of,
-    parse_entry,
 )
 from warehouse.lake_reader import LakeReader, cut_table_path, find_part
 
 LOG = "_delta_log"
 READERS = 4
+# The key of our facts in a commit's own ones.
+COMMIT_KEY = "sunledger"
 ADOPTED = (
     "Tables that an older version wrote have no digests yet. Their present content is taken as correct, and later "
     "changes of it will be detected."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one log entry says: files added (with bytes and rows), files removed, and what its commit says of digests.
+
+    `before` and `digests` are None where the commit is not one of ours.
+    """
+
+    text: str
+    added: Mapping[str, StoredFile]
+    removed: tuple[str, ...]
+    before: str | None
+    ours: bool
+
+    @property
+    def changes(self) -> Iterator[tuple[str, StoredFile | None]]:
+        """Each file that the entry is about, with None for those that it removes."""
+        yield from ((path, None) for path in self.removed)
+        yield from self.added.items()
 
 
 class Chain:
@@ -249,3 +273,26 @@ _EXCHANGED = "the digests of version {version} do not fit the versions before an
 def name_entry(version: int) -> str:
     """The path of a log entry in its table."""
     return f"{LOG}/{version:020d}.json"
+
+
+def commit_facts(before: DigestRecord | None, digests: Mapping[str, str]) -> dict[str, str]:
+    """What a commit carries: the digest of the record before, and the digests of the files that it adds."""
+    return {COMMIT_KEY: json.dumps({"before": before and before.digest, "digests": dict(digests)})}
+
+
+def parse_entry(content: bytes) -> Entry:
+    """A log entry's actions. Raises ValueError, KeyError or TypeError for what is no log entry."""
+    text = content.decode()
+    actions = [json.loads(line) for line in text.splitlines() if line.strip()]
+    facts: dict[str, Any] = {}
+    for action in actions:
+        facts |= action.get("commitInfo") or {}
+    ours = json.loads(facts[COMMIT_KEY]) if COMMIT_KEY in facts else None
+    added = {}
+    for add in (action["add"] for action in actions if "add" in action):
+        digest = ours["digests"].get(add["path"]) if ours else None
+        added[add["path"]] = StoredFile(
+            add["size"], json.loads(add.get("stats") or "{}").get("numRecords"), digest
+        )
+    removed = tuple(action["remove"]["path"] for action in actions if "remove" in action)
+    return Entry(text, added, removed, ours and ours["before"], ours is not None)

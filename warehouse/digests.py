@@ -11,7 +11,7 @@ writers that race write the same bytes.
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -196,50 +196,3 @@ class RecordStore:
 
 def _name(version: int) -> str:
     return f"{version:0{_NAME_DIGITS}}.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What one log entry says: files added (with bytes and rows), files removed, and what its commit says of digests.
-
-    `before` and `digests` are None where the commit is not one of ours.
-    """
-
-    text: str
-    added: Mapping[str, StoredFile]
-    removed: tuple[str, ...]
-    before: str | None
-    ours: bool
-
-    @property
-    def changes(self) -> Iterator[tuple[str, StoredFile | None]]:
-        """Each file that the entry is about, with None for those that it removes."""
-        yield from ((path, None) for path in self.removed)
-        yield from self.added.items()
-
-
-# The key of our facts in a commit's own ones.
-COMMIT_KEY = "sunledger"
-
-
-def commit_facts(before: DigestRecord | None, digests: Mapping[str, str]) -> dict[str, str]:
-    """What a commit carries: the digest of the record before, and the digests of the files that it adds."""
-    return {COMMIT_KEY: json.dumps({"before": before and before.digest, "digests": dict(digests)})}
-
-
-def parse_entry(content: bytes) -> Entry:
-    """A log entry's actions. Raises ValueError, KeyError or TypeError for what is no log entry."""
-    text = content.decode()
-    actions = [json.loads(line) for line in text.splitlines() if line.strip()]
-    facts: dict[str, Any] = {}
-    for action in actions:
-        facts |= action.get("commitInfo") or {}
-    ours = json.loads(facts[COMMIT_KEY]) if COMMIT_KEY in facts else None
-    added = {}
-    for add in (action["add"] for action in actions if "add" in action):
-        digest = ours["digests"].get(add["path"]) if ours else None
-        added[add["path"]] = StoredFile(
-            add["size"], json.loads(add.get("stats") or "{}").get("numRecords"), digest
-        )
-    removed = tuple(action["remove"]["path"] for action in actions if "remove" in action)
-    return Entry(text, added, removed, ours and ours["before"], ours is not None)

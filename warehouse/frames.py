@@ -12,8 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
-from schemas import Table, storage
-from schemas import polars_schema as derived_schema
+from schemas import Table, polars_schema, storage
 from schemas.without_pandas import pandera_errors
 
 SAMPLE = 5
@@ -21,12 +20,6 @@ SAMPLE = 5
 
 class BadFrameError(SunledgerError):
     """A frame breaks its table's contract, so nothing was written."""
-
-
-@lru_cache
-def cache_polars_schema(model: type[Table]) -> pl.Schema:
-    """The model's columns, derived once, because that takes longer than checking a small frame."""
-    return derived_schema(model)
 
 
 def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> None:
@@ -53,7 +46,7 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
 def _fits_surely(model: type[Table], frame: pl.DataFrame) -> bool:
     """Whether every rule of the model holds; False where one is broken or of a kind that is not known here."""
     rules = _build_rules(model)
-    if rules is None or frame.schema != cache_polars_schema(model):
+    if rules is None or frame.schema != polars_schema(model):
         return False
     return not frame.height or bool(frame.select(rules).item())
 
@@ -127,7 +120,7 @@ class RowsDigest:
     def of(cls, model: type[Table]) -> "RowsDigest":
         """An empty digest over the columns that count as facts."""
         kept = storage(model)
-        return cls(tuple(c for c in cache_polars_schema(model) if c not in {*kept.volatile, *kept.partition}))
+        return cls(tuple(c for c in polars_schema(model) if c not in {*kept.volatile, *kept.partition}))
 
     def add(self, frame: pl.DataFrame) -> None:
         """Add the frame's rows to the digest."""

@@ -10,9 +10,9 @@ from functools import cached_property
 import polars as pl
 
 from schemas import Table, storage
-from warehouse.lake_reader import LakeReader, Part, Snapshot, cut_table_path
+from warehouse.file_check import SoundFiles
+from warehouse.lake_reader import LakeReader, Part, Snapshot
 from warehouse.lake_writer import EmptyPartError, PartChange, Replacement, WriteResult
-from warehouse.sound_files import SoundFiles
 
 __all__ = ["EmptyPartError", "Lake", "Part", "PartChange", "Replacement", "Snapshot", "WriteResult"]
 
@@ -21,14 +21,9 @@ class Lake(LakeReader):
     """The tables below one folder or s3 prefix, to read and to write."""
 
     def check_files(self, model: type[Table], uris: Collection[str]) -> None:
-        """As LakeReader says. An object store watches over its objects itself, and comparing would read them twice.
-
-        Each file is looked at once: a run reads the same days for many tables, and lasts minutes.
-        """
-        unseen = [] if self.remote else [uri for uri in uris if uri not in self._seen]
-        if unseen:
-            self._sound.check(model, [cut_table_path(model, uri) for uri in unseen])
-            self._seen.update(unseen)
+        """As LakeReader says. An object store watches over its objects itself, and comparing would read them twice."""
+        if not self.remote:
+            self._sound.check(model, uris)
 
     def trust_file(self, model: type[Table], path: str) -> None:
         """As LakeReader says."""
@@ -37,10 +32,6 @@ class Lake(LakeReader):
     @cached_property
     def _sound(self) -> SoundFiles:
         return SoundFiles(self)
-
-    @cached_property
-    def _seen(self) -> set[str]:
-        return set()
 
     def replace(
         self,
@@ -53,7 +44,10 @@ class Lake(LakeReader):
         empty: bool = False,
         facts: Mapping[str, str] | None = None,
     ) -> WriteResult:
-        """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
+        """Make the part hold exactly the rows of `chunks`, in the order of the key: see `Replacement.commit`.
+
+        Raises BadFrameError if a row breaks the model, and EmptyPartError.
+        """
         with self.open_replacement(model, part) as new:
             for chunk in chunks:
                 new.add(chunk)

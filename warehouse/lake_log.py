@@ -42,11 +42,6 @@ class TableLog:
     damaged: dict[int, str] = field(default_factory=dict)
     bad_files: dict[Path, str] = field(default_factory=dict)
 
-    @property
-    def sound(self) -> bool:
-        """Whether nothing is wrong with it."""
-        return not (self.damaged or self.bad_files)
-
 
 @dataclass(slots=True)
 class LogState:

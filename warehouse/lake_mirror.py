@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import pyarrow.fs as pafs
 
@@ -30,9 +30,6 @@ class StoredObject(NamedTuple):
 
     bytes: int
     changed_ns: int
-
-
-Objects: TypeAlias = Mapping[str, StoredObject]
 
 
 @contextmanager

@@ -21,10 +21,9 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from pipeline.common.errors import SunledgerError
-from schemas import Table, storage
+from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
-from warehouse.frames import cache_polars_schema
 
 Part: TypeAlias = Mapping[str, dt.date | str]
 
@@ -108,7 +107,7 @@ class LakeReader:
 
         Raises DamagedError.
         """
-        schema = cache_polars_schema(model)
+        schema = polars_schema(model)
         chosen = snapshot or self.take_snapshot(model)
         if not chosen.files:
             return pl.LazyFrame(schema=schema)
@@ -124,7 +123,10 @@ class LakeReader:
         ).select(schema.names())
 
     def take_snapshot(self, model: type[Table], part: Part | None = None) -> Snapshot:
-        """The newest version and its active files, of one part or of the whole table."""
+        """The newest version and its active files, of one part or of the whole table; -1 if it was never written.
+
+        Raises UnreadableLogError.
+        """
         table = self.open(model)
         if table is None:
             return Snapshot(-1, ())
@@ -134,7 +136,7 @@ class LakeReader:
         return Snapshot(table.version(), tuple(sorted(paths)))
 
     def list_parts(self, model: type[Table]) -> list[dict[str, str]]:
-        """The parts that hold rows, as text values of the partition columns, sorted."""
+        """The parts that hold rows, as text values of the partition columns, sorted. Raises UnreadableLogError."""
         table = self.open(model)
         found: list[dict[str, str]] = [] if table is None else table.partitions()
         return sorted(found, key=lambda part: tuple(part.values()))
@@ -167,7 +169,7 @@ class LakeReader:
             )
 
     def open_or_create(self, model: type[Table]) -> DeltaTable:
-        """The model's table at its newest version, created empty if need be."""
+        """The model's table at its newest version, created empty if need be. Raises UnreadableLogError."""
         table = self.open(model)
         if table is not None:
             return table
@@ -202,7 +204,7 @@ class LakeReader:
         The files are opened one by one: a dataset over them reads ahead, and takes longer to set up than the day of
         a small fleet takes to read.
         """
-        schema = cache_polars_schema(model)
+        schema = polars_schema(model)
         wanted = [name for name in schema if columns is None or name in columns]
         types = pl.Schema({name: schema[name] for name in wanted})
         files, remote = self.open_files(model), self.remote
@@ -224,12 +226,15 @@ class LakeReader:
                     yield frame.with_columns(others).select(wanted).cast(types)
 
     def name_stored_files(self, model: type[Table], part: Part) -> str:
-        """The names of the part's active files, as a `Change` names them; empty where nothing is stored."""
+        """The names of the part's active files, as a `PartChange` names them; empty where nothing is stored."""
         table = self.open(model)
         return " ".join(cut_table_path(model, uri) for uri in list_file_uris(table, part)) if table else ""
 
     def read_facts(self, model: type[Table], part: Part) -> dict[str, str]:
-        """What the part's rows were said to be made from; empty where nothing is stored or was said."""
+        """What the part's rows were said to be made from; empty where nothing is stored or was said.
+
+        Raises DamagedError and UnreadableLogError.
+        """
         table = self.open(model)
         return self.read_facts_of(model, list_file_uris(table, part)) if table else {}
 
@@ -246,7 +251,10 @@ class LakeReader:
     def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
     ) -> pl.DataFrame | None:
-        """The rows of files that `stored` named once, replaced or not; None if one no longer exists."""
+        """The rows of files that `stored` named once, replaced or not; None if one no longer exists.
+
+        `stored` is a text of `name_stored_files`. Raises DamagedError.
+        """
         uris = [f"{self.find_uri(model)}/{name}" for name in stored.split()]
         try:
             return pl.concat([build_empty_frame(model, columns), *self.read_files(model, uris, columns)])
@@ -322,7 +330,7 @@ class _Plain:
 def build_arrow_schema(model: type[Table]) -> pa.Schema:
     """The model's columns as Delta stores them."""
     fields = []
-    for name, dtype in cache_polars_schema(model).items():
+    for name, dtype in polars_schema(model).items():
         plain = ARROW_TYPES.get(dtype.base_type())
         fields.append(pa.field(name, plain or pl.Series([], dtype=dtype).to_arrow().type))
     return pa.schema(fields)
@@ -330,7 +338,7 @@ def build_arrow_schema(model: type[Table]) -> pa.Schema:
 
 def build_empty_frame(model: type[Table], columns: Collection[str] | None = None) -> pl.DataFrame:
     """No rows, in these columns or all of them, in the model's order."""
-    schema = cache_polars_schema(model).items()
+    schema = polars_schema(model).items()
     return pl.DataFrame(schema={name: kind for name, kind in schema if columns is None or name in columns})
 
 

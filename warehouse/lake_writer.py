@@ -23,10 +23,10 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from pipeline.common.errors import SunledgerError
-from schemas import Table, storage
-from warehouse.digest_chain import Chain
-from warehouse.digests import DigestingSink, commit_facts
-from warehouse.frames import RowsDigest, cache_polars_schema, name_place, sort, validate
+from schemas import Table, columns, polars_schema, storage
+from warehouse.digest_chain import Chain, commit_facts
+from warehouse.digests import DigestingSink
+from warehouse.frames import RowsDigest, name_place, sort, validate
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import (
     FACTS,
@@ -83,7 +83,7 @@ class PartChange:
     def read_after(self) -> pl.DataFrame:
         """The rows that take their place."""
         frames = (cast("pl.DataFrame", pl.from_arrow(batch)) for batch in self._spooled())
-        types = cache_polars_schema(self._model)
+        types = polars_schema(self._model)
         return pl.concat([build_empty_frame(self._model), *(frame.cast(types) for frame in frames)])
 
     def read_facts_before(self) -> dict[str, str]:
@@ -313,6 +313,7 @@ class _Attempt:
         path = f"{folder}/part-{uuid.uuid4()}.parquet".removeprefix("/")
         whole = build_arrow_schema(self.model)
         schema = pa.schema([field for field in whole if field.name not in self.part])
+        repeating = {column.name for column in columns(self.model) if column.few_values}
         files = self.lake.open_files(self.model)
         files.create_dir(folder or ".", recursive=True)
         rows = 0
@@ -323,7 +324,9 @@ class _Attempt:
                 schema,
                 compression="zstd",
                 compression_level=ZSTD_LEVEL,
-                use_dictionary=[field.name for field in schema if _has_repeats(field.type)],
+                use_dictionary=[
+                    field.name for field in schema if field.name in repeating or _has_repeats(field.type)
+                ],
                 write_page_checksum=True,
             ) as writer:
                 for group in _cut_row_groups(batches, storage(self.model).row_group):

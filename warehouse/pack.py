@@ -106,7 +106,7 @@ def write_pack(
 
 def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
-        raise UsageError(f"The folder {folder} holds other files than a pack: choose another --folder.")
+        raise UsageError(f"The folder {folder} holds files that no pack has: choose another --folder.")
     if not connection.execute(
         "SELECT 1 FROM duckdb_tables() WHERE table_name = 'plant_attributes'"
     ).fetchall():

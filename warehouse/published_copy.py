@@ -9,9 +9,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from schemas import Table, storage
+from schemas import Table, polars_schema, storage
 from warehouse.ddl import quote_identifier
-from warehouse.frames import cache_polars_schema
 from warehouse.lake import Part
 from warehouse.lake_log import REPAIR, LogState, TableLog, find_folder
 from warehouse.publish import NotPublishedError, check_published, connect
@@ -32,7 +31,7 @@ class PublishedCopy:
 
     def read_rows(self, model: type[Table], part: Part) -> pl.DataFrame:
         """The rows of a part, in the columns and the order of the model."""
-        names, kept = cache_polars_schema(model), storage(model)
+        names, kept = polars_schema(model), storage(model)
         wanted = " AND ".join(f"{quote_identifier(name)} = ?" for name in part) or "true"
         columns = ", ".join(map(quote_identifier, names))
         query = f"SELECT {columns} FROM {quote_identifier(kept.table)} WHERE {wanted}"  # noqa: S608 - names of our own

@@ -7,15 +7,8 @@ from pathlib import Path
 
 from schemas import Table
 from warehouse.damage import DamagedError
-from warehouse.digest_chain import Chain
-from warehouse.digests import (
-    COMMIT_KEY,
-    DigestRecord,
-    StoredFile,
-    UnreadableRecordError,
-    commit_facts,
-    digest_of,
-)
+from warehouse.digest_chain import COMMIT_KEY, Chain, commit_facts
+from warehouse.digests import DigestRecord, StoredFile, UnreadableRecordError, digest_of
 from warehouse.lake_log import Action, build_add, read_log, replay, write_entry
 from warehouse.lake_reader import LakeReader
 

@@ -6,7 +6,7 @@ import typer
 
 from pipeline.cli.console import list_item, out, say
 from pipeline.cli.exit_codes import IN_PART
-from pipeline.common.text import pluralize
+from pipeline.common.text import pluralize, shorten_text
 
 if TYPE_CHECKING:
     from pipeline.run.notices import Notices
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 # A list longer than a screen is not read; the table quarantine holds the rest.
 MISSING_SHOWN = 20
+NAME_SHOWN = 100
 
 
 def tell_unknown(notices: "Notices") -> None:
     """Report once a run which fields of SMA's answers the tables do not have."""
     for table, names in sorted(notices.unknown_fields.items()):
-        shown = ", ".join(sorted(names)[:MISSING_SHOWN])
+        shown = ", ".join(shorten_text(name, NAME_SHOWN) for name in sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has. They are kept unchanged in {table}: {shown}.")
     if notices.odd_facts:
         say(
-            f"Notice: {pluralize(notices.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read. "
-            "Unreadable numbers are stored as null, and names without their broken characters. Look at the table "
-            "quarantine (source plants and devices) for each."
+            f"Notice: {pluralize(notices.odd_facts, 'part')} of SMA's lists and logs can't be read. What is unreadable "
+            "is stored as null, names without their broken characters, and the rest as it is. Look at the table "
+            "quarantine (sources plants, devices, measurement_sets and logs) for each."
         )
 
 

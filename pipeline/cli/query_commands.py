@@ -44,7 +44,7 @@ def run_sql(
         ),
     ] = None,
 ) -> None:
-    """Query the published warehouse. The query can write nothing, and read no file that --file does not name."""
+    """Query the published warehouse. It can't write anything, and can read only the files that --file names."""
     from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415

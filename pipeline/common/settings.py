@@ -87,8 +87,10 @@ class Settings(BaseSettings):
     sma_auth_url: BaseUrl = _host("auth", "Token and login service, the part before /oauth2")
     sma_consent_url: BaseUrl = _host("consent", "Owner consent service, the part before /oauth2")
     sma_monitoring_url: BaseUrl = _host("monitoring", "Monitoring API, the part before /v1")
-    sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1")
-    sma_gridcontrol_url: BaseUrl = _host("gridcontrol", "GridControl API, the part before /v1")
+    sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1; no command uses it yet")
+    sma_gridcontrol_url: BaseUrl = _host(
+        "gridcontrol", "GridControl API, the part before /v1; no command uses it yet"
+    )
     sma_time_basis: Literal["utc", "plant_local"] = _declare_sma_field(
         "sma_time_basis",
         "Time basis of the times without an offset in SMA's answers: utc (by SMA's FAQ) or plant_local. Default: utc.",

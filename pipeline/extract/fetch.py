@@ -95,18 +95,6 @@ class OtherSetsFetch:
             yield from reports.items()
 
 
-def fetch_set(
-    runtime: RunContext, source: SetSource, days: Iterable[dt.date]
-) -> Iterator[tuple[dt.date, StepResult]]:
-    """Fetch the missing answers of the days for one set: see `SetFetch`."""
-    return SetFetch(source)(runtime, days)
-
-
-def fetch_other_sets(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-    """Fetch the missing answers for every chosen set without a table of its own; yields each day as it is stored."""
-    return OtherSetsFetch()(runtime, days)
-
-
 def fetch_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch the missing answers for every plant's log; yields each day as it is stored."""
     for week in group_by_week(days):

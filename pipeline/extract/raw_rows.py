@@ -19,7 +19,7 @@ from pipeline.extract.answer_checks import LISTS, find_fault, find_faults
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.transform.answer_text import parse_answer
+from pipeline.transform.broken_lists import parse_list
 from schemas import RawAnswers, polars_schema
 
 # The bytes of the bodies in one frame, which the later steps hold in memory at once.
@@ -236,7 +236,11 @@ def _is_bare(answer: Answer) -> bool:
     endpoint = answer.request.endpoint
     if endpoint in {"plants", "logs"}:
         return False
-    return _has_no_rows(answer) if endpoint == "measurements" else not parse_answer(answer.body)[endpoint]
+    return (
+        _has_no_rows(answer)
+        if endpoint == "measurements"
+        else not parse_list(answer.body, endpoint)[endpoint]
+    )
 
 
 def _find_series(result: Answer | Failure) -> Series:

@@ -93,10 +93,6 @@ class FetchPlan:
         """Days of plants or devices that the requests are for."""
         return sum(len(planned.days) for planned in self.requests)
 
-    def plan_single_days(self, planned: PlannedRequest) -> list[PlannedRequest]:
-        """The requests for the same days of a planned request, one by one."""
-        return plan_single_days(planned, self.zones[planned.request.plant_id], self.basis)
-
     def limit_to(self, plants: Collection[str]) -> "FetchPlan":
         """The plan without the requests of all other plants."""
         kept = [planned for planned in self.requests if planned.request.plant_id in plants]

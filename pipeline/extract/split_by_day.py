@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from pipeline.common.errors import CredentialsError, PermanentError
-from pipeline.extract.request_plan import FetchPlan, PlannedRequest
+from pipeline.extract.request_plan import FetchPlan, PlannedRequest, plan_single_days
 from pipeline.extract.split_json import Pieces, cut_logs, cut_rows
 from pipeline.sma.requests import Answer, Failure
 
@@ -97,7 +97,8 @@ def _split_failure(
 
 
 def _fetch_single_days(planned: PlannedRequest, plan: FetchPlan, fetch: Fetch) -> Iterator[DayResult]:
-    batch = list(fetch(plan.plan_single_days(planned)))
+    timezone = plan.zones[planned.request.plant_id]
+    batch = list(fetch(plan_single_days(planned, timezone, plan.basis)))
     for (single, result), pieces in zip(batch, _cut(batch), strict=True):
         # An answer that can't be split is passed on whole and checked as it is.
         for place, day in enumerate(single.days):

@@ -18,6 +18,7 @@ from pipeline.run.measurement_sets import BALANCE, SOURCES
 from pipeline.run.plants import list_own_plants, list_plants
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
+from pipeline.transform.hourly import unpack_quarters
 from schemas import (
     TABLES,
     ApiRequests,
@@ -35,8 +36,15 @@ KNOWN_SETS = frozenset(source.set.name for source in SOURCES)
 LOOK_BACK = 7 * ONE_DAY
 # A week of 1,000 plants is some hundred thousand quarters: what is older was looked at when it was new.
 DAYS_ADDED_UP = 7
-# The quantities that quarters store as they are.
-ADDED_UP = ("pv_generation", "total_consumption", "grid_feed_in", "grid_consumption", "battery_charging")
+# The other quantities are calculated from these.
+ADDED_UP = (
+    "pv_generation",
+    "total_consumption",
+    "grid_feed_in",
+    "grid_consumption",
+    "battery_charging",
+    "battery_discharging",
+)
 # Of a kWh, or of the day's energy where that is more: a thousand times what rounding and sums of floats make.
 ADDED_UP_OFF = 1e-6
 
@@ -108,7 +116,7 @@ def judge_freshness(runtime: RunContext) -> Finding:
 
 @checks(
     "quarters_add_up",
-    asset="quarter_hours",
+    asset="quarter_energies",
     after=CheckMoment.DAYS,
     description="The quarter hours of the newest stored days add up to the energies of their days.",
 )
@@ -121,7 +129,8 @@ def judge_quarters(runtime: RunContext) -> Finding:
     days = [dt.date.fromisoformat(day) for day in sorted(both[0] & both[1])[-DAYS_ADDED_UP:]]
     keys, names = ["plant_id", "local_date"], [f"{name}_kwh" for name in ADDED_UP]
     of_days = pl.col("local_date").is_in(days)
-    quarters = runtime.lake.scan(QuarterHours).filter(of_days).group_by(keys).agg(pl.col(names).sum())
+    stored = unpack_quarters(runtime.lake.scan(QuarterHours).filter(of_days))
+    quarters = stored.group_by(keys).agg(pl.col(names).sum())
     daily = runtime.lake.scan(EnergyDaily).filter(of_days).select(*keys, *names)
     found = daily.join(quarters, on=keys, how="left", suffix="_added").collect()
     # A day without an energy is one of which nothing can be said, such as one that has only its night.

@@ -31,6 +31,8 @@ SET_ASIDE = {
     "beyond_series": "power far beyond the plant's size and the rest of its day",
     "standby": "the consumption of a sleeping inverter, sent as negative generation: it counts as 0",
     "broken_text": "a name with half a character in it",
+    "broken_entry": "a part of a list that is not JSON, or an entry without a usable id",
+    "doubled_key": "a name that an entry of a list has twice; the first value counts",
     "no_index": "a value without its input or stack",
     "out_of_range": "a value that no device has",
     "night": "PV power while the sun is down",

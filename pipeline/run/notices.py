@@ -19,7 +19,7 @@ class Notices:
     """What is missing, and what of SMA's answers no table can take.
 
     `unknown_fields` are the fields that SMA sends and no table has, by the raw table that keeps them. `odd_facts`
-    counts the facts of plants and devices in SMA's lists that can't be read.
+    counts what of SMA's lists and logs can't be read.
     """
 
     missing: list[MissingItem] = field(default_factory=list)

@@ -64,16 +64,6 @@ class Request:
         return cls("sets", plant_id, device_id)
 
     @classmethod
-    def plant_day(cls, plant_id: str, set_type: str, day: dt.date | str) -> Self:
-        """One day of a plant-level set in the highest resolution: mean power in W per interval."""
-        return cls.measured(plant_id, "", set_type, DAY, day)
-
-    @classmethod
-    def device_day(cls, plant_id: str, device_id: str, set_type: str, day: dt.date | str) -> Self:
-        """One day of a device-level set in the highest resolution: mean power in W per interval."""
-        return cls.measured(plant_id, device_id, set_type, DAY, day)
-
-    @classmethod
     def measured(
         cls,
         plant_id: str,

@@ -63,7 +63,7 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
         MissingItem(str(today), "plants", plant, f"unknown time zone {zone!r}")
         for plant, zone in aside.select("plant_id", "detail").rows()
     ]
-    odd = _quarantine_facts(Plants, today, inventory.find_odd_facts(answers))
+    odd = _quarantine_odd(Plants, today, answers)
     quarantine(runtime, Plants, today, pl.concat([build_quarantine(aside, "row", Plants, today), odd]))
     unknown = inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
     written = runtime.lake.replace(Plants, {}, [frame])
@@ -119,17 +119,22 @@ def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     listed = inventory.date_by_answers(inventory.build_devices(answers, today), answers)
     frame = inventory.remember(stored, listed, ["plant_id", "device_id"])
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
-    odd = _quarantine_facts(Devices, today, inventory.find_odd_facts(answers, of_devices=True))
+    odd = _quarantine_odd(Devices, today, answers)
     quarantine(runtime, Devices, today, odd)
     written = runtime.lake.replace(Devices, {}, [frame])
     notices = _build_notices(RawDevices, unknown, odd)
     return build_result(written, notices, unknown_fields=unknown, odd_facts=odd.height)
 
 
-def _quarantine_facts(model: type[Table], today: dt.date, found: pl.DataFrame) -> pl.DataFrame:
-    """Rows of quarantine for the facts that can't be read."""
+def _quarantine_odd(model: type[Table], today: dt.date, answers: pl.DataFrame) -> pl.DataFrame:
+    """Rows of quarantine for the facts and entries of these lists that can't be read."""
+    envelopes: dict[type[Table], str] = {Plants: "plants", Devices: "devices", MeasurementSets: "sets"}
+    found = [inventory.find_odd_entries(answers, envelopes[model])]
+    if model is not MeasurementSets:
+        found.append(inventory.find_odd_facts(answers, of_devices=model is Devices))
+    odd = pl.concat(found, how="diagonal")
     return pl.concat(
-        build_quarantine(found.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)
+        build_quarantine(odd.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)
         for kept in (False, True)
     )
 
@@ -157,6 +162,8 @@ def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> St
     kept = stored.join(found, on=owner, how="anti", nulls_equal=True)
     asked = answers.select("plant_id", pl.col("device_id").replace("", None)).unique()
     lost = kept.join(asked, on=owner, how="semi", nulls_equal=True).select(owner).unique().sort(owner)
+    odd = _quarantine_odd(MeasurementSets, today, answers)
+    quarantine(runtime, MeasurementSets, today, odd)
     missing = []
     for plant, device in lost.rows():
         what = f"device {device}" if device else "the plant"
@@ -166,4 +173,5 @@ def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> St
         missing.append(MissingItem(str(today), "measurement_sets", plant, reason))
     frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
     written = runtime.lake.replace(MeasurementSets, {}, [frame], empty=True)
-    return build_result(written, Notices.of(missing), without_sets_now=lost.height)
+    notices = Notices.of(missing, odd_facts=odd.height)
+    return build_result(written, notices, without_sets_now=lost.height, odd_facts=odd.height)

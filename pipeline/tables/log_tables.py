@@ -5,10 +5,20 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.step import StepResult, build_result, work_on_stable_sources
+from pipeline.run.notices import Notices
+from pipeline.run.step import (
+    StepResult,
+    build_quarantine_part,
+    build_result,
+    quarantine,
+    work_on_stable_sources,
+)
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform import log_entries
-from schemas import LogMessages, Logs, Plants, RawDeviceLogs, RawLogs
+from pipeline.transform.batch_account import build_quarantine
+from pipeline.transform.broken_lists import find_odd_parts
+from pipeline.transform.row_rules import BROKEN_ENTRY
+from schemas import LogMessages, Logs, Plants, Quarantine, RawDeviceLogs, RawLogs
 
 
 @writes(Logs, reads=(RawLogs, RawDeviceLogs, Plants), stage=Stage.DAYS)
@@ -27,10 +37,26 @@ def write_logs(runtime: RunContext, day: dt.date) -> StepResult:
         ]
         if not batches:
             return build_result(runtime.lake.replace(Logs, part, [], empty=True))
-        frame = log_entries.build_entries(pl.concat(batches), places, day, basis)
-        return build_result(runtime.lake.replace(Logs, part, [frame], empty=True))
+        answers = pl.concat(batches)
+        frame = log_entries.build_entries(answers, places, day, basis)
+        odd = _quarantine_odd(runtime, day, answers)
+        written = runtime.lake.replace(Logs, part, [frame], empty=True)
+        return build_result(written, Notices.of(odd_facts=odd), odd_facts=odd)
 
     return work_on_stable_sources(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
+
+
+def _quarantine_odd(runtime: RunContext, day: dt.date, answers: pl.DataFrame) -> int:
+    """Set aside what of these logs could not be read, and return how much it is."""
+    odd = find_odd_parts(answers, "logs").drop("entry_id").with_columns(reason=pl.lit(BROKEN_ENTRY))
+    # Hardly any day has such a log, and a day that had none has nothing to replace.
+    if odd.height or runtime.lake.take_snapshot(Quarantine, build_quarantine_part(Logs, day)).files:
+        rows = [
+            build_quarantine(odd.filter(kept=kept).drop("kept"), "value", Logs, day, kept=kept)
+            for kept in (False, True)
+        ]
+        quarantine(runtime, Logs, day, pl.concat(rows))
+    return odd.height
 
 
 @writes(LogMessages, reads=(Logs, Plants), stage=Stage.MONTHS)

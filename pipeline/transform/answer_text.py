@@ -4,12 +4,9 @@ One odd character must not cost a whole answer: half a surrogate pair is legal J
 most readers, and so is a bare control character. Both may stand in the name of one plant of a list of thousands.
 """
 
-import json
 import re
-from typing import Any
 
 import numpy as np
-import orjson
 import polars as pl
 
 # An answer beyond these bounds does not come from SMA and would take too much memory. For comparison: a week of minutes
@@ -58,20 +55,13 @@ def decode_whole_texts(bodies: pl.Series) -> pl.Series:
     """The bodies of lists and logs as repaired text, with U+FFFD for bytes that are not UTF-8."""
     texts = decode_texts(bodies)
     if texts.null_count():
-        texts = pl.Series(bodies.name, [_mend_text(body) for body in bodies], dtype=pl.String)
+        texts = pl.Series(bodies.name, [body.decode("utf-8", "replace") for body in bodies], dtype=pl.String)
     return mend_texts(texts)
 
 
-def parse_answer(body: bytes) -> Any:
-    """Read the body of a list or log as leniently as `decode_whole_texts` does; None where it is not JSON."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(mend(_mend_text(body)))
-    except (ValueError, RecursionError):
-        return None
+def mend_body(body: bytes) -> str:
+    """The body of a list or log as repaired text, as `decode_whole_texts` has it."""
+    return mend(body.decode("utf-8", "replace"))
 
 
 def measure_depth(body: bytes) -> int:
@@ -85,7 +75,3 @@ def _replace_invalid(body: bytes) -> str | None:
         return body.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _mend_text(body: bytes) -> str:
-    return body.decode("utf-8", "replace")

@@ -5,6 +5,7 @@ Hours and average days are sums of quarters: there is one way from intervals to 
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import polars as pl
 
@@ -20,15 +21,33 @@ ONE_US = dt.timedelta(microseconds=1)
 # and take twice the space. The rounding error of a quarter is added to the next one, so the quarters of a day are wrong
 # by at most half of this part in all.
 STORED_KWH = 2.0**-29
-# Quantities that portals calculate from others: each is the sum of those with a plus minus the sum of those with a
-# minus. Only the difference from that is stored, which is nearly 0, in the order in which it can be reversed.
-DERIVED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "total_generation": (("pv_generation", "diesel_generation"), ()),
-    "self_consumption": (("total_generation",), ("grid_feed_in",)),
-    "direct_consumption": (("self_consumption",), ("battery_charging",)),
-    "self_supply": (("total_consumption",), ("grid_consumption",)),
-    "battery_discharging": (("self_supply",), ("direct_consumption",)),
+
+
+class Derivation(NamedTuple):
+    """How an energy follows from others: the sum of those with a plus, minus the sum of those with a minus."""
+
+    plus: tuple[str, ...]
+    minus: tuple[str, ...] = ()
+    # What flows one way only: a sum below 0 is 0.
+    one_way: bool = False
+
+
+# Quantities that follow from others, in the order in which they can be restored. Only the difference from what follows
+# is stored, which is nearly always 0: portals calculate them this way, and power is either fed in or bought, except in
+# quarters in which that changes.
+DERIVED: Mapping[str, Derivation] = {
+    "total_generation": Derivation(("pv_generation", "diesel_generation")),
+    "grid_feed_in": Derivation(
+        ("total_generation", "battery_discharging"),
+        ("total_consumption", "battery_charging"),
+        one_way=True,
+    ),
+    "self_consumption": Derivation(("total_generation",), ("grid_feed_in",)),
+    "direct_consumption": Derivation(("self_consumption",), ("battery_charging",)),
+    "self_supply": Derivation(("direct_consumption", "battery_discharging")),
+    "grid_consumption": Derivation(("total_consumption",), ("self_supply",)),
 }
+FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
 _CLOCK = pl.Schema(
     {
         "timezone": pl.String(),
@@ -127,7 +146,7 @@ def pack_quarters(quarters: pl.DataFrame, quantities: Sequence[str]) -> pl.DataF
     return rounded.with_columns(rests).drop(f"{name}_kwh" for name in DERIVED)
 
 
-def unpack_quarters(stored: pl.DataFrame) -> pl.DataFrame:
+def unpack_quarters(stored: FrameT) -> FrameT:
     """Stored quarters with the energies of all quantities, which are exactly those before packing."""
     for name in DERIVED:
         stored = stored.with_columns((pl.col(f"{name}_rest_kwh") + _explain(name)).alias(f"{name}_kwh"))
@@ -135,12 +154,13 @@ def unpack_quarters(stored: pl.DataFrame) -> pl.DataFrame:
 
 
 def _explain(name: str) -> pl.Expr:
-    """A quantity as calculated from the others. All sums of stored energies are exact."""
+    """A quantity as it follows from the others. All sums of stored energies are exact."""
+    derivation = DERIVED[name]
     plus, minus = (
         pl.sum_horizontal(pl.lit(0.0), *(pl.col(f"{part}_kwh").fill_null(0.0) for part in parts))
-        for parts in DERIVED[name]
+        for parts in (derivation.plus, derivation.minus)
     )
-    return plus - minus
+    return pl.max_horizontal(plus - minus, 0.0) if derivation.one_way else plus - minus
 
 
 def summarize_hours(

@@ -1,4 +1,7 @@
-"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before."""
+"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before.
+
+Where a function takes `answers`, they are rows of a raw table, of which it reads plant_id, device_id and body (Binary).
+"""
 
 import datetime as dt
 import json
@@ -10,9 +13,9 @@ import duckdb
 import polars as pl
 
 from pipeline.common.local_time import is_timezone
-from pipeline.transform.answer_text import decode_whole_texts
+from pipeline.transform.broken_lists import decode_lists, find_odd_parts
 from pipeline.transform.decode import DETAIL_CHARACTERS
-from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
+from pipeline.transform.row_rules import BROKEN_ENTRY, BROKEN_TEXT, DOUBLED_KEY, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
 from schemas.base import CAPACITY_CLASSES, FINITE
 
@@ -20,6 +23,7 @@ CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOREC
 # calcAcNominalPower is a computed sum: noise below a watt must not decide on a class.
 WATTS = 3
 # Times outside of these are the portal's way to say that there is none: .NET writes 0001-01-01 or 9999-12-31.
+OWNER = ["plant_id", "device_id"]
 EARLIEST, LATEST = dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)  # noqa: DTZ001 - as naive as the API's times
 
 _PLANTS = """
@@ -65,6 +69,19 @@ SELECT entry->>'plantId' AS plant_id, '' AS device_id,
        concat_ws(' ', entry->'installation', entry->'subPlants') AS facts
 FROM (SELECT unnest(json_extract(body, '$.plants[*]')) AS entry FROM answers)
 """
+
+# The entries of a list, with their id and whether a name in one is there twice: readers then disagree on its value.
+_ENTRIES = """
+SELECT plant_id, device_id, entry::VARCHAR AS entry, entry->>'{id}' AS id, len(list_filter([
+    json_keys(entry), json_keys(entry, '$.installation'), json_keys(entry, '$.location'),
+    json_keys(entry, '$.location.address')], lambda names: len(names) > len(list_distinct(names)))) > 0 AS doubled
+FROM (SELECT plant_id, device_id, unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM answers)
+"""
+_IDS = {"plants": "plantId", "devices": "deviceId"}
+
+# An id becomes a part of addresses and of file names. SMA's are numbers and GUIDs; others are refused only where no
+# service could mean them.
+USABLE_ID = r'^[^\s\x00-\x1f\x7f"\\{}\[\]\x{fffd}]{1,100}$'
 
 # The numbers among these facts, by the API's name.
 _PLANT_NUMBERS = {
@@ -116,7 +133,7 @@ def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, p
 
     A plant without a known time zone has no days, so it is set aside: plant_id, reason, detail.
     """
-    found = _query_list(_PLANTS, answers).unique("plant_id", keep="first", maintain_order=True)
+    found = _query_list(_PLANTS, answers, "plants").unique("plant_id", keep="first", maintain_order=True)
     known = [zone for zone in found["timezone"].unique() if is_timezone(zone)]
     placed = pl.col("timezone").is_in(known)
     ac = pl.coalesce(_parse_power("ac_w"), _parse_power("calc_ac_w")) / 1000
@@ -139,7 +156,7 @@ def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, p
         excluded_from=pl.lit(None, pl.Date),
     )
     aside = found.filter(~placed.fill_null(value=False)).select(
-        "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
+        "plant_id", reason=pl.lit("unknown_timezone"), detail=_shorten("timezone")
     )
     return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
 
@@ -153,7 +170,8 @@ def find_odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.Dat
     """
     query, fields = (_DEVICES, _DEVICE_NUMBERS) if of_devices else (_PLANTS, _PLANT_NUMBERS)
     as_sent = re.sub('"(DOUBLE|BIGINT)"', '"VARCHAR"', query)
-    read, sent = _query_list(query, answers), _query_list(as_sent, answers)
+    envelope = "devices" if of_devices else "plants"
+    read, sent = _query_list(query, answers, envelope), _query_list(as_sent, answers, envelope)
     schema = {
         **dict.fromkeys(("plant_id", "device_id", "field", "detail", "reason"), pl.String),
         "kept": pl.Boolean,
@@ -171,14 +189,50 @@ def find_odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.Dat
     return pl.concat(found, how="diagonal").unique(["plant_id", "device_id", "field"], maintain_order=True)
 
 
+def find_odd_entries(answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
+    """What of these lists is no entry, or no JSON in an entry, and was not read.
+
+    The frame has plant_id, device_id, detail, reason and kept: whether the rest of the entry was read.
+    """
+    parts = find_odd_parts(answers, envelope).select(
+        plant_id=pl.when(pl.lit(envelope) == "plants").then("entry_id").otherwise("plant_id"),
+        device_id=pl.when(pl.lit(envelope) == "devices").then("entry_id").otherwise("device_id"),
+        detail="detail",
+        reason=pl.lit(BROKEN_ENTRY),
+        kept="kept",
+    )
+    if envelope not in _IDS:
+        return parts
+    entries = _query_answers(_ENTRIES.format(envelope=envelope, id=_IDS[envelope]), answers, envelope)
+    nameless = entries.filter(~pl.col("id").str.contains(USABLE_ID).fill_null(value=False))
+    doubled = entries.filter("doubled", pl.col("id").str.contains(USABLE_ID))
+    told = [
+        nameless.select(
+            *OWNER, detail=_shorten("entry"), reason=pl.lit(BROKEN_ENTRY), kept=pl.lit(value=False)
+        ),
+        doubled.select(
+            plant_id=pl.when(pl.lit(envelope) == "plants").then("id").otherwise("plant_id"),
+            device_id=pl.when(pl.lit(envelope) == "devices").then("id").otherwise("device_id"),
+            detail=_shorten("entry"),
+            reason=pl.lit(DOUBLED_KEY),
+            kept=pl.lit(value=True),
+        ),
+    ]
+    return pl.concat([parts, *told])
+
+
+def _shorten(column: str) -> pl.Expr:
+    return pl.col(column).str.head(DETAIL_CHARACTERS)
+
+
 def list_plant_ids(answers: pl.DataFrame) -> list[str]:
     """The ids in the answers to the list of plants."""
-    return _query_list(_PLANTS, answers)["plant_id"].unique().to_list()
+    return _query_list(_PLANTS, answers, "plants")["plant_id"].unique().to_list()
 
 
 def build_devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     """Rows of `devices` from the answers to each plant's devices."""
-    found = _query_list(_DEVICES, answers).unique(
+    found = _query_list(_DEVICES, answers, "devices").unique(
         ["plant_id", "device_id"], keep="first", maintain_order=True
     )
     frame = found.with_columns(
@@ -205,13 +259,13 @@ def list_device_facts(answers: pl.DataFrame) -> pl.DataFrame:
 
 def list_installations(answers: pl.DataFrame) -> pl.DataFrame:
     """plant_id, an empty device_id, and facts: the installation and the sections of a plant as the list has them."""
-    return _query_list(_INSTALLATIONS, answers, key="plant_id").unique("plant_id", keep="first")
+    return _query_list(_INSTALLATIONS, answers, "plants", key="plant_id").unique("plant_id", keep="first")
 
 
 def build_sub_plants(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     """Rows of `sub_plants` from the answers to the list of plants."""
-    found = _query_list(_SUB_PLANTS, answers, key="sub_plant_id").filter(
-        pl.col("plant_id").is_not_null() & (pl.col("plant_id") != "")
+    found = _query_list(_SUB_PLANTS, answers, "plants", key="sub_plant_id").filter(
+        pl.col("plant_id").str.contains(USABLE_ID)
     )
     once = found.unique(["plant_id", "sub_plant_id"], keep="first", maintain_order=True)
     frame = once.with_columns(first_seen=pl.lit(today), last_seen=pl.lit(today))
@@ -223,13 +277,13 @@ def find_unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[s
     entries = f"SELECT unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM answers"  # noqa: S608 - our own word
     # One structure that holds what any entry has.
     objects = f"SELECT json_group_structure(entry) FROM ({entries}) WHERE json_type(entry) = 'OBJECT'"  # noqa: S608
-    found = _query_answers(objects, answers).item()
+    found = _query_answers(objects, answers, envelope).item()
     return sorted(set(_list_paths(json.loads(found or "null"))) - known)
 
 
 def build_measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
     """Rows of `measurement_sets` from the answers of each plant and device."""
-    found = _query_list(_SETS, answers, key="set_type")
+    found = _query_list(_SETS, answers, "sets", key="set_type")
     return (
         found.select(polars_schema(MeasurementSets).names())
         .unique()
@@ -277,15 +331,17 @@ def classify_capacity(kilowatts: pl.Expr) -> pl.Expr:
     return pl.when(kilowatts > 0).then(name)
 
 
-def _query_list(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
+def _query_list(query: str, answers: pl.DataFrame, envelope: str, key: str | None = None) -> pl.DataFrame:
     """Run the query over the answers; rows without an id (the first column that ends so) are no rows."""
-    frame = _query_answers(query, answers)
+    frame = _query_answers(query, answers, envelope)
     key = key or ("device_id" if "device_id" in frame.columns else "plant_id")
-    return frame.filter(pl.col(key).is_not_null() & (pl.col(key) != ""))
+    usable = pl.col(key).str.contains(USABLE_ID) if key in {"plant_id", "device_id"} else pl.col(key) != ""
+    return frame.filter(usable)
 
 
-def _query_answers(query: str, answers: pl.DataFrame) -> pl.DataFrame:
-    texts = answers.select("plant_id", "device_id", "body").with_columns(decode_whole_texts(answers["body"]))
+def _query_answers(query: str, answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
+    bodies = decode_lists(answers["body"], envelope)
+    texts = answers.select("plant_id", "device_id", "body").with_columns(bodies)
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.register("answers", texts.to_arrow())
         return engine.execute(query).pl()

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis, build_days_frame, convert_to_instants, parse_label
-from pipeline.transform.answer_text import decode_whole_texts
+from pipeline.transform.broken_lists import decode_lists
 from schemas import LogMessages, Logs, polars_schema, storage
 
 # Classic's event id is empty: absent, an empty text, or 0. A device's own log need not name the device.
@@ -35,7 +35,7 @@ def build_entries(
     texts = answers.join(places, on="plant_id", how="inner", maintain_order="left").select(
         "plant_id", "device_id", "timezone", "fetched_at", "body"
     )
-    texts = texts.with_columns(decode_whole_texts(texts["body"]))
+    texts = texts.with_columns(decode_lists(texts["body"], "logs"))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("answers", texts.to_arrow())

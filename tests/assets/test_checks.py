@@ -36,6 +36,7 @@ def latest(runs: Runs, asset: str, name: str) -> dict[str | None, tuple[bool, st
     return found
 
 
+@pytest.mark.long
 def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) -> None:
     sma.watts["12", str(DAY)] = None
     runs.fetch_days(FIRST, LAST)
@@ -63,7 +64,7 @@ def test_what_all_is_well_looks_like(runs: Runs) -> None:
     for asset, name in (
         ("energy_daily", "standing"),
         ("energy_daily", "quality"),
-        ("quarter_hours", "quarters_add_up"),
+        ("quarter_energies", "quarters_add_up"),
         ("energy_balance_intervals", "freshness"),
         ("energy_balance_intervals", "drift"),
         ("warehouse", "readable"),

@@ -132,6 +132,7 @@ def test_a_failed_fetch_is_known_by_its_step_below_the_prefix(settings: Settings
         assert [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)] == [str(sunday)]
 
 
+@pytest.mark.long
 def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma: ScriptedSma) -> None:
     prefixed = settings.model_copy(update={"asset_prefix": "solar"})
     runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]

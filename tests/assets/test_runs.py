@@ -156,6 +156,7 @@ def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
     assert stored.item() == pytest.approx(6 * 24.0)
 
 
+@pytest.mark.long
 def test_days_can_be_made_again_without_a_request_whatever_lies_between_them(
     runs: Runs, sma: ScriptedSma
 ) -> None:
@@ -171,6 +172,7 @@ def test_days_can_be_made_again_without_a_request_whatever_lies_between_them(
     assert sma.asked == []
 
 
+@pytest.mark.long
 def test_the_same_days_can_be_run_again(runs: Runs) -> None:
     runs.fetch_days(FIRST, LAST)
     runs.fetch_days(FIRST, LAST)
@@ -190,6 +192,7 @@ def test_a_run_without_consent_fails_before_its_first_billed_request(
         assert {asked.endpoint for asked in sma.asked} == {"plants"}
 
 
+@pytest.mark.long
 def test_runs_are_named_after_their_command_and_tagged(
     new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:

@@ -22,7 +22,7 @@ from pipeline.billing.spending import (
     look_ahead,
 )
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
-from pipeline.extract.fetch import fetch_devices, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_plants
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
@@ -81,7 +81,7 @@ def test_days_and_smas_own_figures_pass_the_same_gate(new_runtime: New, sma: Scr
     runtime = limited(new_runtime(), None)
     runtime.now = lambda: NOW.replace(month=11)
     with pytest.raises(CostNotAllowedError):
-        list(fetch_set(runtime, BALANCE, [DAY]))
+        list(SetFetch(BALANCE)(runtime, [DAY]))
     with pytest.raises(CostNotAllowedError, match="2 PU to 2021-11"):
         fetch_energy_months(runtime)
     assert sma.asked == []

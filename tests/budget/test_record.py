@@ -30,7 +30,7 @@ NOON = dt.datetime(2025, 7, 1, 12, tzinfo=dt.UTC)
 
 
 def one(seconds: float = 0.0, plant: str = "13", **others: object) -> LoggedTry:
-    request = Request.plant_day(plant, "EnergyBalance", "2025-06-30")
+    request = Request.measured(plant, "", "EnergyBalance", "Day", "2025-06-30")
     facts = {"attempt": 1, "status": 200, "error": None, "size": 10, "elapsed_ms": 2.5, **others}
     return LoggedTry(NOON + dt.timedelta(seconds=seconds), "measurements", request, **facts)  # type: ignore[arg-type]
 

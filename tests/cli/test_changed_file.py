@@ -47,6 +47,7 @@ def test_sql_and_verify_tell_and_publish_heals(home: Path) -> None:
     assert "mine" not in sunledger(home, "sql", "SHOW TABLES").stdout
 
 
+@pytest.mark.long
 def test_a_publication_says_that_it_removed_a_log(home: Path) -> None:
     log = home / "home" / "sunledger.duckdb.wal"
     log.unlink()
@@ -64,6 +65,7 @@ def test_an_empty_warehouse_is_told_with_the_cure(home: Path) -> None:
     assert "'sunledger backfill'" in sunledger(home, "report", "--month", "2021-10").stderr
 
 
+@pytest.mark.long
 def test_damage_of_the_lake_is_told_by_verify_and_refused_by_publish(tmp_path: Path) -> None:
     """A bit in the name of a column hides the column's values, and nothing that reads Parquet minds."""
     lake = Lake(str(tmp_path / "home" / "lake"), tmp_path / "scratch")

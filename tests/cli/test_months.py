@@ -14,14 +14,14 @@ from typer.testing import CliRunner, Result
 from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
-from pipeline.extract.fetch import fetch_set
+from pipeline.extract.fetch import SetFetch
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_energies
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from pipeline.tables.month_close import NotClosableError, judge_closed_months
@@ -129,7 +129,7 @@ def add_up(runtime: RunContext, *days: dt.date) -> None:
     """The figures and hours of the days, and all that months are made of."""
     for day in days:
         write_kpi_daily(runtime, day)
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_energy_hourly(runtime, day)
     for step in (write_energy_monthly, write_kpi_monthly, write_profile_monthly):
         step(runtime)
@@ -243,7 +243,7 @@ def test_what_a_plant_that_moved_after_the_closing_changed_stands_beside_its_clo
     # To move alone changes nothing.
     assert lake.lake.scan(Adjustments).collect().height == 0
     sma.watts[PLANT, str(LAST)] = 500.0
-    for _ in fetch_set(new_runtime(), BALANCE, [LAST]):
+    for _ in SetFetch(BALANCE)(new_runtime(), [LAST]):
         pass
     write_intervals(lake, BALANCE, LAST)
     write_energy_daily(lake, LAST)

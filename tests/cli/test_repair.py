@@ -147,6 +147,7 @@ def test_damage_of_every_layer_at_once_is_mended_without_a_request(
     assert list((home / "home" / "set-aside").rglob("*.parquet"))
 
 
+@pytest.mark.long
 def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:
@@ -164,7 +165,8 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     check(home, whole, settings, asked=True)
 
 
-@pytest.mark.parametrize("limit", ["", pytest.param("1", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("limit", ["", "1"])
 def test_lost_answers_whose_pu_nobody_agrees_to_wait_for_consent(
     home: Path, whole: Path, settings: dict[str, str], limit: str
 ) -> None:
@@ -187,6 +189,7 @@ def test_lost_answers_whose_pu_nobody_agrees_to_wait_for_consent(
     assert content(home)["raw_energy_balance"].equals(content(whole)["raw_energy_balance"])
 
 
+@pytest.mark.long
 def test_what_nothing_has_any_more_is_said_and_every_command_works(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:
@@ -196,7 +199,7 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     code, said = run(home, "repair", **settings | NO_SMA)
     assert code == 1, said
     assert (
-        "1 part can't be rebuilt yet, and 'sunledger repair' tries it again: raw_energy_balance 2021-10"
+        "1 part can't be rebuilt yet, and the next 'sunledger repair' tries again: raw_energy_balance 2021-10"
         in said
     )
     assert "the record of requests of that day is lost" in said
@@ -214,6 +217,7 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     assert {name for name, rows in was.items() if not rows.equals(now[name])} <= ASKED
 
 
+@pytest.mark.long
 def test_an_older_lake_below_a_newer_published_file_is_seen_and_brought_forward(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:
@@ -234,12 +238,13 @@ def edit(file: Path) -> None:
     rows.with_columns(pl.col("pv_generation_kwh") * 2).write_parquet(file)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("table", "words"),
     [
         ("energy_daily", ("close", "2021-11", "--anyway")),
-        pytest.param("energy_balance_intervals", ("rebuild",), marks=pytest.mark.long),
-        pytest.param("energy_monthly", ("publish",), marks=pytest.mark.long),
+        ("energy_balance_intervals", ("rebuild",)),
+        ("energy_monthly", ("publish",)),
     ],
 )
 def test_no_figure_is_made_or_closed_from_a_changed_file(
@@ -258,6 +263,7 @@ def test_no_figure_is_made_or_closed_from_a_changed_file(
     check(home, whole, settings)
 
 
+@pytest.mark.long
 def test_days_are_fetched_though_an_earlier_one_is_damaged(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:

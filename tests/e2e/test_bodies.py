@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.common.settings import Settings
-from pipeline.extract.fetch import fetch_set
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import list_plants
@@ -63,7 +63,7 @@ def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: RunC
         broken = dict(zip(plants, BROKEN, strict=False))
         faults = [f"{fault},plants={plant},path=EnergyBalance" for plant, fault in broken.items()]
         box.http.put("/_control/faults", json={"faults": faults}).raise_for_status()
-        notices = noticed(fetch_set(runtime, BALANCE, [DAY]))
+        notices = noticed(SetFetch(BALANCE)(runtime, [DAY]))
         write_intervals(runtime, BALANCE, DAY)
     aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date") == DAY).collect()
     told = dict(aside.select("plant_id", "detail").rows())
@@ -82,7 +82,7 @@ def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: RunContext, box: 
     with runtime:
         notices = refresh(runtime)
         box.http.put("/_control/faults", json={"faults": ["unknown_fields"]}).raise_for_status()
-        notices.add(noticed(fetch_set(runtime, BALANCE, days)))
+        notices.add(noticed(SetFetch(BALANCE)(runtime, days)))
         notices.add(noticed(write_intervals(runtime, BALANCE, day) for day in days))
     ((table, names),) = notices.unknown_fields.items()
     assert table == "raw_energy_balance"

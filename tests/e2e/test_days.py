@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.notices import Notices
@@ -62,8 +62,8 @@ def refresh(runtime: RunContext) -> Notices:
 def fetch(runtime: RunContext, *days: dt.date) -> Notices:
     found = Notices()
     for steps in (
-        fetch_set(runtime, BALANCE, days),
-        fetch_set(runtime, PV, days),
+        SetFetch(BALANCE)(runtime, days),
+        SetFetch(PV)(runtime, days),
         fetch_logs(runtime, days),
     ):
         reports = list(steps)
@@ -197,7 +197,7 @@ def test_when_nothing_is_answered_the_step_fails(new_runtime: New, sma: Scripted
     before = versions(runtime)
     sma.broken |= {"11", "12"}
     with pytest.raises(SunledgerError, match=r"None of the 2 requests was answered.*503"):
-        list(fetch_set(runtime, BALANCE, [MONDAY]))
+        list(SetFetch(BALANCE)(runtime, [MONDAY]))
     assert versions(runtime) == before
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.common.errors import TransientError
 from pipeline.common.settings import Settings
-from pipeline.extract.fetch import fetch_set
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.sma.requests import Request
@@ -169,7 +169,7 @@ def test_a_day_that_can_grow_is_read_again_after_its_portal_s_delay(
     fetch(runtime, TODAY)
     for minutes, asked in ((9, set()), (11, {"11"}), (121, {"11", CLASSIC})):
         sma.asked.clear()
-        list(fetch_set(later(new_runtime(again=False), minutes=minutes), BALANCE, [TODAY]))
+        list(SetFetch(BALANCE)(later(new_runtime(again=False), minutes=minutes), [TODAY]))
         assert {request.plant_id for request in sma.asked} == asked
 
 
@@ -183,7 +183,7 @@ def test_the_professional_package_of_a_plant_shortens_its_delay(
     sma.asked.clear()
     after = later(new_runtime(again=False), minutes=16)
     after.settings = settings.model_copy(update={"professional_plants": frozenset({CLASSIC})})
-    list(fetch_set(after, BALANCE, [TODAY]))
+    list(SetFetch(BALANCE)(after, [TODAY]))
     assert len(sma.asked) == 1
 
 
@@ -209,7 +209,7 @@ def test_another_time_basis_asks_for_what_it_lacks(
     sma.asked.clear()
     runtime = new_runtime(again=False)
     runtime.settings = settings.model_copy(update={"sma_time_basis": "utc"})
-    list(fetch_set(runtime, BALANCE, [TUESDAY]))
+    list(SetFetch(BALANCE)(runtime, [TUESDAY]))
     assert {request.period for request in sma.asked} == {"Week"}
     write_intervals(runtime, BALANCE, TUESDAY)
     write_energy_daily(runtime, TUESDAY)

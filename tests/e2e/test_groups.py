@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.common.errors import ConfigurationError, UsageError
+from pipeline.extract.fetch import fetch_set
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_chosen_plants, list_plants
-from pipeline.tables.energy_tables import write_energy_monthly
+from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
+from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_plant_attributes
 from sandbox.launch import run_sandbox
 from schemas import PlantAttributes
-from tests.e2e.test_days import build, fetch, refresh
+from tests.e2e.test_days import fetch, refresh
 from tests.programs import run
 from tests.scripted import NOW, ScriptedSma
 from warehouse.publish import connect, publish
@@ -68,9 +71,10 @@ def test_an_unknown_plant_stops_a_run_before_a_plant_is_asked(new_runtime: New, 
 def test_attributes_are_published_and_joined(new_runtime: New, sma: ScriptedSma) -> None:
     refresh(new_runtime())
     sma.watts["12", "2021-09-07"] = None
-    for day in SEPTEMBER:
-        fetch(new_runtime(), day)
-        build(new_runtime(), day)
+    runtime = new_runtime()
+    for day, _ in fetch_set(runtime, BALANCE, SEPTEMBER):
+        write_intervals(runtime, BALANCE, day)
+        write_energy_daily(runtime, day)
     write_energy_monthly(new_runtime())
     months = "1,1,1,1,1,1,1,1,900,1,1,1"
     text = f"plant_id,group,tariff,{EXPECTED}\n11,North,day,{months}\n12,North,,{months}\n"

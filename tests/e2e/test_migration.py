@@ -76,6 +76,7 @@ def run(runtime: RunContext, *days: dt.date) -> tuple[int, Notices]:
     return sent, notices
 
 
+@pytest.mark.long
 def test_a_backfill_over_the_move_has_neither_gap_nor_double(
     sandbox: SandboxAddress, settings: Settings
 ) -> None:

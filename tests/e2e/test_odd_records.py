@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_set
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.sma.requests import Request
@@ -140,22 +140,25 @@ def test_a_number_that_is_none_says_nothing_about_the_values_beside_it(
     [
         {"plant": {"plantId": "12"}},
         {"plant": {"plantId": "11"}, "device": {"deviceId": "121"}},
+        {"plant": {"name": "x" * 5000, "plantId": "12"}},
     ],
 )
+@pytest.mark.parametrize("last", [False, True], ids=["before the rows", "after the rows"])
 def test_an_answer_that_names_another_plant_or_device_is_not_stored(
-    new_runtime: New, sma: ScriptedSma, named: dict[str, object]
+    new_runtime: New, sma: ScriptedSma, named: dict[str, object], last: bool
 ) -> None:
     source = PV if "device" in named else BALANCE
 
     def change(request: Request, body: bytes) -> bytes:
         if (request.plant_id, request.set_type) != ("11", source.set.name):
             return body
-        return json.dumps({**named, **{k: v for k, v in json.loads(body).items() if k != "plant"}}).encode()
+        rows = {k: v for k, v in json.loads(body).items() if k != "plant"}
+        return json.dumps({**rows, **named} if last else {**named, **rows}).encode()
 
     bodies(sma, change)
     runtime = new_runtime()
     notices = refresh(runtime)
-    (_, _), *_ = reports = list(fetch_set(runtime, source, [MONDAY, TUESDAY]))
+    (_, _), *_ = reports = list(SetFetch(source)(runtime, [MONDAY, TUESDAY]))
     notices.add(noticed(reports))
     stored = runtime.lake.scan(source.raw).collect()
     assert set(stored["plant_id"]) == {"12"}
@@ -164,14 +167,21 @@ def test_an_answer_that_names_another_plant_or_device_is_not_stored(
     assert set(aside(runtime)["plant_id"]) == {"11"}
 
 
-def test_lists_and_logs_of_another_plant_are_not_stored_either(new_runtime: New, sma: ScriptedSma) -> None:
+@pytest.mark.parametrize("place", ["envelope", "entry"])
+def test_lists_and_logs_of_another_plant_are_not_stored_either(
+    new_runtime: New, sma: ScriptedSma, place: str
+) -> None:
     runtime = new_runtime()
     notices = refresh(runtime)
 
     def change(request: Request, body: bytes) -> bytes:
         if request.endpoint not in {"devices", "sets", "logs"} or request.plant_id != "11":
             return body
-        return compact({"plant": {"plantId": "12"}, **json.loads(body)})
+        content = json.loads(body)
+        if place == "envelope" or request.endpoint == "sets":
+            return compact({"plant": {"plantId": "12"}, **content})
+        name = {"devices": "deviceId", "logs": "message"}[request.endpoint]
+        return compact({request.endpoint: [{name: "1", "plantId": plant} for plant in ("11", "12")]})
 
     bodies(sma, change)
     for step in (fetch_devices, fetch_measurement_sets):
@@ -249,3 +259,60 @@ def test_a_list_that_is_too_deep_is_no_list(new_runtime: New, sma: ScriptedSma, 
         notices = noticed([refresh(again), *fetch_logs(again, [MONDAY])])
         assert {item.plant_id for item in notices.missing} == {"11"}
     assert energy(runtime)["11", 4] == pytest.approx(24.0)
+
+
+ENTRY = {"timestamp": "2021-10-04T10:00:00", "message": "hot", "messageTagId": 7}
+
+
+def spoil(endpoint: str, odd: bytes) -> Callable[[Request, bytes], bytes]:
+    """Have one value of each list of plant 11 be the odd one, and one entry beside it; a log has a sound entry too."""
+    value = {
+        "plants": b"5000.0",
+        "devices": b'"Inverter"',
+        "sets": b'"EnergyBalance"',
+        "logs": b"7",
+        "none": b"",
+    }[endpoint]
+
+    def change(request: Request, body: bytes) -> bytes:
+        if request.endpoint == "logs":
+            body = compact({"logs": [ENTRY, {**ENTRY, "message": "cold"}]})
+        if request.endpoint != endpoint or request.plant_id == "12":
+            return body
+        name = endpoint.encode()
+        body = body.replace(b'"' + name + b'":[', b'"' + name + b'":[' + odd + b",", 1)
+        return b"\xef\xbb\xbf" + (body if endpoint == "sets" else body.replace(value, odd, 1))
+
+    return change
+
+
+@pytest.mark.parametrize("odd", [b"0x10", b"1e999", b'"a\0b"', b'"a\xe2\x82"'])
+def test_one_odd_value_in_any_list_costs_only_itself(new_runtime: New, sma: ScriptedSma, odd: bytes) -> None:
+    """The first list is that of a new home, the others are those of a running one."""
+    told = {}
+    for endpoint in ("plants", "devices", "sets", "logs", "none"):
+        bodies(sma, spoil(endpoint, odd))
+        runtime = new_runtime()
+        notices = run_noticed(runtime, MONDAY)
+        told[endpoint] = notices.odd_facts
+        assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
+        assert notices.missing == []
+        assert runtime.lake.scan(Logs).collect().height >= 3
+    assert told["plants"] >= 2
+    assert told["devices"] >= 1
+    # A name of any form is a set, and told where it is asked for; an entry of a log may have any tag.
+    assert (told["sets"] >= 1, told["logs"] >= 1) == (odd == b"0x10",) * 2
+    assert told["none"] == 0
+
+
+@pytest.mark.parametrize("named", ["plantId", "acNominalPower"])
+def test_a_key_that_a_plant_has_twice_is_told(new_runtime: New, sma: ScriptedSma, named: str) -> None:
+    def change(request: Request, body: bytes) -> bytes:
+        key = f'"{named}":'.encode()
+        return body.replace(key, key + b"1.0," + key, 1) if request.endpoint == "plants" else body
+
+    bodies(sma, change)
+    notices = refresh(runtime := new_runtime())
+    assert "12" in runtime.lake.scan(Plants).collect()["plant_id"]
+    assert notices.odd_facts == 1
+    assert aside(runtime).select("reason", "kept").rows() == [("doubled_key", True)]

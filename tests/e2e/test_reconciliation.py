@@ -10,7 +10,7 @@ from pipeline.billing import load_prices
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import load_settings
 from pipeline.extract.backfill_estimate import plan_backfill
-from pipeline.extract.fetch import fetch_set
+from pipeline.extract.fetch import SetFetch
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,
     fetch_energy_years,
@@ -48,7 +48,7 @@ def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
         chosen = load_settings(env_file=None, home=home, **(given | settings))
         with RunContext(chosen, now=lambda: NOW) as runtime:
             refresh(runtime)
-            for _ in fetch_set(runtime, BALANCE, DAYS):
+            for _ in SetFetch(BALANCE)(runtime, DAYS):
                 pass
             for day in DAYS:
                 write_intervals(runtime, BALANCE, day)
@@ -142,7 +142,7 @@ def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Pat
             counted = plan_backfill(runtime, DAYS[0], DAYS[-1], load_prices(None))
             asked = dict.fromkeys(counted.requests, 0)
             for source in (BALANCE, VALUES):
-                for _, report in fetch_set(runtime, source, DAYS):
+                for _, report in SetFetch(source)(runtime, DAYS):
                     asked[storage(source.raw).table] = report.facts["requests"]
                 for day in DAYS:
                     write_intervals(runtime, source, day)

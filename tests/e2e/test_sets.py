@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.common.errors import TransientError, UsageError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
+from pipeline.extract.fetch import OtherSetsFetch, SetFetch, fetch_device_logs, fetch_logs
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SETS, SOURCES, check_sets
@@ -57,8 +57,8 @@ def run(runtime: RunContext, *days: dt.date) -> Notices:
     """Everything that the settings choose, of days of one week."""
     notices = Notices()
     for source in SETS:
-        notices.add(noticed(fetch_set(runtime, source, days)))
-    notices.add(noticed(fetch_other_sets(runtime, days)))
+        notices.add(noticed(SetFetch(source)(runtime, days)))
+    notices.add(noticed(OtherSetsFetch()(runtime, days)))
     notices.add(noticed(fetch_logs(runtime, days)))
     notices.add(noticed(fetch_device_logs(runtime, days)))
     for day in days:
@@ -253,7 +253,7 @@ def test_a_set_asked_for_alone_leaves_the_others_alone(
     again = choose("tides")
     again.again = True
     sma.asked.clear()
-    list(fetch_other_sets(again, [MONDAY]))
+    list(OtherSetsFetch()(again, [MONDAY]))
     write_other_intervals(again, MONDAY)
     assert {request.set_type for request in sma.asked} == {"Tides"}
     assert values(again) == NEW_ROWS
@@ -283,7 +283,7 @@ def test_a_set_with_a_name_that_fits_nowhere_is_told(
 ) -> None:
     sma.special = lambda request: b'{"sets": ["../etc"]}' if request.endpoint == "sets" else None
     runtime = choose()
-    notices = noticed([refresh(runtime), *fetch_other_sets(runtime, [MONDAY])])
+    notices = noticed([refresh(runtime), *OtherSetsFetch()(runtime, [MONDAY])])
     assert {missing.reason for missing in notices.missing} == {
         "the set '../etc' can't be fetched, because its name is not a plain word"
     }

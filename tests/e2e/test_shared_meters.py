@@ -5,7 +5,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline.extract.fetch import fetch_set
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SETS
 from pipeline.sma.requests import Request
@@ -55,7 +55,7 @@ def test_a_meter_that_devices_share_counts_once(new_runtime: New, sma: ScriptedS
     runtime = new_runtime("11")
     refresh(runtime)
     fetch(runtime, MONDAY)
-    for _ in fetch_set(runtime, GRID, [MONDAY]):
+    for _ in SetFetch(GRID)(runtime, [MONDAY]):
         pass
     write_intervals(runtime, GRID, MONDAY)
     build(runtime, MONDAY)

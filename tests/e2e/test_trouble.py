@@ -94,6 +94,7 @@ def test_logs_that_a_client_may_not_read_stop_nothing(new_runtime: New, sma: Scr
     assert {m.table for m in notices.missing} == {"raw_logs"}
 
 
+@pytest.mark.long
 def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma: ScriptedSma) -> None:
     def outage(request: Request) -> None:
         if request.date == str(NEXT_MONDAY):

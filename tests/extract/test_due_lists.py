@@ -21,7 +21,7 @@ from tests.e2e.test_days import refresh
 from tests.scripted import NOW, ScriptedSma, compact
 
 CYCLE = 14
-FLEET = [str(number) for number in range(100, 140)]
+FLEET = [str(number) for number in range(100, 120)]
 New = Callable[..., RunContext]
 
 

@@ -45,7 +45,7 @@ def failure(request: Request, error: SmaError | None = None) -> Failure:
 
 
 def plant_day(plant: str, day: dt.date = DAY) -> Request:
-    return Request.plant_day(plant, "EnergyBalance", day)
+    return Request.measured(plant, "", "EnergyBalance", "Day", day)
 
 
 def drawn(
@@ -68,7 +68,7 @@ def drawn(
 
 
 def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
-    request = Request.device_day("7", "70", "EnergyAndPowerPv", DAY)
+    request = Request.measured("7", "70", "EnergyAndPowerPv", "Day", DAY)
     (frame,), fetched = drawn(answer(request), final_after={"7": ARRIVED + dt.timedelta(seconds=1)})
     assert frame.schema == polars_schema(RawAnswers)
     validate(RawAnswers, frame, {"local_date": DAY})
@@ -158,7 +158,7 @@ def test_an_answer_without_rows_never_replaces_one_with_rows(empty: bytes) -> No
 
 
 def test_a_failing_device_does_not_take_its_siblings_along() -> None:
-    good, bad = (Request.device_day("1", device, "EnergyAndPowerPv", DAY) for device in ("a", "b"))
+    good, bad = (Request.measured("1", device, "EnergyAndPowerPv", "Day", DAY) for device in ("a", "b"))
     (frame,), fetched = drawn(answer(good), failure(bad))
     assert frame["device_id"].to_list() == ["a"]
     assert fetched.series == {("1", "a")}

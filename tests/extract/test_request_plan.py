@@ -54,7 +54,7 @@ def test_a_month_takes_five_requests_and_not_thirty_one() -> None:
 def test_a_day_alone_is_asked_for_as_a_day() -> None:
     series = Series("1", "7", BERLIN, (MONDAY,))
     (ask,) = plan_measurements([series], SET, "plant_local")
-    assert ask.request == Request.device_day("1", "7", SET, MONDAY)
+    assert ask.request == Request.measured("1", "7", SET, "Day", MONDAY)
     assert ask.is_whole
 
 

@@ -163,7 +163,7 @@ def _is_refused(data: bytes, endpoint: Endpoint) -> bool:
 
 def check_acceptance(data: bytes) -> None:
     """Whether an answer of measurements is taken: never one that then can't be decoded."""
-    answer = _answer(data, Request.plant_day("1", "EnergyBalance", dt.date(2025, 7, 9)))
+    answer = _answer(data, Request.measured("1", "", "EnergyBalance", "Day", dt.date(2025, 7, 9)))
     find_fault(answer)
     refused = find_faults([answer])
     read = Decoder(("pvGeneration",)).decode(pl.Series([data], dtype=pl.Binary))

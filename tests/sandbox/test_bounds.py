@@ -34,7 +34,7 @@ def test_dead_access_tokens_are_forgotten() -> None:
     for _ in range(20):
         tokens.start(client, None, offline=False)
         clock.advance(ACCESS_S / 4)
-    assert tokens.living() <= 4
+    assert tokens.expire_access_tokens() <= 4
 
 
 SOME_NUMBERS = st.one_of(

@@ -202,7 +202,7 @@ def test_what_is_not_there_yet_is_told_so_and_not_waited_for(status, server, set
 
 
 def test_a_moved_plant_is_followed_on_the_same_base(server, settings, time) -> None:
-    request = Request.plant_day("13", "EnergyBalance", "2025-07-01")
+    request = Request.measured("13", "", "EnergyBalance", "Day", "2025-07-01")
     old, new = f"/monitoring{request.path}", f"/monitoring{request.path}".replace("13", "99")
     server.on(old).reply(308, b"", headers={"Location": f"{new}?Date=2025-07-01"})
     server.on(new).reply(200, b"[]")

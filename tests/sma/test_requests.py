@@ -21,11 +21,11 @@ DAY = dt.date(2021, 10, 3)
         (Request.plant_sets("13"), "/v1/plants/13/measurements/sets"),
         (Request.device_sets("13", "14"), "/v1/devices/14/measurements/sets"),
         (
-            Request.plant_day("13", "EnergyBalance", DAY),
+            Request.measured("13", "", "EnergyBalance", "Day", DAY),
             "/v1/plants/13/measurements/sets/EnergyBalance/Day?Date=2021-10-03",
         ),
         (
-            Request.device_day("13", "14", "EnergyAndPowerPv", "2021-10-03"),
+            Request.measured("13", "14", "EnergyAndPowerPv", "Day", "2021-10-03"),
             "/v1/devices/14/measurements/sets/EnergyAndPowerPv/Day?Date=2021-10-03",
         ),
         (
@@ -50,8 +50,8 @@ def test_targets(request_: Request, target: str) -> None:
 
 def test_requests_are_values() -> None:
     first, second = (
-        Request.plant_day("13", "EnergyBalance", DAY),
-        Request.plant_day("13", "EnergyBalance", DAY),
+        Request.measured("13", "", "EnergyBalance", "Day", DAY),
+        Request.measured("13", "", "EnergyBalance", "Day", DAY),
     )
     assert first == second
     assert len({first, second}) == 1
@@ -81,7 +81,7 @@ def test_an_id_that_is_no_segment_is_refused(plant_id: str) -> None:
 @pytest.mark.parametrize("day", ["2021-10-32", "20211003", "yesterday", "", "2021-W40-7"])
 def test_a_wrong_day_is_refused(day: str) -> None:
     with pytest.raises(UsageError, match="YYYY-MM-DD"):
-        Request.plant_day("13", "EnergyBalance", day)
+        Request.measured("13", "", "EnergyBalance", "Day", day)
 
 
 def test_a_moment_is_not_a_day() -> None:

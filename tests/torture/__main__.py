@@ -128,7 +128,12 @@ def _options() -> argparse.Namespace:
         help="Strike N tries of a command one after the other.",
     )
     common.add_argument("--races", nargs="+", choices=list(RACES), default=list(RACES), help="Which races.")
-    common.add_argument("--answers", type=int, default=700, help="How many answers a flood has, about.")
+    common.add_argument(
+        "--answers",
+        type=int,
+        default=700,
+        help="How many answers a flood has; many are made in parts.",
+    )
     common.add_argument(
         "--heal-every",
         type=int,

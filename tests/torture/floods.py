@@ -6,6 +6,7 @@ again, one more run over the same days makes every table what it is where nothin
 
 import datetime as dt
 import json
+import math
 import urllib.request
 from collections.abc import Iterator, Sequence
 
@@ -30,6 +31,8 @@ FIRST_DAY = dt.date(2025, 3, 3)
 # Answers of the default sets for a plant and week, and for a plant once: its devices and sets.
 ANSWERS_A_WEEK, LISTS = 7.3, 7.0
 WEEKS = 1
+# More plants than these make a list that exceeds the bytes allowed for one answer, and tables too large to compare.
+MOST_ANSWERS = 50_000
 # No answer decides over the memory: far beyond what any fleet here takes, far below what a machine has.
 MOST_MB = 4000.0
 # What was spoiled was stored, and was corrected by the last run: that is what these tell of.
@@ -37,7 +40,12 @@ NOTICES = ("restatements", "row_changes", "adjustments")
 
 
 def floods(stage: Stage, seed: str, answers: int, count: int, bound_s: float) -> Iterator[Case]:
-    """So many floods of about `answers` requests each: with the faults that pass, and with those that last."""
+    """So many floods of about `answers` requests each: with the faults that pass, and with those that last.
+
+    A flood that would be too large becomes several, which have `answers` together.
+    """
+    parts = math.ceil(answers / MOST_ANSWERS)
+    answers, count = round(answers / parts), count * parts
     plants = max(2, round(answers / (ANSWERS_A_WEEK * WEEKS + LISTS)))
     fleet = ("--plants", str(plants), "--seed", "7")
     undisturbed: Tables = {}

@@ -26,7 +26,7 @@ SELECT 'Älpha' AS name, DATE '2026-10-05' AS day, TIMESTAMPTZ '2026-10-05 12:30
        TIMESTAMP '2026-10-05 12:00:00' AS at_local, 16.50::DECIMAL(18,2) AS fee_eur, 0.1::DOUBLE AS kwh,
        7::INTEGER AS n, true AS ok, NULL::VARCHAR AS nothing
 """
-FORMULAS = ["=1+1", "+49 561", "-x", "@cmd", "\tx", "plain", "http://x", None]
+FORMULAS = ["=1+1", "+49 561", "-x", "@cmd", "\tx", "\uff1d1", "plain", "http://x", None]
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_text_like_a_formula_is_marked_as_text_in_csv(db: duckdb.DuckDBPyConnect
     found = pl.read_csv(tmp_path / "x.csv", infer_schema=False)
     assert found.columns == ["'=heading", "n"]
     assert found["'=heading"].to_list() == [
-        "'=1+1", "'+49 561", "'-x", "'@cmd", "'\tx", "plain", "http://x", None
+        "'=1+1", "'+49 561", "'-x", "'@cmd", "'\tx", "'\uff1d1", "plain", "http://x", None
     ]  # fmt: skip
     assert found["n"].unique().to_list() == ["-1.5"]
 
@@ -170,6 +170,23 @@ def test_names_of_plants_stand_beside_their_ids_in_the_order_of_the_table(
     assert rows[:2] == [["n", "plant_id", "plant_name", "name"], ["1", "4", "Plant 4", "inverter"]]
     assert [row[1] for row in rows[1:]] == ["4", "3", "2", "1", "0"]
     assert export_table(db, "plants", tmp_path / f"x.{form}").rows == 5000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'=1+1'::BLOB",
+        "'=1+1'::ENUM ('=1+1')",
+        "union_value(a := '=1+1')",
+        "'\n=1+1'",
+        '\'=HYPERLINK("http://x", "y")\'',
+    ],
+)
+def test_a_formula_of_any_type_is_marked_as_text_in_csv(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path, value: str
+) -> None:
+    export_query(db, f"SELECT {value} AS x, 5 AS n", tmp_path / "x.csv")
+    assert pl.read_csv(tmp_path / "x.csv", infer_schema=False)["x"][0][:1] == "'"
 
 
 @pytest.mark.parametrize("form", exports.FORMATS)

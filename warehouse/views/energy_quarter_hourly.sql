@@ -28,20 +28,20 @@
 -- grid_consumption_covered_h: Grid consumption: time that its energy covers. Unit: h. Null: nothing measured.
 -- battery_charging_covered_h: Battery charging: time that its energy covers. Unit: h. Null: nothing measured.
 -- battery_discharging_covered_h: Battery discharging: time that its energy covers. Unit: h. Null: nothing measured.
-WITH first AS (
-    -- Of a quantity that is computed from others, quarter_hours holds the rest that those do not explain.
+WITH energies AS (
+    -- Of a quantity that follows from others, quarter_energies holds the rest that those do not explain.
     SELECT *,
         total_generation_rest_kwh + coalesce(pv_generation_kwh, 0) + coalesce(diesel_generation_kwh, 0) AS total_generation_kwh,
-        self_supply_rest_kwh + coalesce(total_consumption_kwh, 0) - coalesce(grid_consumption_kwh, 0) AS self_supply_kwh
-    FROM quarter_hours
-), second AS (
-    SELECT *,
-        self_consumption_rest_kwh + coalesce(total_generation_kwh, 0) - coalesce(grid_feed_in_kwh, 0) AS self_consumption_kwh
-    FROM first
-), third AS (
-    SELECT *,
-        direct_consumption_rest_kwh + coalesce(self_consumption_kwh, 0) - coalesce(battery_charging_kwh, 0) AS direct_consumption_kwh
-    FROM second
+        grid_feed_in_rest_kwh + greatest(
+            coalesce(total_generation_kwh, 0) + coalesce(battery_discharging_kwh, 0)
+            - (coalesce(total_consumption_kwh, 0) + coalesce(battery_charging_kwh, 0)),
+            0
+        ) AS grid_feed_in_kwh,
+        self_consumption_rest_kwh + coalesce(total_generation_kwh, 0) - coalesce(grid_feed_in_kwh, 0) AS self_consumption_kwh,
+        direct_consumption_rest_kwh + coalesce(self_consumption_kwh, 0) - coalesce(battery_charging_kwh, 0) AS direct_consumption_kwh,
+        self_supply_rest_kwh + coalesce(direct_consumption_kwh, 0) + coalesce(battery_discharging_kwh, 0) AS self_supply_kwh,
+        grid_consumption_rest_kwh + coalesce(total_consumption_kwh, 0) - coalesce(self_supply_kwh, 0) AS grid_consumption_kwh
+    FROM quarter_energies
 )
 SELECT
     plant_id,
@@ -58,7 +58,7 @@ SELECT
     grid_feed_in_kwh,
     grid_consumption_kwh,
     battery_charging_kwh,
-    battery_discharging_rest_kwh + coalesce(self_supply_kwh, 0) - coalesce(direct_consumption_kwh, 0) AS battery_discharging_kwh,
+    battery_discharging_kwh,
     pv_generation_covered_h,
     total_generation_covered_h,
     diesel_generation_covered_h,
@@ -70,4 +70,4 @@ SELECT
     grid_consumption_covered_h,
     battery_charging_covered_h,
     battery_discharging_covered_h
-FROM third
+FROM energies

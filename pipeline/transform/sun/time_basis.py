@@ -5,14 +5,12 @@ the setting fits the data.
 """
 
 from math import tau
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis, build_days_frame
 from pipeline.transform.sun.position import find_daylight
-
-Verdict: TypeAlias = Literal["utc", "plant_local", "either", "undecided"]
 
 # The true basis has next to no energy in the dark. Not none: a clock may be minutes off, and twilight is bright.
 MOST_IN_THE_DARK_IF_TRUE = 0.002
@@ -146,7 +144,7 @@ def _find_noon_offset(basis: TimeBasis) -> pl.Expr:
 
 
 def _choose_verdict() -> pl.Expr:
-    """One of `Verdict` from the two shares; between the thresholds it is undecided."""
+    """`utc`, `plant_local`, `either` or `undecided`, from the two shares; between the thresholds it is undecided."""
 
     def fits(true: TimeBasis, false: TimeBasis) -> pl.Expr:
         return (pl.col(f"dark_share_{true}") <= MOST_IN_THE_DARK_IF_TRUE) & (

@@ -238,7 +238,8 @@ def test_the_question_of_the_docs(lake: Lake, tmp_path: Path, folder: Path) -> N
         lake,
         QuarterHours,
         [
-            day | {"quarter_start": at, "grid_feed_in_kwh": kwh}
+            # Nothing else is known, so all that is fed in is the rest.
+            day | {"quarter_start": at, "grid_feed_in_rest_kwh": kwh}
             for at, kwh in zip(quarters, fed_in, strict=True)
         ],
     )

@@ -109,7 +109,8 @@ def check(lake: Lake, model: type[Table], lost: Collection[LostPart]) -> None:
     }
     assert not set(found) & named or all(found[day] == NEWEST[day] for day in set(found) & named)
     log = read_log(folder_of(lake, model) / "_delta_log")
-    assert log.sound
+    assert not log.damaged
+    assert not log.bad_files
     # What is in the folder is known to the log, so that a later repair finds nothing.
     files = {
         path.relative_to(folder_of(lake, model)).as_posix() for path in folder_of(lake, model).rglob("part-*")

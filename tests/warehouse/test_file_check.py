@@ -7,7 +7,7 @@ import pytest
 
 from schemas import EnergyDaily
 from tests.warehouse.repair.test_lake_repair import DAYS, frame_of, values
-from warehouse import sound_files
+from warehouse import file_check
 from warehouse.damage import DamagedError, DamageKind
 from warehouse.gate import find_damage, take_snapshots
 from warehouse.lake import Lake
@@ -39,13 +39,13 @@ def edit(file: Path) -> None:
 
 def count_compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     compared: list[str] = []
-    real = sound_files.find_file_damage
+    real = file_check.find_file_damage
 
     def counting(files: object, model: object, path: str, known: object) -> object:
         compared.append(path)
         return real(files, model, path, known)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sound_files, "find_file_damage", counting)
+    monkeypatch.setattr(file_check, "find_file_damage", counting)
     return compared
 
 
