@@ -19,7 +19,7 @@ from warehouse.ddl import quote_identifier, quote_text
 # Some also take their wide forms for them.
 FORMULA_SIGNS: Final = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 FORMULA: Final = rf"^[{re.escape(FORMULA_SIGNS)}]"
-# Types whose values are no text of others.
+# Types whose values are never texts of other people.
 SAFE_KINDS: Final = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID|INTERVAL)(\[\d*\])*"
 )

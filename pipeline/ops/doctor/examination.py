@@ -74,7 +74,7 @@ def examine(
         make = partial(SmaClient, limits=LIMITS, clock=clock, record=runtime.requests.add)
         return SmaSession(settings, make_client=make)
 
-    # A lake that is gone was told already, and its requests stay in the home until it is there.
+    # A lake that is gone was reported already, and its requests stay in the home until it is there.
     with suppress(LakeLostError), RunContext(settings, now=clock.now, make_session=session) as runtime:
         patient = Patient(runtime, clock, plants_asked, agree)
         bad: set[str] = set()
