@@ -110,7 +110,7 @@ def _build_write_error(fault: Exception, path: Path) -> OSError:
 def export_table(
     connection: Connection, table: str, path: Path, form: str | None = None, csv: CsvStyle = STANDARD
 ) -> ExportedFile:
-    """Write a published table or view, in the order of its key or else of its rows, with the names of plants beside their ids.
+    """Write a published table or view in the order of its key, or else of its rows, with plant names beside ids.
 
     Raises UsageError, also for a name that is none.
     """
