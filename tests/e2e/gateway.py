@@ -4,7 +4,7 @@ import http.client
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
@@ -58,7 +58,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        # Who refuses a long answer does not wait for its end.
+        with suppress(ConnectionError):
+            self.wfile.write(body)
         if int(headers.get("Content-Length", 0)) > len(body):
             # A reset, as of a machine that fell over.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
