@@ -4,6 +4,7 @@ VENV := .venv
 BENCH := .venv-bench
 ORACLE := .venv-oracle
 BI := .venv-bi
+DBT := .venv-dbt
 AUDIT := .venv-audit
 FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-long test-exhaustive test-ui torture torture-short conformance lint docs bench bi audit fuzz ui clean
+.PHONY: setup demo test test-long test-exhaustive test-ui torture torture-short conformance lint docs bench bi dbt audit fuzz ui clean
 
 setup: $(STAMP)
 
@@ -102,6 +103,17 @@ $(BI)/.installed: requirements-bi.lock.txt
 	@$(BI)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bi.lock.txt
 	@touch $@
 
+# The example project of docs/example-dbt, built by dbt on a published file.
+dbt: $(TOOLS) $(DBT)/.installed
+	@$(BIN)/python -m pytest -m long tests/bi/test_dbt.py
+
+# dbt pins other versions than Dagster does, so it has an environment of its own.
+$(DBT)/.installed: requirements-dbt.lock.txt
+	@echo "Setting up $(DBT) for dbt ..."
+	@$(PYTHON) -m venv --clear $(DBT)
+	@$(DBT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-dbt.lock.txt
+	@touch $@
+
 # Known faults of everything that is locked. It asks the package index and says what it could not judge, so it is no test.
 audit: $(TOOLS) $(AUDIT)/.installed
 	@$(BIN)/python -m tests.audit $(AUDIT)/bin/pip-audit
@@ -122,4 +134,4 @@ ui: setup
 	@$(BIN)/sunledger ui
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(ORACLE) $(BI) $(AUDIT) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH) $(ORACLE) $(BI) $(DBT) $(AUDIT) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

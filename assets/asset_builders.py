@@ -15,7 +15,7 @@ from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError, translate_store_faults
-from pipeline.common.text import escape_controls, join_lines
+from pipeline.common.text import escape_controls, join_lines, shorten_text
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.step import StepResult
@@ -25,6 +25,8 @@ from schemas.lineage import trace_columns
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
 DAYS_PER_RUN = 31
+# Of names that a report lists, what a page shows.
+MOST_NAMES = 1_000
 # If this many days, or groups of days, fail one after another, the rest of the range would fail too.
 MOST_FAILING_IN_A_ROW = 3
 
@@ -281,7 +283,19 @@ def build_whole_asset(
 
 def describe_report(report: StepResult) -> dict[str, Any]:
     """A step's report as metadata."""
-    return {"dagster/partition_row_count": report.rows, "changed": report.changed, **report.facts}
+    facts = bound_facts(report.facts)
+    return {"dagster/partition_row_count": report.rows, "changed": report.changed, **facts}
+
+
+def bound_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts with texts of others as a page and a database can hold them: short, and without control characters."""
+    return {name: _bound_fact(value) for name, value in facts.items()}
+
+
+def _bound_fact(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape_controls(shorten_text(value))
+    return [_bound_fact(one) for one in value[:MOST_NAMES]] if isinstance(value, list) else value
 
 
 @contextmanager
@@ -293,7 +307,7 @@ def convert_errors() -> Iterator[None]:
     except SunledgerError as error:
         days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(
-            description=escape_controls(str(error)),
+            description=escape_controls(shorten_text(str(error))),
             metadata={"exit_code": error.exit_code, **days},
             allow_retries=may_pass(error),
         ) from error

@@ -16,17 +16,17 @@ from pathlib import Path
 import httpx
 import polars as pl
 
+from bench.lists import refresh_lists
 from bench.truth import AT_ONCE
 from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SETS
 from pipeline.tables.curtailment_tables import write_curtailment_daily, write_curtailment_monthly
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_quarter_hours
+from pipeline.tables.hourly_tables import write_quarter_energies
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
 from sandbox.launch import run_sandbox
@@ -94,10 +94,7 @@ def curtailed_fleet(
         with RunContext(load_settings(env_file=None, home=folder / "home", **given)) as runtime:
             with httpx.Client(base_url=address.url, timeout=120) as http:
                 _set_clock(http, days[0] - dt.timedelta(days=2))
-                for step in (fetch_plants, write_plants, fetch_devices, write_devices):
-                    step(runtime)
-                fetch_measurement_sets(runtime)
-                write_measurement_sets(runtime)
+                refresh_lists(runtime)
                 limits = _choose_limits(runtime.lake.scan(Plants).collect(), days)
                 free = _ask_truth(http, limits)
                 _send_limits(http, address, limits)
@@ -186,7 +183,7 @@ def _store(runtime: RunContext, days: Sequence[dt.date]) -> None:
         for source in (BALANCE, SENSOR):
             write_intervals(runtime, source, day)
         write_energy_daily(runtime, day)
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_kpi_daily(runtime, day)
     write_energy_monthly(runtime)
     write_kpi_monthly(runtime)

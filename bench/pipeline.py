@@ -14,14 +14,14 @@ import polars as pl
 
 from assets.runs import record_runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
+from bench.lists import refresh_lists
 from pipeline.common.settings import Settings, load_settings
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import SetFetch, fetch_logs
 from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.step import StepResult
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, EnergyDaily, PvIntervals, RawEnergyBalance, Table, storage
 from warehouse import frames, lake_writer
@@ -120,16 +120,7 @@ def run(task: Task) -> Result:
 def _lists(settings: Settings) -> None:
     """Plants, devices and sets: asked for once, whatever the days, so not a part of what is measured."""
     with RunContext(settings) as runtime:
-        _refresh(runtime)
-
-
-def _refresh(runtime: RunContext) -> None:
-    fetch_plants(runtime)
-    write_plants(runtime)
-    fetch_devices(runtime)
-    write_devices(runtime)
-    fetch_measurement_sets(runtime)
-    write_measurement_sets(runtime)
+        refresh_lists(runtime)
 
 
 def _balance(runtime: RunContext, days: list[dt.date], result: Result) -> None:

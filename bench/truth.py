@@ -14,15 +14,14 @@ from pathlib import Path
 import httpx
 import polars as pl
 
+from bench.lists import refresh_lists
 from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
-from pipeline.run.notices import Notices
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from sandbox.address import SandboxAddress
 from sandbox.launch import run_sandbox
 from schemas import CoverageDaily, EnergyBalanceIntervals, EnergyDaily, Plants
@@ -51,11 +50,7 @@ def through_the_pipeline(
     given = {name.lower(): value for name, value in address.settings().items()} | settings
     given = {name.removeprefix("sunledger_"): value for name, value in given.items()}
     with RunContext(load_settings(env_file=None, home=home, **given)) as runtime:
-        notices = Notices()
-        for step in (fetch_plants, write_plants, fetch_devices, write_devices):
-            notices.add(step(runtime).notices)
-        notices.add(fetch_measurement_sets(runtime).notices)
-        notices.add(write_measurement_sets(runtime).notices)
+        notices = refresh_lists(runtime)
         for _, report in SetFetch(BALANCE)(runtime, days):
             notices.add(report.notices)
         for day in days:

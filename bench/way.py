@@ -24,14 +24,14 @@ from itertools import groupby
 from pathlib import Path
 from types import CodeType, FrameType
 
+from bench.lists import refresh_lists
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_energies
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
 from sandbox.launch import run_sandbox
@@ -50,10 +50,7 @@ def main() -> None:
         given = {name.lower(): value for name, value in address.settings().items()}
         settings = load_settings(env_file=None, home=Path(home), **given)
         with RunContext(settings) as runtime, follower.following():
-            for step in (fetch_plants, write_plants, fetch_devices, write_devices):
-                step(runtime)
-            fetch_measurement_sets(runtime)
-            write_measurement_sets(runtime)
+            refresh_lists(runtime)
             _cut_weeks(address)
             follower.begin()
             for _ in SetFetch(BALANCE)(runtime, WEEK):
@@ -76,7 +73,7 @@ def _make(runtime: RunContext) -> None:
     for day in WEEK:
         write_intervals(runtime, BALANCE, day)
         write_energy_daily(runtime, day)
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_energy_hourly(runtime, day)
         write_kpi_daily(runtime, day)
     for write in (write_energy_monthly, write_profile_monthly, write_kpi_monthly):

@@ -132,7 +132,10 @@ class LakeReader:
         ).select(schema.names())
 
     def take_snapshot(self, model: type[Table], part: Part | None = None) -> Snapshot:
-        """The newest version and its active files, of one part or of the whole table."""
+        """The newest version and its active files, of one part or of the whole table; -1 if it was never written.
+
+        Raises UnreadableLogError.
+        """
         table = self.open(model)
         if table is None:
             return Snapshot(-1, ())
@@ -142,7 +145,7 @@ class LakeReader:
         return Snapshot(table.version(), tuple(sorted(paths)))
 
     def list_parts(self, model: type[Table]) -> list[dict[str, str]]:
-        """The parts that hold rows, as text values of the partition columns, sorted."""
+        """The parts that hold rows, as text values of the partition columns, sorted. Raises UnreadableLogError."""
         table = self.open(model)
         found: list[dict[str, str]] = [] if table is None else table.partitions()
         return sorted(found, key=lambda part: tuple(part.values()))
@@ -173,7 +176,7 @@ class LakeReader:
             return DeltaTable(self.find_uri(model), version=version, storage_options=self._delta_options)
 
     def open_or_create(self, model: type[Table]) -> DeltaTable:
-        """The model's table at its newest version, created empty if need be."""
+        """The model's table at its newest version, created empty if need be. Raises UnreadableLogError."""
         table = self.open(model)
         if table is not None:
             return table
@@ -231,12 +234,15 @@ class LakeReader:
                     yield frame.with_columns(others).select(wanted).cast(types)
 
     def name_stored_files(self, model: type[Table], part: Part) -> str:
-        """The names of the part's active files, as a `Change` names them; empty where nothing is stored."""
+        """The names of the part's active files, as a `PartChange` names them; empty where nothing is stored."""
         table = self.open(model)
         return " ".join(cut_table_path(model, uri) for uri in list_file_uris(table, part)) if table else ""
 
     def read_facts(self, model: type[Table], part: Part) -> dict[str, str]:
-        """What the part's rows were said to be made from; empty where nothing is stored or was said."""
+        """What the part's rows were said to be made from; empty where nothing is stored or was said.
+
+        Raises DamagedError and UnreadableLogError.
+        """
         table = self.open(model)
         return self.read_facts_of(model, list_file_uris(table, part)) if table else {}
 
@@ -253,7 +259,10 @@ class LakeReader:
     def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
     ) -> pl.DataFrame | None:
-        """The rows of files that `stored` named once, replaced or not; None if one no longer exists."""
+        """The rows of files that `stored` named once, replaced or not; None if one no longer exists.
+
+        `stored` is a text of `name_stored_files`. Raises DamagedError.
+        """
         uris = [f"{self.find_uri(model)}/{name}" for name in stored.split()]
         try:
             return pl.concat([build_empty_frame(model, columns), *self.read_files(model, uris, columns)])

@@ -16,15 +16,14 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import free_lock, take_lock
-from pipeline.common.lock_waits import LockBusyError, LockWait
+from pipeline.common.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 from pipeline.common.text import pluralize
 from schemas import TABLES, storage
 from warehouse.damage import CURE, Damage, DamagedError
@@ -167,21 +166,13 @@ def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
     `tell` gets who publishes it while this waits. Raises PublishError at last.
     """
     path = target.with_name(f".{target.name}.lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        wait = LockWait(path, "A publication has to wait for another one", LOCK_WAIT_S, tell)
+    wait = LockWait(path, "A publication has to wait for another one", LOCK_WAIT_S, tell)
+    with ExitStack() as held:
         try:
-            while not take_lock(descriptor):
-                wait.go_on()
+            held.enter_context(hold_awaited_lock(wait, 0o644))
         except LockBusyError as fault:
             raise PublishError(f"{target} was not published. {fault}") from None
-        try:
-            yield
-        finally:
-            # A child that was started in the meantime has a copy of the descriptor until its exec has finished.
-            free_lock(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def run_repair(
     ] = False,
     yes: Annotated[bool, YES] = False,
 ) -> None:
-    """Repair damaged tables that verify finds, unreadable records of runs, and runs whose process has died."""
+    """Repair the damaged tables that verify finds and unreadable records of runs, and end runs of dead processes."""
     from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run_repair_parts  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
@@ -97,7 +97,7 @@ def run_doctor(
         typer.Option(
             min=0,
             max=20,
-            help="Number of plants of which one clear day is fetched to test the time basis, by two requests each. "
+            help="Number of plants of which one clear day is fetched to test the time basis, with two requests each. "
             "SMA bills these plants for this month. Default: at most 3 plants, and only plants that are billed for "
             "this month already.",
         ),

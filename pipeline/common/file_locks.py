@@ -13,10 +13,14 @@ from pathlib import Path
 POLL_S = 0.05
 
 
-def take_lock(descriptor: int) -> bool:
-    """Lock the open file unless somebody else has; whether it is ours. It ends with the last copy of the descriptor."""
+def take_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock the open file unless somebody else has; whether it is ours. It ends with the last copy of the descriptor.
+
+    Those that take it `shared` have it together.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

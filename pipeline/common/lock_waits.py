@@ -1,14 +1,15 @@
 """Waits for a lock that another process holds: each is announced, names who holds it, and ends with what to do."""
 
+import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import POLL_S
+from pipeline.common.file_locks import POLL_S, free_lock, take_lock
 
 # A person notices a shorter wait as slowness, and a line about each would hide the rest.
 TELL_FROM_S = 5.0
@@ -86,6 +87,25 @@ class LockWait:
             f"continue it with 'kill -CONT {numbers}', or " if any(one.stopped for one in holders) else ""
         )
         return f"Wait until it is done, or {resume}end it with 'kill {numbers}', then run this again."
+
+
+@contextmanager
+def hold_awaited_lock(wait: LockWait, mode: int, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of the wait's file, alone or together with others that share it; `mode` is that of a new file.
+
+    The lock ends with its process, however that ends. Raises LockBusyError and OSError.
+    """
+    descriptor = os.open(wait.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        while not take_lock(descriptor, shared=shared):
+            wait.go_on()
+        try:
+            yield
+        finally:
+            # A child that was started in the meantime has a copy of the descriptor until its exec has finished.
+            free_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read_command(pid: int) -> str:

@@ -116,7 +116,7 @@ def judge_freshness(runtime: RunContext) -> Finding:
 
 @checks(
     "quarters_add_up",
-    asset="quarter_hours",
+    asset="quarter_energies",
     after=CheckMoment.DAYS,
     description="The quarter hours of the newest stored days add up to the energies of their days.",
 )

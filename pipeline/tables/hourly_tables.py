@@ -42,7 +42,7 @@ MADE_FROM = "hours"
 
 
 @writes(QuarterHours, reads=(EnergyBalanceIntervals, EnergyDaily, Plants), stage=Stage.DAYS)
-def write_quarter_hours(runtime: RunContext, day: dt.date) -> StepResult:
+def write_quarter_energies(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy of every plant and quarter of an hour of the day; plants that moved have their newest id.
 
     Every plant with a row in energy_daily has all quarters of the day, also those without data.
@@ -150,7 +150,7 @@ def _catch_up(runtime: RunContext) -> int:
     lacking = days - (quarters & hours)
     lacking |= {*old.select(pl.col("local_date").unique()).collect()["local_date"]}
     for day in sorted(lacking):
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_energy_hourly(runtime, day)
     return len(lacking)
 

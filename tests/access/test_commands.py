@@ -12,8 +12,8 @@ import pytest
 from sandbox.launch import SandboxAddress, run_sandbox
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET
 from tests.access.browser import OWNER, decide, visit
-from tests.cli.test_commands import PROGRAM, environment, sunledger
-from tests.programs import PATIENCE_S
+from tests.cli.test_commands import PROGRAM, sunledger
+from tests.programs import PATIENCE_S, environment
 
 CODE = {
     "SMA_FLOW": "code",

@@ -29,8 +29,8 @@ from sandbox.options import (
 )
 from tests.access.browser import OWNER, decide, visit
 from tests.access.test_commands import CODE
-from tests.cli.test_commands import PROGRAM, environment, sunledger
-from tests.programs import PATIENCE_S
+from tests.cli.test_commands import PROGRAM, sunledger
+from tests.programs import PATIENCE_S, environment
 from tests.sandbox.conftest import Served, served
 
 pytestmark = pytest.mark.long

@@ -13,15 +13,15 @@ import dagster as dg
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from assets.prefix import RUNTIME
 from assets.run_tags import read_limits
+from bench.lists import refresh_lists
 from pipeline.common.settings import Settings
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
-from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_hours
+from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_energies
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily
 from tests.scripted import ScriptedSma
 
@@ -84,15 +84,6 @@ class Clockwork:
                 _days(runtime, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
 
 
-def refresh_lists(runtime: RunContext) -> None:
-    fetch_plants(runtime)
-    write_plants(runtime)
-    fetch_devices(runtime)
-    write_devices(runtime)
-    fetch_measurement_sets(runtime)
-    write_measurement_sets(runtime)
-
-
 def _days(runtime: RunContext, first: dt.date, last: dt.date) -> None:
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
         for source in (BALANCE, PV):
@@ -101,6 +92,6 @@ def _days(runtime: RunContext, first: dt.date, last: dt.date) -> None:
             write_intervals(runtime, source, day)
         write_energy_daily(runtime, day)
         write_device_energy_daily(runtime, day)
-        write_quarter_hours(runtime, day)
+        write_quarter_energies(runtime, day)
         write_energy_hourly(runtime, day)
         write_kpi_daily(runtime, day)

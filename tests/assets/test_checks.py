@@ -64,7 +64,7 @@ def test_what_all_is_well_looks_like(runs: Runs) -> None:
     for asset, name in (
         ("energy_daily", "standing"),
         ("energy_daily", "quality"),
-        ("quarter_hours", "quarters_add_up"),
+        ("quarter_energies", "quarters_add_up"),
         ("energy_balance_intervals", "freshness"),
         ("energy_balance_intervals", "drift"),
         ("warehouse", "readable"),

@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,10 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.sma.budget.file_store import Moment
 from pipeline.sma.clock import Clock
 from sandbox.options import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
+from tests.sma.conftest import bare_environment, server
+
+# The same fixtures as in the tests of the client.
+__all__ = ["bare_environment", "server"]
 
 ROOT = Path(__file__).parent.parent.parent
 BOOT = b"boot-one--------"
@@ -67,14 +70,6 @@ class Sandbox:
         """Requests by path and by status, and the times of those for data, as the server saw them."""
         found: dict[str, Any] = httpx.get(f"{self.url}/_counts", trust_env=False).json()
         return found
-
-
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches a test."""
-    for name in list(os.environ):
-        if name.upper().startswith(("SMA_", "SUNLEDGER_")) or name.upper().endswith("_PROXY"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """No request leaves without the budget and the record knowing of it."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ from tests.sma.conftest import TOKEN_PATH, ScriptedServer
 
 PLANTS = "/monitoring/v1/plants"
 FULL = Budget(1000)
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    running = ScriptedServer()
-    running.start()
-    yield running
-    running.stop()
 
 
 def client(

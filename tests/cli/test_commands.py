@@ -1,6 +1,5 @@
 """The program as a user meets it: a process of its own, its exit code, its words, and never a traceback."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 
 from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, run_sandbox
-from tests.programs import FREE, PATIENCE_S
+from tests.programs import PATIENCE_S, environment
 
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
 
@@ -20,12 +19,6 @@ PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.
 def box() -> Iterator[SandboxAddress]:
     with run_sandbox("--plants", "3", "--seed", "7") as address:
         yield address
-
-
-def environment(home: Path, **settings: str) -> dict[str, str]:
-    """This process's environment without settings of ours, and these."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
-    return {**kept, **FREE, "SUNLEDGER_HOME": str(home / "home"), "HOME": str(home), **settings}
 
 
 def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -179,7 +172,7 @@ def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     result = sunledger(tmp_path, "demo", "--folder", str(tmp_path))
     assert result.returncode == 2
-    assert "holds other files" in result.stderr
+    assert "holds files that no demo has written" in result.stderr
     assert (tmp_path / "precious.txt").exists()
 
 

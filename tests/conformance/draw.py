@@ -13,16 +13,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.transform import oracle
+from tests.transform.days import RESOLUTIONS
 
 SEED = 20251026
-RESOLUTIONS = {
-    "OneMinute": 60,
-    "FiveMinutes": 300,
-    "TenMinutes": 600,
-    "FifteenMinutes": 900,
-    "ThirtyMinutes": 1800,
-    "OneHour": 3600,
-}
 FIELDS = ("pvGeneration", "gridFeedIn", "totalConsumption")
 RATED_W = (3_000, 6_000, 25_000, 1_000_000)
 # Rows near one end of a day or near its change of clocks.

@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import polars as pl
 
+from bench.lists import refresh_lists
 from pipeline.common.settings import load_settings
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from sandbox.faults.catalogue import KINDS, FaultStage, Kind
 from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import EnergyDaily, Plants, Quarantine, RawEnergyBalance
@@ -80,10 +80,7 @@ def _days(
     )
     found = []
     with RunContext(settings) as runtime:
-        for step in (fetch_plants, write_plants, fetch_devices, write_devices):
-            step(runtime)
-        fetch_measurement_sets(runtime)
-        write_measurement_sets(runtime)
+        refresh_lists(runtime)
         assert _PLANT in set(runtime.lake.scan(Plants).collect()["plant_id"])
         for number in range(count):
             day = FIRST + dt.timedelta(days=number)

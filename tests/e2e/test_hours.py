@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.run.context import RunContext
-from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_energies
 from schemas import EnergyDaily, EnergyHourly, Plants, ProfileMonthly
 from tests.e2e.test_days import MONDAY, TUESDAY, run
 from tests.scripted import ScriptedSma
@@ -42,14 +42,14 @@ def test_the_same_hours_commit_nothing_and_an_average_day_follows_other_ones(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
     runtime = run(new_runtime(), MONDAY)
-    for write in (write_quarter_hours, write_energy_hourly):
+    for write in (write_quarter_energies, write_energy_hourly):
         assert write(runtime, MONDAY).changed
         assert not write(runtime, MONDAY).changed
     write_profile_monthly(runtime)
     before = by_plant(runtime, ProfileMonthly)["11"]
     sma.watts["11", str(MONDAY)] = 2000.0
     runtime = run(new_runtime(), MONDAY)
-    write_quarter_hours(runtime, MONDAY)
+    write_quarter_energies(runtime, MONDAY)
     write_energy_hourly(runtime, MONDAY)
     assert write_profile_monthly(runtime).facts["months_made"] == 1
     assert by_plant(runtime, ProfileMonthly)["11"] == pytest.approx(2 * before)

@@ -134,6 +134,22 @@ def kill_before(patched: pytest.MonkeyPatch, table: type[Table], notes: type[Tab
     patched.setattr(Lake, "open_files", files)
 
 
+def kill_at_a_restatement(
+    new_runtime: New,
+    sma: ScriptedSma,
+    monkeypatch: pytest.MonkeyPatch,
+    table: type[Table],
+    noted: type[Table],
+) -> None:
+    """A Monday of 24 kWh that becomes one of 48, by a run that ends right before it commits the table."""
+    run(new_runtime(), MONDAY)
+    sma.watts["11", str(MONDAY)] = 2000.0
+    with monkeypatch.context() as patched:
+        kill_before(patched, table, noted)
+        with pytest.raises(Killed):
+            run(new_runtime(), MONDAY)
+
+
 KILLS = [(EnergyBalanceIntervals, RowChanges), (EnergyDaily, Restatements)]
 
 
@@ -145,12 +161,7 @@ def test_a_kill_right_before_the_commit_loses_no_restatement(
     table: type[Table],
     noted: type[Table],
 ) -> None:
-    run(new_runtime(), MONDAY)
-    sma.watts["11", str(MONDAY)] = 2000.0
-    with monkeypatch.context() as patched:
-        kill_before(patched, table, noted)
-        with pytest.raises(Killed):
-            run(new_runtime(), MONDAY)
+    kill_at_a_restatement(new_runtime, sma, monkeypatch, table, noted)
     runtime = run(new_runtime(), MONDAY)
     (row,) = notes(runtime)
     assert (row["before_kwh"], row["after_kwh"], row["n_rows_changed"]) == (24.0, 48.0, 288)
@@ -164,12 +175,7 @@ def test_a_note_of_a_change_that_never_came_goes(
     table: type[Table],
     noted: type[Table],
 ) -> None:
-    run(new_runtime(), MONDAY)
-    sma.watts["11", str(MONDAY)] = 2000.0
-    with monkeypatch.context() as patched:
-        kill_before(patched, table, noted)
-        with pytest.raises(Killed):
-            run(new_runtime(), MONDAY)
+    kill_at_a_restatement(new_runtime, sma, monkeypatch, table, noted)
     assert new_runtime().lake.scan(noted).collect().height == 1
     sma.watts["11", str(MONDAY)] = 1000.0
     runtime = run(new_runtime(), MONDAY)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.run.context import RunContext
-from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_hours
+from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_energies
 from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_unmade_days
 from pipeline.tables.kpi_tables import write_kpi_daily
 from schemas import (
@@ -77,7 +77,7 @@ def made(runtime: RunContext) -> RunContext:
     """Monday with all tables that a run makes of it."""
     run(runtime, MONDAY)
     write_kpi_daily(runtime, MONDAY)
-    write_quarter_hours(runtime, MONDAY)
+    write_quarter_energies(runtime, MONDAY)
     write_energy_hourly(runtime, MONDAY)
     return runtime
 

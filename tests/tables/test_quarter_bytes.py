@@ -66,7 +66,7 @@ def test_a_row_of_a_fleet_of_fifty_plants_is_small_and_exact(tmp_path: Path) -> 
     packed = pack_quarters(quarters, QUANTITIES).with_columns(local_date=pl.lit(DAY))
     lake = Lake(str(tmp_path / "lake"), tmp_path / "scratch")
     lake.replace(QuarterHours, {"local_date": DAY}, [packed.select(polars_schema(QuarterHours).names())])
-    (file,) = (tmp_path / "lake" / "quarter_hours").glob("local_date=*/*.parquet")
+    (file,) = (tmp_path / "lake" / "quarter_energies").glob("local_date=*/*.parquet")
     assert quarters.height == PLANTS * 96
     assert file.stat().st_size / quarters.height < MOST_BYTES
     found = unpack_quarters(lake.scan(QuarterHours)).sort("plant_id", "quarter_start").collect()

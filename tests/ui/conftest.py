@@ -1,7 +1,6 @@
 """The control room as a person has it: a sandbox, `sunledger ui`, and a real Chromium. Each process ends by its id."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,20 +8,10 @@ from typing import Any
 import pytest
 
 from sandbox.launch import run_sandbox
+from tests.chromium import CHROMIUM, OPTIONS
 from tests.control_room import ControlRoom
 from tests.control_room import control_room as serving
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # Small enough to hold three runs back.
 BUDGET = 240
 
@@ -59,7 +48,7 @@ def page(control_room: ControlRoom, tmp_path: Path) -> Iterator[Any]:
         browser = playwright.chromium.launch_persistent_context(
             str(tmp_path / "profile"),
             executable_path=CHROMIUM,
-            args=ARGUMENTS,
+            args=["--headless", *OPTIONS],
             viewport={"width": 1440, "height": 900},
         )
         try:

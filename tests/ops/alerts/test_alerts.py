@@ -15,12 +15,13 @@ from pydantic import SecretStr
 from assets.dagster_home import open_dagster
 from assets.prefix import RUNTIME
 from assets.sensors import build_alert_sensor
+from bench.lists import refresh_lists
 from pipeline.common.settings import Settings
-from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import fetch_plants
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, build_channels, tell
 from pipeline.run.context import RunContext
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.inventory_tables import write_plants
 from schemas import BillingUnits, Consents, polars_schema, storage
 from tests.ops.alerts.receivers import MailServer, WebServer, listening
 from tests.scripted import NOW, ScriptedSma
@@ -160,14 +161,6 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
 def test_plants_that_come_and_go_late_days_and_access_concern_people(
     new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
-    def refresh(runtime: RunContext) -> None:
-        fetch_plants(runtime)
-        write_plants(runtime)
-        fetch_devices(runtime)
-        write_devices(runtime)
-        fetch_measurement_sets(runtime)
-        write_measurement_sets(runtime)
-
     def names(runtime: RunContext) -> set[str]:
         return {
             concern.name.rpartition(":")[0] or concern.name
@@ -175,12 +168,12 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
         }
 
     assert alert_conditions.collect_concerns(new_runtime()) == []
-    refresh(new_runtime())
+    refresh_lists(new_runtime())
     # Nothing is fetched yet, so days are late and there is no new data; the first plants are no news.
     assert names(new_runtime()) == {"late", "stale"}
     later = dataclasses.replace(new_runtime(), now=lambda: NOW + dt.timedelta(days=1))
     sma.lists = ["11", "13"]
-    refresh(later)
+    refresh_lists(later)
     assert names(later) == {"late", "stale", "gone", "event:new-plants"}
     told = {concern.name: concern for concern in alert_conditions.collect_concerns(later)}
     assert told["gone:12"].title == "Plant 12 (Plant 12) is gone"

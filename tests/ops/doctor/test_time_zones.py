@@ -10,7 +10,7 @@ import tzdata
 
 from pipeline.ops.doctor.result import Level
 from pipeline.ops.doctor.time_zones import AHEAD, evaluate_zones, find_zone_differences
-from tests.cli.test_commands import environment
+from tests.programs import environment
 
 ROOT = Path(__file__).parents[3]
 # Where the table of polars has no rules: placeholders, no zones of a plant.
