@@ -9,7 +9,8 @@ import duckdb
 from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
-from warehouse.export import export_query, guard_cell
+from warehouse.csv_file import STANDARD, CsvStyle, guard_cell
+from warehouse.export import export_query
 from warehouse.publish import build_query_error
 from warehouse.read_only import parse_reading_statements, restrict
 
@@ -58,10 +59,11 @@ def save_rows(
     output: Path,
     form: str | None,
     granted: Sequence[Path] = (),
+    csv: CsvStyle = STANDARD,
 ) -> None:
     """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
     done = export_query(
-        connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file])
+        connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]), csv=csv
     )
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 

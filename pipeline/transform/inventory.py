@@ -190,7 +190,7 @@ def find_odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.Dat
 
 
 def find_odd_entries(answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
-    """What of these lists is no entry, or no JSON in an entry, and was not read.
+    """The parts of these lists that are not an entry, or not JSON in an entry, and were not read.
 
     The frame has plant_id, device_id, detail, reason and kept: whether the rest of the entry was read.
     """
