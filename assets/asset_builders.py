@@ -14,6 +14,7 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
+from pipeline.common.store_faults import StoreError, translate_store_faults
 from pipeline.common.text import escape_controls, join_lines, shorten_text
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
@@ -188,9 +189,10 @@ def do_each_day(
     for place, group in enumerate(wanted):
         left = list(group)
         try:
-            for day, report in steps(runtime, group):
-                left.remove(day)
-                yield day, report
+            with translate_store_faults():
+                for day, report in steps(runtime, group):
+                    left.remove(day)
+                    yield day, report
         except (UsageError, CredentialsError):
             raise
         except SunledgerError as error:
@@ -214,9 +216,10 @@ def _retry_days(
     for_the_rest = replace(runtime, again=False)
     for group in list(groups(day for day, error in failed.items() if may_pass(error))):
         try:
-            for day, report in steps(for_the_rest, group):
-                del failed[day]
-                yield day, report
+            with translate_store_faults():
+                for day, report in steps(for_the_rest, group):
+                    del failed[day]
+                    yield day, report
         except SunledgerError as error:
             failed |= {day: error for day in group if day in failed}
 
@@ -238,7 +241,7 @@ class DaysFailedError(SunledgerError):
 
 def may_pass(error: SunledgerError) -> bool:
     """Whether a retry may succeed later."""
-    return isinstance(error, SmaError | DaysFailedError) and error.transient
+    return isinstance(error, SmaError | StoreError | DaysFailedError) and error.transient
 
 
 def build_whole_asset(
@@ -299,7 +302,8 @@ def _bound_fact(value: Any) -> Any:
 def convert_errors() -> Iterator[None]:
     """The page shows the message of sunledger's own errors, and a permanent fault is not retried."""
     try:
-        yield
+        with translate_store_faults():
+            yield
     except SunledgerError as error:
         days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(

@@ -11,7 +11,7 @@ from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.common.text import shorten_text
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
-from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_KEYS, MOST_ROWS, measure_depth
 from pipeline.transform.broken_lists import PLANTS, parse_list
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
@@ -32,10 +32,12 @@ def find_fault(answer: Answer) -> Failure | None:
         head, tail = _cut_envelope(answer.body)
         plant, device = (_find_first(name, head) or _find_first(name, tail) for name in (_PLANT, _DEVICE))
         return _find_other_owner(answer, plant, device)
-    deep = measure_depth(answer.body) > MOST_DEPTH
+    beyond = measure_depth(answer.body) > MOST_DEPTH
+    if request.endpoint != PLANTS:
+        beyond |= answer.body.count(b'":') > MOST_KEYS
     # In the list of all plants, one that is too deep must not cost the others.
-    content = None if deep and request.endpoint != PLANTS else parse_list(answer.body, request.endpoint)
-    if deep and content is None:
+    content = None if beyond and request.endpoint != PLANTS else parse_list(answer.body, request.endpoint)
+    if beyond and content is None:
         return _build_failure(answer, _BEYOND)
     if not isinstance(content, dict):
         return _build_failure(answer, _OTHER)

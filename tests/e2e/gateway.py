@@ -4,7 +4,7 @@ import http.client
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
@@ -26,7 +26,10 @@ LASTING: dict[str, GatewayAnswer] = {
 
 
 class Gateway(ThreadingHTTPServer):
-    """Passes requests on to `upstream`, or gives the answer that is set; `asked` counts the requests."""
+    """Passes requests on to `upstream`, or gives the answer that is set, if only where the path holds `where`.
+
+    `asked` counts the requests.
+    """
 
     daemon_threads = True
 
@@ -34,6 +37,7 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = urlsplit(upstream)
         self.answer: GatewayAnswer | None = None
+        self.where = ""
         self.asked = 0
 
     @property
@@ -48,13 +52,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked += 1
-        status, headers, body = self.server.answer or self._pass_on()
+        own = self.server.answer if self.server.where in self.path else None
+        status, headers, body = own or self._pass_on()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
-        if "Content-Length" in headers:
+        # Who refuses a long answer does not wait for its end.
+        with suppress(ConnectionError):
+            self.wfile.write(body)
+        if int(headers.get("Content-Length", 0)) > len(body):
             # A reset, as of a machine that fell over.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True

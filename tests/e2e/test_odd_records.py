@@ -316,3 +316,13 @@ def test_a_key_that_a_plant_has_twice_is_told(new_runtime: New, sma: ScriptedSma
     assert "12" in runtime.lake.scan(Plants).collect()["plant_id"]
     assert notices.odd_facts == 1
     assert aside(runtime).select("reason", "kept").rows() == [("doubled_key", True)]
+
+
+def test_a_list_of_too_many_keys_is_set_aside(new_runtime: New, sma: ScriptedSma) -> None:
+    keys = compact({"devices": [{"deviceId": "111", **{f"k{n}": 1 for n in range(600_000)}}]})
+    sma.special = lambda request: keys if (request.endpoint, request.plant_id) == ("devices", "11") else None
+    notices = refresh(new_runtime())
+    (told,) = notices.missing
+    assert (told.table, told.plant_id) == ("raw_devices", "11")
+    assert "more rows, fields or levels" in told.reason
+    assert notices.unknown_fields == {}

@@ -1,4 +1,4 @@
-"""The checks of this machine: versions, folders, files, disk, locks, and the published file."""
+"""The checks of this machine and its store: versions, folders, files, disk, object store, locks, the published file."""
 
 from importlib.metadata import version
 
@@ -7,6 +7,7 @@ from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, Level, pass_check
 from pipeline.ops.set_aside import describe_set_aside
 from warehouse.known_tables import KnownTables
+from warehouse.object_store import check_store
 
 
 def examine_versions(_: Patient) -> list[Diagnosis]:
@@ -49,6 +50,12 @@ def examine_locks(patient: Patient) -> list[Diagnosis]:
     return machine.judge_locks(
         facts.find_held_locks(patient.settings), facts.find_leftovers(patient.settings)
     )
+
+
+def examine_store(patient: Patient) -> list[Diagnosis]:
+    """Whether the object store of the lake can be listed, written and deleted from."""
+    check_store(patient.settings.lake)
+    return [pass_check("object store", f"{patient.settings.lake} can be listed, written and deleted from")]
 
 
 def examine_warehouse(patient: Patient) -> list[Diagnosis]:
