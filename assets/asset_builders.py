@@ -14,7 +14,8 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.common.text import escape_controls, join_lines
+from pipeline.common.store_faults import StoreError, translate_store_faults
+from pipeline.common.text import escape_controls, join_lines, shorten_text
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.step import StepResult
@@ -24,6 +25,8 @@ from schemas.lineage import trace_columns
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
 DAYS_PER_RUN = 31
+# Of names that a report lists, what a page shows.
+MOST_NAMES = 1_000
 # If this many days, or groups of days, fail one after another, the rest of the range would fail too.
 MOST_FAILING_IN_A_ROW = 3
 
@@ -186,9 +189,10 @@ def do_each_day(
     for place, group in enumerate(wanted):
         left = list(group)
         try:
-            for day, report in steps(runtime, group):
-                left.remove(day)
-                yield day, report
+            with translate_store_faults():
+                for day, report in steps(runtime, group):
+                    left.remove(day)
+                    yield day, report
         except (UsageError, CredentialsError):
             raise
         except SunledgerError as error:
@@ -212,9 +216,10 @@ def _retry_days(
     for_the_rest = replace(runtime, again=False)
     for group in list(groups(day for day, error in failed.items() if may_pass(error))):
         try:
-            for day, report in steps(for_the_rest, group):
-                del failed[day]
-                yield day, report
+            with translate_store_faults():
+                for day, report in steps(for_the_rest, group):
+                    del failed[day]
+                    yield day, report
         except SunledgerError as error:
             failed |= {day: error for day in group if day in failed}
 
@@ -236,7 +241,7 @@ class DaysFailedError(SunledgerError):
 
 def may_pass(error: SunledgerError) -> bool:
     """Whether a retry may succeed later."""
-    return isinstance(error, SmaError | DaysFailedError) and error.transient
+    return isinstance(error, SmaError | StoreError | DaysFailedError) and error.transient
 
 
 def build_whole_asset(
@@ -278,18 +283,31 @@ def build_whole_asset(
 
 def describe_report(report: StepResult) -> dict[str, Any]:
     """A step's report as metadata."""
-    return {"dagster/partition_row_count": report.rows, "changed": report.changed, **report.facts}
+    facts = bound_facts(report.facts)
+    return {"dagster/partition_row_count": report.rows, "changed": report.changed, **facts}
+
+
+def bound_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts with texts of others as a page and a database can hold them: short, and without control characters."""
+    return {name: _bound_fact(value) for name, value in facts.items()}
+
+
+def _bound_fact(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape_controls(shorten_text(value))
+    return [_bound_fact(one) for one in value[:MOST_NAMES]] if isinstance(value, list) else value
 
 
 @contextmanager
 def convert_errors() -> Iterator[None]:
     """The page shows the message of sunledger's own errors, and a permanent fault is not retried."""
     try:
-        yield
+        with translate_store_faults():
+            yield
     except SunledgerError as error:
         days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(
-            description=escape_controls(str(error)),
+            description=escape_controls(shorten_text(str(error))),
             metadata={"exit_code": error.exit_code, **days},
             allow_retries=may_pass(error),
         ) from error

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.asset_builders import DAYS_PER_RUN, build_day_partitions, convert_errors
+from assets.asset_builders import DAYS_PER_RUN, bound_facts, build_day_partitions, convert_errors
 from assets.prefix import build_key
 from pipeline.common.finding import Finding
 from pipeline.common.settings import Settings
+from pipeline.common.text import escape_controls, shorten_text
 from pipeline.extract import consent_refresh
 from pipeline.ops import checks
 from pipeline.ops.checks import judge_completeness
@@ -47,7 +48,7 @@ def solar_time(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheck
     return dg.AssetCheckResult(
         passed=found.agrees,
         severity=dg.AssetCheckSeverity.WARN,
-        description=found.describe(),
+        description=escape_controls(shorten_text(found.describe())),
         metadata={
             "read_as": found.read_as,
             "judged": found.judged,
@@ -132,12 +133,12 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 
 def convert_finding(finding: Finding) -> dg.AssetCheckResult:
-    """A finding as Dagster shows it."""
+    """A finding as Dagster shows it: its facts as metadata; a severe one that fails is an error, others warn."""
     return dg.AssetCheckResult(
         passed=finding.passed,
         severity=_choose_severity(finding),
-        description=finding.text,
-        metadata=dict(finding.facts),
+        description=escape_controls(shorten_text(finding.text)),
+        metadata=bound_facts(finding.facts),
     )
 
 
@@ -180,8 +181,10 @@ def _report_days(
             check_name="complete",
             passed=finding.passed,
             severity=_choose_severity(finding),
-            description=finding.text,
-            metadata={name: dg.MetadataValue.text(str(value)) for name, value in finding.facts.items()},
+            description=escape_controls(shorten_text(finding.text)),
+            metadata={
+                name: dg.MetadataValue.text(str(value)) for name, value in bound_facts(finding.facts).items()
+            },
             partition=str(day),
         )
         event = dg.DagsterEvent(

@@ -55,14 +55,14 @@ def build_app(world: World) -> Starlette:
             Middleware(FaultPlayer, world=world, plan=plan),
             Middleware(Gateway, world=world, bucket=bucket),
         ],
-        exception_handlers={HTTPException: _in_sma_form},
+        exception_handlers={HTTPException: _answer_error},
     )
     app.router.redirect_slashes = False
     app.state.express = Express(world, plan, bucket, hosts, measurements)
     return app
 
 
-def _in_sma_form(_request: Request, error: Exception) -> Response:
+def _answer_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return build_error_answer(error)

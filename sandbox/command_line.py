@@ -165,7 +165,7 @@ def run_serve(
         typer.echo("\n".join(f"{kind.name:20}{kind.what}" for kind in KINDS.values()))
         return
     try:
-        replays = _replays(
+        replays = _pair_replays(
             replay or [],
             {
                 "timezone": timezone,
@@ -229,7 +229,7 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
     address = build_address(options, listener)
 
     def announce() -> None:
-        typer.echo(_banner(address, options), err=True)
+        typer.echo(_build_banner(address, options), err=True)
         if ready_json:
             sys.stdout.write(format_ready_line(address) + "\n")
             sys.stdout.flush()
@@ -237,7 +237,7 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
     serve_app(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
 
 
-def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:
+def _pair_replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:
     """The repeated options, put together in step; a trait given at all must be given for every recording."""
     given = {trait: values for trait, values in traits.items() if values}
     for trait, values in given.items():
@@ -252,7 +252,7 @@ def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -
     )
 
 
-def _banner(address: SandboxAddress, options: Options) -> str:
+def _build_banner(address: SandboxAddress, options: Options) -> str:
     lines = [
         (
             "This is the sunledger sandbox. It is NOT SMA: its plants are simulated or replayed, and its tokens are "

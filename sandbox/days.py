@@ -55,16 +55,16 @@ def format_labels(ends: Seconds, zone: str) -> Labels:
     """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock; shared, so read-only."""
     if not len(ends):
         return np.empty(0, dtype="S19")
-    first, last = (_offset(int(instant), zone) for instant in (ends[0], ends[-1]))
+    first, last = (_find_offset(int(instant), zone) for instant in (ends[0], ends[-1]))
     if first == last and ends[-1] - ends[0] < _CALM_S:
-        return _written((ends + first).tobytes())
+        return _write_labels((ends + first).tobytes())
     series = pl.from_epoch(pl.Series(ends), time_unit="s").dt.replace_time_zone("UTC")
     naive = series.dt.convert_time_zone(zone).dt.replace_time_zone(None)
-    return _written(naive.dt.epoch("s").to_numpy().tobytes())
+    return _write_labels(naive.dt.epoch("s").to_numpy().tobytes())
 
 
 @lru_cache(maxsize=256)
-def _written(wall_clock: bytes) -> Labels:
+def _write_labels(wall_clock: bytes) -> Labels:
     """Seconds of a wall clock since 1970 (int64) as text.
 
     Parts are looked up, for numpy takes far longer to write each. Cached by content: on a day without a change of
@@ -75,32 +75,34 @@ def _written(wall_clock: bytes) -> Labels:
     minute, second = np.divmod(second, 60)
     days = np.arange(day.min(), day.max() + 1).astype("datetime64[D]")
     text = np.empty((len(wall), 19), dtype=np.uint8)
-    text[:, :10] = _bytes_of(np.datetime_as_string(days).astype("S10"))[day - day.min()]
-    text[:, 10:16] = _minutes()[minute]
-    text[:, 16:] = _seconds()[second]
+    text[:, :10] = _view_bytes(np.datetime_as_string(days).astype("S10"))[day - day.min()]
+    text[:, 10:16] = _list_minutes()[minute]
+    text[:, 16:] = _list_seconds()[second]
     labelled: Labels = text.reshape(-1).view("S19")
     labelled.setflags(write=False)
     return labelled
 
 
 @lru_cache(maxsize=1)
-def _minutes() -> NDArray[np.uint8]:
+def _list_minutes() -> NDArray[np.uint8]:
     """The text of each minute of the day: `T00:00` to `T23:59`."""
-    return _bytes_of(np.array([f"T{minute // 60:02}:{minute % 60:02}" for minute in range(1440)], dtype="S6"))
+    return _view_bytes(
+        np.array([f"T{minute // 60:02}:{minute % 60:02}" for minute in range(1440)], dtype="S6")
+    )
 
 
 @lru_cache(maxsize=1)
-def _seconds() -> NDArray[np.uint8]:
+def _list_seconds() -> NDArray[np.uint8]:
     """The text of each second of a minute: `:00` to `:59`."""
-    return _bytes_of(np.array([f":{second:02}" for second in range(60)], dtype="S3"))
+    return _view_bytes(np.array([f":{second:02}" for second in range(60)], dtype="S3"))
 
 
-def _bytes_of(texts: Labels) -> NDArray[np.uint8]:
+def _view_bytes(texts: Labels) -> NDArray[np.uint8]:
     """Texts of one length as their bytes, shape (texts, length)."""
     return texts.view(np.uint8).reshape(len(texts), -1)
 
 
-def _offset(instant: int, zone: str) -> int:
+def _find_offset(instant: int, zone: str) -> int:
     """Seconds that the wall clock is ahead of UTC at `instant`."""
     ahead = datetime.fromtimestamp(instant, load_zone(zone)).utcoffset()
     return int(ahead.total_seconds()) if ahead is not None else 0

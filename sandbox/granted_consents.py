@@ -121,7 +121,7 @@ class SandboxConsents:
             if old in held.plants:
                 held.plants |= {new}
 
-    def expires(self, client_id: str, owner: str) -> str:
+    def format_expiry(self, client_id: str, owner: str) -> str:
         """When the latest request ends, as SMA writes it."""
         held = self._held[(client_id, owner.strip().lower())]
         return datetime.fromtimestamp(held.asked_at + VALID_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

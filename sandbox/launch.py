@@ -54,12 +54,12 @@ def run_sandbox(*options: str) -> Iterator[SandboxAddress]:
             env={**os.environ, "PYTHONPATH": path},
         )
         try:
-            yield _address(process, said, options)
+            yield _read_address(process, said, options)
         finally:
             _stop(process)
 
 
-def _address(process: subprocess.Popen[str], said: IO[str], options: tuple[str, ...]) -> SandboxAddress:
+def _read_address(process: subprocess.Popen[str], said: IO[str], options: tuple[str, ...]) -> SandboxAddress:
     line = process.stdout.readline() if process.stdout else ""
     if not line:
         process.wait(STOP_AFTER_S)
@@ -69,13 +69,13 @@ def _address(process: subprocess.Popen[str], said: IO[str], options: tuple[str, 
     return SandboxAddress(
         url=ready["url"],
         client_id=ready["client_id"],
-        client_secret=_option(options, "--client-secret") or DEFAULT_CLIENT_SECRET,
+        client_secret=_find_option(options, "--client-secret") or DEFAULT_CLIENT_SECRET,
         time_basis=ready["time_basis"],
         pid=ready["pid"],
     )
 
 
-def _option(options: tuple[str, ...], name: str) -> str | None:
+def _find_option(options: tuple[str, ...], name: str) -> str | None:
     """The value of an option, written as two words or with an equals sign."""
     for position, word in enumerate(options):
         if word == name and position + 1 < len(options):

@@ -72,7 +72,7 @@ class World:
         self._plants_of: dict[str, set[str]] = {}
         self._flows = FlowCache(options.seed)
         self.consents = SandboxConsents(self.clock, self._plants_of, options.consent_after_s)
-        for source in _all_sources(options, self._flows):
+        for source in _open_sources(options, self._flows):
             self._add(source)
         self._grant_consents()
 
@@ -180,18 +180,18 @@ class World:
                 self.consents.grant(self.options.client_id, owner)
 
 
-def _all_sources(options: Options, flows: FlowCache) -> Iterator[Source]:
+def _open_sources(options: Options, flows: FlowCache) -> Iterator[Source]:
     if options.recordings:
         for recording in _RECORDINGS:
             with as_file(files("sandbox") / "recordings" / recording.path.name) as path:
-                yield _replayed(replace(recording, path=path), 0)
+                yield _open_recordings(replace(recording, path=path), 0)
     for number, replay in enumerate(options.replays, start=1):
-        yield _replayed(replay, number)
+        yield _open_recordings(replay, number)
     for plant in build_fleet(options.plants, options.seed, hostile_names=options.hostile_names):
         yield SimulatedSource(plant, flows)
 
 
-def _replayed(replay: Replay, number: int) -> ReplaySource:
+def _open_recordings(replay: Replay, number: int) -> ReplaySource:
     """A replay as a plant with one inverter."""
     try:
         ZoneInfo(replay.timezone)

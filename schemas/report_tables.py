@@ -219,23 +219,26 @@ class QuarterEnergies(Table):
 
     pv_generation_kwh: float = energy("PV generation")
     diesel_generation_kwh: float = energy("Diesel generation")
-    total_consumption_kwh: float = energy("Total consumption")
+    grid_feed_in_kwh: float = energy("Feed-in to the grid")
+    grid_consumption_kwh: float = energy("Consumption from the grid")
     battery_charging_kwh: float = energy("Battery charging")
     battery_discharging_kwh: float = energy("Battery discharging")
     total_generation_rest_kwh: float = rest(
         "total_generation_kwh", "pv_generation_kwh + diesel_generation_kwh"
     )
-    grid_feed_in_rest_kwh: float = rest(
-        "grid_feed_in_kwh",
-        "total_generation_kwh + battery_discharging_kwh - total_consumption_kwh - battery_charging_kwh, or 0 if that "
-        "is negative",
-    )
     self_consumption_rest_kwh: float = rest("self_consumption_kwh", "total_generation_kwh - grid_feed_in_kwh")
     direct_consumption_rest_kwh: float = rest(
-        "direct_consumption_kwh", "self_consumption_kwh - battery_charging_kwh"
+        "direct_consumption_kwh", "total_generation_kwh - grid_feed_in_kwh - battery_charging_kwh"
     )
-    self_supply_rest_kwh: float = rest("self_supply_kwh", "direct_consumption_kwh + battery_discharging_kwh")
-    grid_consumption_rest_kwh: float = rest("grid_consumption_kwh", "total_consumption_kwh - self_supply_kwh")
+    self_supply_rest_kwh: float = rest(
+        "self_supply_kwh",
+        "total_generation_kwh + battery_discharging_kwh - grid_feed_in_kwh - battery_charging_kwh",
+    )
+    total_consumption_rest_kwh: float = rest(
+        "total_consumption_kwh",
+        "total_generation_kwh + battery_discharging_kwh + grid_consumption_kwh - grid_feed_in_kwh - "
+        "battery_charging_kwh",
+    )
 
 
 class QuarterHours(

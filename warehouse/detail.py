@@ -35,3 +35,15 @@ def find_first_day(detail: str, files: Iterable[str]) -> dt.date | None:
 def choose_files(files: Iterable[str], first: dt.date | None) -> tuple[str, ...]:
     """The files of the days since `first`; all of them without it."""
     return tuple(file for file in files if first is None or (read_day(file) or first) >= first)
+
+
+def describe_detail(detail: str, first: dt.date | None) -> str | None:
+    """What a file says of the detail that it holds itself; None where it holds none."""
+    if detail == ALL:
+        return "The file holds the detail of all days, so it can be read anywhere."
+    if first is None:
+        return None
+    return (
+        f"The file holds detail since {first} ({detail}, counted back from the newest stored day), so it can be read "
+        "anywhere; of earlier days intervals, hours and quarters of an hour have no rows in it."
+    )

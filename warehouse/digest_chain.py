@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pyarrow.fs as pafs
 from deltalake.exceptions import CommitFailedError
 
+from pipeline.common.store_faults import StoreError
 from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digests import (
@@ -78,8 +79,9 @@ class Chain:
 
     def record_commit(self, before: DigestRecord, version: int) -> None:
         """Write the record of the version that was just committed on `before`."""
-        # What is not written here, after a kill or on a full disk, the next one who looks makes from the log entry.
-        with suppress(OSError):
+        # What is not written here, after a kill, on a full disk or without the store, the next one who looks makes from
+        # the log entry.
+        with suppress(OSError, StoreError):
             record = self.follow(before, version)
             self.store.write(record)
             if record.base is None:
@@ -147,7 +149,7 @@ class Chain:
             text = self.read_entry(version).decode()
         record = DigestRecord(version, None, text, None, files, adopted=True)
         # Where the disk is full, the table can be verified all the same.
-        with suppress(OSError):
+        with suppress(OSError, StoreError):
             self.store.write(record)
         return record
 
@@ -200,7 +202,7 @@ class Chain:
             return self.adopt(version)
         for each in range(record.version + 1 if record else 0, version + 1):
             record = self.follow(record, each)
-            with suppress(OSError):
+            with suppress(OSError, StoreError):
                 self.store.write(record)
         assert record is not None  # noqa: S101 - versions begin at 0
         return record

@@ -5,44 +5,43 @@ What a spreadsheet would run or spoil is kept from it: text that begins like a f
 and a number of more digits than a spreadsheet holds is text.
 """
 
-import datetime as dt
-import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, TypeAlias
+from typing import TypeAlias
 
 import duckdb
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
-from xlsxwriter.format import Format
-from xlsxwriter.worksheet import Worksheet
 
 from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
+from schemas import TABLES, storage
+from warehouse.csv_file import STANDARD, CsvStyle, write_csv
 from warehouse.ddl import quote_identifier, quote_text
 from warehouse.folder import resolve_place
 from warehouse.own_tables import SCHEMA
 from warehouse.publish import build_query_error
+from warehouse.views import load_curated_views
+from warehouse.xlsx_cells import (
+    XLSX_COLUMNS,
+    XLSX_ROWS,
+    XLSX_TEXT,
+    ZipSink,
+    choose_cell_writer,
+    choose_number_format,
+)
 
 FORMATS = ("csv", "parquet", "xlsx")
-# The characters that spreadsheets interpret as the beginning of a formula.
-FORMULA = r"^[=+\-@\t\r]"
-# Excel's own limits.
-XLSX_ROWS, XLSX_COLUMNS, XLSX_TEXT = 1_048_576, 16_384, 32_767
-# A spreadsheet's number is a double: beyond so many digits it would change silently.
-EXACT_DIGITS = 15
-FIRST_DAY = dt.date(1900, 3, 1)
 ROWS_AT_ONCE = 10_000
-DATE, TIME, UTC = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", 'yyyy-mm-dd hh:mm:ss "UTC"'
 WIDEST = 40
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 Grant: TypeAlias = Callable[[Path], None]
-Write: TypeAlias = Callable[[int, int, Any], int]
+WriteRows: TypeAlias = Callable[[Connection, str, Sequence[tuple[str, str]], Path], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +62,18 @@ def choose_format(path: Path, form: str | None = None) -> str:
 
 
 def export_query(
-    connection: Connection, query: str, path: Path, form: str | None = None, grant: Grant | None = None
+    connection: Connection,
+    query: str,
+    path: Path,
+    form: str | None = None,
+    grant: Grant | None = None,
+    csv: CsvStyle = STANDARD,
 ) -> ExportedFile:
     """Write the rows of one SELECT to `path`, which is replaced whole.
 
     `grant` is called with the file that is written, before the query is looked at: a connection that is restricted
     needs the right to it. Raises UsageError for text that is not a query, a place that is not a file, a format that
-    is not
-    known, and more rows than XLSX takes.
+    is not known, and more rows than XLSX takes.
     """
     form = choose_format(path, form)
     path = resolve_place(path)
@@ -83,8 +86,12 @@ def export_query(
             if grant is not None:
                 grant(file)
             shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
-            writer = {"csv": _write_csv, "parquet": _write_parquet, "xlsx": _write_xlsx}[form]
-            rows = writer(connection, query, shape, file)
+            writers: dict[str, WriteRows] = {
+                "csv": partial(write_csv, style=csv),
+                "parquet": _write_parquet,
+                "xlsx": _write_xlsx,
+            }
+            rows = writers[form](connection, query, shape, file)
             size = file.stat().st_size
     except XlsxWriterException as fault:
         raise _build_write_error(fault, path) from fault
@@ -100,8 +107,13 @@ def _build_write_error(fault: Exception, path: Path) -> OSError:
     return OSError(None, str(fault).partition("\n")[0], str(path))
 
 
-def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> ExportedFile:
-    """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
+def export_table(
+    connection: Connection, table: str, path: Path, form: str | None = None, csv: CsvStyle = STANDARD
+) -> ExportedFile:
+    """Write a published table or view in the order of its key, or else of its rows, with plant names beside ids.
+
+    Raises UsageError, also for a name that is none.
+    """
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
     own = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY ALL", [SCHEMA]
@@ -113,7 +125,44 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
     }
     if table not in places:
         raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(places)}.")
-    return export_query(connection, f"FROM {places[table]}", path, form)
+    with _keep_order(connection):
+        query = f"FROM ({_name_plants(connection, places[table])}){_write_order(connection, table)}"
+        return export_query(connection, query, path, form, csv=csv)
+
+
+def _name_plants(connection: Connection, place: str) -> str:
+    """The query of a table's rows, with plant_name after plant_id where the table has no names itself."""
+    columns = [str(name) for name, *_ in connection.execute(f"DESCRIBE FROM {place}").fetchall()]
+    if "plant_id" not in columns or "plant_name" in columns or place == quote_identifier("plants"):
+        return f"FROM {place}"
+    at = columns.index("plant_id") + 1
+    mine = [f"found.{quote_identifier(name)}" for name in columns]
+    named = ", ".join([*mine[:at], "plants.name AS plant_name", *mine[at:]])
+    return f"SELECT {named} FROM {place} AS found LEFT JOIN plants ON plants.plant_id = found.plant_id"  # noqa: S608 - names are quoted
+
+
+@contextmanager
+def _keep_order(connection: Connection) -> Iterator[None]:
+    """A join keeps the order of its left rows as long as DuckDB does not swap its sides."""
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        yield
+    finally:
+        connection.execute("RESET disabled_optimizers")
+
+
+def _write_order(connection: Connection, table: str) -> str:
+    """ORDER BY of a table that the file holds rows of, in which a publication puts changed parts behind the others."""
+    keys = {
+        storage(model).table: storage(model).key for model in TABLES if storage(model).published == "native"
+    }
+    keys |= {view.name: view.key for view in load_curated_views() if view.kind == "table"}
+    key = keys.get(table, ())
+    there = connection.execute(f"DESCRIBE {quote_identifier(table)}").fetchall() if key else []
+    # A file of another version may lack a column.
+    if not key or not set(key) <= {name for name, *_ in there}:
+        return ""
+    return f" ORDER BY {', '.join(map(quote_identifier, key))}"
 
 
 def _check_select(connection: Connection, query: str) -> str:
@@ -125,25 +174,6 @@ def _check_select(connection: Connection, query: str) -> str:
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("An export needs exactly one SELECT (or FROM ...): remove the other statements.")
     return f"SELECT * FROM ({statements[0].query.strip().rstrip(';')}\n)"  # noqa: S608 - the user's own query
-
-
-def _write_csv(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
-    columns = ", ".join(_guard_text(name, kind) for name, kind in shape)
-    guarded = f"SELECT {columns} FROM ({query})"  # noqa: S608 - names are quoted
-    return _copy(connection, f"COPY ({guarded}) TO {quote_text(str(file))} (FORMAT csv, HEADER)")
-
-
-def _guard_text(name: str, kind: str) -> str:
-    """A column for a CSV that a spreadsheet may open: text like a formula gets the prefix that marks it as text."""
-    column = quote_identifier(name)
-    if kind != "VARCHAR":
-        return f"{column} AS {quote_identifier(_guard_heading(name))}"
-    formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
-    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {quote_identifier(_guard_heading(name))}"
-
-
-def _guard_heading(heading: str) -> str:
-    return f"'{heading}" if heading[:1] in "=+-@\t\r" else heading
 
 
 def _write_parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
@@ -172,14 +202,16 @@ def _write_xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, s
     with (
         TemporaryDirectory(prefix=f"{file.name}-", dir=file.parent) as rows_written,
         file.open("wb") as handle,
-        xlsxwriter.Workbook(_Sink(handle), {"constant_memory": True, "tmpdir": rows_written}) as book,
+        xlsxwriter.Workbook(ZipSink(handle), {"constant_memory": True, "tmpdir": rows_written}) as book,
     ):
         sheet = book.add_worksheet("data")
         sheet.freeze_panes(1, 0)
         bold = book.add_format({"bold": True})
-        shown = {_number_format(kind) for _, kind in shape} - {""}
+        shown = {choose_number_format(kind) for _, kind in shape} - {""}
         formats = {form: book.add_format({"num_format": form}) for form in sorted(shown)}
-        writers = [_choose_writer(sheet, kind, formats) for _, kind in shape]
+        writers = [
+            choose_cell_writer(sheet, kind, formats.get(choose_number_format(kind))) for _, kind in shape
+        ]
         for column, (name, _) in enumerate(shape):
             sheet.set_column(column, column, min(max(len(name) + 2, 12), WIDEST))
             sheet.write_string(0, column, name, bold)
@@ -197,79 +229,3 @@ def _write_xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, s
                             "which XLSX can't hold: leave the column out, or write CSV or Parquet."
                         )
     return row
-
-
-class _Sink:
-    """A file that fails once: a zip that could not be written tries again as it is thrown away, and nobody listens."""
-
-    def __init__(self, handle: BinaryIO) -> None:
-        self._handle: BinaryIO | None = handle
-
-    def write(self, data: bytes) -> int:
-        return self._work_once(lambda handle: handle.write(data))
-
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        return self._work_once(lambda handle: handle.seek(place, whence))
-
-    def tell(self) -> int:
-        return self._work_once(lambda handle: handle.tell())
-
-    def flush(self) -> None:
-        self._work_once(lambda handle: handle.flush() or 0)
-
-    def _work_once(self, work: Callable[[BinaryIO], int]) -> int:
-        handle = self._handle
-        if handle is None or handle.closed:
-            return 0
-        try:
-            return work(handle)
-        except OSError:
-            self._handle = None
-            raise
-
-
-def _choose_writer(sheet: Worksheet, kind: str, formats: Mapping[str, Format]) -> Write:
-    """How values of a DuckDB type become cells; each call returns 0 when the cell was written."""
-    form = formats.get(_number_format(kind))
-    if kind == "BOOLEAN":
-        return lambda row, column, value: int(sheet.write_boolean(row, column, value))
-    if kind == "DATE" or kind.startswith("TIMESTAMP"):
-        return lambda row, column, value: _write_moment(sheet, row, column, value, form)
-    if (
-        kind.startswith("DECIMAL")
-        or kind.endswith("INT")
-        or kind in {"INTEGER", "UINTEGER", "DOUBLE", "FLOAT"}
-    ):
-        return lambda row, column, value: _number(sheet, row, column, value, form)
-    return lambda row, column, value: int(sheet.write_string(row, column, str(value)))
-
-
-def _number_format(kind: str) -> str:
-    """How a spreadsheet shows values of a DuckDB type; empty for its usual way."""
-    if kind.startswith("DECIMAL"):
-        scale = int(kind.rstrip(")").rpartition(",")[2])
-        return f"#,##0.{'0' * scale}" if scale else "#,##0"
-    if kind.startswith("TIMESTAMP"):
-        return UTC if kind.startswith("TIMESTAMP WITH") else TIME
-    return DATE if kind == "DATE" else ""
-
-
-def _write_moment(sheet: Worksheet, row: int, column: int, value: dt.date, form: Format | None) -> int:
-    day = value.date() if isinstance(value, dt.datetime) else value
-    if day < FIRST_DAY:
-        # Spreadsheets have no days before 1900, and a wrong 29 February in it.
-        return int(sheet.write_string(row, column, str(value)))
-    if isinstance(value, dt.datetime) and value.tzinfo:
-        value = value.astimezone(dt.UTC).replace(tzinfo=None)
-    return int(sheet.write_datetime(row, column, value, form))
-
-
-def _number(sheet: Worksheet, row: int, column: int, value: float | Decimal, form: Format | None) -> int:
-    exact = math.isfinite(value) and (isinstance(value, float) or _count_digits(value) <= EXACT_DIGITS)
-    if not exact:
-        return int(sheet.write_string(row, column, str(value)))
-    return int(sheet.write_number(row, column, value, form))
-
-
-def _count_digits(value: int | Decimal) -> int:
-    return len(str(value).lstrip("-").replace(".", "").strip("0"))

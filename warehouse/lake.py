@@ -44,7 +44,10 @@ class Lake(LakeReader):
         empty: bool = False,
         facts: Mapping[str, str] | None = None,
     ) -> WriteResult:
-        """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
+        """Make the part hold exactly the rows of `chunks`, in the order of the key: see `Replacement.commit`.
+
+        Raises BadFrameError if a row breaks the model, and EmptyPartError.
+        """
         with self.open_replacement(model, part) as new:
             for chunk in chunks:
                 new.add(chunk)

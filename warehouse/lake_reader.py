@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 from urllib.parse import unquote
 
 import polars as pl
@@ -18,12 +18,13 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.store_faults import find_store_error, translate_store_faults
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
+from warehouse.object_store import DELTA_RETRIES, POLARS_RETRIES, ObjectStore
 
 Part: TypeAlias = Mapping[str, dt.date | str]
 
@@ -51,12 +52,19 @@ class UnreadableLogError(SunledgerError):
 
 @contextmanager
 def _translate_errors(model: type[Table]) -> Iterator[None]:
-    """Say what delta-rs finds in a damaged log in a sentence; it panics on some, and a panic is no Exception."""
+    """Say what delta-rs finds in a damaged log in a sentence; it panics on some, and a panic is no Exception.
+
+    Raises StoreError for an object store that can't be used, which is no damage.
+    """
     try:
         yield
-    except (TableNotFoundError, OSError):
+    except TableNotFoundError:
         raise
     except BaseException as fault:
+        if error := find_store_error(fault):
+            raise error from fault
+        if isinstance(fault, OSError):
+            raise
         if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
             raise
         raise UnreadableLogError(model, fault) from fault
@@ -80,6 +88,7 @@ class LakeReader:
         self._told: set[str] = set()
         self.scratch = scratch
         self.storage_options = dict(storage_options or {})
+        self._delta_options = {**DELTA_RETRIES, **self.storage_options} if self.remote else None
         # Reading a log from its start costs milliseconds, going on where one was costs next to nothing.
         # A handle moves with its table's version, so each thread has its own.
         self._tables = threading.local()
@@ -119,11 +128,14 @@ class LakeReader:
             hive_schema={name: schema[name] for name in partition} or None,
             missing_columns="insert",
             schema={name: dtype for name, dtype in schema.items() if name not in partition},
-            storage_options=self.storage_options or None,
+            storage_options={**POLARS_RETRIES, **self.storage_options} if self.remote else None,
         ).select(schema.names())
 
     def take_snapshot(self, model: type[Table], part: Part | None = None) -> Snapshot:
-        """The newest version and its active files, of one part or of the whole table."""
+        """The newest version and its active files, of one part or of the whole table; -1 if it was never written.
+
+        Raises UnreadableLogError.
+        """
         table = self.open(model)
         if table is None:
             return Snapshot(-1, ())
@@ -133,7 +145,7 @@ class LakeReader:
         return Snapshot(table.version(), tuple(sorted(paths)))
 
     def list_parts(self, model: type[Table]) -> list[dict[str, str]]:
-        """The parts that hold rows, as text values of the partition columns, sorted."""
+        """The parts that hold rows, as text values of the partition columns, sorted. Raises UnreadableLogError."""
         table = self.open(model)
         found: list[dict[str, str]] = [] if table is None else table.partitions()
         return sorted(found, key=lambda part: tuple(part.values()))
@@ -161,12 +173,10 @@ class LakeReader:
         Raises TableNotFoundError and UnreadableLogError.
         """
         with _translate_errors(model):
-            return DeltaTable(
-                self.find_uri(model), version=version, storage_options=self.storage_options or None
-            )
+            return DeltaTable(self.find_uri(model), version=version, storage_options=self._delta_options)
 
     def open_or_create(self, model: type[Table]) -> DeltaTable:
-        """The model's table at its newest version, created empty if need be."""
+        """The model's table at its newest version, created empty if need be. Raises UnreadableLogError."""
         table = self.open(model)
         if table is not None:
             return table
@@ -174,13 +184,14 @@ class LakeReader:
         if not self.remote:
             Path(self.find_uri(model)).mkdir(parents=True, exist_ok=True)
         try:
-            return DeltaTable.create(
-                self.find_uri(model),
-                build_arrow_schema(model),
-                mode="ignore",
-                partition_by=list(storage(model).partition),
-                storage_options=self.storage_options or None,
-            )
+            with translate_store_faults():
+                return DeltaTable.create(
+                    self.find_uri(model),
+                    build_arrow_schema(model),
+                    mode="ignore",
+                    partition_by=list(storage(model).partition),
+                    storage_options=self._delta_options,
+                )
         except CommitFailedError:
             # Another run created it between the look that found nothing and this commit.
             return self.open_anew(model)
@@ -223,12 +234,15 @@ class LakeReader:
                     yield frame.with_columns(others).select(wanted).cast(types)
 
     def name_stored_files(self, model: type[Table], part: Part) -> str:
-        """The names of the part's active files, as a `Change` names them; empty where nothing is stored."""
+        """The names of the part's active files, as a `PartChange` names them; empty where nothing is stored."""
         table = self.open(model)
         return " ".join(cut_table_path(model, uri) for uri in list_file_uris(table, part)) if table else ""
 
     def read_facts(self, model: type[Table], part: Part) -> dict[str, str]:
-        """What the part's rows were said to be made from; empty where nothing is stored or was said."""
+        """What the part's rows were said to be made from; empty where nothing is stored or was said.
+
+        Raises DamagedError and UnreadableLogError.
+        """
         table = self.open(model)
         return self.read_facts_of(model, list_file_uris(table, part)) if table else {}
 
@@ -245,7 +259,10 @@ class LakeReader:
     def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
     ) -> pl.DataFrame | None:
-        """The rows of files that `stored` named once, replaced or not; None if one no longer exists."""
+        """The rows of files that `stored` named once, replaced or not; None if one no longer exists.
+
+        `stored` is a text of `name_stored_files`. Raises DamagedError.
+        """
         uris = [f"{self.find_uri(model)}/{name}" for name in stored.split()]
         try:
             return pl.concat([build_empty_frame(model, columns), *self.read_files(model, uris, columns)])
@@ -278,43 +295,7 @@ class LakeReader:
     def _open_files_below(self, uri: str) -> pafs.FileSystem:
         if not self.remote:
             return pafs.SubTreeFileSystem(uri, pafs.LocalFileSystem())
-        return pafs.PyFileSystem(_ObjectStore(uri, options=self.storage_options or None))
-
-
-class _ObjectStore(DeltaStorageHandler):
-    """Files of an object store, as delta-rs reaches them."""
-
-    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
-        """As the original, for which a buffer of bytes is no bytes."""
-        return pa.PythonFile(_Plain(self._handler.open_output_stream(path, metadata)), mode="w")
-
-
-class _Plain:
-    """A sink that gets bytes only."""
-
-    def __init__(self, sink: Any) -> None:
-        self._sink, self._size, self.closed = sink, 0, False
-
-    def write(self, data: Any) -> int:
-        """Hand on the data as bytes."""
-        content = bytes(data)
-        self._sink.write(content)
-        self._size += len(content)
-        return len(content)
-
-    def tell(self) -> int:
-        """Where the next byte goes."""
-        return self._size
-
-    def flush(self) -> None:
-        """Hand on what is held back."""
-        self._sink.flush()
-
-    def close(self) -> None:
-        """End the file."""
-        if not self.closed:
-            self.closed = True
-            self._sink.close()
+        return pafs.PyFileSystem(ObjectStore(uri, options=self._delta_options))
 
 
 @lru_cache

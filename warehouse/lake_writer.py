@@ -23,6 +23,7 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, columns, polars_schema, storage
 from warehouse.digest_chain import Chain, commit_facts
 from warehouse.digests import DigestingSink
@@ -277,16 +278,17 @@ class _Attempt:
             self.action = self._write(_merge(self.model, spooled(), self.kept))
         chain = Chain(self.lake, self.model)
         before = chain.prepare_commit(self.table.version())
-        self.table.create_write_transaction(
-            [self.action] if self.action else [],
-            mode="overwrite",
-            schema=build_arrow_schema(self.model),
-            partition_by=list(self.part) or None,
-            partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
-            commit_properties=CommitProperties(
-                max_commit_retries=0, custom_metadata=commit_facts(before, self.digests)
-            ),
-        )
+        with translate_store_faults():
+            self.table.create_write_transaction(
+                [self.action] if self.action else [],
+                mode="overwrite",
+                schema=build_arrow_schema(self.model),
+                partition_by=list(self.part) or None,
+                partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
+                commit_properties=CommitProperties(
+                    max_commit_retries=0, custom_metadata=commit_facts(before, self.digests)
+                ),
+            )
         version = self.table.version() + 1
         chain.record_commit(before, version)
         return WriteResult(self.digest.rows, changed=True, version=version)

@@ -1,119 +1,116 @@
-"""Writes a month for finance into a folder: files of energy, cost and data quality, and a README that explains them."""
+"""Writes a month for finance into a folder: a workbook, or a file for each sheet, and a README that explains them."""
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from pipeline.common.errors import UsageError
-from pipeline.common.text import pluralize
+from warehouse.csv_file import STANDARD, CsvStyle
 from warehouse.ddl import quote_identifier
 from warehouse.export import FORMATS, ExportedFile, export_query
+from warehouse.finance.labels import TERMS, BilingualText, Language
+from warehouse.finance.sheets import CHECKED, SHEETS, PackSheet, Selection, name_values, write_query
+from warehouse.finance.summary import Figure, Summary, build_summary
+from warehouse.finance.words import SHEET_NAMES
+from warehouse.finance.workbook import SheetRows, write_workbook
 from warehouse.folder import replace_folder
-from warehouse.published_units import explain_empty_month, list_months, record_begins
+from warehouse.published_units import explain_empty_month, list_months
 
 README = "README.md"
-UNITS = "Energy is in kWh, power in kW, and money in the currency of the row. An empty cell means unknown, not zero."
+_WORKBOOK = "sunledger-{month:%Y-%m}.xlsx"
+_UNITS = BilingualText(
+    "Energy is in kWh, power in kW, and money in the currency of the row. An empty cell means unknown, not zero.",
+    "Energie ist in kWh, Leistung in kW und Geld in der Währung der Zeile. Eine leere Zelle heißt unbekannt, nicht "
+    "null.",
+)
+_ORIGIN = BilingualText(
+    "This pack was made from the warehouse that sunledger {version} published on {published} UTC. It does not contain "
+    "later changes.",
+    "Dieses Paket stammt aus dem Warehouse, das sunledger {version} am {published} UTC veröffentlicht hat. Spätere "
+    "Änderungen sind nicht enthalten.",
+)
+_MEANING = BilingualText(
+    "docs/data-dictionary.md explains every table, and docs/billing.md what counts as a PU.",
+    "docs/data-dictionary.md erklärt alle Tabellen und docs/billing.md, was als PU zählt (beide englisch).",
+)
+_TABLE = BilingualText("| sheet | rows | content |", "| Blatt | Zeilen | Inhalt |")
+_SHEET_MEANINGS = {
+    "summary": BilingualText("The month in figures.", "Der Monat in Zahlen."),
+    "glossary": BilingualText("What each heading means.", "Was jede Überschrift bedeutet."),
+}
+_TERM, _EXPLAINED = BilingualText("Term", "Begriff"), BilingualText("Meaning", "Bedeutung")
+_FIGURE_COLUMNS = (
+    BilingualText("Figure", "Angabe"),
+    BilingualText("Value", "Wert"),
+    BilingualText("Unit", "Einheit"),
+    BilingualText("Remark", "Anmerkung"),
+)
+_VARIOUS = BilingualText("see currency", "siehe Währung")
 
 
 @dataclass(frozen=True, slots=True)
-class PackedSheet:
-    """One file of the pack: its name without ending, its description, its rows and their order."""
+class PackChoice:
+    """How a pack is written: format, language, form of CSV files, the plants (None: all), and SMA's invoice compared.
 
-    name: str
-    meaning: str
-    table: str
-    where: str
-    order: str
-    named: bool = True
+    `checked` has the rows of the invoice check with plant_name and currency; None where no invoice was given.
+    """
 
-
-SHEETS = (
-    PackedSheet(
-        "energy-monthly",
-        "Energy of each plant in the month, and how much of it is covered by measurements.",
-        "energy_monthly",
-        "month = $month",
-        "plant_name, plant_id",
-    ),
-    PackedSheet(
-        "energy-daily",
-        "The same by day. A plant without data has a row with status missing.",
-        "energy_daily",
-        "local_date BETWEEN $month AND $end",
-        "plant_name, plant_id, local_date",
-    ),
-    PackedSheet(
-        "adjustments",
-        "Differences between the closed figures of the month and the present sums of its days, which are to be booked.",
-        "adjustments",
-        "month = $month",
-        "plant_name, plant_id, quantity",
-    ),
-    PackedSheet(
-        "restatements",
-        "Figures that changed after their day was final, with time and cause.",
-        "restatements",
-        "local_date BETWEEN $month AND $end",
-        "plant_name, plant_id, local_date, quantity, noted_at",
-    ),
-    PackedSheet(
-        "billing-units",
-        "PU: the systems that SMA charges for the month, with capacity, class and fee. Empty fee: unpriced, not free.",
-        "billing_units",
-        "month = $month",
-        "plant_name, plant_id",
-    ),
-    PackedSheet(
-        "invoices",
-        "Amount that SMA should invoice for each quarter of the year, and the amount carried over.",
-        "invoices",
-        "year = year($month)",
-        "year, quarter",
-        named=False,
-    ),
-    PackedSheet(
-        "days-to-check",
-        "Days of the month that are not complete, or of which values were set aside.",
-        "v_days_to_check",
-        "local_date BETWEEN $month AND $end",
-        "local_date, plant_name, plant_id",
-        named=False,
-    ),
-    PackedSheet(
-        "set-aside",
-        "Answers, rows and values of the month that were set aside. docs/quality.md explains each reason.",
-        "quarantine",
-        "local_date BETWEEN $month AND $end",
-        "plant_name, plant_id, local_date, source, reason",
-    ),
-)
+    form: str = "xlsx"
+    language: Language = "en"
+    csv: CsvStyle = STANDARD
+    plants: Collection[str] | None = None
+    checked: pl.DataFrame | None = None
 
 
 def write_pack(
-    connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, form: str
+    connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, choice: PackChoice
 ) -> list[ExportedFile]:
     """Write the month's files and a README into `folder`, which is there whole or as it was.
 
-    Raises UsageError for a month without energy, PU and an invoice of its quarter, and for a folder that holds
-    something else.
+    Raises UsageError for a month without energy, PU and an invoice of its quarter, for a folder that holds
+    something else, and for a file that was published before there were groups.
     """
     folder = folder.absolute()
     _refuse(connection, month, folder)
-    with replace_folder(folder) as new:
-        done = [
-            export_query(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS
+    selection = Selection(month, choice.plants)
+    if choice.checked is not None:
+        connection.register(CHECKED, choice.checked.to_arrow())
+    try:
+        summary = build_summary(connection, selection, choice.language, checked=choice.checked is not None)
+        sheets = [
+            _read_sheet(connection, sheet, selection, choice)
+            for sheet in SHEETS
+            if sheet.table != CHECKED or choice.checked is not None
         ]
-        (new / README).write_text(_write_readme(connection, month, done), "utf-8")
-    return [ExportedFile(folder / one.path.name, one.rows, one.bytes) for one in done]
+        glossary = _build_glossary(sheets, choice.language)
+        with replace_folder(folder) as new:
+            if choice.form == "xlsx":
+                path = new / _WORKBOOK.format(month=month)
+                write_workbook(connection, path, summary, sheets, glossary, choice.language)
+                done = [ExportedFile(path, sum(one.count for one in sheets), path.stat().st_size)]
+            else:
+                done = _write_files(connection, new, summary, sheets, glossary, choice)
+            (new / README).write_text(
+                _write_readme(summary, sheets, len(glossary) - 1, choice.language), "utf-8"
+            )
+    finally:
+        if choice.checked is not None:
+            connection.unregister(CHECKED)
+    return [replace(one, path=folder / one.path.name) for one in done]
 
 
 def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path) -> None:
-    ours = {README, *(f"{sheet.name}.{form}" for sheet in SHEETS for form in FORMATS)}
-    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= ours):
-        raise UsageError(f"The folder {folder} holds other files than a pack: choose another --folder.")
+    if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
+        raise UsageError(f"The folder {folder} holds files that no pack has: choose another --folder.")
+    if not connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE table_name = 'plant_attributes'"
+    ).fetchall():
+        raise UsageError("This file was published before there were groups: run 'sunledger publish' first.")
     quarter = "SELECT count(*) FROM invoices WHERE year = ? AND quarter = ?"
     ((invoiced,),) = connection.execute(quarter, [month.year, (month.month + 2) // 3]).fetchall()
     # The last month of a quarter may have no data of its own, but it has the quarter's invoice.
@@ -121,81 +118,163 @@ def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path)
         raise explain_empty_month(connection, month)
 
 
-def _query(sheet: PackedSheet, month: dt.date) -> str:
-    end = (month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
-    where = sheet.where.replace("$month", f"DATE '{month}'").replace("$end", f"DATE '{end}'")
-    rows = f"SELECT * FROM {quote_identifier(sheet.table)} WHERE {where}"  # noqa: S608 - from SHEETS
-    if sheet.named:
-        rows = f"SELECT plants.name AS plant_name, found.* FROM ({rows}) AS found LEFT JOIN plants USING (plant_id)"  # noqa: S608
-    return f"{rows} ORDER BY {sheet.order}"
+def _is_ours(path: Path) -> bool:
+    """Whether a file is one of a pack of any month and version."""
+    names = {*SHEET_NAMES, *(sheet.name for sheet in SHEETS)}
+    ending = path.suffix.removeprefix(".")
+    workbook = path.suffix == ".xlsx" and path.name.startswith("sunledger-")
+    return path.name == README or workbook or (path.stem in names and ending in FORMATS)
 
 
-def _write_readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[ExportedFile]) -> str:
-    ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
-    origin = (
-        f"This pack was made from the warehouse that sunledger {version} published on {published:%Y-%m-%d at %H:%M} "
-        "UTC."
-    )
-    files = [
-        f"| {one.path.name} | {one.rows:,} | {sheet.meaning} |"
-        for sheet, one in zip(SHEETS, done, strict=True)
+def _read_sheet(
+    connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selection: Selection, choice: PackChoice
+) -> SheetRows:
+    raw = write_query(connection, sheet, selection)
+    kinds = [str(column[1]) for column in connection.execute(f"DESCRIBE {raw}").fetchall()]
+    currencies = _list_currencies(connection, sheet, raw)
+    headings = [
+        TERMS[name]
+        .heading.choose(choice.language)
+        .format(currency=_name_currency(currencies, choice.language))
+        for name in sheet.columns
     ]
+    # Amounts of two currencies have no sum.
+    sums = [name for name in sheet.sums if not (name.endswith("_eur") and len(currencies) > 1)]
+    asked = ["count(*)", *(f"sum({name})" for name in sums)]
+    asked += [f"least(sum({above}) / nullif(sum({below}), 0), 1)" for _, above, below in sheet.shares]
+    values = connection.execute(f"SELECT {', '.join(asked)} FROM ({raw})").fetchall()[0]  # noqa: S608 - our own names
+    names = [*sums, *(name for name, _, _ in sheet.shares)]
+    foot: Mapping[str, float | Decimal] = {
+        name: value for name, value in zip(names, values[1:], strict=True) if value is not None
+    }
+    shown = raw if choice.form == "parquet" else name_values(raw, sheet.columns, choice.language)
+    return SheetRows(sheet, shown, values[0], headings, kinds, foot)
+
+
+def _list_currencies(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, query: str) -> list[str]:
+    if "currency" not in sheet.columns and sheet.table != CHECKED:
+        return []
+    rows = CHECKED if sheet.table == CHECKED else f"({query})"
+    found = f"SELECT DISTINCT currency FROM {rows} WHERE currency IS NOT NULL ORDER BY ALL"  # noqa: S608 - our own words
+    return [str(currency) for (currency,) in connection.execute(found).fetchall()]
+
+
+def _name_currency(currencies: Sequence[str], language: Language) -> str:
+    return _VARIOUS.choose(language) if len(currencies) > 1 else next(iter(currencies), "EUR")
+
+
+def _build_glossary(sheets: Sequence[SheetRows], language: Language) -> list[tuple[str, str]]:
+    """The headings of all sheets with their meanings, each once, below a heading of their own."""
+    found = {
+        heading: TERMS[name].meaning.choose(language)
+        for one in sheets
+        for name, heading in zip(one.sheet.columns, one.headings, strict=True)
+    }
+    return [
+        (_TERM.choose(language), _EXPLAINED.choose(language)),
+        *sorted(found.items(), key=lambda one: one[0].lower()),
+    ]
+
+
+def _write_files(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    summary: Summary,
+    sheets: Sequence[SheetRows],
+    glossary: Sequence[tuple[str, str]],
+    choice: PackChoice,
+) -> list[ExportedFile]:
+    """A file for each sheet. CSV is for people and has headings in words; Parquet keeps the names of columns."""
+    figures = [(one.label, _write_value(one, choice.csv), one.unit, one.remark) for one in summary.figures]
+    columns = [label.choose(choice.language) for label in _FIGURE_COLUMNS]
+    texts = {
+        "summary": pl.DataFrame(
+            [(notice, "", "", "") for notice in summary.notices] + figures, schema=columns, orient="row"
+        ),
+        "glossary": pl.DataFrame(list(glossary[1:]), schema=list(glossary[0]), orient="row"),
+    }
+    done = []
+    for name, frame in texts.items():
+        connection.register("_texts", frame.to_arrow())
+        try:
+            done.append(_export(connection, "FROM _texts", folder / f"{name}.{choice.form}", choice))
+        finally:
+            connection.unregister("_texts")
+    for one in sheets:
+        query = one.query
+        if choice.form == "csv":
+            named = ", ".join(
+                f"{quote_identifier(name)} AS {quote_identifier(heading)}"
+                for name, heading in zip(one.sheet.columns, one.headings, strict=True)
+            )
+            query = f"SELECT {named} FROM ({query})"  # noqa: S608 - names are quoted
+        done.append(_export(connection, query, folder / f"{one.sheet.name}.{choice.form}", choice))
+    return [done[0], *done[2:], done[1]]
+
+
+def _export(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, choice: PackChoice
+) -> ExportedFile:
+    return export_query(connection, query, path, choice.form, csv=choice.csv)
+
+
+def _write_value(figure: Figure, style: CsvStyle) -> str | None:
+    """A figure as text, since a column of a file has one type."""
+    value = figure.value
+    if isinstance(value, dt.datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        value = value * 100 if figure.unit == "%" else value
+        return f"{value:.3f}".replace(".", style.decimal)
+    if isinstance(value, Decimal):
+        return str(value).replace(".", style.decimal)
+    return None if value is None else str(value)
+
+
+def _write_readme(summary: Summary, sheets: Sequence[SheetRows], n_terms: int, language: Language) -> str:
+    rows = [
+        ("summary", len(summary.figures), _SHEET_MEANINGS["summary"]),
+        *((one.sheet.name, one.count, one.sheet.meaning) for one in sheets),
+        ("glossary", n_terms, _SHEET_MEANINGS["glossary"]),
+    ]
+    table = [
+        f"| {SHEET_NAMES[name].choose(language)} ({name}) | {count:,} | {meaning.choose(language)} |"
+        for name, count, meaning in rows
+    ]
+    figures = [_write_figure(one, language) for one in summary.figures if one.value is not None or one.remark]
     return "\n".join(
         [
-            f"# {month:%B %Y}",
+            f"# {summary.title}",
             "",
-            f"{origin} It does not contain later changes.",
+            *(f"**{notice}**\n" for notice in summary.notices),
+            _ORIGIN.choose(language).format(version=summary.version, published=summary.published),
             "",
-            *(f"* {line}" for line in _list_figures(connection, month)),
+            *figures,
             "",
-            "| file | rows | content |",
+            _TABLE.choose(language),
             "|---|---|---|",
-            *files,
+            *table,
             "",
-            UNITS,
-            "Every column is explained in docs/data-dictionary.md, and what counts as a PU in docs/billing.md.",
+            _UNITS.choose(language),
+            _MEANING.choose(language),
             "",
         ]
     )
 
 
-def _list_figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]:
-    """The month in a few lines."""
-    ((plants, kwh, covered, expected, unsure),) = connection.execute(
-        "SELECT count(*), sum(pv_generation_kwh), sum(covered_h), sum(expected_h), "
-        "count(*) FILTER (WHERE status <> 'complete') FROM energy_monthly WHERE month = ?",
-        [month],
-    ).fetchall()
-    ((units, fees, unpriced, currency, source),) = connection.execute(
-        "SELECT count(*), sum(fee_eur), count(*) FILTER (WHERE fee_eur IS NULL), any_value(currency), "
-        "any_value(price_source) FROM billing_units WHERE month = ?",
-        [month],
-    ).fetchall()
-    energy = "nothing measured" if kwh is None else f"{kwh:,.3f} kWh of PV energy"
-    coverage = (
-        f"{covered / expected:.1%} of the expected time of the days that are stored is covered"
-        if expected
-        else "no time was expected"
-    )
-    price = (
-        f"{fees:,.2f} {currency} ({source}); {unpriced} of them are unpriced"
-        if fees is not None
-        else "all unpriced"
-    )
-    return [
-        f"{pluralize(plants, 'plant')}, {energy}; {coverage}; {unsure} of them are not complete.",
-        " ".join(filter(None, [f"{units} PU, {price}." if units else "", _record(connection, month, units)])),
-    ]
-
-
-def _record(connection: duckdb.DuckDBPyConnection, month: dt.date, units: int) -> str:
-    """What the record of requests shows about the month's PU; PU that it lacks were not requested or are not known."""
-    begins = record_begins(connection)
-    if begins is None:
-        return "PU and fees are unknown, because there is no record of requests."
-    end = (month + dt.timedelta(days=31)).replace(day=1)
-    if begins >= end and not units:
-        return f"PU and fees are unknown, because the record of requests begins on {begins}."
-    earlier = f" The record of requests begins on {begins}; earlier requests are unknown."
-    nothing = "" if units else "There are no PU, because no request named a system in this month."
-    return (nothing + (earlier if begins > month else "")).strip()
+def _write_figure(figure: Figure, language: Language) -> str:
+    """A figure as a line, with the separators of the language."""
+    value = figure.value
+    if isinstance(value, dt.datetime):
+        text = f"{value:%Y-%m-%d %H:%M}"
+    elif isinstance(value, float | Decimal):
+        text = f"{value:.1%}" if figure.unit == "%" else f"{value:,.2f} {figure.unit}"
+    elif isinstance(value, int):
+        text = f"{value:,}"
+    else:
+        text = value or ""
+    if language == "de" and isinstance(value, float | Decimal | int):
+        text = text.translate(str.maketrans(",.", ".,"))
+    remark = figure.remark.rstrip(".")
+    told = f"{text.strip()} ({remark})" if text and remark else text.strip() or remark
+    return f"* {figure.label}: {told}"

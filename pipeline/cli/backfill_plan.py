@@ -57,7 +57,7 @@ def show_plan(found: Plan) -> None:
         )
     rows = [(name.removeprefix("raw_"), f"{count:,}") for name, count in found.requests.items() if count]
     show_table(
-        f"{pluralize(found.days, 'day')} of {pluralize(found.plants, 'plant')}; no request that costs was sent",
+        f"{pluralize(found.days, 'day')} of {pluralize(found.plants, 'plant')}; no request that SMA charges was sent",
         [("requests for", False), ("requests", True)],
         [*rows, ("all", f"{found.total_requests:,}")],
     )

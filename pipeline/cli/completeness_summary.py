@@ -5,13 +5,15 @@ from calendar import monthrange
 from collections.abc import Collection
 
 import duckdb
+import polars as pl
 from rich.text import Text
 
 from pipeline.cli.console import out, say
 from pipeline.common.text import pluralize
-from pipeline.ops.completeness import measure_completeness, summarize
+from pipeline.ops.completeness import Completeness, measure_completeness, summarize
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_chosen_plants
+from warehouse.month_completeness import NOT_FETCHED, read_plant_days
 
 # A list longer than a screen is not read; the view v_days_to_check holds the rest.
 LINES_SHOWN = 20
@@ -31,22 +33,18 @@ def show_completeness(runtime: RunContext, days: Collection[dt.date]) -> bool:
     return found.is_whole
 
 
-def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str] = ()) -> None:
+def say_month(
+    connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str] = ()
+) -> Completeness:
     """Say how many plant-days of a published month are complete, since a report can't be better than its days."""
-    found = connection.execute(
-        """
-        SELECT energy.plant_id, plants.name, energy.local_date, energy.status AS reason
-        FROM energy_daily AS energy LEFT JOIN plants USING (plant_id)
-        WHERE date_trunc('month', energy.local_date) = $month
-        AND (len($only) = 0 OR list_contains($only, energy.plant_id))
-        """,
-        {"month": month, "only": list(only)},
-    ).pl()
-    if not found.height:
-        return
-    stored, of_month = found["local_date"].n_unique(), monthrange(month.year, month.month)[1]
-    # Days that were never fetched have no row, so a count of rows would not show that they are missing.
-    absent = (
-        f" The warehouse holds {stored} of the {of_month} days of this month." if stored < of_month else ""
-    )
-    say(f"{month:%Y-%m}: {summarize(found).describe()}{absent}")
+    days = read_plant_days(connection, month, only)
+    found = summarize(days)
+    if days.height:
+        held = days.filter(pl.col("reason") != NOT_FETCHED)["local_date"].n_unique()
+        of_month = monthrange(month.year, month.month)[1]
+        absent = (
+            f" The warehouse holds {held} of the {of_month} days of this month." if held < of_month else ""
+        )
+        whole = found.is_whole and not found.provisional and held == of_month
+        say(f"{month:%Y-%m}{'' if whole else ' is not complete'}: {found.describe()}{absent}")
+    return found

@@ -20,7 +20,7 @@ def run_request(emails: Emails) -> None:
 
 @app.command("status")
 def run_status(emails: Emails) -> None:
-    """Ask SMA for the present states of consents."""
+    """Ask SMA for the current state of each consent."""
     from pipeline.cli.owners import ask_states  # noqa: PLC0415
 
     _leave(ask_states(emails))

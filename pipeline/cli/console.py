@@ -16,10 +16,12 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.common.text import escape_controls, escape_line, pluralize
+from pipeline.common.text import escape_controls, escape_line, pluralize, shorten_text
 
 # A pipe has no width; this keeps the widest table on one line a row.
 PIPE_WIDTH = 2000
+# A cell of a table; its rows are padded to the longest one.
+CELL_CHARACTERS = 1_000
 
 
 class HarmlessConsole(Console):
@@ -62,7 +64,9 @@ def list_item(text: str) -> None:
 
 def complain(text: str) -> None:
     """Print an error as one line, to standard error."""
-    err.print(Text("Error: ", style="bold red").append(Text(text, style="default")), soft_wrap=True)
+    err.print(
+        Text("Error: ", style="bold red").append(Text(shorten_text(text), style="default")), soft_wrap=True
+    )
 
 
 class Bars:
@@ -113,8 +117,8 @@ def show_table(title: str, columns: Sequence[tuple[str, bool]], rows: Iterable[S
         drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         # Names come from the vendor, so they are text and never markup.
-        drawn.add_row(*(Text(escape_controls(cell)) for cell in row))
+        drawn.add_row(*(Text(escape_controls(shorten_text(cell, CELL_CHARACTERS))) for cell in row))
     if title:
         # Printed apart, because rich would wrap a table's own title to the width of the table.
-        out.print(Text(title, style="bold"), soft_wrap=True)
+        out.print(Text(shorten_text(title), style="bold"), soft_wrap=True)
     out.print(drawn)

@@ -75,7 +75,7 @@ def play_demo(folder: Path, bars: Bars) -> None:
 def _prepare_folder(folder: Path) -> Path:
     home = folder.absolute()
     if home.exists() and any(home.iterdir()) and not (home / MARK).exists():
-        raise UsageError(f"The folder {home} holds other files than a demo's: choose another --folder.")
+        raise UsageError(f"The folder {home} holds files that no demo has written: choose another --folder.")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / MARK).touch()

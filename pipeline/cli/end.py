@@ -73,6 +73,11 @@ def _say(fault: BaseException) -> int:
         number = number or 2
         _write(f"Error: {describe_end(number)}")
         return 128 + number
+    from pipeline.common.store_faults import find_store_error  # noqa: PLC0415
+
+    if store_error := find_store_error(fault):
+        _write(f"Error: {store_error}")
+        return store_error.exit_code
     from pipeline.cli.fault_report import explain_fault  # noqa: PLC0415
 
     _write(f"Error: {explain_fault(fault)}")

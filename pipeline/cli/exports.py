@@ -37,12 +37,21 @@ def run_export(
     """Write a published table to a CSV, Parquet or XLSX file. 'sunledger sql --output' does the same for a query."""
     from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
     from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
     from warehouse.export import export_table  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
-    with connect(load_settings().warehouse) as connection:
-        done = export_table(connection, table, output, form)
+    settings = load_settings()
+    with connect(settings.warehouse) as connection:
+        done = export_table(connection, table, output, form, CSV_STYLES[settings.csv])
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
+
+
+class PackLanguage(StrEnum):
+    """Languages of the pack."""
+
+    EN = "en"
+    DE = "de"
 
 
 def run_pack(
@@ -51,23 +60,46 @@ def run_pack(
         Path | None,
         typer.Option(help="Folder for the files. An earlier pack there is replaced. Default: pack-MONTH."),
     ] = None,
-    form: Annotated[FileFormat, typer.Option("--format", help="Format of the files.")] = FileFormat.XLSX,
+    form: Annotated[
+        FileFormat,
+        typer.Option("--format", help="One workbook (xlsx), or a file for each sheet (csv or parquet)."),
+    ] = FileFormat.XLSX,
+    language: Annotated[
+        PackLanguage | None,
+        typer.Option(help="Language of headings, sheets and months. Default: SUNLEDGER_LANGUAGE."),
+    ] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Only the plants of this group; repeat it for more."),
+    ] = None,
+    invoice: Annotated[
+        Path | None,
+        typer.Option(metavar="INVOICE.csv", help="SMA's invoice, to compare it with our count in a sheet."),
+    ] = None,
 ) -> None:
-    """Write a month's energy, PU, invoices and quality with a README into one folder, for finance."""
+    """Write a month's energy, completeness, PU and invoices as one workbook with a README, for finance."""
     from pipeline.billing.lost_requests import explain_lower_bound  # noqa: PLC0415
     from pipeline.cli.completeness_summary import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import read_checked_lines  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse import pack as packing  # noqa: PLC0415
+    from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
+    from warehouse.pack import PackChoice, write_pack  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.published_units import list_members  # noqa: PLC0415
 
     first, settings = month_of("--month", month), load_settings()
+    checked = None if invoice is None else read_checked_lines(settings, invoice)
     with connect(settings.warehouse) as connection:
-        say_month(connection, first)
+        plants = list_members(connection, first, groups) if groups else None
+        choice = PackChoice(
+            form, language.value if language else settings.language, CSV_STYLES[settings.csv], plants, checked
+        )
+        say_month(connection, first, plants or ())
         if lower_bound := explain_lower_bound(settings.home, [first]):
             say(lower_bound)
-        done = packing.write_pack(connection, first, folder or Path(f"pack-{month}"), form)
+        done = write_pack(connection, first, folder or Path(f"pack-{month}"), choice)
     for one in done:
         say(f"  {one.path.name}: {pluralize(one.rows, 'row')}")
     say(f"Wrote the pack of {month} to {done[0].path.parent}.")

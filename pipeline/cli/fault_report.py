@@ -5,10 +5,10 @@ import re
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.common.store_faults import list_causes
 from pipeline.sma.http.redact import redact_text
 
 # The messages that systems and libraries give for the same cause, and what to do about it.
@@ -47,7 +47,7 @@ CAUSES = (
 
 def explain_fault(fault: BaseException) -> str:
     """Explain a fault in one sentence. The details of an unknown fault go into a file that the sentence names."""
-    causes = list(_list_causes(fault))
+    causes = list(list_causes(fault))
     said = " | ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
     for pattern, text in CAUSES:
         if pattern.search(said):
@@ -62,15 +62,6 @@ def explain_fault(fault: BaseException) -> str:
     return (
         f"The program has a bug ({kind}: {redact_text(str(fault)) or 'no message'}){_write_details(fault)}."
     )
-
-
-def _list_causes(fault: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    at: BaseException | None = fault
-    while at is not None and at not in seen:
-        seen.append(at)
-        yield at
-        at = at.__cause__ or at.__context__
 
 
 def _find_place(causes: list[BaseException]) -> str:

@@ -34,7 +34,7 @@ def run_backfill(
         bool,
         typer.Option(
             "--again",
-            help="Also fetch final days again that are stored already, and today's lists of plants and devices.",
+            help="Fetch again what is stored already: days that are final, and today's lists of plants and devices.",
         ),
     ] = False,
     max_requests: Annotated[
@@ -53,7 +53,7 @@ def run_backfill(
     ] = None,
     yes: Annotated[bool, YES] = False,
 ) -> None:
-    """Fetch what is missing of these days from SMA, turn power into energy, and publish the result."""
+    """Fetch from SMA what these days still lack, turn power into energy, and publish the result."""
     from pipeline.billing import load_prices  # noqa: PLC0415
 
     begin, end = parse_day("--from", first), parse_day("--to", last)
@@ -119,7 +119,7 @@ def run_refresh(
     ] = False,
     yes: Annotated[bool, YES] = False,
 ) -> None:
-    """Fetch the list of plants, and the devices and measurement sets that may be new or that you name with --plants."""
+    """Fetch the list of plants, and of those that may have changed or that --plants names the devices and sets."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.cost_consent import agree_on_fleet  # noqa: PLC0415
@@ -142,9 +142,10 @@ def run_refresh(
         )
         if not everything and runtime.settings.lists_cycle_days > 1:
             say(
-                "Devices and sets of plants that seem unchanged are fetched in turn, each plant's once in "
+                "Devices and sets of plants that seem unchanged are fetched in turn, once for each plant in "
                 f"{runtime.settings.lists_cycle_days} days; 'sunledger refresh --all' fetches them all now."
             )
+        tell_unknown(runs.notices)
         runs.notices.add(list_other_zones(runtime))
         tell_missing(runs.notices)
 
@@ -158,7 +159,7 @@ def run_plan(
     sets: Annotated[list[str] | None, SETS] = None,
     again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
-    """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that costs is sent."""
+    """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that SMA charges."""
     from pipeline.cli.backfill_plan import make_plan, show_plan  # noqa: PLC0415
 
     with open_runtime(plants, sets, groups=groups, again=again) as runtime:
@@ -187,7 +188,7 @@ def run_reconcile(
     ] = None,
     yes: Annotated[bool, YES] = False,
 ) -> None:
-    """Compare a month or year with SMA's own figures, by one request per plant. Differences are shown, never
+    """Compare a month or year with SMA's own figures, with one request for each plant. Differences are shown, never
     corrected.
     """
     from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415

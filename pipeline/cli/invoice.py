@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
@@ -18,14 +19,30 @@ from pipeline.billing.requested_units import count_units, find_current_month, re
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.errors import UsageError
-from pipeline.common.settings import load_settings
+from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
-from schemas import ApiRequests
+from schemas import ApiRequests, Plants
+from warehouse.csv_file import CSV_STYLES, CsvStyle
 from warehouse.export import choose_format, export_query
 
 AGREE, DIFFER = 0, 3
 NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedInvoice:
+    """SMA's invoice beside our count.
+
+    `lines` are those of `compare` with the names of plants, `months` the first and the last month that were compared,
+    and `lower_bound` says that our count may lack PU; it is empty if not.
+    """
+
+    invoice: InvoiceFile
+    lines: pl.DataFrame
+    months: tuple[dt.date, dt.date]
+    currency: str
+    lower_bound: str
 
 
 def check_file(path: Path, first: str | None, last: str | None, output: Path | None) -> int:
@@ -35,26 +52,46 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
     if output is not None:
         choose_format(output)
     with RunContext(load_settings(), tell=say) as runtime:
-        prices = load_prices(runtime.settings.prices)
-        invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
-        begin, end = _choose_months(invoice, first, last)
-        for lacking in runtime.store_requests().build_notices(runtime.find_today()).missing:
-            say(f"Notice: {lacking.reason}.")
-        of_months = pl.col("month").is_between(begin, end)
-        lake, moved = runtime.lake, read_moves(runtime.lake)
-        units = count_units(runtime, prices)
-        vain = find_unanswered_systems(lake.scan(ApiRequests), moved, prices)
-        record = (min(units["month"]), max(units["month"])) if units.height else None
-        lower_bound = explain_lower_bound(
-            runtime.settings.home, pl.date_range(begin, end, "1mo", eager=True).to_list()
-        )
-        found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
+        found = check_invoice(runtime, path, first, last)
+        style = CSV_STYLES[runtime.settings.csv]
     if output is not None:
-        _write(found, output)
-    code = show_comparison(found, invoice, (begin, end), prices.currency)
-    if lower_bound:
-        out.print(lower_bound, soft_wrap=True, markup=False)
+        _write(found.lines, output, style)
+    code = show_comparison(found.lines, found.invoice, found.months, found.currency)
+    if found.lower_bound:
+        out.print(found.lower_bound, soft_wrap=True, markup=False)
     return code
+
+
+def read_checked_lines(settings: Settings, path: Path) -> pl.DataFrame:
+    """The lines of `check_invoice` with their currency. Raises UsageError for an unreadable file."""
+    with RunContext(settings, tell=say) as runtime:
+        found = check_invoice(runtime, path)
+    if found.lower_bound:
+        say(found.lower_bound)
+    return found.lines.with_columns(currency=pl.lit(found.currency))
+
+
+def check_invoice(
+    runtime: RunContext, path: Path, first: str | None = None, last: str | None = None
+) -> CheckedInvoice:
+    """SMA's invoice beside our count of the months of its quarters. Raises UsageError for an unreadable file."""
+    prices = load_prices(runtime.settings.prices)
+    invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
+    begin, end = _choose_months(invoice, first, last)
+    for lacking in runtime.store_requests().build_notices(runtime.find_today()).missing:
+        say(f"Notice: {lacking.reason}.")
+    of_months = pl.col("month").is_between(begin, end)
+    lake, moved = runtime.lake, read_moves(runtime.lake)
+    units = count_units(runtime, prices)
+    vain = find_unanswered_systems(lake.scan(ApiRequests), moved, prices)
+    record = (min(units["month"]), max(units["month"])) if units.height else None
+    months = pl.date_range(begin, end, "1mo", eager=True).to_list()
+    lower_bound = explain_lower_bound(runtime.settings.home, months)
+    found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
+    names = lake.scan(Plants).select("plant_id", plant_name="name").collect()
+    named = found.join(names, on="plant_id", how="left", maintain_order="left")
+    lines = named.select("month", "plant_id", "plant_name", pl.exclude("month", "plant_id", "plant_name"))
+    return CheckedInvoice(invoice, lines, (begin, end), prices.currency, lower_bound)
 
 
 def show_comparison(
@@ -187,10 +224,10 @@ def parse_month_option(option: str, text: str) -> dt.date:
     raise UsageError(f"{option} {text} is not a month: write it as YYYY-MM, for instance 2026-10.")
 
 
-def _write(found: pl.DataFrame, output: Path) -> None:
+def _write(found: pl.DataFrame, output: Path, style: CsvStyle) -> None:
     with duckdb.connect() as connection:
         connection.register("comparison", found.to_arrow())
-        done = export_query(connection, "FROM comparison", output)
+        done = export_query(connection, "FROM comparison", output, csv=style)
     say(f"Wrote {pluralize(done.rows, 'line')} to {done.path}.")
 
 

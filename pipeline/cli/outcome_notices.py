@@ -6,7 +6,7 @@ import typer
 
 from pipeline.cli.console import list_item, out, say
 from pipeline.cli.exit_codes import IN_PART
-from pipeline.common.text import pluralize
+from pipeline.common.text import pluralize, shorten_text
 
 if TYPE_CHECKING:
     from pipeline.run.notices import Notices
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 # A list longer than a screen is not read; the table quarantine holds the rest.
 MISSING_SHOWN = 20
+NAME_SHOWN = 100
 
 
 def tell_unknown(notices: "Notices") -> None:
     """Report once a run which fields of SMA's answers the tables do not have."""
     for table, names in sorted(notices.unknown_fields.items()):
-        shown = ", ".join(sorted(names)[:MISSING_SHOWN])
+        shown = ", ".join(shorten_text(name, NAME_SHOWN) for name in sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has. They are kept unchanged in {table}: {shown}.")
     if notices.odd_facts:
         say(

@@ -58,7 +58,7 @@ def request_consents(emails: Collection[str]) -> int:
 
 
 def ask_states(emails: Collection[str]) -> int:
-    """Ask SMA for the present states of consents; returns the exit code."""
+    """Ask SMA for the current state of each consent; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
         known = book.read_owners()

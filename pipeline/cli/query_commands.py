@@ -44,16 +44,18 @@ def run_sql(
         ),
     ] = None,
 ) -> None:
-    """Query the published warehouse. The query can write nothing, and read no file that --file does not name."""
+    """Query the published warehouse. It can't write anything, and can read only the files that --file names."""
     from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
     from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
 
-    granted = check_readable_files(files or [])
-    with connect(load_settings().warehouse) as connection:
+    granted, settings = check_readable_files(files or []), load_settings()
+    with connect(settings.warehouse) as connection:
         if output is not None:
-            save_rows(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            text = sys.stdin.read() if query is None else query
+            save_rows(connection, text, output, form, granted, CSV_STYLES[settings.csv])
             return
         restrict(connection, granted)
         if not has_days(connection):

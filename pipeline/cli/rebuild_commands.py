@@ -49,7 +49,7 @@ def run_rebuild(
         if n_days := count_days_of_other_basis(runtime, begin, end):
             say(
                 f"{pluralize(n_days, 'day')} of these were fetched with another SMA_TIME_BASIS. All times are read "
-                f"with the present one, {runtime.settings.sma_time_basis}."
+                f"with the current one, {runtime.settings.sma_time_basis}."
             )
         if gone := sorted(set(days) - list_days_with_answers(runtime)):
             days = [day for day in days if day not in gone]
@@ -71,6 +71,7 @@ def run_rebuild(
 
 
 def run_publish(
+    *,
     detail: Annotated[
         str | None,
         typer.Option(
@@ -79,18 +80,32 @@ def run_publish(
             "month, all, or none. Default: SUNLEDGER_DETAIL.",
         ),
     ] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Build the file from nothing, also what did not change since the last publication."
+        ),
+    ] = False,
 ) -> None:
     """Build a new DuckDB file from the lake and replace the published file with it."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
-    from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
+    from warehouse.detail import describe_detail  # noqa: PLC0415
+    from warehouse.publication_base import forget_base  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect  # noqa: PLC0415
 
     with (
         open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,
         record_runs(runtime, command="publish") as runs,
     ):
+        if full:
+            forget_base(runtime.settings.warehouse)
         say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
+        with connect(runtime.settings.warehouse) as published:
+            ((held, first),) = published.execute("SELECT detail, detail_first_day FROM _meta").fetchall()
+        if said := describe_detail(held, first):
+            say(said)
         if not list_stored_days(runtime):
             say(f"The published file is empty, because no day is stored yet: {FIRST_DAYS}")
         tell_missing(runs.notices)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from pipeline.billing import load_prices
 from pipeline.billing.spending import CostNotAllowedError, find_new_units
 from pipeline.cli.console import Bars, out, say, say_all, show_table
 from pipeline.cli.cost_consent import agree
@@ -16,10 +17,12 @@ from pipeline.ops.repair_requests import (
     SHOWN,
     AskedAgain,
     RepairOutcome,
+    find_answers,
     plan_requests_again,
     send,
 )
 from pipeline.run.context import RunContext
+from pipeline.run.preflight import check_before_requests
 from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import TABLES, RawPlants, storage
 from warehouse.damage import Damage
@@ -97,17 +100,23 @@ def _make_again(
     from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
 
     outcome = RepairOutcome()
-    repair.put_back(runtime, copy, outcome, lost)
-    repair.make_lists(runtime, outcome, lost)
-    # The list of plants costs nothing, and nothing else can be fetched without it.
-    for wave in ([one for one in lost if one.model is RawPlants], lost):
-        _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
-        repair.make_lists(runtime, outcome, lost)
-    # What is still unknown can't be recovered, so it is recorded before anything is counted again.
-    repair.keep_lost_requests(runtime.settings, outcome, lost)
-    answered = list_days_with_answers(runtime)
-    repair.put_back_days(runtime, copy, outcome, [one for one in lost if one not in outcome.known], answered)
+    # Prices and the records of runs are needed at the end, and requests that were sent before would cost their fees
+    # for nothing.
+    load_prices(runtime.settings.prices)
+    if any(find_answers(one) for one in lost):
+        check_before_requests(runtime.settings)
     with record_runs(runtime, command="repair") as runs:
+        repair.put_back(runtime, copy, outcome, lost)
+        repair.make_lists(runtime, outcome, lost)
+        # The list of plants costs nothing, and nothing else can be fetched without it.
+        for wave in ([one for one in lost if one.model is RawPlants], lost):
+            _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
+            repair.make_lists(runtime, outcome, lost)
+        # What is still unknown can't be recovered, so it is recorded before anything is counted again.
+        repair.keep_lost_requests(runtime.settings, outcome, lost)
+        answered = list_days_with_answers(runtime)
+        left = [one for one in lost if one not in outcome.known]
+        repair.put_back_days(runtime, copy, outcome, left, answered)
         if set(lost) - outcome.copied.keys():
             with Bars("day") as bars:
                 runtime.progress = bars
@@ -167,7 +176,7 @@ def _tell_rest(left: Sequence[Damage], outcome: RepairOutcome) -> None:
             for said in (outcome.gone, outcome.waiting)
         )
         n_later = pluralize(len(outcome.waiting), "part")
-        later = f" {n_later} can't be rebuilt yet, and 'sunledger repair' tries it again: {waiting}."
+        later = f" {n_later} can't be rebuilt yet, and the next 'sunledger repair' tries again: {waiting}."
         raise SunledgerError(
             f"All tables can be read again, but not all rows could be rebuilt.{f' {gone}.' if gone else ''}"
             f"{later if waiting else ''}"

@@ -18,14 +18,14 @@ FIRST_DAY = typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetc
 LAST_DAY = typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")
 PLANTS = typer.Option("--plants", help="Plant id. Repeat the option for more plants. Default: all plants.")
 SETS = typer.Option(
-    "--sets", help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
+    "--sets", help="Measurement set, or 'all'. Repeat the option for more sets. Default: SUNLEDGER_SETS."
 )
 GROUPS = typer.Option(
     "--group",
     metavar="NAME",
     help="Group of plants in SUNLEDGER_PLANT_ATTRIBUTES. Repeat the option for more groups. Default: all plants.",
 )
-YES = typer.Option("--yes", help="Accept the PU that this adds to the month's bill, without a question.")
+YES = typer.Option("--yes", help="Accept the PU that this adds to the month's bill, without being asked.")
 
 
 def parse_day(option: str, text: str) -> dt.date:

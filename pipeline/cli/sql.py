@@ -9,6 +9,7 @@ import duckdb
 from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
+from warehouse.csv_file import STANDARD, CsvStyle, guard_cell
 from warehouse.export import export_query
 from warehouse.publish import build_query_error
 from warehouse.read_only import parse_reading_statements, restrict
@@ -41,9 +42,9 @@ def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
     columns = result.description or []
     if form == "csv":
         writer = csv.writer(HarmlessStream())
-        writer.writerow([column[0] for column in columns])
+        writer.writerow([guard_cell(column[0]) for column in columns])
         while rows := result.fetchmany(MOST_ROWS):
-            writer.writerows(rows)
+            writer.writerows(map(guard_cell, row) for row in rows)
         return
     rows = result.fetchmany(MOST_ROWS + 1)
     headings = [(str(column[0]), str(column[1]).startswith(NUMBERS)) for column in columns]
@@ -58,10 +59,11 @@ def save_rows(
     output: Path,
     form: str | None,
     granted: Sequence[Path] = (),
+    csv: CsvStyle = STANDARD,
 ) -> None:
     """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
     done = export_query(
-        connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file])
+        connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]), csv=csv
     )
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 

@@ -27,7 +27,7 @@ def run_ui(
             help="Address to bind. The page has no login, so bind other addresses than loopback only behind a proxy."
         ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 3000,
     part: Annotated[
         UiPart, typer.Option(help="Part to start. Run web and daemon as two services, or all together.")
     ] = UiPart.ALL,

@@ -297,6 +297,16 @@ class Settings(BaseSettings):
         description="File with limits of your plants' power that somebody asked for: CSV or TOML with plant_id, "
         "limit_start, limit_end and limit_kw or limit_percent; see docs/curtailment.md. Default: none.",
     )
+    csv: Literal["standard", "excel", "excel-de"] = Field(
+        default="standard",
+        description="Form of the CSV files that `export`, `pack`, `sql --output` and `billing check --output` write: "
+        "standard (commas, decimal point), excel (the same, marked as UTF-8 so that Excel reads it) or excel-de "
+        "(semicolons and decimal comma, for a German Excel). Default: standard.",
+    )
+    language: Literal["en", "de"] = Field(
+        default="en",
+        description="Language of the pack for finance: en or de. Default: en.",
+    )
     quality: AbsolutePath | None = Field(
         default=None,
         description="File with thresholds of the quality rules (TOML). Default: none, so that the thresholds of "

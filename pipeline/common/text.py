@@ -9,6 +9,8 @@ _OBEYED = re.compile(
     r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]|\r(?!\n)"
 )
 
+# The longest line that a person still reads. A name of others may have a million characters.
+MOST_CHARACTERS = 4_000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -17,14 +19,25 @@ def pluralize(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def shorten_text(text: str, most: int = MOST_CHARACTERS) -> str:
+    """The text without its middle where it is longer than `most` characters: what to do about it stands at its end."""
+    if len(text) <= most:
+        return text
+    head, tail = most * 2 // 3, most // 3
+    return f"{text[:head]} … [{len(text) - head - tail:,} characters left out] … {text[-tail:]}"
+
+
 def escape_controls(text: str) -> str:
     """The text with each character that a terminal would obey written out, as in \\x1b; the rest as it was."""
     return _OBEYED.sub(_escape, text)
 
 
 def escape_line(text: str) -> str:
-    """As `escape_controls`, and with line breaks escaped too, so that foreign text can't look like a line of ours."""
-    return escape_controls(text).replace("\r", "\\r").replace("\n", "\\n")
+    """As `escape_controls`, of bounded length, and with line breaks escaped too.
+
+    So foreign text can't look like a line of ours.
+    """
+    return escape_controls(shorten_text(text)).replace("\r", "\\r").replace("\n", "\\n")
 
 
 def join_lines(text: str) -> str:

@@ -8,14 +8,16 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
+from pipeline.common.text import shorten_text
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
-from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_KEYS, MOST_ROWS, measure_depth
 from pipeline.transform.broken_lists import PLANTS, parse_list
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
-# The envelope of measurements comes before the rows and is short.
-ENVELOPE_BYTES = 2048
+# The envelope of measurements stands before the rows, or after them, and is short.
+ENVELOPE_BYTES, TAIL_BYTES = 2**16, 2048
+ID_SHOWN = 100
 _PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
 _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
 
@@ -27,12 +29,15 @@ def find_fault(answer: Answer) -> Failure | None:
     """
     request = answer.request
     if request.endpoint == "measurements":
-        head = answer.body[: min(ENVELOPE_BYTES, answer.body.find(b'"set"') % (len(answer.body) + 1))]
-        return _find_other_owner(answer, _find_first(_PLANT, head), _find_first(_DEVICE, head))
-    deep = measure_depth(answer.body) > MOST_DEPTH
+        head, tail = _cut_envelope(answer.body)
+        plant, device = (_find_first(name, head) or _find_first(name, tail) for name in (_PLANT, _DEVICE))
+        return _find_other_owner(answer, plant, device)
+    beyond = measure_depth(answer.body) > MOST_DEPTH
+    if request.endpoint != PLANTS:
+        beyond |= answer.body.count(b'":') > MOST_KEYS
     # In the list of all plants, one that is too deep must not cost the others.
-    content = None if deep and request.endpoint != PLANTS else parse_list(answer.body, request.endpoint)
-    if deep and content is None:
+    content = None if beyond and request.endpoint != PLANTS else parse_list(answer.body, request.endpoint)
+    if beyond and content is None:
         return _build_failure(answer, _BEYOND)
     if not isinstance(content, dict):
         return _build_failure(answer, _OTHER)
@@ -41,9 +46,11 @@ def find_fault(answer: Answer) -> Failure | None:
         return _build_failure(answer, _OTHER)
     if isinstance(entries, list) and len(entries) > MOST_ROWS:
         return _build_failure(answer, _BEYOND)
-    return _find_other_owner(
-        answer, _take_name(content, "plant", "plantId"), _take_name(content, "device", "deviceId")
-    )
+    device = _take_name(content, "device", "deviceId")
+    # The envelope names the plant, and so may each entry.
+    named = {_take_name(content, "plant", "plantId"), *_list_plants_of_entries(answer)}
+    faults = [_find_other_owner(answer, plant, device) for plant in sorted(named, key=str)]
+    return next((fault for fault in faults if fault), None)
 
 
 def find_faults(answers: Sequence[Answer]) -> Mapping[int, Failure]:
@@ -73,11 +80,17 @@ def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> 
         new_id = find_plant(answer.target) or ""
         # A device that moved belongs to a plant whose new id is not in the redirect.
         if not (moved and request.device_id) and plant.lower() != new_id.lower():
-            return _build_failure(answer, f"with data of plant {plant}, which was not requested: {_TELL}")
+            return _build_failure(
+                answer,
+                f"with data of plant {shorten_text(plant, ID_SHOWN)}, which was not requested: {_TELL}",
+            )
     if device and request.device_id:
         known = (name.lower() for name in (request.device_id, _find_device(answer.target)))
         if device.lower() not in known:
-            return _build_failure(answer, f"with data of device {device}, which was not requested: {_TELL}")
+            return _build_failure(
+                answer,
+                f"with data of device {shorten_text(device, ID_SHOWN)}, which was not requested: {_TELL}",
+            )
     return None
 
 
@@ -87,6 +100,25 @@ _TELL: Final = "nothing of it is stored. Run it again later, and if this happens
 def _find_device(target: str) -> str:
     parts = urlsplit(target).path.split("/")
     return unquote(parts[parts.index("devices") + 1]) if "devices" in parts[:-1] else ""
+
+
+def _list_plants_of_entries(answer: Answer) -> set[str]:
+    """The plants that an answer of one plant names anywhere; nearly all name none or one."""
+    if not answer.request.plant_id:
+        return set()
+    return {
+        name.decode("utf-8", "replace")
+        for name in set(_PLANT.findall(answer.body))
+        if name not in {b"", b"null"}
+    }
+
+
+def _cut_envelope(body: bytes) -> tuple[bytes, bytes]:
+    """What of a body stands before its rows, and its end where it has rows."""
+    rows = body.find(b'"set"')
+    return (
+        (body[:ENVELOPE_BYTES], b"") if rows < 0 else (body[:rows], body[max(rows, len(body) - TAIL_BYTES) :])
+    )
 
 
 def _find_first(name: re.Pattern[bytes], head: bytes) -> str | None:

@@ -86,7 +86,7 @@ def choose_month(text: str, now: dt.datetime) -> dt.date:
 
 def _refuse(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
-        raise UsageError(f"{folder} holds other files than a report: choose another --output.")
+        raise UsageError(f"{folder} holds files that no report has: choose another --output.")
 
 
 def _is_ours(path: Path) -> bool:

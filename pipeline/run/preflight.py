@@ -10,6 +10,7 @@ from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.transform.thresholds import load_thresholds
+from warehouse.object_store import check_store
 from warehouse.own_tables import check_own_folder
 
 # Files of the lake and of the records of runs that are open at once beside the connections: 60 at most, and some room.
@@ -17,7 +18,8 @@ FILES_OF_A_RUN = 100
 
 
 def check_before_requests(settings: Settings) -> None:
-    """Raise UsageError where a file of the user can't be read, or lake or warehouse can't be written.
+    """Raise UsageError where a file of the user can't be read, or lake or warehouse can't be written, and StoreError
+    for an object store that can't hold a lake.
 
     The price list is not needed for what is asked for: the gate in front of new PU reads it.
     """
@@ -32,7 +34,9 @@ def check_before_requests(settings: Settings) -> None:
             f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: set it to the path of the file to publish."
         )
     check_folder("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)
-    if "://" not in settings.lake:
+    if "://" in settings.lake:
+        check_store(settings.lake)
+    else:
         check_folder("SUNLEDGER_LAKE", Path(settings.lake))
 
 

@@ -14,7 +14,7 @@ from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.transform import curtailed_energy, lost_energy
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.hourly import sum_by_quarter, unpack_quarters
+from pipeline.transform.hourly import sum_by_quarter
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
 from schemas import EnergyBalanceIntervals, KpiDaily, Plants, QuarterHours, SensorIntervals, Table
 from schemas.curtailment import NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
@@ -145,11 +145,15 @@ def read_limited_rows(runtime: RunContext, found: LimitedMonthFacts, segments: p
 
 def read_quarter_hours(runtime: RunContext, found: LimitedMonthFacts, plants: pl.DataFrame) -> pl.DataFrame:
     """Quarter hours of these plants; they are stored by the newest ids."""
-    stored = runtime.lake.scan(QuarterHours).filter(
-        pl.col("local_date").is_in(list(found.dates)),
-        pl.col("plant_id").is_in(plants["plant_id"].implode()),
+    return (
+        runtime.lake.scan(QuarterHours)
+        .filter(
+            pl.col("local_date").is_in(list(found.dates)),
+            pl.col("plant_id").is_in(plants["plant_id"].implode()),
+        )
+        .select(_QUARTERS)
+        .collect()
     )
-    return unpack_quarters(stored).select(_QUARTERS).collect()
 
 
 def read_light_series(

@@ -14,7 +14,7 @@ from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, compute_delay, find_excluded_plants, list_plants
-from pipeline.tables.incomplete_days import NOT_MADE, SILENT, find_incomplete_days
+from pipeline.tables.incomplete_days import NOT_FETCHED, NOT_MADE, SILENT, find_incomplete_days
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
 from pipeline.transform.anomalies import INVERTERS
@@ -33,6 +33,8 @@ from schemas import (
 
 # The columns of a day that are kept and reported.
 SUSPICIOUS = "with suspicious values"
+# What a day is expected to have of a plant of which no day is stored.
+FULL_DAY_H = 24.0
 # A message lists at most this many items, so that it stays readable.
 REASONS_SHOWN = 5
 
@@ -91,10 +93,11 @@ def find_doubts(runtime: RunContext, month: dt.date) -> list[Doubt]:
     energy = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged")
     days = select_own_days(energy, excluded).collect()
     rows = _read_rows(runtime, month)
+    due = find_incomplete_days(runtime, month, _find_last_day(month))
     return [
         *_explain_not_final(runtime, month, rows),
         *_explain_days_to_check(days, told),
-        *_explain_coverage(rows),
+        *_explain_coverage(rows, due.filter(pl.col("reason") == NOT_FETCHED)),
         *_explain_inverters(told),
         *_explain_vendor(runtime, month),
     ]
@@ -147,21 +150,34 @@ def _explain_days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt
     return [Doubt(text, lacks_energy=bool((found["why"] != SUSPICIOUS).any()))]
 
 
-def _explain_coverage(rows: pl.DataFrame) -> list[Doubt]:
-    """The coverage of the month's stored days, and the number of plants whose month is not complete."""
-    open_rows = rows.filter(pl.col("status") != "complete")
-    if not open_rows.height:
+def _explain_coverage(rows: pl.DataFrame, not_fetched: pl.DataFrame) -> list[Doubt]:
+    """The coverage of the month with its days that are not stored, and the number of plants that are not complete.
+
+    A day that is not stored is expected to have as many hours as the plant's stored days have on average.
+    """
+    absent = not_fetched.group_by("plant_id").agg(n_absent=pl.len())
+    plants = rows.select("plant_id", "status", "covered_h", "expected_h", "n_days").join(
+        absent, on="plant_id", how="full", coalesce=True
+    )
+    mean_h = (pl.col("expected_h") / pl.col("n_days")).fill_null(FULL_DAY_H)
+    plants = plants.with_columns(
+        lacks=(pl.col("status") != "complete").fill_null(value=True)
+        | (pl.col("n_absent") > 0).fill_null(value=False),
+        month_h=pl.col("expected_h").fill_null(0) + pl.col("n_absent").fill_null(0) * mean_h,
+    )
+    open_plants = plants.filter("lacks").height
+    if not open_plants:
         return []
-    covered, expected = (float(rows[name].sum()) for name in ("covered_h", "expected_h"))
+    covered, expected = (float(plants[name].sum()) for name in ("covered_h", "month_h"))
     share = (
-        f"Values cover {covered / expected:.1%} of the expected time of the days that are stored"
+        f"Values cover {covered / expected:.1%} of the expected time of the month"
         if expected
         else "No time was expected"
     )
     lacking = max(0.0, expected - covered)
-    verb = "is" if open_rows.height == 1 else "are"
-    plants = f"{open_rows.height} of {pluralize(rows.height, 'plant')} {verb} not complete"
-    return [Doubt(f"{share}, {lacking:,.1f} h are missing, and {plants}.")]
+    verb = "is" if open_plants == 1 else "are"
+    count = f"{open_plants} of {pluralize(plants.height, 'plant')} {verb} not complete"
+    return [Doubt(f"{share}, {lacking:,.1f} h are missing, and {count}.")]
 
 
 def _explain_inverters(told: pl.DataFrame) -> list[Doubt]:

@@ -20,7 +20,7 @@ KEY = ["row", "index"]
 FIRST_INDEX = "A"
 
 
-def build_array(name: str) -> str:
+def name_array_column(name: str) -> str:
     """The name of the column for the arrays of a field that may be a number or an array."""
     return f"{name}[]"
 

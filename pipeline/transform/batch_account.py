@@ -73,7 +73,12 @@ class IntervalBatch(NamedTuple):
 def build_quarantine(
     found: pl.DataFrame, scope: str, model: type[Table], day: dt.date, *, kept: bool = False
 ) -> pl.DataFrame:
-    """Rows of `quarantine` from a frame with plant_id, reason and any of its other columns."""
+    """Rows of `quarantine` from a frame with plant_id, reason and any of its other columns.
+
+    `scope` says what was set aside, as the column of that name does; rows and values count as one row each unless
+    `found` says otherwise. `model` is the table that they would have gone into, and `kept` says that they are in it all
+    the same.
+    """
     schema = polars_schema(Quarantine)
     fixed = {"local_date": day, "source": storage(model).table, "scope": scope, "kept": kept}
     if "n_rows" not in found.columns and scope in {"row", "value"}:

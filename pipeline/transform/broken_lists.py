@@ -1,8 +1,8 @@
 """Reads lists of which a part is not JSON: one plant's wrong number must not cost the list of all plants.
 
 SMA's lists are the only way to the rest: without the list of plants nobody is asked for anything. So what is not JSON
-in an entry becomes null, an entry that is still unreadable is left out, and each of them is told. A list that was cut
-off is no list, because the entries that it lacks would count as gone.
+in an entry becomes null; an entry that is still unreadable is left out; each is reported. A list that was cut
+off is not read, because the entries that it lacks would count as gone.
 """
 
 import json
@@ -19,7 +19,7 @@ from pipeline.transform.json_engine import run_on
 
 PLANTS: Final = "plants"
 DETAIL_CHARACTERS: Final = 100
-# A larger list is not mended: the list of 10,000 plants has 10 MB, and each of its signs may be a token.
+# A larger list is not repaired: the list of 10,000 plants has 10 MB, and each of its signs may be a token.
 MOST_MENDED: Final = 2**24
 # An entry stands in a list, and the list in an object.
 DEPTH_OF_ENTRIES: Final = 2
@@ -88,7 +88,7 @@ def find_odd_parts(answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
 
 
 def mend_list(text: str, envelope: str) -> MendedList | None:
-    """The list with what can be read of it; None where it is cut off, is no list, or nothing of it can be read."""
+    """The list with what can be read of it; None where it is cut off, is not a list, or nothing of it can be read."""
     if len(text) > MOST_MENDED:
         return None
     tokens = _TOKEN.findall(text)

@@ -81,12 +81,15 @@ def _find_daylight() -> list[pl.Expr]:
 
 
 def measure_expected_h() -> pl.Expr:
-    """The length of a window in hours."""
+    """The length of a window of `find_window` in hours, from its `from` to its `to`."""
     return (pl.col("to") - pl.col("from")).dt.total_microseconds() * HOURS_PER_US
 
 
 def measure_bridged_h(seconds: pl.Expr) -> pl.Expr:
-    """The bridged hours of a series, beyond one resolution of its rows; null where a row does not have them."""
+    """`bridged_h`, the bridged hours of a series, beyond one resolution of its rows.
+
+    `seconds` are the bridged seconds of each row; it is null where a row does not have them.
+    """
     return pl.when(seconds.null_count() == 0).then(seconds.sum() * HOURS_PER_S).alias("bridged_h")
 
 
@@ -100,7 +103,10 @@ def join_spans(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def cover(found: pl.DataFrame, windows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """covered_h and largest_gap_min of each series that has spans, within its window."""
+    """keys, covered_h (hours) and largest_gap_min (minutes) of each series that has spans, within its window.
+
+    `found` has spans of `join_spans`, `windows` the rows of `find_window`.
+    """
     start, end = pl.col("interval_start"), pl.col("interval_end")
     begin, finish = pl.col("from"), pl.col("to")
     same = pl.all_horizontal(pl.col(key) == pl.col(key).shift(1) for key in keys).fill_null(value=False)

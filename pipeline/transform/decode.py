@@ -21,10 +21,10 @@ from pipeline.transform.answer_text import (
 )
 from pipeline.transform.array_fields import (
     ELEMENT,
-    build_array,
     count_marks,
     count_marks_in_row,
     drop_values,
+    name_array_column,
     take_other_form,
 )
 from pipeline.transform.json_engine import open_engine, run_on
@@ -115,7 +115,7 @@ class DecodedBatch:
     """What a batch of answers holds. `answer` is always the answer's place in the batch.
 
     `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
-    the answers and of their rows. A field that may be either has a second column for its arrays (`build_array`).
+    the answers and of their rows. A field that may be either has a second column for its arrays (`name_array_column`).
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
     `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`, `too_large`).
     `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
@@ -176,7 +176,7 @@ class Decoder:
             rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
             rows, values, unknown = self._look_closely(readable, rows)
         unknown |= {name for name in rows.columns if name in self.extra and rows[name].count()}
-        rows = rows.select("answer", "raw_time", *self.fields, *map(build_array, self.either))
+        rows = rows.select("answer", "raw_time", *self.fields, *map(name_array_column, self.either))
         told = tuple(sorted(unknown)[:MOST_UNKNOWN])
         return DecodedBatch(rows, self._read_resolution(batch), bad, values, told, batch)
 
@@ -187,7 +187,9 @@ class Decoder:
         shape = json.dumps({"set": [{"time": "VARCHAR", **known, **extra}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
         found = run_on(query, batch).rename({"time": "raw_time"})
-        return found.with_columns(pl.lit(None, ELEMENT).alias(build_array(name)) for name in self.either)
+        return found.with_columns(
+            pl.lit(None, ELEMENT).alias(name_array_column(name)) for name in self.either
+        )
 
     def _find_unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
@@ -263,7 +265,7 @@ class Decoder:
         for (name,), cells in taken.group_by("field"):
             rows = take_other_form(rows, str(name), cells)
             if name in self.either:
-                rows = take_other_form(rows, build_array(str(name)), cells)
+                rows = take_other_form(rows, name_array_column(str(name)), cells)
         return rows, odd.join(taken, on=["row", "field"], how="anti", maintain_order="left")
 
     def _look_at_elements(
@@ -274,7 +276,7 @@ class Decoder:
         keys = odd.explode("strange").drop_nulls("strange").select(pl.col("field") + "." + pl.col("strange"))
         bad = _find_row(odd.filter(~pl.col("is_right")), begins)
         for (field,), found in bad.group_by("field"):
-            column = build_array(str(field)) if field in self.either else str(field)
+            column = name_array_column(str(field)) if field in self.either else str(field)
             rows = rows.with_columns(drop_values(rows[column], found))
         shown = bad.with_columns(pl.col("detail").str.head(DETAIL_CHARACTERS)).select(*BAD_VALUE)
         return rows, shown, set(keys.to_series())

@@ -28,24 +28,21 @@ class Derivation(NamedTuple):
 
     plus: tuple[str, ...]
     minus: tuple[str, ...] = ()
-    # What flows one way only: a sum below 0 is 0.
-    one_way: bool = False
 
 
-# Quantities that follow from others, in the order in which they can be restored. Only the difference from what follows
-# is stored, which is nearly always 0: portals calculate them this way, and power is either fed in or bought, except in
-# quarters in which that changes.
+# Quantities that portals calculate from others, in the order in which they can be restored. Only the difference from
+# what follows is stored, which is nearly always 0. What is asked for most (PV, feed-in, purchase) is stored as it is,
+# because a query of a derived quantity reads all that it follows from.
 DERIVED: Mapping[str, Derivation] = {
     "total_generation": Derivation(("pv_generation", "diesel_generation")),
-    "grid_feed_in": Derivation(
-        ("total_generation", "battery_discharging"),
-        ("total_consumption", "battery_charging"),
-        one_way=True,
-    ),
     "self_consumption": Derivation(("total_generation",), ("grid_feed_in",)),
-    "direct_consumption": Derivation(("self_consumption",), ("battery_charging",)),
-    "self_supply": Derivation(("direct_consumption", "battery_discharging")),
-    "grid_consumption": Derivation(("total_consumption",), ("self_supply",)),
+    "direct_consumption": Derivation(("total_generation",), ("grid_feed_in", "battery_charging")),
+    "self_supply": Derivation(
+        ("total_generation", "battery_discharging"), ("grid_feed_in", "battery_charging")
+    ),
+    "total_consumption": Derivation(
+        ("total_generation", "battery_discharging", "grid_consumption"), ("grid_feed_in", "battery_charging")
+    ),
 }
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
 _CLOCK = pl.Schema(
@@ -160,7 +157,7 @@ def _explain(name: str) -> pl.Expr:
         pl.sum_horizontal(pl.lit(0.0), *(pl.col(f"{part}_kwh").fill_null(0.0) for part in parts))
         for parts in (derivation.plus, derivation.minus)
     )
-    return pl.max_horizontal(plus - minus, 0.0) if derivation.one_way else plus - minus
+    return plus - minus
 
 
 def summarize_hours(

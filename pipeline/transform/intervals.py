@@ -20,7 +20,7 @@ from pipeline.common.local_time import (
 )
 from pipeline.transform import power_limits, row_rules
 from pipeline.transform.anomalies import FINDING, Suspicions, sum_findings
-from pipeline.transform.array_fields import build_array, unnest_elements
+from pipeline.transform.array_fields import name_array_column, unnest_elements
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch, build_quarantine
 from pipeline.transform.decode import DecodedBatch, Decoder
 from pipeline.transform.energy import build_energy_columns, build_interval_columns
@@ -72,7 +72,7 @@ class SetTransform:
         self.suspicions = Suspicions.of(self.columns, self.limits)
 
     def _read_from(self, field: Field) -> str:
-        return build_array(field.api) if field.array and field.api in self.either else field.api
+        return name_array_column(field.api) if field.array and field.api in self.either else field.api
 
     def transform_day(
         self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date

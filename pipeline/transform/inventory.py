@@ -1,4 +1,7 @@
-"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before."""
+"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before.
+
+Where a function takes `answers`, they are rows of a raw table, of which it reads plant_id, device_id and body (Binary).
+"""
 
 import datetime as dt
 import json
@@ -153,7 +156,7 @@ def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, p
         excluded_from=pl.lit(None, pl.Date),
     )
     aside = found.filter(~placed.fill_null(value=False)).select(
-        "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
+        "plant_id", reason=pl.lit("unknown_timezone"), detail=_shorten("timezone")
     )
     return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
 
@@ -187,7 +190,7 @@ def find_odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.Dat
 
 
 def find_odd_entries(answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
-    """What of these lists is no entry, or no JSON in an entry, and was not read.
+    """The parts of these lists that are not an entry, or not JSON in an entry, and were not read.
 
     The frame has plant_id, device_id, detail, reason and kept: whether the rest of the entry was read.
     """

@@ -27,7 +27,11 @@ def _find_middle() -> pl.Expr:
 
 
 def choose_sensors(sensors: pl.DataFrame) -> pl.DataFrame:
-    """Irradiance of each plant's sensor: of several the one with most values, the first by id among equals."""
+    """Irradiance of each plant's sensor: of several the one with most values, the first by id among equals.
+
+    `sensors` has rows of `sensor_intervals`. The result has IRRADIANCE_COLUMNS: `w_per_m2` is the mean of the interval
+    in W/m², never below 0, and `productive` says whether a plant that works has something to give.
+    """
     value = pl.col("external_insolation_w_per_m2")
     known = sensors.filter(value.is_not_null())
     best = (
@@ -45,7 +49,11 @@ def choose_sensors(sensors: pl.DataFrame) -> pl.DataFrame:
 
 
 def build_sky(plants: pl.DataFrame) -> pl.DataFrame:
-    """A cloudless sky (`compute_clear_sky`) in steps while the sun is up, for plants with coordinates."""
+    """A cloudless sky (`compute_clear_sky`) in steps while the sun is up, for plants with coordinates.
+
+    `plants` has plant_id, latitude and longitude in degrees, and day_start, day_end, sunrise and sunset in UTC. The
+    result has a row for each plant and step of five minutes, from `interval_start` to `interval_end`.
+    """
     begin = pl.max_horizontal("day_start", pl.col("sunrise").dt.truncate(STEP))
     end = pl.min_horizontal("day_end", "sunset")
     steps = (
@@ -65,12 +73,19 @@ def build_sky(plants: pl.DataFrame) -> pl.DataFrame:
 
 
 def choose_plane(sky: pl.DataFrame) -> pl.DataFrame:
-    """Irradiance under the sky on the plane that catches most in the very time of these rows."""
+    """The rows of `build_sky` with `w_per_m2`, the irradiance on the plane that catches most in the very time of these
+    rows, in W/m², and with `productive`.
+    """
     return sky.with_columns(w_per_m2=project_on_best_plane(sky), productive=pl.col("up") >= PRODUCTIVE_SINE)
 
 
 def sum_irradiation(irradiance: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
-    """reference_yield_h of what is known, and how much of the daylight that is."""
+    """reference_yield_h of what is known, and how much of the daylight that is; a row for each plant.
+
+    `irradiance` has IRRADIANCE_COLUMNS, `facts` a row for each plant with plant_id, day_start, day_end, sunrise and
+    sunset in UTC. The result has the irradiation in kWh/m², which is the reference yield in hours, and
+    `irradiation_covered_h` and `daylight_h`.
+    """
     bounds = facts.select(
         "plant_id",
         "day_start",

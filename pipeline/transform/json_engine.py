@@ -14,7 +14,10 @@ _engines = threading.local()
 
 
 def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
-    """The query's rows over `batch`, by this thread's engine."""
+    """The query's rows over `batch`, by this thread's engine.
+
+    `batch` has a column `body` of texts, and the query names it `batch`; `values` are the query's parameters by name.
+    """
     engine = open_engine()
     engine.register("batch", _cut_batch(batch))
     try:

@@ -107,7 +107,7 @@ class PowerRules:
         return cells
 
     def find(self, cells: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-        """cell, column and reason of each value that can't be."""
+        """cell, column and reason of each value that can't be; `cells` and `answers` are as for `mark`."""
         none = pl.DataFrame(schema=_FAULT)
         if not self.columns or not cells.height:
             return none

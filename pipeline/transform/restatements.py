@@ -87,7 +87,10 @@ def _find_plant_causes(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataF
 
 
 def join_causes(found: pl.DataFrame) -> pl.DataFrame:
-    """plant_id and all its causes in one text, in a fixed order."""
+    """plant_id and all its causes in one text, in a fixed order.
+
+    `found` has plant_id and cause, which may be several, joined by +.
+    """
     each = pl.col("cause").str.split("+").explode()
     return found.group_by("plant_id").agg(each.unique().sort().str.join("+")).sort("plant_id")
 

@@ -43,7 +43,7 @@ BEYOND_SERIES: Final = "beyond_series"
 STANDBY: Final = "standby"
 # The reason for reporting a name that is kept.
 BROKEN_TEXT: Final = "broken_text"
-# The reasons for setting aside what of a list is no JSON or no entry, and for reporting a name that an entry has twice.
+# The reasons for setting aside what of a list is not JSON or not an entry, and for reporting a name that comes twice.
 BROKEN_ENTRY: Final = "broken_entry"
 DOUBLED_KEY: Final = "doubled_key"
 # A row that belongs to the neighbouring day's partition is not set aside: it is stored there.

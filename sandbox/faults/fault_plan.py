@@ -113,23 +113,25 @@ class FaultPlan:
             raise FaultError(f"{MAX_FAULTS} faults are switched on, which is the most: remove some first.")
         self.held.append((fault, Counter()))
 
-    def striking(self, call: FaultCall) -> list[Fault]:
+    def choose_faults(self, call: FaultCall) -> list[Fault]:
         """The faults that strike this request, counted."""
         now = self.clock.now()
         return [
             fault
             for number, (fault, counter) in enumerate(self.held)
-            if self._strikes(number, fault, counter, call, now)
+            if self._decide_strike(number, fault, counter, call, now)
         ]
 
-    def shown(self) -> list[dict[str, object]]:
+    def describe(self) -> list[dict[str, object]]:
         """The faults with their counters, as JSON can hold them."""
         return [
-            {**_shown(fault), "matched": counter.matched, "struck": counter.struck}
+            {**_describe_fault(fault), "matched": counter.matched, "struck": counter.struck}
             for fault, counter in self.held
         ]
 
-    def _strikes(self, number: int, fault: Fault, counter: Counter, call: FaultCall, now: float) -> bool:
+    def _decide_strike(
+        self, number: int, fault: Fault, counter: Counter, call: FaultCall, now: float
+    ) -> bool:
         if not fault.matches(call, now):
             return False
         counter.matched += 1
@@ -173,16 +175,16 @@ def make_fault(settings: Mapping[str, Any]) -> Fault:
         raise FaultError(f"A fault has no setting {min(unknown)[:60]!r}.")
     fault = Fault(
         kind=kind,
-        share=_number(settings, "share", 1.0),
-        plants=tuple(item.lower() for item in _texts(settings, "plants")),
-        dates=_texts(settings, "dates"),
-        path=_text(settings, "path"),
-        method=_text(settings, "method").upper(),
+        share=_read_number(settings, "share", 1.0),
+        plants=tuple(item.lower() for item in _read_texts(settings, "plants")),
+        dates=_read_texts(settings, "dates"),
+        path=_read_text(settings, "path"),
+        method=_read_text(settings, "method").upper(),
         after=int(_count(settings, "after", 0, least=0)),
         times=_count(settings, "times", math.inf, least=1),
-        since=_moment(settings, "since", -math.inf),
-        until=_moment(settings, "until", math.inf),
-        amount=_number(settings, "amount", kind.amount),
+        since=_read_moment(settings, "since", -math.inf),
+        until=_read_moment(settings, "until", math.inf),
+        amount=_read_number(settings, "amount", kind.amount),
     )
     if fault.method and fault.method not in METHODS:
         raise FaultError(f"The method of {kind.name} must be one of {', '.join(METHODS)}.")
@@ -199,7 +201,7 @@ def make_fault(settings: Mapping[str, Any]) -> Fault:
     return fault
 
 
-def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
+def _read_number(settings: Mapping[str, Any], name: str, default: float) -> float:
     value = settings.get(name)
     if value is None:
         return default
@@ -213,20 +215,20 @@ def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def _count(settings: Mapping[str, Any], name: str, default: float, *, least: int) -> float:
-    number = _number(settings, name, default)
+    number = _read_number(settings, name, default)
     if number < least or (math.isfinite(number) and number != int(number)):
         raise FaultError(f"{name} of a fault must be a whole number, {least} or more.")
     return number
 
 
-def _text(settings: Mapping[str, Any], name: str) -> str:
+def _read_text(settings: Mapping[str, Any], name: str) -> str:
     value = settings.get(name, "")
     if not isinstance(value, str):
         raise FaultError(f"{name} of a fault must be a text.")
     return value
 
 
-def _texts(settings: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _read_texts(settings: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = settings.get(name, ())
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise FaultError(f"{name} of a fault must be a list of texts.")
@@ -235,7 +237,7 @@ def _texts(settings: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _moment(settings: Mapping[str, Any], name: str, default: float) -> float:
+def _read_moment(settings: Mapping[str, Any], name: str, default: float) -> float:
     value = settings.get(name)
     if value is None:
         return default
@@ -246,7 +248,7 @@ def _moment(settings: Mapping[str, Any], name: str, default: float) -> float:
         raise FaultError(f"{name} of a fault must be an ISO time such as 2025-06-01T10:00:00Z.") from error
 
 
-def _shown(fault: Fault) -> dict[str, object]:
+def _describe_fault(fault: Fault) -> dict[str, object]:
     values = {
         key: value
         for key, value in asdict(fault).items()

@@ -48,27 +48,27 @@ class FaultPlayer:
         if scope["type"] != "http" or not self._plan.held or scope["path"].startswith("/_"):
             await self._app(scope, receive, send)
             return
-        call = self._call(scope)
-        faults = self._plan.striking(call)
+        call = self._read_call(scope)
+        faults = self._plan.choose_faults(call)
         if not faults:
             await self._app(scope, receive, send)
             return
         for fault in faults:
-            self._before(fault, call)
+            self._change_before(fault, call)
         instead = next((fault for fault in faults if fault.kind.stage is FaultStage.INSTEAD), None)
-        answer = _failure(instead) if instead else await self._spoiled_answer(scope, receive, faults)
+        answer = _build_failure(instead) if instead else await self._spoil_answer(scope, receive, faults)
         on_wire = next((fault for fault in faults if fault.kind.stage is FaultStage.WIRE), None)
         await _deliver(answer, on_wire, scope, receive, send)
 
-    def _call(self, scope: Scope) -> FaultCall:
+    def _read_call(self, scope: Scope) -> FaultCall:
         path: str = scope["path"]
         query = scope["query_string"].decode("latin-1")
-        device = self._world.device(_id_after("devices", path))
-        plant_id = device[0].plant.plant_id if device else _id_after("plants", path)
+        device = self._world.device(_find_id_after("devices", path))
+        plant_id = device[0].plant.plant_id if device else _find_id_after("plants", path)
         date = next((value for name, value in parse_qsl(query) if name.lower() == "date"), "")
         return FaultCall(scope["method"], path, query, plant_id, date)
 
-    def _before(self, fault: Fault, call: FaultCall) -> None:
+    def _change_before(self, fault: Fault, call: FaultCall) -> None:
         """What changes the world; it does so once, however often the fault strikes."""
         world, name = self._world, fault.kind.name
         plants = fault.plants or ((call.plant_id,) if call.plant_id else ())
@@ -84,7 +84,7 @@ class FaultPlayer:
             for plant_id in plants:
                 world.migrate(plant_id)
 
-    async def _spoiled_answer(self, scope: Scope, receive: Receive, faults: Iterable[Fault]) -> Response:
+    async def _spoil_answer(self, scope: Scope, receive: Receive, faults: Iterable[Fault]) -> Response:
         """The true answer, collected whole, and then spoiled in rows and body."""
         answer = await _collect(self._app, scope, receive)
         self._plan.spoiled += 1
@@ -110,18 +110,20 @@ class FaultPlayer:
                 _set_body(answer, orjson.dumps(spoil_lists(content, fault)))
             return
         if fault.kind.name == "huge_answer":
-            _set_body(answer, _inflated(content, fault.amount))
+            _set_body(answer, _inflate(content, fault.amount))
             return
         question = f"{scope['path']}?{scope['query_string'].decode('latin-1')}".lower()
         first = fault.kind.name == "changed_answer" and self._plan.reads.is_first(question)
         rng = open_random_stream(self._plan.seed, Topic.FAULT, 2**20, self._plan.spoiled)
         _set_body(
             answer,
-            orjson.dumps(spoil(content, fault, rng, first_read=first, energy=_in_energy(content, question))),
+            orjson.dumps(
+                spoil(content, fault, rng, first_read=first, energy=_is_in_energy(content, question))
+            ),
         )
 
 
-def _in_energy(content: Mapping[str, object], question: str) -> bool:
+def _is_in_energy(content: Mapping[str, object], question: str) -> bool:
     """Whether the rows hold Wh: they do where they are asked for, in EnergyDc, and in Month, Year and Total."""
     return (
         "returnenergyvalues=true" in question
@@ -130,13 +132,13 @@ def _in_energy(content: Mapping[str, object], question: str) -> bool:
     )
 
 
-def _id_after(word: str, path: str) -> str:
+def _find_id_after(word: str, path: str) -> str:
     """The part of the path behind `word`, in lower case; empty if there is none."""
     parts = path.split("/")
     return unquote(parts[parts.index(word) + 1]).lower() if word in parts[:-1] else ""
 
 
-def _failure(fault: Fault) -> Response:
+def _build_failure(fault: Fault) -> Response:
     status = int(fault.kind.name.removeprefix("status_"))
     if status in _IN_HTML:
         return HTMLResponse(_HTML.format(status, _REASONS[status]), status)
@@ -189,7 +191,7 @@ def _spoil_body(answer: Response, fault: Fault, rng: np.random.Generator) -> Non
         _set_body(answer, orjson.dumps(inner))
 
 
-def _inflated(content: dict[str, object], megabytes: float) -> bytes:
+def _inflate(content: dict[str, object], megabytes: float) -> bytes:
     """The same answer with its rows repeated up to a size."""
     rows = orjson.dumps(content["set"])[1:-1]
     head = orjson.dumps({**content, "set": []})

@@ -27,12 +27,12 @@ def spoil(
     if not isinstance(rows, list):
         return answer
     if fault.kind.name == "changed_answer":
-        changed = _lowered(rows, fault.amount) if first_read else rows
+        changed = _lower_values(rows, fault.amount) if first_read else rows
     elif fault.kind.name == "spike":
         a_row_h = 1.0 if energy else set_names.parse_resolution(answer.get("resolution")) / 3600
-        changed = _spike(rows, fault.amount / a_row_h)
+        changed = _lift_first_power(rows, fault.amount / a_row_h)
     elif fault.kind.name == "uneven_steps":
-        changed = _uneven_steps(rows, int(fault.amount), rng, energy=energy)
+        changed = _merge_neighbours(rows, int(fault.amount), rng, energy=energy)
     elif fault.kind.name == "unknown_fields":
         answer = {**answer, "x-release": {"candidate": True}, "links": []}
         changed = [{**row, "newQuantity": 1.5, "quality": {"flag": "estimated"}} for row in rows[:1]] + rows[
@@ -70,16 +70,16 @@ def make_names_hostile(content: object, rng: np.random.Generator) -> object:
     return changed
 
 
-def _lowered(rows: Rows, percent: float) -> Rows:
+def _lower_values(rows: Rows, percent: float) -> Rows:
     """All energy and power lower by some percent: what a portal shows before late data has arrived."""
     factor = 1 - percent / 100
     return [
-        _changed(row, lambda key, value: round(value * factor, 3) if _is_power(key, value) else value)
+        _change_values(row, lambda key, value: round(value * factor, 3) if _is_power(key, value) else value)
         for row in rows
     ]
 
 
-def _uneven_steps(rows: Rows, pairs: int, rng: np.random.Generator, *, energy: bool) -> Rows:
+def _merge_neighbours(rows: Rows, pairs: int, rng: np.random.Generator, *, energy: bool) -> Rows:
     """Some neighbours become one row at the later one's time: the mean of their power, or the sum of their energy."""
     starts = rng.permutation(np.arange(0, len(rows) - 1, 2))[:pairs].tolist()
     part = 1.0 if energy else 0.5
@@ -87,32 +87,33 @@ def _uneven_steps(rows: Rows, pairs: int, rng: np.random.Generator, *, energy: b
     for start in starts:
         early = result.pop(start)
         result[start + 1] = {
-            key: _joined(key, early.get(key), value, part) for key, value in rows[start + 1].items()
+            key: _merge_values(key, early.get(key), value, part) for key, value in rows[start + 1].items()
         }
     return list(result.values())
 
 
-def _joined(key: str, early: Any, late: Any, part: float) -> Any:
+def _merge_values(key: str, early: Any, late: Any, part: float) -> Any:
     """A value of two rows; of an array each element by itself."""
     if isinstance(late, list):
         before = {each["index"]: each["value"] for each in early or []}
         return [
-            {**each, "value": _joined(key, before.get(each["index"]), each["value"], part)} for each in late
+            {**each, "value": _merge_values(key, before.get(each["index"]), each["value"], part)}
+            for each in late
         ]
     return round(part * ((early or 0.0) + late), 6) if _is_power(key, late) else late
 
 
-def _drift(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - every fault is called alike
-    return _lowered(rows, -amount)
+def _raise_values(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - every fault is called alike
+    return _lower_values(rows, -amount)
 
 
-def _missing_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
+def _drop_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
     count = min(int(amount), len(rows))
     start = int(rng.integers(0, len(rows) - count + 1))
     return rows[:start] + rows[start + count :]
 
 
-def _spike(rows: Rows, lift: float) -> Rows:
+def _lift_first_power(rows: Rows, lift: float) -> Rows:
     """Lost energy lands in the first row with power, which so gets `lift` more."""
     at = next(
         (i for i, row in enumerate(rows) if any(_is_power(k, v) and v > 0 for k, v in row.items())), None
@@ -126,65 +127,65 @@ def _spike(rows: Rows, lift: float) -> Rows:
     return [*rows[:at], lifted, *rows[at + 1 :]]
 
 
-def _negative(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
-    return _one_row(rows, rng, lambda key, value: -abs(amount) if _is_power(key, value) else value)
+def _put_negative(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
+    return _change_row(rows, rng, lambda key, value: -abs(amount) if _is_power(key, value) else value)
 
 
-def _first_rows_only(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+def _keep_first_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
     return rows[: int(amount)]
 
 
-def _last_rows_only(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+def _keep_last_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
     return rows[max(0, len(rows) - int(amount)) :]
 
 
-def _duplicate_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
+def _repeat_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
     picked = np.sort(rng.integers(0, len(rows), min(int(amount), len(rows)))).tolist() if rows else []
     for position in reversed(picked):
         rows = [*rows[: position + 1], rows[position], *rows[position + 1 :]]
     return rows
 
 
-def _unsorted_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+def _shuffle_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
     return [rows[position] for position in rng.permutation(len(rows)).tolist()]
 
 
-def _future_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+def _add_future_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
     """Copies of the last rows with the year after theirs."""
     tail = rows[-int(amount) :] if amount >= 1 else []
-    return rows + [{**row, "time": _a_year_on(row["time"])} for row in tail]
+    return rows + [{**row, "time": _add_year(row["time"])} for row in tail]
 
 
-def _a_year_on(label: str) -> str:
+def _add_year(label: str) -> str:
     """The label of the year after; the day after that of 29 February, which is in no such year."""
     return f"{int(label[:4]) + _YEAR_AHEAD:04d}{label[4:]}".replace("-02-29", "-03-01")
 
 
-def _empty_list(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+def _drop_all_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
     return []
 
 
-def _string_for_number(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
-    return _one_row(rows, rng, lambda _, value: str(value) if isinstance(value, float) else value)
+def _put_string(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return _change_row(rows, rng, lambda _, value: str(value) if isinstance(value, float) else value)
 
 
-def _number_for_string(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
-    return _one_row(rows, rng, lambda key, value: 1633046400 if key == "time" else value)
+def _put_number(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return _change_row(rows, rng, lambda key, value: 1633046400 if key == "time" else value)
 
 
-def _null_values(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
-    return _one_row(rows, rng, lambda key, value: value if key == "time" else None)
+def _put_nulls(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return _change_row(rows, rng, lambda key, value: value if key == "time" else None)
 
 
-def _one_row(rows: Rows, rng: np.random.Generator, change: Callable[[str, Any], Any]) -> Rows:
+def _change_row(rows: Rows, rng: np.random.Generator, change: Callable[[str, Any], Any]) -> Rows:
     """One row, drawn at random, with every value changed."""
     if not rows:
         return rows
     at = int(rng.integers(0, len(rows)))
-    return [*rows[:at], _changed(rows[at], change), *rows[at + 1 :]]
+    return [*rows[:at], _change_values(rows[at], change), *rows[at + 1 :]]
 
 
-def _changed(row: dict[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+def _change_values(row: dict[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
     """A row with every value changed; of an array each element."""
     return {
         key: [{**each, "value": change(key, each["value"])} for each in value]
@@ -199,16 +200,16 @@ def _is_power(key: str, value: object) -> bool:
 
 
 _FAULTS: dict[str, Callable[[Rows, float, np.random.Generator], Rows]] = {
-    "missing_rows": _missing_rows,
-    "first_rows_only": _first_rows_only,
-    "last_rows_only": _last_rows_only,
-    "drift": _drift,
-    "negative": _negative,
-    "duplicate_rows": _duplicate_rows,
-    "unsorted_rows": _unsorted_rows,
-    "future_rows": _future_rows,
-    "empty_list": _empty_list,
-    "string_for_number": _string_for_number,
-    "number_for_string": _number_for_string,
-    "null_values": _null_values,
+    "missing_rows": _drop_rows,
+    "first_rows_only": _keep_first_rows,
+    "last_rows_only": _keep_last_rows,
+    "drift": _raise_values,
+    "negative": _put_negative,
+    "duplicate_rows": _repeat_rows,
+    "unsorted_rows": _shuffle_rows,
+    "future_rows": _add_future_rows,
+    "empty_list": _drop_all_rows,
+    "string_for_number": _put_string,
+    "number_for_string": _put_number,
+    "null_values": _put_nulls,
 }

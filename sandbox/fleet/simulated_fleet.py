@@ -73,7 +73,7 @@ _KINDS = (
 def build_fleet(count: int, seed: int, *, hostile_names: bool = False) -> list[Plant]:
     """The first `count` plants of `seed`."""
     streams = open_index_streams(seed, Topic.PLANT, range(count))
-    plants = [_plant(index, seed, rng) for index, rng in enumerate(streams)]
+    plants = [_build_plant(index, seed, rng) for index, rng in enumerate(streams)]
     if hostile_names:
         plants = [replace(plant, name=HOSTILE_NAMES[plant.index % len(HOSTILE_NAMES)]) for plant in plants]
     return plants
@@ -84,11 +84,11 @@ def name_owner(index: int) -> str:
     return f"owner{index // PLANTS_PER_OWNER + 1}@example.com"
 
 
-def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
+def _build_plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
     """Plant `index` of `seed`, with its devices."""
-    kind = _kind(index, rng)
+    kind = _choose_kind(index, rng)
     site = FIRST_SITES[index % len(FIRST_SITES)] if index < VARIED else SITES[int(rng.integers(len(SITES)))]
-    inverters = _inverters(rng)
+    inverters = _build_inverters(rng)
     rated = sum(size for size, _, _ in inverters)
     north = site.latitude >= 0
     array = Array(
@@ -110,9 +110,9 @@ def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
         owner=name_owner(index),
         devices=(),
         step_s=kind.step_s,
-        delay_s=_delay(index, classic=kind.classic),
+        delay_s=_draw_delay(index, classic=kind.classic),
         metered=kind.metered,
-        battery=_battery(rated, rng) if kind.battery else None,
+        battery=_build_battery(rated, rng) if kind.battery else None,
         diesel_w=round(0.2 * rated, -1) if index >= VARIED and index % 29 == 0 and kind.metered else 0.0,
         load_kwh_year=round(rated * float(rng.uniform(0.6, 1.1)), 0),
         charger_w=11000.0 if kind.metered and index % 6 == 0 else 0.0,
@@ -122,59 +122,61 @@ def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
         # Every second plant is in a system group, of up to three plants.
         group_id=f"group-{index // 6 + 1}" if index % 2 == 0 else None,
     )
-    return replace(plant, devices=tuple(_devices(plant, inverters, rng)))
+    return replace(plant, devices=tuple(_build_devices(plant, inverters, rng)))
 
 
-def _up_to(*shares: float) -> list[float]:
+def _sum_up(*shares: float) -> list[float]:
     """Running sums of shares, the last of them one."""
     sums = np.cumsum(shares)
     ends: list[float] = (sums / sums[-1]).tolist()
     return ends
 
 
-_STEPS_UP_TO = _up_to(0.6, 0.3, 0.1)
-_INVERTERS_UP_TO = _up_to(0.2, 0.2, 0.2, 0.2, 0.15, 0.05)
+_STEPS_UP_TO = _sum_up(0.6, 0.3, 0.1)
+_INVERTERS_UP_TO = _sum_up(0.2, 0.2, 0.2, 0.2, 0.15, 0.05)
 
 
-def _chosen(up_to: list[float], rng: np.random.Generator) -> int:
+def _choose_one(up_to: list[float], rng: np.random.Generator) -> int:
     """One of several, by their shares."""
     return bisect_right(up_to, rng.random())
 
 
-def _kind(index: int, rng: np.random.Generator) -> _Kind:
+def _choose_kind(index: int, rng: np.random.Generator) -> _Kind:
     if index < VARIED:
         return _KINDS[index // len(FIRST_SITES)]
     classic = bool(rng.random() < 0.5)  # noqa: PLR2004 - an even coin
-    step = (FIVE_MINUTES, FIFTEEN_MINUTES, ONE_HOUR)[_chosen(_STEPS_UP_TO, rng)]
+    step = (FIVE_MINUTES, FIFTEEN_MINUTES, ONE_HOUR)[_choose_one(_STEPS_UP_TO, rng)]
     metered = bool(rng.random() < 0.85)  # noqa: PLR2004 - most plants have a meter
     return _Kind(classic, step, battery=metered and bool(rng.random() < 0.4), metered=metered)  # noqa: PLR2004
 
 
-def _delay(index: int, *, classic: bool) -> int:
+def _draw_delay(index: int, *, classic: bool) -> int:
     """ennexOS shows data after about 5 minutes, Classic after 2 hours, or 15 minutes with the Professional package."""
     if not classic:
         return ENNEXOS_DELAY
     return PROFESSIONAL_DELAY if index % 4 == 3 else CLASSIC_DELAY  # noqa: PLR2004 - every fourth has the package
 
 
-def _inverters(rng: np.random.Generator) -> list[tuple[float, str, int]]:
+def _build_inverters(rng: np.random.Generator) -> list[tuple[float, str, int]]:
     """One to three inverters of one size; commercial sizes are rarer."""
-    size = _INVERTERS[_chosen(_INVERTERS_UP_TO, rng)]
+    size = _INVERTERS[_choose_one(_INVERTERS_UP_TO, rng)]
     return [size] * int(rng.integers(1, 4))
 
 
-def _battery(rated_w: float, rng: np.random.Generator) -> Battery:
+def _build_battery(rated_w: float, rng: np.random.Generator) -> Battery:
     capacity = round(rated_w * float(rng.uniform(1.0, 2.0)), -2)
     return Battery(capacity_wh=capacity, power_w=round(capacity * 0.5, -2))
 
 
-def _swap_instant(plant: Plant) -> float:
+def _find_swap_instant(plant: Plant) -> float:
     """The local midnight, about seven years in, at which the first inverter was replaced."""
     day = find_local_date(plant.started_at.timestamp(), plant.zone) + timedelta(days=2500)
     return float(find_midnight(day, plant.zone))
 
 
-def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.random.Generator) -> list[Device]:
+def _build_devices(
+    plant: Plant, inverters: list[tuple[float, str, int]], rng: np.random.Generator
+) -> list[Device]:
     """The plant's devices in a fixed order; ids follow the order."""
     serial_base = int(rng.integers(1_900_000_000, 2_100_000_000))
     drafts: list[Device] = []
@@ -194,7 +196,7 @@ def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.rand
         )
 
     share = 1 / len(inverters)
-    swap = _swap_instant(plant) if plant.index % 4 == 2 else None  # noqa: PLR2004 - one plant in four lost an inverter
+    swap = _find_swap_instant(plant) if plant.index % 4 == 2 else None  # noqa: PLR2004 - one plant in four lost an inverter
     for position, (size, product, product_id) in enumerate(inverters, start=1):
         swapped = swap if position == 1 else None
         # A plant with several inverters has a section for each, but for every fourth plant, which has none.

@@ -47,7 +47,7 @@ def walk_within(steps: Floats, upper: Floats) -> Floats:
     """
     rows, cells = steps.shape
     blocks = -(-cells // _BLOCK)
-    bound, shift = _in_blocks(upper, blocks, np.inf), _in_blocks(steps, blocks, 0.0)
+    bound, shift = _cut_into_blocks(upper, blocks, np.inf), _cut_into_blocks(steps, blocks, 0.0)
     low, high = np.zeros_like(shift), np.empty_like(shift)
     high[0] = bound[0]
     for cell in range(1, _BLOCK):
@@ -63,7 +63,7 @@ def walk_within(steps: Floats, upper: Floats) -> Floats:
     return result
 
 
-def _in_blocks(values: Floats, blocks: int, beyond: float) -> Floats:
+def _cut_into_blocks(values: Floats, blocks: int, beyond: float) -> Floats:
     """(rows, cells) as (cells of a block, rows, blocks); what lies behind the last cell is `beyond`."""
     rows, cells = values.shape
     whole = np.full((rows, blocks * _BLOCK), beyond)

@@ -67,17 +67,21 @@ def simulate_flows(
     cells = towns.ends.shape[1]
     rows = zip((plant.index for plant in plants), days, strict=True)
     draws = weather.draw_days(open_day_streams(seed, Topic.DAY, rows), len(plants), cells)
-    clear_days = _column(plant.site.clear_days for plant in plants)
-    insolation = _plane_of_array(plants, towns, weather.simulate_clear_sky_index(draws, clear_days, cells))
+    clear_days = _build_column(plant.site.clear_days for plant in plants)
+    insolation = _compute_plane_of_array(
+        plants, towns, weather.simulate_clear_sky_index(draws, clear_days, cells)
+    )
     ambient = weather.compute_air_temperature(towns.air_c, draws)
     wind = weather.simulate_wind(draws, cells)
     module = ambient + insolation / (25.0 + 6.84 * wind)  # Faiman's model
     dc, pv = _generate(plants, insolation, module)
-    charger = loads.simulate_charging(_column(plant.charger_w for plant in plants), towns.hour, draws)
-    kwh_year = _column(plant.load_kwh_year for plant in plants)
+    charger = loads.simulate_charging(_build_column(plant.charger_w for plant in plants), towns.hour, draws)
+    kwh_year = _build_column(plant.load_kwh_year for plant in plants)
     load = loads.simulate_house_load(kwh_year, days, towns.habit, draws) + charger
-    diesel = np.minimum(loads.simulate_diesel(_column(plant.diesel_w for plant in plants), towns.hour), load)
-    balance = _balance(plants, dc, pv, diesel, load, feed_in_limit)
+    diesel = np.minimum(
+        loads.simulate_diesel(_build_column(plant.diesel_w for plant in plants), towns.hour), load
+    )
+    balance = _balance_flows(plants, dc, pv, diesel, load, feed_in_limit)
     return Flows(
         ends=towns.ends,
         diesel=diesel,
@@ -91,12 +95,12 @@ def simulate_flows(
     )
 
 
-def _column(values: Iterable[float]) -> Floats:
+def _build_column(values: Iterable[float]) -> Floats:
     """One value a row, to be spread over the cells."""
     return np.array(list(values), dtype=np.float64)[:, None]
 
 
-def _balance(
+def _balance_flows(
     plants: Sequence[Plant],
     dc: Floats,
     pv: Floats,
@@ -138,10 +142,10 @@ def _store(plants: Sequence[Plant], surplus: Floats, deficit: Floats) -> tuple[F
     return charging, discharging, stored
 
 
-def _plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> Floats:
+def _compute_plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> Floats:
     """Insolation on the modules in W/m²: beam thins out faster than the whole under clouds, the rest is diffuse."""
-    tilt = np.radians(_column(plant.array.tilt_deg for plant in plants))
-    azimuth = np.radians(_column(plant.array.azimuth_deg for plant in plants))
+    tilt = np.radians(_build_column(plant.array.tilt_deg for plant in plants))
+    azimuth = np.radians(_build_column(plant.array.azimuth_deg for plant in plants))
     ghi = towns.ghi * index
     clearness = np.clip((index - 0.2) / 0.8, 0.0, 1.0)
     beam = towns.dni * clearness * np.sqrt(clearness)
@@ -156,7 +160,10 @@ def _plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> 
 
 def _generate(plants: Sequence[Plant], insolation: Floats, module_c: Floats) -> tuple[Floats, Floats]:
     """DC and AC power by the PVWatts model: losses, temperature, inverter efficiency and clipping."""
-    peak, rated = _column(plant.array.peak_w for plant in plants), _column(p.array.ac_rated_w for p in plants)
+    peak, rated = (
+        _build_column(plant.array.peak_w for plant in plants),
+        _build_column(p.array.ac_rated_w for p in plants),
+    )
     dc = compute_module_power(insolation, module_c, peak * 0.93)
     ac = np.clip(compute_inverter_power(dc, rated / 0.96), 0.0, rated)
     asleep = ac < _WAKE_UP * rated

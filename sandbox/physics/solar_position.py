@@ -47,7 +47,7 @@ class Sky:
 
 def simulate_clear_sky(site: Site, instants: Seconds) -> Sky:
     """The clear sky over `site`: the sun by Spencer's series, irradiance by the simplified Solis model."""
-    day_of_year = _day_of_year(instants)
+    day_of_year = _count_day_of_year(instants)
     declination = compute_declination(day_of_year)
     minutes = (instants % _DAY) / 60 + 4 * site.longitude + compute_equation_of_time(day_of_year)
     hour_angle = np.radians(minutes / 4 - 180)
@@ -73,7 +73,7 @@ def simulate_clear_sky(site: Site, instants: Seconds) -> Sky:
 
 def compute_equation_of_time(day_of_year: Floats) -> Floats:
     """By how many minutes the sun is ahead of the mean sun, by Spencer (1971)."""
-    angle = _day_angle(day_of_year)
+    angle = _compute_day_angle(day_of_year)
     radians: Floats = (
         0.0000075
         + 0.001868 * np.cos(angle)
@@ -86,7 +86,7 @@ def compute_equation_of_time(day_of_year: Floats) -> Floats:
 
 def compute_declination(day_of_year: Floats) -> Floats:
     """The sun's declination in radians, by Spencer (1971)."""
-    angle = _day_angle(day_of_year)
+    angle = _compute_day_angle(day_of_year)
     declination: Floats = (
         0.006918
         - 0.399912 * np.cos(angle)
@@ -99,7 +99,7 @@ def compute_declination(day_of_year: Floats) -> Floats:
     return declination
 
 
-def _day_angle(day_of_year: Floats) -> Floats:
+def _compute_day_angle(day_of_year: Floats) -> Floats:
     return (2.0 * np.pi / 365.0) * (day_of_year - 1)
 
 
@@ -131,7 +131,7 @@ def compute_clear_irradiance(elevation_deg: Floats) -> tuple[Floats, Floats]:
     return ghi, dni
 
 
-def _day_of_year(instants: Seconds) -> Floats:
+def _count_day_of_year(instants: Seconds) -> Floats:
     """Day of the year in UTC, 1 to 366, with the fraction of the day."""
     moments = instants.astype("datetime64[s]")
     year = moments.astype("datetime64[Y]").astype("datetime64[s]")

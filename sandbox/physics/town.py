@@ -73,9 +73,9 @@ def simulate_towns(sites: list[Site], days: list[date]) -> TownDays:
     for (site, day), place in places.items():
         number, skip = divmod(int(starts[place]) // CELL_S, _BLOCK_CELLS)
         held = min(cells, _BLOCK_CELLS - skip)
-        values[:, place, :held] = _town_block(site, number)[:, skip : skip + held]
+        values[:, place, :held] = _simulate_block(site, number)[:, skip : skip + held]
         if held < cells:
-            values[:, place, held:] = _town_block(site, number + 1)[:, : cells - held]
+            values[:, place, held:] = _simulate_block(site, number + 1)[:, : cells - held]
         values[_AIR, place] += weather.compute_season_temperature(site, day)
     of_rows = np.array([places[row] for row in rows])
     ends = starts[of_rows, None] + CELL_S * np.arange(1, cells + 1)
@@ -83,7 +83,7 @@ def simulate_towns(sites: list[Site], days: list[date]) -> TownDays:
 
 
 @lru_cache(maxsize=KEPT_BLOCKS)
-def _town_block(site: Site, number: int) -> Floats:
+def _simulate_block(site: Site, number: int) -> Floats:
     """The quantities of `TownDays` for eight days, shape (quantities, cells); of the air, what the hour adds to it."""
     middles = (number * _BLOCK_CELLS + np.arange(_BLOCK_CELLS, dtype=np.int64)) * CELL_S + CELL_S // 2
     fraction = (middles / _DAY + site.longitude / 360) % 1.0

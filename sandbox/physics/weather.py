@@ -47,7 +47,7 @@ def draw_days(streams: Iterable[np.random.Generator], rows: int, cells: int) -> 
 
 
 @lru_cache(maxsize=16)
-def _between(cells: int) -> tuple[NDArray[np.intp], Floats]:
+def _draw_between(cells: int) -> tuple[NDArray[np.intp], Floats]:
     """For each cell the knot on its left, and how far it is on the way to the next."""
     position = np.linspace(0.0, KNOTS - 1.001, cells)
     left = position.astype(np.intp)
@@ -56,7 +56,7 @@ def _between(cells: int) -> tuple[NDArray[np.intp], Floats]:
 
 def interpolate_knots(knots: Floats, cells: int) -> Floats:
     """Straight lines through a day's knots, one value a cell: (days, knots) -> (days, cells)."""
-    left, part = _between(cells)
+    left, part = _draw_between(cells)
     result: Floats = knots[:, left] * (1 - part) + knots[:, left + 1] * part
     return result
 

@@ -27,11 +27,11 @@ SETS_OF_ROLE: dict[Role, tuple[str, ...]] = {
 
 def list_balance_fields(plant: Plant) -> tuple[str, ...]:
     """The energy fields of the plant's EnergyBalance, in the order of writing."""
-    return _balance_names(plant.metered, plant.battery is not None, plant.diesel_w > 0)
+    return _list_balance_names(plant.metered, plant.battery is not None, plant.diesel_w > 0)
 
 
 @lru_cache(maxsize=8)
-def _balance_names(metered: bool, battery: bool, diesel: bool) -> tuple[str, ...]:
+def _list_balance_names(metered: bool, battery: bool, diesel: bool) -> tuple[str, ...]:
     if not metered:  # then only the generation is known
         return ("pvGeneration", "totalGeneration")
     nothing = np.zeros(1)
@@ -84,8 +84,8 @@ def compute_rates(power: Columns) -> Columns:
     if "selfSupply" not in power:
         return {}
     return {
-        "autarkyRate": _ratio(power["selfSupply"], power["totalConsumption"]),
-        "selfConsumptionRate": _ratio(power["selfConsumption"], power["totalGeneration"]),
+        "autarkyRate": _divide_shares(power["selfSupply"], power["totalConsumption"]),
+        "selfConsumptionRate": _divide_shares(power["selfConsumption"], power["totalGeneration"]),
     }
 
 
@@ -94,13 +94,13 @@ def compute_mix(plant_rows: Columns) -> Columns:
     total = plant_rows["totalConsumption"]
     battery = plant_rows.get("batteryDischarging", np.zeros_like(total))
     return {
-        "pvConsumptionRate": _ratio(plant_rows["directConsumption"], total),
-        "batteryConsumptionRate": _ratio(battery, total),
-        "gridConsumptionRate": _ratio(plant_rows["gridConsumption"], total),
+        "pvConsumptionRate": _divide_shares(plant_rows["directConsumption"], total),
+        "batteryConsumptionRate": _divide_shares(battery, total),
+        "gridConsumptionRate": _divide_shares(plant_rows["gridConsumption"], total),
     }
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
+def _divide_shares(part: Floats, whole: Floats) -> Floats:
     ratio = np.full_like(whole, np.nan)
     np.divide(part, whole, out=ratio, where=whole > 0)
     return np.minimum(ratio, 1.0)  # rounding must not make a share larger than the whole

@@ -156,24 +156,26 @@ class FlowCache:
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _expected(self, plant: Plant, day: date) -> list[_Row]:
+    def _expect_rows(self, plant: Plant, day: date) -> list[_Row]:
         """The missed row and those to be expected after it: further days of the plant, or other plants on this day."""
         self._order.note(plant.index, day)
-        reach = min(self._told_or_tried(), self._max_days - 1)
+        reach = min(self._choose_reach(), self._max_days - 1)
         if self._order.over_days:
             return [(plant, day + timedelta(days=ahead)) for ahead in range(1 + min(reach, DAYS_AT_ONCE - 1))]
-        followers = (row for row in self._followers(plant, day, 2 * reach) if _key(row) not in self._places)
+        followers = (
+            row for row in self._list_followers(plant, day, 2 * reach) if _key(row) not in self._places
+        )
         most = min(reach, PLANTS_AT_ONCE - 1)
         ahead = list(islice(followers, min(most + most // 2, self._max_days - 1)))
         # A few that would be left over come along: alone they would cost far more.
         return [(plant, day), *(ahead if next(followers, None) is None else ahead[:most])]
 
-    def _told_or_tried(self) -> int:
+    def _choose_reach(self) -> int:
         """How many rows shall come along; now and then some, even if none of the recent ones was used."""
         self._misses += 1
         return self._reach or (_TRIED if self._misses % _TRIED_EVERY == 0 else 0)
 
-    def _followers(self, plant: Plant, day: date, count: int) -> Iterator[_Row]:
+    def _list_followers(self, plant: Plant, day: date, count: int) -> Iterator[_Row]:
         """The plants likely to be asked after this one: those of the last time, else the next of the fleet."""
         followers = self._order.followers(plant.index, count) or range(
             plant.index + 1, plant.index + 1 + count
@@ -204,7 +206,7 @@ class FlowCache:
         """The block that holds the plant's day, and its row there; simulated if need be."""
         key = (plant.index, day)
         if key not in self._places:
-            self._simulate(self._expected(plant, day))
+            self._simulate(self._expect_rows(plant, day))
         block, position = self._places[key]
         self._blocks.move_to_end(block.number)
         self._use(block, position)

@@ -62,26 +62,26 @@ class Periods:
         """
         available = (self._clock.now() if now is None else now) - source.plant.delay_s
         if period in set_names.RESOLUTION_OF_PERIOD:
-            return self._energy_rows(source, device, set_type, period, when, available)
-        days = self._days(period, when)
-        tables = [self._day(source, device, set_type, day, available) for day in days]
+            return self._build_energy_rows(source, device, set_type, period, when, available)
+        days = self._list_days(period, when)
+        tables = [self._read_day(source, device, set_type, day, available) for day in days]
         table = (
-            self._last_row(source, device, set_type, available)
+            self._find_last_row(source, device, set_type, available)
             if period == "recent"
             else stack_tables(tables)
         )
         complete = bool(days) and find_midnight(days[-1] + timedelta(days=2), source.plant.zone) <= available
-        return self._labelled(source, set_type, table, energy=energy, complete=complete)
+        return self._label_rows(source, set_type, table, energy=energy, complete=complete)
 
     def neighbours(self, source: Source, day: date) -> Iterator[tuple[list[Plant], Labels, Columns]]:
         """Day's EnergyBalance of plants that are likely to be asked next: those alike together, (plants, rows).
 
         Only days as their plants have them and that can no longer change; the others are left to `rows`.
         """
-        if not self._days("day", day) or (self.rules.basis == "utc" and self.rules.day_of == "utc"):
+        if not self._list_days("day", day) or (self.rules.basis == "utc" and self.rules.day_of == "utc"):
             return
         for sheet in source.neighbours(day):
-            done = self._complete(sheet.plants, day)
+            done = self._choose_complete(sheet.plants, day)
             if not done or (self.rules.fold == "merged" and sheet.ends[0, -1] - sheet.ends[0, 0] >= _ONE_DAY):
                 continue
             plants = [sheet.plants[at] for at in done]
@@ -89,12 +89,12 @@ class Periods:
             for at in done:  # plants of a zone share a day's labels
                 zone = sheet.plants[at].zone
                 if zone not in texts:
-                    texts[zone] = format_labels(sheet.ends[at], self._zone(sheet.plants[at]))
+                    texts[zone] = format_labels(sheet.ends[at], self._find_zone(sheet.plants[at]))
             whole = len(done) == len(sheet.plants)
             columns = {name: values if whole else values[done] for name, values in sheet.columns.items()}
             yield plants, np.stack([texts[plant.zone] for plant in plants]), columns
 
-    def _complete(self, plants: list[Plant], day: date) -> list[int]:
+    def _choose_complete(self, plants: list[Plant], day: date) -> list[int]:
         """Which of the plants had begun by that day, and have a portal that has processed it."""
         now, after = self._clock.now(), day + timedelta(days=2)
         spans = {
@@ -108,23 +108,23 @@ class Periods:
             and spans[plant.zone][1] <= now - plant.delay_s
         ]
 
-    def _labelled(
+    def _label_rows(
         self, source: Source, set_type: str, table: RowTable, *, energy: bool, complete: bool
     ) -> Rows:
         shown = table.in_energy() if energy else table
         step = 900 if set_type == set_names.GRID_SETTINGS else source.plant.step_s
         return Rows(
-            format_labels(table.ends, self._zone(source.plant)),
+            format_labels(table.ends, self._find_zone(source.plant)),
             {**shown.power, **shown.other},
             set_names.name_resolution(step),
             table.energy,
             complete,
         )
 
-    def _zone(self, plant: Plant) -> str:
+    def _find_zone(self, plant: Plant) -> str:
         return "UTC" if self.rules.basis == "utc" else plant.zone
 
-    def _days(self, period: str, when: date | None) -> list[date]:
+    def _list_days(self, period: str, when: date | None) -> list[date]:
         if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
             return []
         if period == "day":
@@ -132,7 +132,7 @@ class Periods:
         first = when - timedelta(days=when.weekday()) if self.rules.week_of == "monday" else when
         return list(list_dates(first, first + timedelta(days=6)))
 
-    def _day(
+    def _read_day(
         self, source: Source, device: Device | None, set_type: str, day: date, available: float
     ) -> RowTable:
         """The rows of one Day, whichever day the rules mean by that."""
@@ -148,9 +148,9 @@ class Periods:
         if start > available:
             return EMPTY
         table = source.day(device, set_type, day).between(start, min(end, available))
-        return self._merged(table, source.plant.zone) if end - start > _ONE_DAY else table
+        return self._merge_hour(table, source.plant.zone) if end - start > _ONE_DAY else table
 
-    def _merged(self, table: RowTable, zone: str) -> RowTable:
+    def _merge_hour(self, table: RowTable, zone: str) -> RowTable:
         """The autumn hour by the rules: two rows of one label become their mean (and their energies' sum)."""
         if self.rules.basis == "utc" or self.rules.fold == "twice" or not len(table):
             return table
@@ -173,7 +173,9 @@ class Periods:
             {name: mean(values) for name, values in table.other.items()},
         )
 
-    def _last_row(self, source: Source, device: Device | None, set_type: str, available: float) -> RowTable:
+    def _find_last_row(
+        self, source: Source, device: Device | None, set_type: str, available: float
+    ) -> RowTable:
         """The newest row there is, looking back a week from now or from the recording's end."""
         first, last = source.span()
         newest = find_local_date(available, source.plant.zone)
@@ -187,7 +189,7 @@ class Periods:
                 return table.where(table.ends == table.ends[-1])
         return EMPTY
 
-    def _energy_rows(
+    def _build_energy_rows(
         self,
         source: Source,
         device: Device | None,
@@ -197,16 +199,16 @@ class Periods:
         available: float,
     ) -> Rows:
         """A row a day, a month or a year, in Wh, labelled by its beginning."""
-        first, last = self._energy_span(source, period, when, available)
+        first, last = self._find_energy_span(source, period, when, available)
         resolution = set_names.RESOLUTION_OF_PERIOD[period]
         if first is None or last is None or first > last:
             return Rows(np.empty(0, dtype="S19"), {}, resolution, {}, complete=False)
         days = list(list_dates(first, last))
-        daily = self._daily(source, device, set_type, days, available)
+        daily = self._read_daily_energy(source, device, set_type, days, available)
         unit = {"month": "D", "year": "M", "total": "Y"}[period]
         keys = np.array(days, dtype="datetime64[D]").astype(f"datetime64[{unit}]")
         starts, group = np.unique(keys, return_inverse=True)
-        sums = {name: _grouped_sum(wh, group, len(starts)) for name, wh in daily.items()}
+        sums = {name: _sum_groups(wh, group, len(starts)) for name, wh in daily.items()}
         there = np.zeros(len(starts), dtype=bool)
         for values in sums.values():
             there |= ~np.isnan(values)
@@ -221,7 +223,7 @@ class Periods:
             complete=period != "total" and end <= available,
         )
 
-    def _energy_span(
+    def _find_energy_span(
         self, source: Source, period: str, when: date | None, available: float
     ) -> tuple[date | None, date | None]:
         """First and last day that the period's rows are made of."""
@@ -238,7 +240,7 @@ class Periods:
             span = when.replace(day=1), when.replace(day=calendar.monthrange(when.year, when.month)[1])
         return max(span[0], begin), min(span[1], newest)
 
-    def _daily(
+    def _read_daily_energy(
         self, source: Source, device: Device | None, set_type: str, days: list[date], available: float
     ) -> Columns:
         """Wh of each day; the day that is still running counts up to what can be read."""
@@ -251,7 +253,7 @@ class Periods:
         return daily
 
 
-def _grouped_sum(values: Floats, group: np.ndarray[tuple[int], np.dtype[np.intp]], size: int) -> Floats:
+def _sum_groups(values: Floats, group: np.ndarray[tuple[int], np.dtype[np.intp]], size: int) -> Floats:
     """Sums by group; a group without any value stays NaN."""
     known = ~np.isnan(values)
     sums = np.bincount(group, np.where(known, values, 0.0), minlength=size)

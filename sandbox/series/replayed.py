@@ -57,8 +57,8 @@ def read_recording(path: Path) -> Recording:
         raise RecordingError(
             f"Cannot read the recording {path.name}: {error}. Give a Parquet file."
         ) from error
-    end = _column(frame, "end", path)
-    power = _column(frame, "power", path)
+    end = _find_column(frame, "end", path)
+    power = _find_column(frame, "power", path)
     meter = next((name for name in _NAMES["meter"] if frame.schema.get(name, pl.Null) != pl.Null), None)
     if not isinstance(frame.schema[end], pl.Datetime):
         raise RecordingError(
@@ -78,14 +78,14 @@ def read_recording(path: Path) -> Recording:
     )
 
 
-def _column(frame: pl.DataFrame, what: str, path: Path) -> str:
+def _find_column(frame: pl.DataFrame, what: str, path: Path) -> str:
     for name in _NAMES[what]:
         if name in frame.columns:
             return name
     raise RecordingError(f"The recording {path.name} has no column for {what}: name it {_NAMES[what][0]}.")
 
 
-def _energies(recording: Recording, steps: Seconds, own_steps: Seconds) -> tuple[Floats, Floats]:
+def _compute_energies(recording: Recording, steps: Seconds, own_steps: Seconds) -> tuple[Floats, Floats]:
     """kWh of each row's own interval, and of the hole before it (zero without a meter, or between two recordings)."""
     by_power: Floats = np.nan_to_num(recording.watts) * own_steps / 3.6e6
     if recording.meter_kwh is None:
@@ -106,7 +106,7 @@ class ReplaySource:
         self._recording = recording
         steps = np.diff(recording.ends, prepend=recording.ends[0] - recording.step_s)
         self._own_steps = np.minimum(steps, recording.step_s)
-        self._own_kwh, self._hole_kwh = _energies(recording, steps, self._own_steps)
+        self._own_kwh, self._hole_kwh = _compute_energies(recording, steps, self._own_steps)
 
     def sets(self, device: Device | None) -> tuple[str, ...]:
         """See `Source.sets`."""
@@ -149,7 +149,7 @@ class ReplaySource:
         first, last = self.span()
         spans = [find_day_bounds(day, self.plant.zone) for day in days]
         edges = np.array(spans, dtype=np.float64).reshape(-1, 2)
-        energy = 1000 * (self._kwh_until(edges[:, 1]) - self._kwh_until(edges[:, 0]))
+        energy = 1000 * (self._read_kwh_until(edges[:, 1]) - self._read_kwh_until(edges[:, 0]))
         known = np.array([bool(last) and first <= day <= (last or first) and self._has_rows(*span)
                           for day, span in zip(days, spans, strict=True)])  # fmt: skip
         wh = np.where(known, energy, np.nan)
@@ -159,7 +159,7 @@ class ReplaySource:
         """See `Source.exact_kwh`; plant and inverter are one. Inside an interval the energy is spread evenly."""
         if quantity not in ("pvGeneration", "totalGeneration"):
             return None
-        before, after = self._kwh_until(np.array([start, end]))
+        before, after = self._read_kwh_until(np.array([start, end]))
         return float(after - before)
 
     def _has_rows(self, start: int, end: int) -> bool:
@@ -175,7 +175,7 @@ class ReplaySource:
         wh: Floats = 1000 * (total[rows + 1] - total[before + 1])
         return wh
 
-    def _kwh_until(self, instants: Floats) -> Floats:
+    def _read_kwh_until(self, instants: Floats) -> Floats:
         """Energy from the recording's beginning to these instants; within an interval it grows evenly."""
         ends = self._recording.ends.astype(np.float64)
         total = np.cumsum(self._own_kwh + self._hole_kwh)

@@ -53,16 +53,16 @@ class SimulatedSource:
 
     def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
         """See `Source.day`."""
-        if set_type not in self.sets(device) or not self._active(device, day):
+        if set_type not in self.sets(device) or not self._is_active(device, day):
             return EMPTY
         flows = self._cache.day(self.plant, day)
         if device is None:
-            return self._plant_day(set_type, flows)
-        return self._device_day(device, set_type, flows, day)
+            return self._build_plant_day(set_type, flows)
+        return self._build_device_day(device, set_type, flows, day)
 
     def neighbours(self, day: date) -> list[RowSheet]:
         """See `Source.neighbours`."""
-        if not self._active(None, day):
+        if not self._is_active(None, day):
             return []
         rows = self._cache.simulated_with(self.plant, day)
         if rows is None:
@@ -74,13 +74,13 @@ class SimulatedSource:
         """See `Source.daily_energy`."""
         if set_type not in self.sets(device):
             return {}
-        wanted = self._quantities(device, set_type)
+        wanted = self._list_quantities(device, set_type)
         blocks: list[Columns] = []
         for (year, month), same in groupby(days, key=lambda day: (day.year, day.month)):
             some = list(same)
             energies = self._cache.month(self.plant, year, month)
             at = [day.day - 1 for day in some]
-            there = np.array([self._active(device, day) for day in some])
+            there = np.array([self._is_active(device, day) for day in some])
             blocks.append(
                 {to: np.where(there, energies[of][at] * part, np.nan) for to, (of, part) in wanted.items()}
             )
@@ -92,7 +92,7 @@ class SimulatedSource:
             name: item
             for set_type in self.sets(device)
             if set_type != set_names.GRID_SETTINGS
-            for name, item in self._quantities(device, set_type).items()
+            for name, item in self._list_quantities(device, set_type).items()
         }
         if quantity not in wanted:
             return None
@@ -102,7 +102,7 @@ class SimulatedSource:
             for day in list_dates(
                 find_local_date(start, self.plant.zone), find_local_date(end, self.plant.zone)
             )
-            if self._active(device, day)
+            if self._is_active(device, day)
         ]
         total = 0.0
         for flows in self._cache.chunks(self.plant, days):
@@ -111,7 +111,7 @@ class SimulatedSource:
             total += float((watts * np.maximum(covered, 0.0)).sum())
         return total * part / 3.6e6
 
-    def _active(self, device: Device | None, day: date) -> bool:
+    def _is_active(self, device: Device | None, day: date) -> bool:
         start, _ = find_day_bounds(day, self.plant.zone)
         if start < self.plant.started_at.timestamp():
             return False
@@ -121,7 +121,7 @@ class SimulatedSource:
             device.deactivated_at is None or start < device.deactivated_at
         )
 
-    def _quantities(self, device: Device | None, set_type: str) -> dict[str, tuple[str, float]]:
+    def _list_quantities(self, device: Device | None, set_type: str) -> dict[str, tuple[str, float]]:
         """SMA's field -> (the plant's quantity, the device's part of it)."""
         if device is None:
             if set_type == set_names.GRID_SETTINGS:
@@ -137,14 +137,14 @@ class SimulatedSource:
         }
         return table.get(set_type, {})
 
-    def _plant_day(self, set_type: str, flows: Flows) -> RowTable:
+    def _build_plant_day(self, set_type: str, flows: Flows) -> RowTable:
         if set_type == set_names.GRID_SETTINGS:
-            return self._grid_settings(flows)
+            return self._build_grid_settings(flows)
         power, other = build_balance_rows(self.plant, flows)
         step = self.plant.step_s
-        return _table(take_row_ends(flows.ends, step), power, other, step)
+        return _build_table(take_row_ends(flows.ends, step), power, other, step)
 
-    def _grid_settings(self, flows: Flows) -> RowTable:
+    def _build_grid_settings(self, flows: Flows) -> RowTable:
         """The active power limit in % of the rating, every 15 minutes whatever the plant's own step is."""
         ends = take_row_ends(flows.ends, 900)
         limit = np.full(len(ends), 100.0)
@@ -154,14 +154,17 @@ class SimulatedSource:
             limit = np.where(inside, np.minimum(limit, percent), limit)
         return RowTable(ends, other={"activePowerLimitation": limit})
 
-    def _device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> RowTable:
+    def _build_device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> RowTable:
         step = self.plant.step_s
         power = {
             name: compute_row_means(watts, step)
             for name, watts in sma_fields.build_device_power(device, set_type, flows).items()
         }
-        table = _table(
-            take_row_ends(flows.ends, step), power, self._other(device, set_type, flows, day), step
+        table = _build_table(
+            take_row_ends(flows.ends, step),
+            power,
+            self._build_other_fields(device, set_type, flows, day),
+            step,
         )
         if device.role is Role.INVERTER:
             return table.where(
@@ -169,7 +172,7 @@ class SimulatedSource:
             )  # an inverter sleeps at night and reports nothing
         return table
 
-    def _other(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
+    def _build_other_fields(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
         """The fields of a device's set that are no energy."""
         step = self.plant.step_s
         if set_type == set_names.BATTERY:
@@ -188,10 +191,10 @@ class SimulatedSource:
             }
             return {name: compute_row_means(values, step) for name, values in named.items()}
         if set_type in (set_names.POWER_AC, set_names.POWER_DC, set_names.ENERGY_DC):
-            return self._electrical(device, set_type, flows, day)
+            return self._build_electrical_fields(device, set_type, flows, day)
         return {}
 
-    def _electrical(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
+    def _build_electrical_fields(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
         """PowerAc, PowerDc or EnergyDc of an inverter."""
         step = self.plant.step_s
         dc = compute_row_means(flows.dc, step) * device.share
@@ -205,5 +208,5 @@ class SimulatedSource:
         return sma_fields.build_ac_fields(self.plant, compute_row_means(flows.pv, step) * device.share, noise)
 
 
-def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> RowTable:
+def _build_table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> RowTable:
     return RowTable(ends, power, {name: watts * (step_s / 3600) for name, watts in power.items()}, other)

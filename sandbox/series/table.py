@@ -64,13 +64,13 @@ def stack_tables(tables: Sequence[RowTable]) -> RowTable:
     return RowTable(
         np.concatenate([table.ends for table in filled]),
         *(
-            _stacked_columns([(len(t), getattr(t, part)) for t in filled])
+            _stack_columns([(len(t), getattr(t, part)) for t in filled])
             for part in ("power", "energy", "other")
         ),
     )
 
 
-def _stacked_columns(parts: list[tuple[int, Columns]]) -> Columns:
+def _stack_columns(parts: list[tuple[int, Columns]]) -> Columns:
     names = dict.fromkeys(name for _, columns in parts for name in columns)
     result: Columns = {}
     for name in names:

@@ -50,30 +50,30 @@ class AuthorizeService:
     async def show_login(self, request: Request) -> Response:
         """The login page of a valid request."""
         asked = {name: request.query_params[name] for name in _ASKED if name in request.query_params}
-        client = self._client(asked)
-        return _login_page(client, asked) if isinstance(client, Client) else client
+        client = self._find_client(asked)
+        return _build_login_page(client, asked) if isinstance(client, Client) else client
 
     async def login(self, request: Request) -> Response:
         """Check the owner's password and show what is asked for."""
-        form = await _form(request)
+        form = await _read_form(request)
         asked = {name: form[name] for name in _ASKED if name in form}
-        client = self._client(asked)
+        client = self._find_client(asked)
         if not isinstance(client, Client):
             return client
         email = form.get("email", "").strip().lower()
         right = hmac.compare_digest(form.get("password", "").encode(), OWNER_PASSWORD.encode())
         if not right or not self._world.is_owner(email):
-            return _login_page(
+            return _build_login_page(
                 client, asked, email=email, error="The e-mail address or the password is wrong. Try again."
             )
-        return self._consent_page(_Ticket(client, asked, email, self._world.clock.now() + TICKET_S))
+        return self._build_consent_page(_Ticket(client, asked, email, self._world.clock.now() + TICKET_S))
 
     async def decide(self, request: Request) -> Response:
         """Send the owner back to the application, with a code or with `access_denied`."""
-        form = await _form(request)
+        form = await _read_form(request)
         ticket = self._tickets.pop(form.get("ticket", ""), None)
         if ticket is None or ticket.expires_at <= self._world.clock.now():
-            return _problem(
+            return _build_problem(
                 "This page has expired or was used before.",
                 "Return to the application and start the login again.",
             )
@@ -87,30 +87,34 @@ class AuthorizeService:
             }
         if "state" in ticket.asked:
             answer["state"] = ticket.asked["state"]
-        return RedirectResponse(_with_query(ticket.asked["redirect_uri"], answer), 302)
+        return RedirectResponse(_add_query(ticket.asked["redirect_uri"], answer), 302)
 
-    def _client(self, asked: dict[str, str]) -> Client | Response:
+    def _find_client(self, asked: dict[str, str]) -> Client | Response:
         """The client of a valid request, or the page that says what is wrong."""
         client = self._world.clients.get(asked.get("client_id", ""))
         if client is None:
-            return _problem("The application is unknown.", "Check the parameter client_id.")
+            return _build_problem("The application is unknown.", "Check the parameter client_id.")
         if client.flow != "code":
-            return _problem("This application may not use the code flow.", "Use the client of the code flow.")
+            return _build_problem(
+                "This application may not use the code flow.", "Use the client of the code flow."
+            )
         if asked.get("response_type") != "code":
-            return _problem("Only response_type=code is supported.", "Check the parameter response_type.")
+            return _build_problem(
+                "Only response_type=code is supported.", "Check the parameter response_type."
+            )
         try:
             target = urlsplit(asked.get("redirect_uri", ""))
             good = target.scheme in ("http", "https") and bool(target.hostname) and not target.fragment
         except ValueError:
             good = False
         if not good:
-            return _problem(
+            return _build_problem(
                 "The address of the application is missing or wrong.",
                 "redirect_uri must be an http(s) address.",
             )
         return client
 
-    def _consent_page(self, ticket: _Ticket) -> Response:
+    def _build_consent_page(self, ticket: _Ticket) -> Response:
         key = secrets.token_urlsafe(24)
         self._tickets[key] = ticket
         if len(self._tickets) > MAX_TICKETS:
@@ -128,7 +132,7 @@ class AuthorizeService:
         return render_page("consent", "Allow access?", values)
 
 
-def _login_page(client: Client, asked: dict[str, str], *, email: str = "", error: str = "") -> Response:
+def _build_login_page(client: Client, asked: dict[str, str], *, email: str = "", error: str = "") -> Response:
     values = {
         "client": client.client_id,
         "fields": render_hidden_fields(asked),
@@ -139,15 +143,15 @@ def _login_page(client: Client, asked: dict[str, str], *, email: str = "", error
     return render_page("login", "Sign in", values, 401 if error else 200)
 
 
-def _problem(problem: str, cure: str) -> Response:
+def _build_problem(problem: str, cure: str) -> Response:
     return render_page("problem", "This request can't be completed", {"problem": problem, "cure": cure}, 400)
 
 
-def _with_query(address: str, more: dict[str, str]) -> str:
+def _add_query(address: str, more: dict[str, str]) -> str:
     parts = urlsplit(address)
     query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *more.items()])
     return parts._replace(query=query).geturl()
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _read_form(request: Request) -> dict[str, str]:
     return dict(parse_qsl((await read_body(request)).decode("utf-8", "replace"), keep_blank_values=True))

@@ -29,7 +29,7 @@ class ConsentService:
 
     async def ask(self, request: Request) -> Response:
         """Ask an owner: 201 for a new request, 200 if it is there already. May be repeated for new plants."""
-        client_id = _custom_client(request)
+        client_id = _find_custom_client(request)
         login = (await read_json_object(request)).get("loginHint")
         if not isinstance(login, str) or not login.strip():
             raise ApiError(400, "loginHint is required")
@@ -37,31 +37,33 @@ class ConsentService:
             _, new = self._world.consents.ask(client_id, login)
         except UnknownOwnerError as error:
             raise ApiError(400, "The user used as loginHint is not a system owner") from error
-        return build_json_answer(self._answer(client_id, login), 201 if new else 200)
+        return build_json_answer(self._build_answer(client_id, login), 201 if new else 200)
 
     async def state(self, request: Request) -> Response:
         """How the latest request stands; 404 if there was none."""
-        return build_json_answer(self._answer(_custom_client(request), request.path_params["login_hint"]))
+        return build_json_answer(
+            self._build_answer(_find_custom_client(request), request.path_params["login_hint"])
+        )
 
     async def play_owner(self, request: Request) -> Response:
         """The owner's answer. SMA's sandbox has this too; whether it says `status` or `state` is open: both work."""
-        client_id, login = _custom_client(request), request.path_params["login_hint"]
+        client_id, login = _find_custom_client(request), request.path_params["login_hint"]
         body = await read_json_object(request)
         text = body.get("status", body.get("state"))
-        state = _state(text)
+        state = _read_state(text)
         if not self._world.consents.answer(client_id, login, state):
             raise build_not_found()
         self._world.version += 1
-        return build_json_answer(self._answer(client_id, login))
+        return build_json_answer(self._build_answer(client_id, login))
 
-    def _answer(self, client_id: str, login: str) -> dict[str, object]:
+    def _build_answer(self, client_id: str, login: str) -> dict[str, object]:
         state = self._world.consents.state(client_id, login)
         if state is None:
             raise build_not_found()
         return {
             "loginHint": login,
             "state": state.value,
-            "expirationDate": self._world.consents.expires(client_id, login),
+            "expirationDate": self._world.consents.format_expiry(client_id, login),
             "interval": POLL_INTERVAL_S,
         }
 
@@ -75,14 +77,14 @@ def parse_state(text: object) -> SandboxConsentState | None:
     )
 
 
-def _state(text: object) -> SandboxConsentState:
+def _read_state(text: object) -> SandboxConsentState:
     state = parse_state(text)
     if state is None or state is SandboxConsentState.PENDING:
         raise ApiError(400, "status must be Accepted, Rejected, Expired or Revoked")
     return state
 
 
-def _custom_client(request: Request) -> str:
+def _find_custom_client(request: Request) -> str:
     """The caller's client; a client of the code flow has no business here."""
     client = read_access(request).client
     if client.flow != "custom":

@@ -52,9 +52,9 @@ class ControlService:
         return build_json_answer(
             {
                 "clock": self._world.clock.utc().isoformat(),
-                "faults": self._plan.shown(),
+                "faults": self._plan.describe(),
                 "fault_kinds": {name: f"{kind.what} ({kind.stage.value})" for name, kind in KINDS.items()},
-                "budget": self._budget(),
+                "budget": self._show_budget(),
                 "moved": self._world.moved,
                 "plants": sum(1 for _ in self._world.sources()),
             }
@@ -64,33 +64,33 @@ class ControlService:
         """PUT replaces all faults by a list, POST adds one, DELETE removes all."""
         try:
             if request.method == "PUT":
-                wanted = (await _change(request)).get("faults")
+                wanted = (await _read_change(request)).get("faults")
                 if not isinstance(wanted, list):
                     raise ApiError(400, "faults must be a list of faults")
-                self._plan.replace([_fault(item) for item in wanted])
+                self._plan.replace([_read_fault(item) for item in wanted])
             elif request.method == "POST":
-                self._plan.add(make_fault(await _change(request)))
+                self._plan.add(make_fault(await _read_change(request)))
             elif request.method == "DELETE":
                 self._plan.replace([])
         except FaultError as error:
             raise ApiError(400, str(error)) from error
-        return build_json_answer({"faults": self._plan.shown()})
+        return build_json_answer({"faults": self._plan.describe()})
 
     async def clock(self, request: Request) -> Response:
         """POST `{"advance_s": 3600}`, `{"now": "2025-06-01T10:00:00Z"}` or `{"reset": true}`."""
         if request.method == "POST":
-            body = await _change(request)
+            body = await _read_change(request)
             if body.get("reset") is True:
                 self._world.clock.reset()
             elif "now" in body:
-                self._world.clock.set(_moment(body["now"]))
+                self._world.clock.set(_read_moment(body["now"]))
             else:
-                self._world.clock.advance(_number(body, "advance_s", -MAX_SHIFT_S, MAX_SHIFT_S))
+                self._world.clock.advance(_read_number(body, "advance_s", -MAX_SHIFT_S, MAX_SHIFT_S))
         return build_json_answer({"clock": self._world.clock.utc().isoformat()})
 
     async def budget(self, request: Request) -> Response:
         """`requests_per_5_min` (null: no limit) and `retry_after` (seconds, date, none)."""
-        body = await _change(request)
+        body = await _read_change(request)
         form = _FORMS.get(str(body.get("retry_after", self._bucket.retry_after)))
         if form is None:
             raise ApiError(400, f"retry_after must be one of {', '.join(_FORMS)}")
@@ -98,17 +98,17 @@ class ControlService:
         size = (
             None
             if limit is None
-            else int(_number({"requests_per_5_min": limit}, "requests_per_5_min", 1, 1e9))
+            else int(_read_number({"requests_per_5_min": limit}, "requests_per_5_min", 1, 1e9))
         )
         self._bucket.change(size, form)
-        return build_json_answer(self._budget())
+        return build_json_answer(self._show_budget())
 
     async def consents(self, request: Request) -> Response:
         """An owner answers or revokes without a word from the client: `{"owner", "state", "client_id"?}`.
 
         With a client of the code flow only revoking is to be done: it ends the owner's logins.
         """
-        body = await _change(request)
+        body = await _read_change(request)
         state = parse_state(body.get("state"))
         if state is None or state is SandboxConsentState.PENDING:
             raise ApiError(400, "state must be Accepted, Rejected, Expired or Revoked")
@@ -127,12 +127,12 @@ class ControlService:
 
     async def plants(self, request: Request) -> Response:
         """The fleet grows by `count` plants, which no consent covers yet."""
-        count = int(_number(await _change(request), "count", 1, MAX_NEW_PLANTS))
+        count = int(_read_number(await _read_change(request), "count", 1, MAX_NEW_PLANTS))
         return build_json_answer({"plantIds": self._world.add_plants(count)}, 201)
 
     async def migrations(self, request: Request) -> Response:
         """The Classic plant `plantId` moves to ennexOS."""
-        old = str((await _change(request)).get("plantId", "")).lower()
+        old = str((await _read_change(request)).get("plantId", "")).lower()
         new = self._world.migrate(old)
         if new is None:
             raise ApiError(404, "No simulated Classic plant has this id")
@@ -140,10 +140,10 @@ class ControlService:
 
     async def expire_tokens(self, request: Request) -> Response:
         """All access tokens become invalid at once."""
-        await _change(request)
+        await _read_change(request)
         return build_json_answer({"expired": self._world.tokens.expire_access_tokens()})
 
-    def _budget(self) -> dict[str, object]:
+    def _show_budget(self) -> dict[str, object]:
         return {
             "requests_per_5_min": self._bucket.size,
             "retry_after": self._bucket.retry_after,
@@ -151,7 +151,7 @@ class ControlService:
         }
 
 
-def _fault(item: object) -> Fault:
+def _read_fault(item: object) -> Fault:
     """A fault as an object of settings, or as the text that the command line takes."""
     readers: dict[type, Callable[[Any], Fault]] = {str: parse_fault, dict: make_fault}
     reader = readers.get(type(item))
@@ -160,20 +160,20 @@ def _fault(item: object) -> Fault:
     return reader(item)
 
 
-async def _change(request: Request) -> dict[str, Any]:
+async def _read_change(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "Send changes as application/json")
     return await read_json_object(request)
 
 
-def _number(body: dict[str, Any], name: str, low: float, high: float) -> float:
+def _read_number(body: dict[str, Any], name: str, low: float, high: float) -> float:
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ApiError(400, f"{name} must be a number from {low:g} to {high:g}")
     return float(value)
 
 
-def _moment(text: object) -> datetime:
+def _read_moment(text: object) -> datetime:
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError as error:

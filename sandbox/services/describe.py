@@ -27,13 +27,13 @@ def describe_plant(plant: Plant, *, status: bool, installation: bool, location: 
     if plant.group_id is not None:
         answer["plantGroupId"] = plant.group_id
     if plant.sections:
-        answer["subPlants"] = [_section(plant, section) for section in plant.sections]
+        answer["subPlants"] = [_describe_section(plant, section) for section in plant.sections]
     if status:
         answer["status"] = name_plant_status(plant)
     if installation and plant.has_installation:
-        answer["installation"] = _installation(plant)
+        answer["installation"] = _describe_installation(plant)
     if location:
-        answer["location"] = _location(plant)
+        answer["location"] = _describe_location(plant)
     return answer
 
 
@@ -69,7 +69,7 @@ def describe_device(device: Device, plant: Plant, *, with_zone: bool) -> Json:
     return answer
 
 
-def _section(plant: Plant, section: int) -> Json:
+def _describe_section(plant: Plant, section: int) -> Json:
     return {
         "subPlantId": plant.section_id(section),
         "name": f"Section {section}",
@@ -78,7 +78,7 @@ def _section(plant: Plant, section: int) -> Json:
     }
 
 
-def _installation(plant: Plant) -> Json:
+def _describe_installation(plant: Plant) -> Json:
     rated = plant.array.ac_rated_w
     return {
         "peakPower": plant.array.peak_w if plant.nominal_power_given else 0.0,
@@ -93,7 +93,7 @@ def _installation(plant: Plant) -> Json:
     }
 
 
-def _location(plant: Plant) -> Json:
+def _describe_location(plant: Plant) -> Json:
     site = plant.site
     address = {
         "country": site.country,

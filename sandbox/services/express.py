@@ -47,10 +47,10 @@ class Express:
         if self._plan.held or self._bucket.size is not None:
             return None
         asked = _QUESTION.fullmatch(url.decode("latin-1"))
-        access = self._access(headers)
+        access = self._find_access(headers)
         if asked is None or access is None:
             return None
-        found = self._found(asked, access)
+        found = self._look_up(asked, access)
         set_type = set_names.BY_LOWER_NAME.get(asked["set"].lower())
         try:
             day = date.fromisoformat(asked["date"])
@@ -61,7 +61,7 @@ class Express:
         body = self._measurements.day(found, set_type, day)
         return _HEAD % (len(body), format_http_date(int(self._world.clock.now()))), body
 
-    def _access(self, headers: Headers) -> Access | None:
+    def _find_access(self, headers: Headers) -> Access | None:
         token, hosts = b"", []
         for name, value in headers:
             if name == b"authorization":
@@ -74,7 +74,7 @@ class Express:
             return None
         return self._world.tokens.access(token[7:].decode("latin-1"))
 
-    def _found(self, asked: re.Match[str], access: Access) -> FoundResource | None:
+    def _look_up(self, asked: re.Match[str], access: Access) -> FoundResource | None:
         if asked["plant"] is not None:
             source, device = self._world.source(asked["plant"]), None
         else:

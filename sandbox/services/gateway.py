@@ -49,9 +49,9 @@ class TokenBucket:
             return None
         self._levels[credential] = (level, now)
         self.refused += 1
-        return ApiError(429, "Too Many Requests", headers=self._headers(math.ceil((1 - level) / rate)))
+        return ApiError(429, "Too Many Requests", headers=self._list_headers(math.ceil((1 - level) / rate)))
 
-    def _headers(self, seconds: int) -> dict[str, str]:
+    def _list_headers(self, seconds: int) -> dict[str, str]:
         if self.retry_after == "none":
             return {}
         if self.retry_after == "seconds":
@@ -106,13 +106,13 @@ class Gateway:
         if path.startswith(_LATER_VERSION):
             path = scope["path"] = path.replace("/v2/", "/v1/", 1)
         if path.startswith(DATA_ROOTS) or path.startswith("/oauth2/v2/bc-authorize"):
-            refusal = self._refusal(scope, counted=path.startswith(DATA_ROOTS))
+            refusal = self._build_refusal(scope, counted=path.startswith(DATA_ROOTS))
             if refusal is not None:
                 await build_error_answer(refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope, *, counted: bool) -> ApiError | None:
+    def _build_refusal(self, scope: Scope, *, counted: bool) -> ApiError | None:
         header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = header.partition(b" ")
         access = (

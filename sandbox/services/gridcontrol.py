@@ -78,20 +78,26 @@ class GridControlService:
         sources = [source for item in ids if (source := self._world.source(item.lower())) is not None]
         plants = [source.plant for source in sources if self._world.may_see(access, source.plant)]
         return build_json_answer(
-            {"plants": [{"plantId": plant.plant_id, "commands": _eligibility(plant)} for plant in plants]}
+            {
+                "plants": [
+                    {"plantId": plant.plant_id, "commands": _judge_eligibility(plant)} for plant in plants
+                ]
+            }
         )
 
     async def create(self, request: Request) -> Response:
         """Accept a schedule; commands that the plant cannot follow are a 400 unless `skipEligibilityCheck` is set."""
-        source = self._controlled(request)
+        source = self._find_controlled(request)
         body = await read_json_object(request)
         values = read_query(request)
         skip = "skipeligibilitycheck" in values and (
             values["skipeligibilitycheck"] == "" or read_flag(values, "skipEligibilityCheck")
         )
-        commands = _commands(body, self._world.clock.now())
+        commands = _read_commands(body, self._world.clock.now())
         refused = {
-            item["command"]: item["reason"] for item in _eligibility(source.plant) if not item["supported"]
+            item["command"]: item["reason"]
+            for item in _judge_eligibility(source.plant)
+            if not item["supported"]
         }
         bad = next((item["command"] for item in commands if item["command"] in refused), None)
         if bad is not None and not skip:
@@ -100,21 +106,21 @@ class GridControlService:
             raise ApiError(409, "Too many schedules: delete some first")
         fallback = body.get("fallback")
         schedule = Schedule(
-            str(uuid.uuid4()), source.plant.index, commands, fallback, _limits(commands, fallback)
+            str(uuid.uuid4()), source.plant.index, commands, fallback, _read_limits(commands, fallback)
         )
         self._schedules[schedule.schedule_id] = schedule
         self._apply(source)
-        return build_json_answer(_shown(schedule, source.plant), 202)
+        return build_json_answer(_describe_schedule(schedule, source.plant), 202)
 
     async def show(self, request: Request) -> Response:
         """The plant's schedules."""
-        plant = self._controlled(request).plant
+        plant = self._find_controlled(request).plant
         mine = (item for item in self._schedules.values() if item.plant_index == plant.index)
-        return build_json_answer({"schedules": [_shown(item, plant) for item in mine]})
+        return build_json_answer({"schedules": [_describe_schedule(item, plant) for item in mine]})
 
     async def delete(self, request: Request) -> Response:
         """End a schedule at once, fallback included; what it has limited until now stays in the plant's power."""
-        source = self._controlled(request)
+        source = self._find_controlled(request)
         schedule = self._schedules.get(request.path_params["schedule_id"])
         if schedule is None or schedule.plant_index != source.plant.index:
             raise build_not_found()
@@ -125,7 +131,7 @@ class GridControlService:
         self._apply(source)
         return Response(status_code=204)
 
-    def _controlled(self, request: Request) -> SimulatedSource:
+    def _find_controlled(self, request: Request) -> SimulatedSource:
         found = find_resource(self._world, request)
         if not found.visible or not isinstance(found.source, SimulatedSource):
             raise build_not_found()
@@ -138,7 +144,7 @@ class GridControlService:
         self._world.version += 1
 
 
-def _eligibility(plant: Plant) -> list[dict[str, Any]]:
+def _judge_eligibility(plant: Plant) -> list[dict[str, Any]]:
     """FAQ: Classic WebConnect takes all commands; Home Manager and Data Manager take FeedInLimit only."""
     reasons = dict.fromkeys(COMMANDS, "")
     if not plant.classic and plant.index % 2:
@@ -153,14 +159,14 @@ def _eligibility(plant: Plant) -> list[dict[str, Any]]:
     ]
 
 
-def _commands(body: dict[str, Any], now: float) -> list[dict[str, Any]]:
+def _read_commands(body: dict[str, Any], now: float) -> list[dict[str, Any]]:
     commands = body.get("commands")
     if not isinstance(commands, list) or not 1 <= len(commands) <= MAX_COMMANDS:
         raise ApiError(400, f"commands must be a list of 1 to {MAX_COMMANDS} commands")
     for command in commands:
         _check_value(command, "Each command")
         start = _start(command)
-        duration = _number(command.get("duration"))
+        duration = _read_number(command.get("duration"))
         if duration is None or not 0 < duration <= MAX_DURATION_S:
             raise ApiError(400, "duration must be seconds, more than 0 and at most a year")
         if start < now:
@@ -171,7 +177,7 @@ def _commands(body: dict[str, Any], now: float) -> list[dict[str, Any]]:
 def _check_value(command: object, what: str) -> None:
     if not isinstance(command, dict) or command.get("command") not in COMMANDS:
         raise ApiError(400, f"{what} must be an object with a command out of {', '.join(COMMANDS)}")
-    value = _number(command.get("value"))
+    value = _read_number(command.get("value"))
     if value is None or value < 0:
         raise ApiError(400, "value must be a number of watts, 0 or more")
 
@@ -184,12 +190,12 @@ def _start(command: dict[str, Any]) -> float:
         raise ApiError(400, "startTime must be an ISO time such as 2025-06-01T10:00:00Z") from error
 
 
-def _number(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if good and isinstance(value, int | float) else None
 
 
-def _limits(commands: list[dict[str, Any]], fallback: object) -> tuple[FeedInLimit, ...]:
+def _read_limits(commands: list[dict[str, Any]], fallback: object) -> tuple[FeedInLimit, ...]:
     """The feed-in limits of a schedule; the fallback holds from the end of the last command on."""
     spans = [(_start(item), _start(item) + float(item["duration"]), item) for item in commands]
     limits = [
@@ -204,7 +210,7 @@ def _limits(commands: list[dict[str, Any]], fallback: object) -> tuple[FeedInLim
     return tuple(limits)
 
 
-def _shown(schedule: Schedule, plant: Plant) -> dict[str, object]:
+def _describe_schedule(schedule: Schedule, plant: Plant) -> dict[str, object]:
     return {
         "scheduleId": schedule.schedule_id,
         "plantId": plant.plant_id,

@@ -23,8 +23,10 @@ class Markup(str):
 
 def render_page(name: str, title: str, values: Mapping[str, str], status: int = 200) -> Response:
     """The template `name` inside the common frame; plain strings are escaped, Markup is not."""
-    inner = _template(name).substitute({key: _safe(value) for key, value in values.items()})
-    return HTMLResponse(_template("frame").substitute(title=escape(title), content=inner), status, _HEADERS)
+    inner = _load_template(name).substitute({key: _escape(value) for key, value in values.items()})
+    return HTMLResponse(
+        _load_template("frame").substitute(title=escape(title), content=inner), status, _HEADERS
+    )
 
 
 def render_hidden_fields(values: Mapping[str, str]) -> Markup:
@@ -39,10 +41,10 @@ def render_list_items(texts: Iterable[str]) -> Markup:
     return Markup("".join(f"<li>{escape(text)}</li>" for text in texts))
 
 
-def _safe(value: str) -> str:
+def _escape(value: str) -> str:
     return value if isinstance(value, Markup) else escape(value)
 
 
 @cache
-def _template(name: str) -> Template:
+def _load_template(name: str) -> Template:
     return Template((files("sandbox") / "pages" / f"{name}.html").read_text("utf-8"))

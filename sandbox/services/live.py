@@ -55,8 +55,8 @@ class LiveService:
 
     async def energy_balance(self, request: Request) -> Response:
         """The newest interval that has ended, without the portal's delay."""
-        source = self._live_source(request)
-        self._pace(source.plant.plant_id)
+        source = self._find_live_source(request)
+        self._count_call(source.plant.plant_id)
         now = self._world.clock.now() + source.plant.delay_s
         rows = self._periods.rows(
             source, None, set_names.ENERGY_BALANCE, "recent", None, energy=False, now=now
@@ -72,18 +72,18 @@ class LiveService:
 
     async def configuration(self, request: Request) -> Response:
         """Which sets can be asked for live."""
-        source = self._live_source(request)
+        source = self._find_live_source(request)
         return build_json_answer(
             {"plant": describe_plant_briefly(source.plant), "sets": [set_names.ENERGY_BALANCE]}
         )
 
-    def _live_source(self, request: Request) -> Source:
+    def _find_live_source(self, request: Request) -> Source:
         found = find_resource(self._world, request)
         if not found.visible or not found.source.plant.classic:
             raise build_not_found()
         return found.source
 
-    def _pace(self, plant_id: str) -> None:
+    def _count_call(self, plant_id: str) -> None:
         """Count the call; 429 when it comes too soon, or when the session has lasted long enough."""
         now = self._world.clock.now()
         session = self._sessions.get(plant_id)

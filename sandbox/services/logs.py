@@ -61,23 +61,23 @@ class LogService:
         """Events of the local days `From` to `To`, both included."""
         found = find_resource(self._world, request)
         values = read_query(request)
-        first, last = _required_day(values, "From"), _required_day(values, "To")
+        first, last = _read_day(values, "From"), _read_day(values, "To")
         if last < first:
             raise build_bad_value("To", "To must not be before From.")
         if (last - first).days >= MAX_DAYS:
             raise build_bad_value("To", f"At most {MAX_DAYS} days can be asked for at once.")
-        level = _level(values.get("level"))
+        level = _read_level(values.get("level"))
         entries: list[dict[str, object]] = []
         if found.visible and found.source.plant.index >= 0:
             entries = [
                 entry
-                for entry in self._entries(found.source.plant, first, last)
+                for entry in self._list_entries(found.source.plant, first, last)
                 if (found.device is None or entry["deviceId"] == found.device.device_id)
                 and (level is None or entry["level"] == level)
             ]
         return build_json_answer({"plant": describe_plant_briefly(found.source.plant), "logs": entries})
 
-    def _entries(self, plant: Plant, first: date, last: date) -> Iterator[dict[str, object]]:
+    def _list_entries(self, plant: Plant, first: date, last: date) -> Iterator[dict[str, object]]:
         now = self._world.clock.now() - plant.delay_s
         for day in list_dates(first, last):
             start, end = find_day_bounds(day, plant.zone)
@@ -94,9 +94,9 @@ class LogService:
                 happened.append((moment, int(pick), int(counter)))
             for moment, pick, counter in sorted(happened):
                 if moment <= now:
-                    yield self._entry(plant, moment, _EVENTS[pick], counter)
+                    yield self._build_entry(plant, moment, _EVENTS[pick], counter)
 
-    def _entry(self, plant: Plant, moment: int, event: _Event, counter: int) -> dict[str, object]:
+    def _build_entry(self, plant: Plant, moment: int, event: _Event, counter: int) -> dict[str, object]:
         """One event. Classic plants have no event id: the key is left out."""
         inverter = next(
             device
@@ -120,7 +120,7 @@ class LogService:
         return entry
 
 
-def _required_day(values: dict[str, str], name: str) -> date:
+def _read_day(values: dict[str, str], name: str) -> date:
     text = values.get(name.lower())
     if text is None:
         raise build_bad_value(name, f"The {name} field is required.")
@@ -130,7 +130,7 @@ def _required_day(values: dict[str, str], name: str) -> date:
     return day
 
 
-def _level(text: str | None) -> str | None:
+def _read_level(text: str | None) -> str | None:
     if text is None:
         return None
     named = {level.lower(): level for level in LEVELS}.get(text.lower())

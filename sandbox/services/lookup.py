@@ -29,11 +29,11 @@ def find_resource(world: World, request: Request) -> FoundResource:
     known = world.device(key) if device_id is not None else None
     source, device = known if known is not None else (world.source(key) if device_id is None else None, None)
     if source is None:
-        raise _moved(world, request, key) or build_not_found()
+        raise _find_redirect(world, request, key) or build_not_found()
     return FoundResource(source, device, world.may_see(read_access(request), source.plant))
 
 
-def _moved(world: World, request: Request, key: str) -> ApiError | None:
+def _find_redirect(world: World, request: Request, key: str) -> ApiError | None:
     """308 with the new address, query kept, and an empty body."""
     new = world.moved.get(key)
     if new is None:

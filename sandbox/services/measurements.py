@@ -78,7 +78,7 @@ class MeasurementService:
         """Which sets a plant or device has; an empty list is normal."""
         found = find_resource(self._world, request)
         names = list(found.source.sets(found.device)) if found.visible else []
-        return build_json_answer({**_envelope(found.source, found.device), "sets": names})
+        return build_json_answer({**_build_envelope(found.source, found.device), "sets": names})
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """The rows of one set and period; plain ASGI, for what Starlette does around it takes as long as the answer."""
@@ -96,27 +96,31 @@ class MeasurementService:
         if period not in set_names.PERIODS:
             raise build_bad_value("period", f"The value '{period[:100]}' is not valid.")
         values = read_query(request)
-        when = _when(period, values.get("date"))
+        when = _read_date(period, values.get("date"))
         total, energy = read_flag(values, "WithTotal"), read_flag(values, "ReturnEnergyValues")
-        return self._body(found, set_type, period, when, total=total, energy=energy)
+        return self._build_body(found, set_type, period, when, total=total, energy=energy)
 
     def day(self, found: FoundResource, set_type: str, day: date) -> bytes:
         """The body with the rows of one day."""
-        return self._body(found, set_type, "day", day, total=False, energy=False)
+        return self._build_body(found, set_type, "day", day, total=False, energy=False)
 
     def _answer_ahead(self, found: FoundResource, day: date) -> None:
         """Write the day's balance of the plants that are likely to be asked next: together they cost far less."""
         for plants, labels, columns in self._periods.neighbours(found.source, day):
             resolution = set_names.name_resolution(plants[0].step_s)
             for plant, text in zip(plants, write_lists(labels, columns), strict=True):
-                key = self._key(plant, None, (set_names.ENERGY_BALANCE, "day", day, False, False, True))
-                head = _head({"plant": describe_plant_briefly(plant)}, set_names.ENERGY_BALANCE, resolution)
+                key = self._build_key(plant, None, (set_names.ENERGY_BALANCE, "day", day, False, False, True))
+                head = _build_head(
+                    {"plant": describe_plant_briefly(plant)}, set_names.ENERGY_BALANCE, resolution
+                )
                 self._bodies.put(key, b"".join((head, text, b"}")))
 
-    def _key(self, plant: Plant, device: Device | None, question: tuple[object, ...]) -> tuple[object, ...]:
+    def _build_key(
+        self, plant: Plant, device: Device | None, question: tuple[object, ...]
+    ) -> tuple[object, ...]:
         return (plant.plant_id, device.device_id if device else None, *question, self._world.version)
 
-    def _body(
+    def _build_body(
         self,
         found: FoundResource,
         set_type: str,
@@ -128,7 +132,7 @@ class MeasurementService:
     ) -> bytes:
         source, device = found.source, found.device
         question = (set_type, period, when, total, energy, found.visible)
-        key = self._key(source.plant, device, question)
+        key = self._build_key(source.plant, device, question)
         source.asked(when)
         body = self._bodies.get(key)
         if body is None and when and question == (set_names.ENERGY_BALANCE, "day", when, False, False, True):
@@ -136,29 +140,29 @@ class MeasurementService:
             body = self._bodies.get(key)
         if body is None:
             rows = self._periods.rows(source, device, set_type, period, when, energy=energy)
-            body = _body(source, device, set_type, rows, total=total, visible=found.visible)
+            body = _build_body(source, device, set_type, rows, total=total, visible=found.visible)
             if rows.complete:
                 self._bodies.put(key, body)
         return body
 
 
-def _body(
+def _build_body(
     source: Source, device: Device | None, set_type: str, rows: Rows, *, total: bool, visible: bool
 ) -> bytes:
     """The envelope around the rows; without consent the same envelope around nothing."""
-    head = _head(_envelope(source, device), set_type, rows.resolution)
+    head = _build_head(_build_envelope(source, device), set_type, rows.resolution)
     parts = [head, write_rows(rows.labels, rows.columns) if visible else b"[]"]
     if total and visible and len(rows.labels):
         parts += [b',"total":', write_object(rows.total())]
     return b"".join([*parts, b"}"])
 
 
-def _head(envelope: dict[str, object], set_type: str, resolution: str) -> bytes:
+def _build_head(envelope: dict[str, object], set_type: str, resolution: str) -> bytes:
     """The answer's beginning, up to its list."""
     return orjson.dumps({**envelope, "setType": set_type, "resolution": resolution})[:-1] + b',"set":'
 
 
-def _envelope(source: Source, device: Device | None) -> dict[str, object]:
+def _build_envelope(source: Source, device: Device | None) -> dict[str, object]:
     envelope: dict[str, object] = {"plant": describe_plant_briefly(source.plant)}
     if device is not None:
         envelope["device"] = describe_device_briefly(device, source.plant)
@@ -173,7 +177,7 @@ def _set_type(text: str) -> str:
     return name
 
 
-def _when(period: str, text: str | None) -> date | None:
+def _read_date(period: str, text: str | None) -> date | None:
     """The `Date` of a period: a day, a month or a year; none for Recent and Total."""
     if period in ("recent", "total"):
         return None

@@ -40,14 +40,14 @@ class MonitoringService:
     async def plants(self, request: Request) -> Response:
         """All plants that the token may see; `Filter` keeps names that contain it."""
         values = read_query(request)
-        parts = _parts(values)
+        parts = _read_parts(values)
         wanted = values.get("filter", "").lower()
         plants = [plant for plant in self._world.plants(read_access(request)) if wanted in plant.name.lower()]
         return build_json_answer({"plants": [describe_plant(plant, **parts) for plant in plants]})
 
     async def plant(self, request: Request) -> Response:
         """One plant, without an envelope and with all its parts."""
-        found = _visible(find_resource(self._world, request))
+        found = _list_visible(find_resource(self._world, request))
         return build_json_answer(
             describe_plant(found.source.plant, status=False, installation=True, location=True)
         )
@@ -58,19 +58,19 @@ class MonitoringService:
         return build_json_answer(
             {
                 "plant": describe_plant_briefly(found.source.plant),
-                "devices": _devices(found, request, zone=True),
+                "devices": _list_devices(found, request, zone=True),
             }
         )
 
     async def lean_devices(self, request: Request) -> Response:
         """The devices alone."""
         return build_json_answer(
-            {"devices": _devices(find_resource(self._world, request), request, zone=False)}
+            {"devices": _list_devices(find_resource(self._world, request), request, zone=False)}
         )
 
     async def device(self, request: Request) -> Response:
         """One device with its plant. What `details` holds is not known in full: firmware is the part recorded."""
-        found = _visible(find_resource(self._world, request))
+        found = _list_visible(find_resource(self._world, request))
         device, plant = found.device, found.source.plant
         if device is None:
             raise build_not_found()
@@ -84,7 +84,7 @@ class MonitoringService:
 
     async def status(self, request: Request) -> Response:
         """The state of a plant or device."""
-        found = _visible(find_resource(self._world, request))
+        found = _list_visible(find_resource(self._world, request))
         plant, device = found.source.plant, found.device
         if device is None:
             return build_json_answer(
@@ -100,18 +100,18 @@ class MonitoringService:
         )
 
 
-def _parts(values: dict[str, str]) -> dict[str, bool]:
+def _read_parts(values: dict[str, str]) -> dict[str, bool]:
     return {part: read_flag(values, f"With{part.title()}") for part in ("status", "installation", "location")}
 
 
-def _visible(found: FoundResource) -> FoundResource:
+def _list_visible(found: FoundResource) -> FoundResource:
     """A single object that the token may not see does not exist for it (what SMA answers here is not known)."""
     if not found.visible:
         raise build_not_found()
     return found
 
 
-def _devices(found: FoundResource, request: Request, *, zone: bool) -> list[dict[str, object]]:
+def _list_devices(found: FoundResource, request: Request, *, zone: bool) -> list[dict[str, object]]:
     deactivated = read_flag(read_query(request), "WithDeactivatedDevices")
     if not found.visible:
         return []

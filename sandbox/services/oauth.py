@@ -31,23 +31,23 @@ class OAuthService:
 
     async def token(self, request: Request) -> Response:
         """All three grants."""
-        values = await _parameters(request)
+        values = await _read_parameters(request)
         try:
-            client = self._client(request, values)
+            client = self._find_client(request, values)
             return build_json_answer(
                 self._grant(client, values), headers={"Cache-Control": "no-store", "Pragma": "no-cache"}
             )
         except TokenError as error:
-            return _refused(error)
+            return _build_refusal(error)
 
     async def logout(self, request: Request) -> Response:
         """End the session of a refresh token."""
-        values = await _parameters(request)
+        values = await _read_parameters(request)
         try:
-            client = self._client(request, values)
+            client = self._find_client(request, values)
             self._world.tokens.end(client, values.get("refresh_token", ""))
         except TokenError as error:
-            return _refused(error)
+            return _build_refusal(error)
         return Response(status_code=204)
 
     def _grant(self, client: Client, values: Mapping[str, str]) -> dict[str, object]:
@@ -68,20 +68,23 @@ class OAuthService:
             raise TokenError(400, "invalid_request", "Missing form parameter: grant_type")
         raise TokenError(400, "unsupported_grant_type", "Unsupported grant_type")
 
-    def _client(self, request: Request, values: Mapping[str, str]) -> Client:
+    def _find_client(self, request: Request, values: Mapping[str, str]) -> Client:
         """The client by HTTP Basic or by parameters; Basic wins."""
-        client_id, secret = _basic(request) or (values.get("client_id", ""), values.get("client_secret", ""))
+        client_id, secret = _read_basic(request) or (
+            values.get("client_id", ""),
+            values.get("client_secret", ""),
+        )
         client = self._world.clients.get(client_id)
         if client is None or not hmac.compare_digest(client.secret.encode(), secret.encode()):
             raise TokenError(401, "invalid_client", "Invalid client or Invalid client credentials")
         return client
 
 
-def _refused(error: TokenError) -> Response:
+def _build_refusal(error: TokenError) -> Response:
     return build_json_answer({"error": error.error, "error_description": error.description}, error.status)
 
 
-def _basic(request: Request) -> tuple[str, str] | None:
+def _read_basic(request: Request) -> tuple[str, str] | None:
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -92,7 +95,7 @@ def _basic(request: Request) -> tuple[str, str] | None:
     return unquote_plus(client_id), unquote_plus(secret)
 
 
-async def _parameters(request: Request) -> dict[str, str]:
+async def _read_parameters(request: Request) -> dict[str, str]:
     """Parameters of the query and of the form; the form wins."""
     form = (await read_body(request)).decode("utf-8", "replace")
     return {**dict(request.query_params.multi_items()), **dict(parse_qsl(form, keep_blank_values=True))}

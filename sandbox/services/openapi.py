@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from sandbox.services.http_answers import build_json_answer
 Json = dict[str, Any]
 
 
-def _query(name: str, description: str, *, required: bool = False, **schema: Any) -> Json:
+def _describe_query(name: str, description: str, *, required: bool = False, **schema: Any) -> Json:
     return {
         "name": name,
         "in": "query",
@@ -26,11 +27,11 @@ def _query(name: str, description: str, *, required: bool = False, **schema: Any
     }
 
 
-_DATE = _query("Date", "YYYY-MM-DD, for Month YYYY-MM, for Year YYYY; none for Recent and Total")
-_TOTAL = _query("WithTotal", "add the sums of the period in Wh", type="boolean")
-_ENERGY = _query("ReturnEnergyValues", "Wh of each interval in place of W", type="boolean")
+_DATE = _describe_query("Date", "YYYY-MM-DD, for Month YYYY-MM, for Year YYYY; none for Recent and Total")
+_TOTAL = _describe_query("WithTotal", "add the sums of the period in Wh", type="boolean")
+_ENERGY = _describe_query("ReturnEnergyValues", "Wh of each interval in place of W", type="boolean")
 _DAY = {"type": "string", "format": "date"}
-_LEVEL = _query("Level", "only this level", enum=["Info", "Warning", "Error"])
+_LEVEL = _describe_query("Level", "only this level", enum=["Info", "Warning", "Error"])
 _PERIOD = {"type": "string", "enum": [name.title() for name in set_names.PERIODS]}
 
 
@@ -53,24 +54,25 @@ class _Operation:
 
 _DATA = (308, 400, 401, 404, 429)
 _PLANT_PARTS = tuple(
-    _query(f"With{part}", f"add {part.lower()}", type="boolean")
+    _describe_query(f"With{part}", f"add {part.lower()}", type="boolean")
     for part in ("Status", "Installation", "Location")
 )
-_DEACTIVATED = (_query("WithDeactivatedDevices", "also devices that were removed", type="boolean"),)
+_DEACTIVATED = (_describe_query("WithDeactivatedDevices", "also devices that were removed", type="boolean"),)
 _LOG_QUERY = (
-    {**_query("From", "first local day", required=True), "schema": _DAY},
-    {**_query("To", "last local day", required=True), "schema": _DAY},
+    {**_describe_query("From", "first local day", required=True), "schema": _DAY},
+    {**_describe_query("To", "last local day", required=True), "schema": _DAY},
     _LEVEL,
 )
 _TRUTH_QUERY = tuple(
-    _query(name, "ISO time with offset", required=True, format="date-time") for name in ("from", "to")
+    _describe_query(name, "ISO time with offset", required=True, format="date-time")
+    for name in ("from", "to")
 )
 
 
-def _operations() -> Iterator[_Operation]:
+def _describe_operations() -> Iterator[_Operation]:
     base = "/monitoring/v1"
     yield _Operation("get", f"{base}/plants", "Monitoring", "All plants", {200: "Plants"}, (400, 401, 429), (
-        *_PLANT_PARTS, _query("Filter", "part of the name")))  # fmt: skip
+        *_PLANT_PARTS, _describe_query("Filter", "part of the name")))  # fmt: skip
     yield _Operation("get", f"{base}/plants/{{plantId}}", "Monitoring", "One plant", {200: "Plant"}, _DATA)
     yield _Operation(
         "get", f"{base}/devices/{{deviceId}}", "Monitoring", "One device", {200: "Object"}, _DATA
@@ -104,11 +106,11 @@ def _operations() -> Iterator[_Operation]:
             (_DATE, _TOTAL, _ENERGY),
             {"setType": {"type": "string", "enum": list(known)}, "period": _PERIOD},
         )
-    yield from _other_services()
-    yield from _own_services()
+    yield from _describe_other_services()
+    yield from _describe_own_services()
 
 
-def _other_services() -> Iterator[_Operation]:
+def _describe_other_services() -> Iterator[_Operation]:
     consent = "/oauth2/v2/bc-authorize"
     answers: dict[int, str | None] = {200: "Consent"}
     yield _Operation("post", "/oauth2/token", "Authorization", "Tokens, three grants", {200: "Token"}, (400, 401),
@@ -134,14 +136,18 @@ def _other_services() -> Iterator[_Operation]:
     yield _Operation("post", f"{grid}/eligibilityCheck", tag, "Which commands a plant takes", {200: "Object"},
                      (400, 401, 429), body="Check")  # fmt: skip
     schedules = f"{grid}/{{plantId}}/schedules"
-    skip = (_query("skipEligibilityCheck", "accept commands that the plant may not take", type="boolean"),)
+    skip = (
+        _describe_query(
+            "skipEligibilityCheck", "accept commands that the plant may not take", type="boolean"
+        ),
+    )
     yield _Operation("post", schedules, tag, "A schedule of commands", {202: "Object"}, (*_DATA, 409), skip,
                      body="Schedule")  # fmt: skip
     yield _Operation("get", schedules, tag, "The plant's schedules", {200: "Object"}, _DATA)
     yield _Operation("delete", f"{schedules}/{{scheduleId}}", tag, "End a schedule", {204: None}, _DATA)
 
 
-def _own_services() -> Iterator[_Operation]:
+def _describe_own_services() -> Iterator[_Operation]:
     tag = "Sandbox only"
     for level, key in (("plants", "plantId"), ("devices", "deviceId")):
         yield _Operation("get", f"/_truth/{level}/{{{key}}}/{{quantity}}", tag, "Exact energy", {200: "Truth"},
@@ -169,7 +175,7 @@ def _own_services() -> Iterator[_Operation]:
     yield _Operation("get", "/_control/clock", tag, "The clock", {200: "Object"}, open_to_all=True)
 
 
-def _object(required: tuple[str, ...] = (), **properties: Json) -> Json:
+def _shape(required: tuple[str, ...] = (), **properties: Json) -> Json:
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
@@ -182,50 +188,50 @@ def _list_of(schema: Json) -> Json:
     return {"type": "array", "items": schema}
 
 
-_ROW = _object(("time",), time=_TEXT)
-_BRIEF = _object(("plantId", "name", "timezone"), plantId=_TEXT, name=_TEXT, timezone=_TEXT)
-_COMMAND = _object(("command", "startTime", "duration", "value"), command=_TEXT, startTime=_TEXT, duration=_NUMBER,
-                   value=_NUMBER)  # fmt: skip
+_ROW = _shape(("time",), time=_TEXT)
+_BRIEF = _shape(("plantId", "name", "timezone"), plantId=_TEXT, name=_TEXT, timezone=_TEXT)
+_COMMAND = _shape(("command", "startTime", "duration", "value"), command=_TEXT, startTime=_TEXT, duration=_NUMBER,
+                  value=_NUMBER)  # fmt: skip
 _SCHEMAS: dict[str, Json] = {
-    "Object": _object(),
-    "Error": _object(message=_TEXT, code=_TEXT),
+    "Object": _shape(),
+    "Error": _shape(message=_TEXT, code=_TEXT),
     "Plant": _BRIEF,
-    "Plants": _object(("plants",), plants=_list_of(_BRIEF)),
-    "Devices": _object(("devices",), devices=_list_of(_object(("deviceId", "name", "type"), deviceId=_TEXT))),
-    "Sets": _object(("plant", "sets"), plant=_BRIEF, sets=_list_of(_TEXT)),
-    "Logs": _object(("plant", "logs"), plant=_BRIEF, logs=_list_of(_object(("timestamp", "message", "level")))),
-    "Measurements": _object(
+    "Plants": _shape(("plants",), plants=_list_of(_BRIEF)),
+    "Devices": _shape(("devices",), devices=_list_of(_shape(("deviceId", "name", "type"), deviceId=_TEXT))),
+    "Sets": _shape(("plant", "sets"), plant=_BRIEF, sets=_list_of(_TEXT)),
+    "Logs": _shape(("plant", "logs"), plant=_BRIEF, logs=_list_of(_shape(("timestamp", "message", "level")))),
+    "Measurements": _shape(
         ("plant", "setType", "resolution", "set"),
-        plant=_BRIEF, setType=_TEXT, resolution=_TEXT, set=_list_of(_ROW), total=_object(),
+        plant=_BRIEF, setType=_TEXT, resolution=_TEXT, set=_list_of(_ROW), total=_shape(),
     ),
-    "Live": _object(("plant", "status", "set"), plant=_BRIEF, status=_TEXT, set=_object()),
-    "Truth": _object(("plantId", "quantity", "kwh"), plantId=_TEXT, quantity=_TEXT, kwh=_NUMBER),
-    "Consent": _object(
+    "Live": _shape(("plant", "status", "set"), plant=_BRIEF, status=_TEXT, set=_shape()),
+    "Truth": _shape(("plantId", "quantity", "kwh"), plantId=_TEXT, quantity=_TEXT, kwh=_NUMBER),
+    "Consent": _shape(
         ("loginHint", "state", "expirationDate", "interval"),
         loginHint=_TEXT, state=_TEXT, expirationDate=_TEXT, interval=_INTEGER,
     ),
-    "Token": _object(
+    "Token": _shape(
         ("access_token", "expires_in", "refresh_token", "refresh_expires_in", "token_type"),
         access_token=_TEXT, expires_in=_INTEGER, refresh_token=_TEXT, refresh_expires_in=_INTEGER, token_type=_TEXT,
     ),
-    "TokenForm": _object(
+    "TokenForm": _shape(
         ("grant_type",), client_id=_TEXT, client_secret=_TEXT, scope=_TEXT, code=_TEXT, redirect_uri=_TEXT,
         refresh_token=_TEXT,
         grant_type={"type": "string", "enum": ["client_credentials", "authorization_code", "refresh_token"]},
     ),
-    "LogoutForm": _object(("refresh_token",), client_id=_TEXT, client_secret=_TEXT, refresh_token=_TEXT),
-    "Ask": _object(("loginHint",), loginHint=_TEXT),
-    "Status": _object((), status=_TEXT, state=_TEXT),
-    "Check": _object(("plantIds",), plantIds=_list_of(_TEXT)),
-    "Schedule": _object(("commands",), commands=_list_of(_COMMAND), fallback=_object(("command", "value"))),
+    "LogoutForm": _shape(("refresh_token",), client_id=_TEXT, client_secret=_TEXT, refresh_token=_TEXT),
+    "Ask": _shape(("loginHint",), loginHint=_TEXT),
+    "Status": _shape((), status=_TEXT, state=_TEXT),
+    "Check": _shape(("plantIds",), plantIds=_list_of(_TEXT)),
+    "Schedule": _shape(("commands",), commands=_list_of(_COMMAND), fallback=_shape(("command", "value"))),
 }  # fmt: skip
 
 
 def write_openapi() -> Json:
     """The OpenAPI 3.1 description of everything that is served."""
     paths: dict[str, Json] = {}
-    for operation in _operations():
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+    for operation in _describe_operations():
+        paths.setdefault(operation.path, {})[operation.method] = _describe_operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -242,24 +248,28 @@ def write_openapi() -> Json:
     }
 
 
-def _described(operation: _Operation) -> Json:
-    answers = {str(status): _answer(schema) for status, schema in operation.answers.items()}
-    answers |= {str(status): _answer("Object" if status != 308 else None) for status in operation.errors}  # noqa: PLR2004
+def _describe_operation(operation: _Operation) -> Json:
+    answers = {str(status): _describe_answer(schema) for status, schema in operation.answers.items()}
+    # A redirect has no body.
+    bodies = {
+        status: None if status == HTTPStatus.PERMANENT_REDIRECT else "Object" for status in operation.errors
+    }
+    answers |= {str(status): _describe_answer(schema) for status, schema in bodies.items()}
     described: Json = {
         "tags": [operation.tag],
         "summary": operation.summary,
-        "parameters": [*_path_parameters(operation), *operation.query],
+        "parameters": [*_describe_path_parameters(operation), *operation.query],
         "responses": answers,
         "security": [] if operation.open_to_all else [{"token": []}],
     }
     kind, schema = ("application/x-www-form-urlencoded", operation.form) if operation.form else (
         "application/json", operation.body)  # fmt: skip
     if schema:
-        described["requestBody"] = {"required": True, "content": {kind: {"schema": _reference(schema)}}}
+        described["requestBody"] = {"required": True, "content": {kind: {"schema": _build_reference(schema)}}}
     return described
 
 
-def _path_parameters(operation: _Operation) -> list[Json]:
+def _describe_path_parameters(operation: _Operation) -> list[Json]:
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     return [
         {"name": name, "in": "path", "required": True, "schema": operation.path_schemas.get(name, _TEXT)}
@@ -267,13 +277,13 @@ def _path_parameters(operation: _Operation) -> list[Json]:
     ]
 
 
-def _answer(schema: str | None) -> Json:
+def _describe_answer(schema: str | None) -> Json:
     if schema is None:
         return {"description": "empty body"}
-    return {"description": schema, "content": {"application/json": {"schema": _reference(schema)}}}
+    return {"description": schema, "content": {"application/json": {"schema": _build_reference(schema)}}}
 
 
-def _reference(name: str) -> Json:
+def _build_reference(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -293,6 +303,6 @@ class OpenApiService:
         rows = "".join(
             f"<tr><td>{escape(item.tag)}</td><td><code>{item.method.upper()}</code></td>"
             f"<td><code>{escape(item.path)}</code></td><td>{escape(item.summary)}</td></tr>"
-            for item in _operations()
+            for item in _describe_operations()
         )
         return render_page("docs", "sunledger sandbox", {"rows": Markup(rows)})

@@ -40,7 +40,7 @@ class TruthService:
         source = self._world.source(self._world.moved.get(key, key))
         if source is None:
             raise build_not_found()
-        return self._answer(request, source, None)
+        return self._build_answer(request, source, None)
 
     async def device(self, request: Request) -> Response:
         """kWh of a device's quantity."""
@@ -48,11 +48,11 @@ class TruthService:
         found = self._world.device(self._world.moved.get(key, key))
         if found is None:
             raise build_not_found()
-        return self._answer(request, *found)
+        return self._build_answer(request, *found)
 
-    def _answer(self, request: Request, source: Source, device: Device | None) -> Response:
+    def _build_answer(self, request: Request, source: Source, device: Device | None) -> Response:
         values = read_query(request)
-        start, end = _moment(values, "from"), _moment(values, "to")
+        start, end = _read_moment(values, "from"), _read_moment(values, "to")
         if end < start or end - start > MAX_DAYS * 86400:
             raise build_bad_value("to", "to must be after from, and at most forty years later.")
         quantity = request.path_params["quantity"]
@@ -64,14 +64,14 @@ class TruthService:
                 "plantId": source.plant.plant_id,
                 **({"deviceId": device.device_id} if device else {}),
                 "quantity": quantity,
-                "from": _utc(start),
-                "to": _utc(end),
+                "from": _format_utc(start),
+                "to": _format_utc(end),
                 "kwh": kwh,
             }
         )
 
 
-def _moment(values: dict[str, str], name: str) -> float:
+def _read_moment(values: dict[str, str], name: str) -> float:
     """An ISO time with offset, or a naive one in UTC."""
     # A plus sign in a query that nobody quoted arrives as a blank.
     text = values.get(name, "").replace(" ", "+")
@@ -85,5 +85,5 @@ def _moment(values: dict[str, str], name: str) -> float:
     raise build_bad_value(name, f"Give {name} as an ISO time such as 2021-10-01T00:00:00+10:00.")
 
 
-def _utc(instant: float) -> str:
+def _format_utc(instant: float) -> str:
     return datetime.fromtimestamp(instant, UTC).isoformat()

@@ -24,9 +24,12 @@ import httpx
 from playwright.sync_api import Page, sync_playwright
 
 from tests.chromium import CHROMIUM, OPTIONS
+from warehouse.questions import load_questions
 
 OLD = Path(__file__).with_name("old_duckdb.py")
 COUNTS = Path(__file__).with_name("counts.sql").read_text()
+DAYS = next(question.query for question in load_questions() if question.number == 24)
+FAR_FROM_UTC = "America/Los_Angeles"
 START_S, BROWSER_MS, SETTLED_MS = 300, 180_000, 4_000
 CONFIG = """
 SECRET_KEY = {key!r}
@@ -74,12 +77,18 @@ def main() -> None:
 
 
 def compare(python: Path, file: Path) -> None:
-    """Read every table and view with the other DuckDB and with ours; both must find the same rows."""
-    done = subprocess.run([python, OLD, file], check=True, capture_output=True, text=True)
-    version, theirs = json.loads(done.stdout)
+    """Read every table and view with the other DuckDB and with ours; both must find the same rows.
+
+    The other one runs as on a machine far from UTC: days must not follow its time zone.
+    """
+    far = os.environ | {"TZ": FAR_FROM_UTC}
+    done = subprocess.run([python, OLD, file], check=True, capture_output=True, text=True, env=far)
+    version, theirs, days = json.loads(done.stdout)
     with duckdb.connect(str(file), read_only=True) as connection:
         names = [name for (name,) in connection.execute(COUNTS).fetchall()]
         ours = {n: connection.execute(f'SELECT count(*) FROM "{n}"').fetchall()[0][0] for n in names}
+        same_days = [[str(value) for value in row] for row in connection.execute(DAYS).fetchall()]
+    assert days == same_days, (days, same_days)
     assert theirs == ours, {name: (ours.get(name), theirs.get(name)) for name in ours.keys() | theirs.keys()}
     rows = f"{len(ours)} tables and views, {sum(ours.values()):,} rows"
     tell(f"DuckDB {version} reads {rows}, as {duckdb.__version__} does.")

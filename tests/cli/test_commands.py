@@ -172,7 +172,7 @@ def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     result = sunledger(tmp_path, "demo", "--folder", str(tmp_path))
     assert result.returncode == 2
-    assert "holds other files" in result.stderr
+    assert "holds files that no demo has written" in result.stderr
     assert (tmp_path / "precious.txt").exists()
 
 

@@ -1,5 +1,7 @@
 """Names, logs and fields of others reach a terminal as text, and files as they are."""
 
+import csv
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 import typer
 from rich.text import Text
 
-from pipeline.cli.console import HarmlessConsole, complain, say, show_table
+from pipeline.cli.console import HarmlessConsole, complain, list_item, say, show_table
 from pipeline.cli.outcome_notices import tell_missing, tell_unknown
 from pipeline.run.notices import MissingItem, Notices
 from schemas import Plants
@@ -82,3 +84,31 @@ def test_a_terminal_gets_our_own_colours_and_no_other_codes() -> None:
     assert "\x1b[1;31m" in shown
     for code in ("\x1b[2J", "\x1b]0;", "\x9b", "\u202e"):
         assert code not in shown
+
+
+LONG = HOSTILE + "x" * 10**6
+
+
+def test_a_name_of_a_megabyte_is_one_readable_line(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = MissingItem("2021-10-01", "plants", "a", f"the name {LONG} is too long: correct it")
+    for print_line in (
+        lambda: say(f"{LONG}\n{LONG} Do this."),
+        lambda: complain(f"{LONG} Do this."),
+        lambda: list_item(LONG),
+        lambda: tell_unknown(Notices.of(unknown_fields={"raw_pv": {LONG, "y" * 10**6}})),
+        lambda: show_table("", [("name", False)], [[LONG]]),
+        lambda: tell_missing(Notices.of([missing])),
+    ):
+        with suppress(typer.Exit):
+            print_line()
+        shown = capsys.readouterr()
+        assert 0 < len(shown.out + shown.err) < 10_000
+        assert not set(OBEYED) & set(shown.out + shown.err)
+
+
+def test_a_spreadsheet_that_opens_printed_rows_runs_none_of_them(home: Path) -> None:
+    query = "SELECT '=HYPERLINK(\"http://x\")' AS \"@a\", '+1', '-x', chr(9) || '=1', chr(10) || '=1', 'plain', -1.5"
+    told = sunledger(home, "sql", "--format", "csv", query)
+    heading, row = csv.reader(StringIO(told.stdout))
+    assert heading[0] == "'@a"
+    assert row == ['\'=HYPERLINK("http://x")', "'+1", "'-x", "'\t=1", "'\n=1", "plain", "-1.5"]

@@ -159,10 +159,10 @@ def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
     assert f"2 days that are not final: plant {PLANT} {FIRST}: not_fetched" in str(refused.exception)
     done = typed("close", MONTH, "--anyway")
     assert done.exit_code == 0
-    # The day that is not stored has no expected time: nobody may read that 100 % of the month is covered.
-    assert "Values cover 100.0% of the expected time of the days that are stored" in " ".join(
-        done.stderr.split()
-    )
+    # Both plants lack one of two days, which counts as missing like any other.
+    said = " ".join(done.stderr.split())
+    assert "Values cover 50.0% of the expected time of the month" in said
+    assert "and 2 of 2 plants are not complete" in said
     assert published(settings, MONTH_SHEET) == [(PLANT, 24.0, True, None), (QUIET, 24.0, True, None)]
     # The day that was lacking is then a difference like any other.
     write_energy_daily(lake, FIRST)
@@ -201,7 +201,7 @@ def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
     said = [
         f"{MONTH} is not complete",
         "4 of 4 plant-days are to be checked, in 2 plants: 1 missing, 3 with suspicious values (v_days_to_check)",
-        f"75.0% of the expected time of the days that are stored, {silent_h:.1f} h are missing, and 1 of 2 plants is",
+        f"75.0% of the expected time of the month, {silent_h:.1f} h are missing, and 1 of 2 plants is",
         # 24 kWh of the silent day, 12 of the other one.
         "On 2 plant-days inverters have 36.000 kWh more than their plants",
         # SMA has 52.8 and 48 kWh, measured are 24 and 36.

@@ -199,7 +199,7 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     code, said = run(home, "repair", **settings | NO_SMA)
     assert code == 1, said
     assert (
-        "1 part can't be rebuilt yet, and 'sunledger repair' tries it again: raw_energy_balance 2021-10"
+        "1 part can't be rebuilt yet, and the next 'sunledger repair' tries again: raw_energy_balance 2021-10"
         in said
     )
     assert "the record of requests of that day is lost" in said

@@ -80,7 +80,7 @@ def test_plan_works_on_a_new_home_and_costs_nothing(tmp_path: Path, box: Sandbox
     told = sunledger(tmp_path, "plan", *DAY, **box.settings() | NONE)
     assert told.returncode == 0, told.stderr
     assert "fetched from SMA, which is free" in told.stderr
-    assert "1 day of 3 plants; no request that costs was sent" in told.stdout
+    assert "1 day of 3 plants; no request that SMA charges was sent" in told.stdout
     assert "devices and sets of 3 plants are not known yet" in told.stdout
     assert billed(tmp_path, box) == "0"
     # The list is stored now.

@@ -4,7 +4,14 @@ import unicodedata
 
 import pytest
 
-from pipeline.common.text import escape_controls, escape_line, join_lines, pluralize
+from pipeline.common.text import (
+    MOST_CHARACTERS,
+    escape_controls,
+    escape_line,
+    join_lines,
+    pluralize,
+    shorten_text,
+)
 
 
 def test_one_of_a_thing_has_no_s() -> None:
@@ -56,3 +63,12 @@ def test_a_line_stays_one_line() -> None:
 def test_what_a_library_says_in_several_lines_becomes_one() -> None:
     said = "Kernel error\n \x1b[31m↳\x1b[0m No space left on device (os error 28)\n"
     assert join_lines(said) == "Kernel error : No space left on device (os error 28)"
+
+
+def test_a_text_of_a_million_characters_keeps_its_ends() -> None:
+    told = shorten_text("The name " + "x" * 10**6 + " is wrong: correct it.")
+    assert len(told) < MOST_CHARACTERS + 100
+    assert told.startswith("The name xxx")
+    assert told.endswith("xxx is wrong: correct it.")
+    assert "characters left out" in told
+    assert shorten_text("x" * MOST_CHARACTERS) == "x" * MOST_CHARACTERS

@@ -100,6 +100,15 @@ def test_every_command_refuses_a_lake_that_is_gone(home: Path, sma: SmallSma, em
 
 
 @pytest.mark.long
+def test_the_doctor_says_once_that_the_lake_is_gone(home: Path, sma: SmallSma) -> None:
+    shutil.rmtree(home / "home" / "lake")
+    code, said = run(home, "doctor", "--ask-plants", "0", **sma.settings)
+    assert (code, said.count(LOST)) == (1, 1), said
+    assert "budget      skipped until this passes: folders" in said
+    assert CURE in said
+
+
+@pytest.mark.long
 def test_a_home_of_an_earlier_version_is_judged_by_its_published_file(home: Path, sma: SmallSma) -> None:
     (home / "home" / "known-tables.json").unlink()
     shutil.rmtree(home / "home" / "lake")

@@ -140,17 +140,20 @@ def test_a_number_that_is_none_says_nothing_about_the_values_beside_it(
     [
         {"plant": {"plantId": "12"}},
         {"plant": {"plantId": "11"}, "device": {"deviceId": "121"}},
+        {"plant": {"name": "x" * 5000, "plantId": "12"}},
     ],
 )
+@pytest.mark.parametrize("last", [False, True], ids=["before the rows", "after the rows"])
 def test_an_answer_that_names_another_plant_or_device_is_not_stored(
-    new_runtime: New, sma: ScriptedSma, named: dict[str, object]
+    new_runtime: New, sma: ScriptedSma, named: dict[str, object], last: bool
 ) -> None:
     source = PV if "device" in named else BALANCE
 
     def change(request: Request, body: bytes) -> bytes:
         if (request.plant_id, request.set_type) != ("11", source.set.name):
             return body
-        return json.dumps({**named, **{k: v for k, v in json.loads(body).items() if k != "plant"}}).encode()
+        rows = {k: v for k, v in json.loads(body).items() if k != "plant"}
+        return json.dumps({**rows, **named} if last else {**named, **rows}).encode()
 
     bodies(sma, change)
     runtime = new_runtime()
@@ -164,14 +167,21 @@ def test_an_answer_that_names_another_plant_or_device_is_not_stored(
     assert set(aside(runtime)["plant_id"]) == {"11"}
 
 
-def test_lists_and_logs_of_another_plant_are_not_stored_either(new_runtime: New, sma: ScriptedSma) -> None:
+@pytest.mark.parametrize("place", ["envelope", "entry"])
+def test_lists_and_logs_of_another_plant_are_not_stored_either(
+    new_runtime: New, sma: ScriptedSma, place: str
+) -> None:
     runtime = new_runtime()
     notices = refresh(runtime)
 
     def change(request: Request, body: bytes) -> bytes:
         if request.endpoint not in {"devices", "sets", "logs"} or request.plant_id != "11":
             return body
-        return compact({"plant": {"plantId": "12"}, **json.loads(body)})
+        content = json.loads(body)
+        if place == "envelope" or request.endpoint == "sets":
+            return compact({"plant": {"plantId": "12"}, **content})
+        name = {"devices": "deviceId", "logs": "message"}[request.endpoint]
+        return compact({request.endpoint: [{name: "1", "plantId": plant} for plant in ("11", "12")]})
 
     bodies(sma, change)
     for step in (fetch_devices, fetch_measurement_sets):
@@ -306,3 +316,13 @@ def test_a_key_that_a_plant_has_twice_is_told(new_runtime: New, sma: ScriptedSma
     assert "12" in runtime.lake.scan(Plants).collect()["plant_id"]
     assert notices.odd_facts == 1
     assert aside(runtime).select("reason", "kept").rows() == [("doubled_key", True)]
+
+
+def test_a_list_of_too_many_keys_is_set_aside(new_runtime: New, sma: ScriptedSma) -> None:
+    keys = compact({"devices": [{"deviceId": "111", **{f"k{n}": 1 for n in range(600_000)}}]})
+    sma.special = lambda request: keys if (request.endpoint, request.plant_id) == ("devices", "11") else None
+    notices = refresh(new_runtime())
+    (told,) = notices.missing
+    assert (told.table, told.plant_id) == ("raw_devices", "11")
+    assert "more rows, fields or levels" in told.reason
+    assert notices.unknown_fields == {}

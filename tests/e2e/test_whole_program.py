@@ -52,7 +52,7 @@ def test_odd_characters_and_numbers_in_every_answer_stop_no_command(tmp_path: Pa
     assert lacking.select("plant_id", "n_flagged").rows() == [("5000000", 1)]
     names = Lake(str(home / "lake"), home / "tmp").scan(Plants).collect()["name"]
     assert names.str.starts_with("\ufffd").all()
-    assert "of plants and devices in SMA's lists can't be read" in done.stderr
+    assert "of SMA's lists and logs can't be read" in done.stderr
 
 
 @pytest.mark.long

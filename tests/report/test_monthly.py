@@ -205,7 +205,7 @@ def test_a_report_replaces_a_report_and_nothing_else(db: duckdb.DuckDBPyConnecti
     write_report(db, OCTOBER, tmp_path, ["2"])
     assert not (tmp_path / "plant-old.html").exists()
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="holds files that no"):
         write_report(db, OCTOBER, tmp_path, ["2"])
     assert (tmp_path / "notes.txt").exists()
 

@@ -24,7 +24,7 @@ def plan(text: str, seed: int = 7) -> FaultPlan:
 
 
 def strikes(held: FaultPlan, count: int = 200, plant: str = "5") -> list[bool]:
-    return [bool(held.striking(call(plant))) for _ in range(count)]
+    return [bool(held.choose_faults(call(plant))) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -34,7 +34,7 @@ def test_by_share_seeded_and_counted(name: str) -> None:
     assert struck == strikes(plan(f"{name}=0.25"))
     assert struck != strikes(plan(f"{name}=0.25", seed=8))
     assert 25 <= sum(struck) <= 75
-    (shown,) = held.shown()
+    (shown,) = held.describe()
     assert (shown["matched"], shown["struck"]) == (200, sum(struck))
 
 

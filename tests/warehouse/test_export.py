@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.common.errors import UsageError
 from warehouse import export as exports
+from warehouse.csv_file import CSV_STYLES
 from warehouse.export import choose_format, export_query, export_table
 from warehouse.folder import resolve_place
 
@@ -25,7 +26,7 @@ SELECT 'Älpha' AS name, DATE '2026-10-05' AS day, TIMESTAMPTZ '2026-10-05 12:30
        TIMESTAMP '2026-10-05 12:00:00' AS at_local, 16.50::DECIMAL(18,2) AS fee_eur, 0.1::DOUBLE AS kwh,
        7::INTEGER AS n, true AS ok, NULL::VARCHAR AS nothing
 """
-FORMULAS = ["=1+1", "+49 561", "-x", "@cmd", "\tx", "plain", "http://x", None]
+FORMULAS = ["=1+1", "+49 561", "-x", "@cmd", "\tx", "\uff1d1", "plain", "http://x", None]
 
 
 @pytest.fixture
@@ -129,9 +130,63 @@ def test_text_like_a_formula_is_marked_as_text_in_csv(db: duckdb.DuckDBPyConnect
     found = pl.read_csv(tmp_path / "x.csv", infer_schema=False)
     assert found.columns == ["'=heading", "n"]
     assert found["'=heading"].to_list() == [
-        "'=1+1", "'+49 561", "'-x", "'@cmd", "'\tx", "plain", "http://x", None
+        "'=1+1", "'+49 561", "'-x", "'@cmd", "'\tx", "'\uff1d1", "plain", "http://x", None
     ]  # fmt: skip
     assert found["n"].unique().to_list() == ["-1.5"]
+
+
+def test_a_german_excel_gets_semicolons_commas_and_a_mark(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    query = """SELECT 'Älpha; "x"' AS "name; of plant", 16.50::DECIMAL(18,2) AS fee, 1234.5::DOUBLE AS kwh, -7 AS n,
+        [1.5] AS list, '=1' AS note, NULL AS nothing"""
+    export_query(db, query, tmp_path / "x.csv", csv=CSV_STYLES["excel-de"])
+    assert (tmp_path / "x.csv").read_bytes() == (
+        '\ufeff"name; of plant";fee;kwh;n;list;note;nothing\r\n"Älpha; ""x""";16,50;1234,5;-7;[1.5];\'=1;\r\n'
+    ).encode()
+    export_query(db, query, tmp_path / "x.csv", csv=CSV_STYLES["excel"])
+    assert (tmp_path / "x.csv").read_bytes().startswith(b"\xef\xbb\xbfname; of plant,fee")
+    assert b",16.50,1234.5,-7," in (tmp_path / "x.csv").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+
+
+@pytest.mark.parametrize("form", exports.FORMATS)
+def test_names_of_plants_stand_beside_their_ids_in_the_order_of_the_table(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path, form: str
+) -> None:
+    db.execute(
+        "CREATE TABLE plants AS SELECT range::VARCHAR AS plant_id, 'Plant ' || range AS name FROM range(5000)"
+    )
+    db.execute(
+        "CREATE TABLE days AS SELECT 1 AS n, (4 - range)::VARCHAR AS plant_id, 'inverter' AS name FROM range(5)"
+    )
+    export_table(db, "days", tmp_path / f"x.{form}")
+    if form == "xlsx":
+        rows = [[text for _, _, text in row] for row in sheet(tmp_path / "x.xlsx")]
+    else:
+        read = pl.read_csv if form == "csv" else pl.read_parquet
+        frame = read(tmp_path / f"x.{form}")
+        rows = [frame.columns, *([str(value) for value in row] for row in frame.rows())]
+    assert rows[:2] == [["n", "plant_id", "plant_name", "name"], ["1", "4", "Plant 4", "inverter"]]
+    assert [row[1] for row in rows[1:]] == ["4", "3", "2", "1", "0"]
+    assert export_table(db, "plants", tmp_path / f"x.{form}").rows == 5000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'=1+1'::BLOB",
+        "'=1+1'::ENUM ('=1+1')",
+        "union_value(a := '=1+1')",
+        "'\n=1+1'",
+        '\'=HYPERLINK("http://x", "y")\'',
+    ],
+)
+def test_a_formula_of_any_type_is_marked_as_text_in_csv(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path, value: str
+) -> None:
+    export_query(db, f"SELECT {value} AS x, 5 AS n", tmp_path / "x.csv")
+    assert pl.read_csv(tmp_path / "x.csv", infer_schema=False)["x"][0][:1] == "'"
 
 
 @pytest.mark.parametrize("form", exports.FORMATS)

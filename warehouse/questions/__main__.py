@@ -1,6 +1,7 @@
 """Write docs/questions.md: each question with its SQL and its result on the demo (`make demo`)."""
 
 import datetime as dt
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,36 @@ instead.
 
 Open the file read-only with DuckDB 1.2 or newer (`demo/sunledger.duckdb` after `make demo`). Each table, view and
 macro is explained in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
-[speed.md](speed.md) says how long each question takes.
+Below each result is the time that the question takes; [speed.md](speed.md) says how it was measured.
 """
+SPEED = FILE.with_name("speed.md")
+# Rows of the two tables: the first has a question in each, with the time for the published file; the second has two.
+_LARGE = re.compile(r"^\| (\d+) \| (?:report|detail) \| ([\d.]+) \| [\d.]+ \|", re.MULTILINE)
+_SMALL = re.compile(r"\| (\d+) \| (?:report|detail) \| ([\d.]+) (?=\| \| \d|\|$)", re.MULTILINE)
 
 
 def write_answers(connection: duckdb.DuckDBPyConnection) -> str:
     """All questions, with their results by this warehouse."""
-    parts = [INTRODUCTION]
+    parts, times = [INTRODUCTION], read_times(SPEED.read_text("utf-8"))
     for question in load_questions():
         answer = connection.execute(question.query)
         names = [name for name, *_ in answer.description or ()]
         parts.append(
             f"## {question.number}. {question.text}\n\n```sql\n{question.query}\n```\n\n"
             + _format_table(names, answer.fetchall())
+            + f"\n{times[question.number]}\n"
         )
     return "\n".join(parts)
+
+
+def read_times(measured: str) -> dict[int, str]:
+    """How long each question takes, as a sentence, from the tables of speed.md."""
+    fleets = ((_LARGE, "a year of 1,000 plants"), (_SMALL, "60 days of 50 plants"))
+    return {
+        int(number): f"Takes {ms} ms with {fleet}."
+        for rows, fleet in fleets
+        for number, ms in rows.findall(measured)
+    }
 
 
 def _format_table(names: list[str], rows: list[tuple[Any, ...]]) -> str:

@@ -29,18 +29,12 @@
 -- battery_charging_covered_h: Battery charging: time that its energy covers. Unit: h. Null: nothing measured.
 -- battery_discharging_covered_h: Battery discharging: time that its energy covers. Unit: h. Null: nothing measured.
 WITH energies AS (
-    -- Of a quantity that follows from others, quarter_energies holds the rest that those do not explain.
+    -- Of a quantity that portals calculate from others, quarter_energies holds the rest that those do not explain.
     SELECT *,
         total_generation_rest_kwh + coalesce(pv_generation_kwh, 0) + coalesce(diesel_generation_kwh, 0) AS total_generation_kwh,
-        grid_feed_in_rest_kwh + greatest(
-            coalesce(total_generation_kwh, 0) + coalesce(battery_discharging_kwh, 0)
-            - (coalesce(total_consumption_kwh, 0) + coalesce(battery_charging_kwh, 0)),
-            0
-        ) AS grid_feed_in_kwh,
-        self_consumption_rest_kwh + coalesce(total_generation_kwh, 0) - coalesce(grid_feed_in_kwh, 0) AS self_consumption_kwh,
-        direct_consumption_rest_kwh + coalesce(self_consumption_kwh, 0) - coalesce(battery_charging_kwh, 0) AS direct_consumption_kwh,
-        self_supply_rest_kwh + coalesce(direct_consumption_kwh, 0) + coalesce(battery_discharging_kwh, 0) AS self_supply_kwh,
-        grid_consumption_rest_kwh + coalesce(total_consumption_kwh, 0) - coalesce(self_supply_kwh, 0) AS grid_consumption_kwh
+        coalesce(total_generation_kwh, 0) - coalesce(grid_feed_in_kwh, 0) AS kept_kwh,
+        kept_kwh - coalesce(battery_charging_kwh, 0) AS used_at_once_kwh,
+        used_at_once_kwh + coalesce(battery_discharging_kwh, 0) AS own_kwh
     FROM quarter_energies
 )
 SELECT
@@ -51,10 +45,10 @@ SELECT
     pv_generation_kwh,
     total_generation_kwh,
     diesel_generation_kwh,
-    direct_consumption_kwh,
-    self_consumption_kwh,
-    self_supply_kwh,
-    total_consumption_kwh,
+    direct_consumption_rest_kwh + used_at_once_kwh AS direct_consumption_kwh,
+    self_consumption_rest_kwh + kept_kwh AS self_consumption_kwh,
+    self_supply_rest_kwh + own_kwh AS self_supply_kwh,
+    total_consumption_rest_kwh + own_kwh + coalesce(grid_consumption_kwh, 0) AS total_consumption_kwh,
     grid_feed_in_kwh,
     grid_consumption_kwh,
     battery_charging_kwh,

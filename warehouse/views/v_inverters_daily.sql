@@ -28,6 +28,7 @@ WITH yields AS (
     FROM device_energy_daily AS energy
     LEFT JOIN plants ON plants.plant_id = energy.plant_id
     LEFT JOIN devices ON devices.plant_id = energy.plant_id AND devices.device_id = energy.device_id
+    WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
 )
 SELECT
     * EXCLUDE whole_yield,

@@ -27,5 +27,6 @@ SELECT
     max(quarantine.local_date) AS last_day
 FROM quarantine
 LEFT JOIN plants ON plants.plant_id = quarantine.plant_id
+WHERE plants.excluded_from IS NULL OR quarantine.local_date < plants.excluded_from
 GROUP BY ALL
 ORDER BY n_found DESC, quarantine.plant_id, quarantine.source, quarantine.reason

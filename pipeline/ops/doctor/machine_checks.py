@@ -1,11 +1,13 @@
-"""The checks of this machine: versions, folders, files, disk, locks, and the published file."""
+"""The checks of this machine and its store: versions, folders, files, disk, object store, locks, the published file."""
 
 from importlib.metadata import version
 
 from pipeline.ops.doctor import facts, machine, own_files
 from pipeline.ops.doctor.patient import Patient
-from pipeline.ops.doctor.result import Diagnosis, pass_check
+from pipeline.ops.doctor.result import Diagnosis, Level, pass_check
 from pipeline.ops.set_aside import describe_set_aside
+from warehouse.known_tables import KnownTables
+from warehouse.object_store import check_store
 
 
 def examine_versions(_: Patient) -> list[Diagnosis]:
@@ -27,9 +29,15 @@ def examine_disk(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_folders(patient: Patient) -> list[Diagnosis]:
-    """Whether the folders can be written, and the record of requests in the home can be read."""
-    found = machine.judge_folders(facts.list_places(patient.settings))
-    return [*found, *machine.judge_record(facts.find_unreadable_records(patient.settings))]
+    """Whether the folders can be written, the record of requests in the home can be read, and the lake is there.
+
+    Raises LakeLostError for a lake that is gone: all that reads it would say so again.
+    """
+    settings = patient.settings
+    found = machine.judge_folders(facts.list_places(settings))
+    if not any(one.level is Level.FAIL for one in found):
+        KnownTables(settings.home, settings.warehouse).check_lake(patient.runtime.lake)
+    return [*found, *machine.judge_record(facts.find_unreadable_records(settings))]
 
 
 def examine_files(patient: Patient) -> list[Diagnosis]:
@@ -42,6 +50,12 @@ def examine_locks(patient: Patient) -> list[Diagnosis]:
     return machine.judge_locks(
         facts.find_held_locks(patient.settings), facts.find_leftovers(patient.settings)
     )
+
+
+def examine_store(patient: Patient) -> list[Diagnosis]:
+    """Whether the object store of the lake can be listed, written and deleted from."""
+    check_store(patient.settings.lake)
+    return [pass_check("object store", f"{patient.settings.lake} can be listed, written and deleted from")]
 
 
 def examine_warehouse(patient: Patient) -> list[Diagnosis]:

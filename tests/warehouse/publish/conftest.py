@@ -167,13 +167,7 @@ def fill(lake: Lake) -> None:
         QuarterHours,
         [
             quarter
-            # Fed in are 0.125: half of what is generated and not charged.
-            | {
-                "plant_id": "a",
-                "local_date": FIRST,
-                "battery_charging_kwh": 0.25,
-                "grid_feed_in_rest_kwh": -0.125,
-            }
+            | {"plant_id": "a", "local_date": FIRST, "grid_feed_in_kwh": 0.125, "battery_charging_kwh": 0.25}
         ],
     )
     hour = {"local_hour": 14, "pv_generation_kwh": 0.5, "pv_generation_covered_h": 1 / 6}

@@ -21,6 +21,7 @@ from schemas import (
     KpiMonthly,
     Plants,
     PvIntervals,
+    Quarantine,
     Reconciliation,
     Table,
     columns,
@@ -368,6 +369,25 @@ def test_an_average_day_is_mean_power_by_the_hour(db: duckdb.DuckDBPyConnection)
 def test_quarantine_is_counted_by_reason(db: duckdb.DuckDBPyConnection) -> None:
     query = "SELECT plant_name, reason, n_found, n_days FROM v_quarantine_by_reason"
     assert db.execute(query).fetchall() == [("Alpha", "spike", 2, 1), ("Alpha", "negative", 1, 1)]
+
+
+def test_inverters_and_reasons_leave_out_the_days_of_excluded_plants(lake: Lake, tmp_path: Path) -> None:
+    put(lake, Plants, [{"plant_id": "a", "name": "Alpha", "excluded_from": SECOND}])
+    put(
+        lake,
+        DeviceEnergyDaily,
+        [{"plant_id": "a", "device_id": "a1", "local_date": day} for day in (FIRST, SECOND)],
+    )
+    put(
+        lake,
+        Quarantine,
+        [{"local_date": day, "source": "x", "plant_id": "a", "reason": "spike"} for day in (FIRST, SECOND)],
+    )
+    done = publish(lake, tmp_path / "sunledger.duckdb", now=NOW, version="0")
+    with connect(done.path) as connection:
+        assert connection.execute("SELECT local_date FROM v_inverters_daily").fetchall() == [(FIRST,)]
+        query = "SELECT n_found, last_day FROM v_quarantine_by_reason"
+        assert connection.execute(query).fetchall() == [(1, FIRST)]
 
 
 def test_a_view_reads_files_from_before_a_column_was_added(

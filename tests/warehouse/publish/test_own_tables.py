@@ -238,8 +238,7 @@ def test_the_question_of_the_docs(lake: Lake, tmp_path: Path, folder: Path) -> N
         lake,
         QuarterHours,
         [
-            # Nothing else is known, so all that is fed in is the rest.
-            day | {"quarter_start": at, "grid_feed_in_rest_kwh": kwh}
+            day | {"quarter_start": at, "grid_feed_in_kwh": kwh}
             for at, kwh in zip(quarters, fed_in, strict=True)
         ],
     )

@@ -1,20 +1,36 @@
 """A month for finance in one folder, out of the published file."""
 
 import datetime as dt
+import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import duckdb
 import polars as pl
 import pytest
 
+from pipeline.billing.compare import KINDS
 from pipeline.common.errors import UsageError
-from warehouse.pack import SHEETS, write_pack
+from pipeline.report.reasons import CAUSES
+from pipeline.tables.restatement_tables import QUANTITIES
+from schemas.report_tables import STATUSES
+from schemas.usage import DECISIONS, PRICINGS
+from warehouse.csv_file import CSV_STYLES
+from warehouse.finance.labels import TERMS, BilingualText
+from warehouse.finance.sheets import CHECKED, SHEETS
+from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
+from warehouse.pack import PackChoice, write_pack
 from warehouse.publish import PublishedFile, connect
 
 OCTOBER = dt.date(2021, 10, 1)
-FILES = {"README.md", *(f"{sheet.name}.csv" for sheet in SHEETS)}
+NAMES = [sheet.name for sheet in SHEETS if sheet.table != CHECKED]
+FILES = {"README.md", "summary.csv", "glossary.csv", *(f"{name}.csv" for name in NAMES)}
+CSV = PackChoice("csv")
+HOSTILE = """O'Brien"; DROP TABLE plants; --"""
+MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
 @pytest.fixture
@@ -23,54 +39,104 @@ def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+@pytest.fixture
+def billed(published: PublishedFile, tmp_path: Path) -> Path:
+    """The published file with PU of October, one of them of a system that is no plant, and groups."""
+    file = Path(shutil.copy(published.path, tmp_path / "sunledger.duckdb"))
+    with duckdb.connect(str(file)) as writer:
+        writer.execute(
+            "INSERT INTO billing_units BY NAME SELECT unnest(['a', 'b', 'gone']) AS plant_id, $month AS month, "
+            "10 AS n_requests, 0 AS n_device_requests, TIMESTAMPTZ '2021-10-01 00:00:00+00' AS first_request, "
+            "first_request AS last_request, unnest([12.50, NULL, 20.25])::DECIMAL(18, 2) AS fee_eur, "
+            "'EUR' AS currency, unnest(['priced', 'no_capacity', 'priced']) AS pricing, 'list 7' AS price_source",
+            {"month": OCTOBER},
+        )
+        writer.execute(
+            "INSERT INTO plant_attributes BY NAME SELECT unnest(['a', 'b']) AS plant_id, "
+            "unnest(['North', '=South']) AS plant_group"
+        )
+    return file
+
+
+class Book:
+    """The cells of a workbook: by sheet a list of rows, each with value and formula by column letter."""
+
+    def __init__(self, path: Path) -> None:
+        self._book = zipfile.ZipFile(path)
+        workbook = ElementTree.fromstring(self._book.read("xl/workbook.xml"))  # noqa: S314 - our own file
+        self.names = [found.get("name", "") for found in workbook.iter(f"{MAIN}sheet")]
+
+    def root(self, name: str) -> ElementTree.Element:
+        number = self.names.index(name) + 1
+        return ElementTree.fromstring(self._book.read(f"xl/worksheets/sheet{number}.xml"))  # noqa: S314
+
+    def rows(self, name: str) -> list[dict[str, tuple[str, str]]]:
+        found = []
+        for row in self.root(name).iter(f"{MAIN}row"):
+            cells = {}
+            for cell in row:
+                formula = cell.findtext(f"{MAIN}f", "")
+                value = cell.findtext(f"{MAIN}v") or "".join(
+                    part.text or "" for part in cell.iter(f"{MAIN}t")
+                )
+                cells[re.sub(r"\d", "", cell.get("r", ""))] = (value, formula)
+            found.append(cells)
+        return found
+
+    def columns(self, name: str) -> dict[str, str]:
+        """The letter of each heading."""
+        return {value: letter for letter, (value, _) in self.rows(name)[0].items()}
+
+
 def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     folder = tmp_path / "pack"
-    done = write_pack(db, OCTOBER, folder, "csv")
+    done = write_pack(db, OCTOBER, folder, CSV)
     assert {path.name for path in folder.iterdir()} == FILES
-    assert {one.path.stem: one.rows for one in done} == {
+    rows = {one.path.stem: one.rows for one in done}
+    assert {name: rows[name] for name in NAMES} == {
         "energy-monthly": 2,
+        "energy-year": 2,
         "energy-daily": 4,
+        "completeness": 2,
         "adjustments": 0,
         "restatements": 0,
         "billing-units": 0,
         "invoices": 0,
         "days-to-check": 3,
-        "set-aside": 3,
+        "set-aside": 2,
     }
     monthly = pl.read_csv(folder / "energy-monthly.csv")
-    assert monthly["plant_name"].to_list() == ["Alpha", """O'Brien"; DROP TABLE plants; --"""]
+    assert monthly["Plant"].to_list() == ["Alpha", HOSTILE]
+    assert monthly["PV generation (kWh)"].to_list() == [50, 4]
     readme = (folder / "README.md").read_text()
     assert "# October 2021" in readme
-    assert "that sunledger 1.2.3 published on 2021-10-03 at 04:05 UTC" in readme
-    assert (
-        "2 plants, 54.000 kWh of PV energy; 62.5% of the expected time of the days that are stored is covered; 1 of"
-        in readme
-    )
-    assert "* PU and fees are unknown, because there is no record of requests." in readme
-    assert all(f"| {name} |" in readme for name in FILES - {"README.md"})
+    assert "that sunledger 1.2.3 published on 2021-10-03 04:05 UTC" in readme
+    assert "* PV generation: 54.00 kWh" in readme
+    assert "* PU of the month: 0 (PU and fees are unknown, because there is no record of requests)" in readme
+    assert all(f"({name}) |" in readme for name in NAMES)
 
 
 @pytest.mark.parametrize(
     ("first", "units", "said"),
     [
-        (dt.date(2021, 9, 30), [], "* There are no PU, because no request named a system in this month.\n"),
+        (dt.date(2021, 9, 30), [], "0 (There are no PU, because no request named a system in this month)\n"),
         (
             dt.date(2021, 11, 1),
             [],
-            "* PU and fees are unknown, because the record of requests begins on 2021-11-01.\n",
+            "0 (PU and fees are unknown, because the record of requests begins on 2021-11-01)\n",
         ),
         (
             dt.date(2021, 10, 9),
             [],
-            "* There are no PU, because no request named a system in this month. The record of requests begins on ",
+            "(There are no PU, because no request named a system in this month. The record of requests begins on ",
         ),
-        (dt.date(2021, 9, 30), ["2.50", None], "* 2 PU, 2.50 EUR (list 7); 1 of them are unpriced.\n"),
-        (dt.date(2021, 9, 30), [None], "* 1 PU, all unpriced.\n"),
         (
-            dt.date(2021, 10, 31),
-            ["2.50"],
-            "0 of them are unpriced. The record of requests begins on 2021-10-09; earlier requests are",
+            dt.date(2021, 9, 30),
+            ["2.50", None],
+            "* PU of the month: 2\n* Fees of the PU: 2.50 EUR (1 of the PU have no price, so the sum is too low",
         ),
+        (dt.date(2021, 9, 30), [None], "* Fees of the PU: 1 of the PU have no price"),
+        (dt.date(2021, 10, 31), ["2.50"], "begins on 2021-10-09; earlier requests are unknown)"),
     ],
 )
 def test_no_word_of_pu_goes_beyond_the_record(
@@ -92,9 +158,145 @@ def test_no_word_of_pu_goes_beyond_the_record(
                 "'priced' AS pricing, 'list 7' AS price_source",
                 {"id": str(number), "month": OCTOBER, "fee": fee},
             )
-    with connect(file) as connection:
-        write_pack(connection, OCTOBER, tmp_path / "pack", "csv")
+    with connect(Path(file)) as connection:
+        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
     assert said in (tmp_path / "pack" / "README.md").read_text()
+
+
+def test_a_workbook_has_frozen_headings_in_words_and_sums_with_their_values(
+    billed: Path, tmp_path: Path
+) -> None:
+    with connect(billed) as connection:
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
+        ((energy,),) = connection.execute("SELECT sum(pv_generation_kwh) FROM energy_daily").fetchall()
+    assert {path.name for path in done.path.parent.iterdir()} == {"README.md", "sunledger-2021-10.xlsx"}
+    book = Book(done.path)
+    assert book.names == [label.en for name, label in SHEET_NAMES.items() if name != "invoice-check"]
+    for name in book.names:
+        pane = next(book.root(name).iter(f"{MAIN}pane"))
+        assert pane.get("state") == "frozen", name
+    headings = book.columns("Energy by day")
+    foot = book.rows("Energy by day")[-1]
+    letter = headings["PV generation (kWh)"]
+    assert foot["A"][0] == "Sum (rows: 4)"
+    assert foot[letter] == (f"{energy}", f"SUM({letter}2:{letter}5)")
+    # What nobody measured has no sum, which a reader would take for zero.
+    assert foot[headings["Grid feed-in (kWh)"]] == ("", "")
+    fees, letters = book.rows("PU and price")[-1], book.columns("PU and price")
+    assert fees[letters["Fee (EUR)"]][0] == "32.75"
+    whole, letters = book.rows("Completeness")[-1], book.columns("Completeness")
+    assert float(whole[letters["Coverage of the month"]][0]) == 60 / 96
+    summary = {row["A"][0]: row.get("B", ("", ""))[0] for row in book.rows("Summary") if "A" in row}
+    assert float(summary["PV generation"]) == energy
+    assert (summary["PU of the month"], summary["Fees of the PU"]) == ("3", "32.75")
+    groups = [row[book.columns("Energy")["Group"]] for row in book.rows("Energy")[1:3]]
+    # A group of the user's that looks like a formula is text.
+    assert groups == [("North", ""), ("=South", "")]
+
+
+def test_a_group_has_its_plants_alone_and_the_account_its_invoices(billed: Path, tmp_path: Path) -> None:
+    with connect(billed) as connection:
+        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice("csv", plants=["a"]))
+    read = {name: pl.read_csv(tmp_path / "pack" / f"{name}.csv") for name in NAMES}
+    for name, frame in read.items():
+        assert set(frame["Plant id"] if "Plant id" in frame.columns else []) <= {"a"}, name
+    assert read["billing-units"]["Fee (EUR)"].to_list() == [12.5]
+    assert read["energy-monthly"]["Group"].to_list() == ["North"]
+
+
+def test_a_german_pack_for_a_german_excel(billed: Path, tmp_path: Path) -> None:
+    with connect(billed) as connection:
+        write_pack(
+            connection,
+            OCTOBER,
+            tmp_path / "csv",
+            PackChoice("csv", language="de", csv=CSV_STYLES["excel-de"]),
+        )
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "xlsx", PackChoice(language="de"))
+    data = (tmp_path / "csv" / "billing-units.csv").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbfAnlage;Anlagen-ID;Gruppe;")
+    assert data.endswith(b"\r\n")
+    first = data.decode("utf-8-sig").splitlines()[1].split(";")
+    assert first[:3] == ["Alpha", "a", "North"]
+    assert "12,50" in first
+    assert "bepreist" in first
+    assert "'=South" in data.decode()
+    book = Book(done.path)
+    assert book.names[:2] == ["Übersicht", "Energie"]
+    assert book.rows("Übersicht")[0]["A"][0] == "Oktober 2021"
+    assert "lückenhaft" in {value for row in book.rows("Zu prüfende Tage") for value, _ in row.values()}
+    assert "* PV-Erzeugung: 54,00 kWh" in (tmp_path / "xlsx" / "README.md").read_text("utf-8")
+
+
+def test_days_that_were_never_fetched_make_the_month_incomplete(
+    published: PublishedFile, tmp_path: Path
+) -> None:
+    file = Path(shutil.copy(published.path, tmp_path / "sunledger.duckdb"))
+    with duckdb.connect(str(file)) as writer:
+        writer.execute("DELETE FROM energy_daily WHERE plant_id = 'b'")
+        writer.execute("DELETE FROM energy_daily WHERE local_date = '2021-10-02'")
+        writer.execute("UPDATE _meta SET published_at = '2021-11-05 00:00:00+00'")
+    with connect_changed(file) as connection:
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
+    book = Book(done.path)
+    assert book.rows("Summary")[1]["A"][0].startswith(
+        "The month is NOT COMPLETE: 1 of 31 plant-days are complete, 30 were not fetched, 0 have gaps"
+    )
+    row, letters = book.rows("Completeness")[1], book.columns("Completeness")
+    shown = {heading: row[letter][0] for heading, letter in letters.items() if letter in row}
+    assert shown["Days not fetched"] == "30"
+    # Each day that is not there has as many hours as those that are there.
+    assert float(shown["Expected time of the month (h)"]) == 31 * 24
+    assert float(shown["Coverage of the month"]) == pytest.approx(1 / 31)
+    assert shown["Status"] == "partial"
+    energy, letters = book.rows("Energy")[1], book.columns("Energy")
+    assert energy[letters["Status"]][0] == "partial"
+
+
+def connect_changed(file: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to a file that a test has changed, which `connect` would refuse."""
+    connection = duckdb.connect(str(file), read_only=True)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def test_days_of_excluded_plants_are_in_no_sheet(published: PublishedFile, tmp_path: Path) -> None:
+    file = Path(shutil.copy(published.path, tmp_path / "sunledger.duckdb"))
+    with duckdb.connect(str(file)) as writer:
+        writer.execute("UPDATE plants SET excluded_from = '2021-10-02' WHERE plant_id = 'a'")
+    with connect_changed(file) as connection:
+        write_pack(connection, OCTOBER, tmp_path / "pack", CSV)
+    for name in ("energy-daily", "set-aside"):
+        frame = pl.read_csv(tmp_path / "pack" / f"{name}.csv", infer_schema=False)
+        assert not frame.filter(pl.col("Plant id") == "a", pl.col("Day") >= "2021-10-02").height, name
+    whole = pl.read_csv(tmp_path / "pack" / "completeness.csv")
+    assert whole.filter(pl.col("Plant id") == "a")["Stored days"].to_list() == [1]
+
+
+def test_an_invoice_that_was_checked_has_a_sheet(billed: Path, tmp_path: Path) -> None:
+    checked = pl.DataFrame(
+        {
+            "month": [OCTOBER, OCTOBER],
+            "plant_id": ["a", "z"],
+            "plant_name": ["Alpha", None],
+            "kind": ["agreed", "theirs only"],
+            "ours_class": ["1-19", None],
+            "theirs_class": ["1-19", "1-19"],
+            "ours_eur": [12.5, None],
+            "theirs_eur": [12.5, 99.0],
+            "difference_eur": [0.0, 99.0],
+            "line": [2, 3],
+            "note": [None, "no request in this month"],
+            "currency": ["USD", "USD"],
+        }
+    )
+    with connect(billed) as connection:
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice(checked=checked))
+    book = Book(done.path)
+    letters, foot = book.columns("Invoice check"), book.rows("Invoice check")[-1]
+    assert foot[letters["SMA's minus ours (USD)"]][0] == "99.0"
+    summary = {row["A"][0]: row.get("B", ("", ""))[0] for row in book.rows("Summary") if "A" in row}
+    assert (summary["Invoice lines that differ"], summary["SMA's minus our amount"]) == ("1", "99")
 
 
 def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: PublishedFile, tmp_path: Path) -> None:
@@ -106,30 +308,65 @@ def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: Published
             f"{', '.join(f'12.45 AS {name}' for name in money)}, 'carried' AS decision, true AS is_closed, "
             "'EUR' AS currency"
         )
-    with connect(file) as connection:
-        done = write_pack(connection, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
+    with connect(Path(file)) as connection:
+        done = write_pack(connection, dt.date(2021, 9, 1), tmp_path / "pack", CSV)
     assert {one.path.stem: one.rows for one in done}["invoices"] == 1
-    assert "0 plants, nothing measured" in (tmp_path / "pack" / "README.md").read_text()
+    assert "There is no energy of this month." in (tmp_path / "pack" / "README.md").read_text()
+
+
+def test_every_word_of_the_pack_has_a_german_form() -> None:
+    columns = {name for sheet in SHEETS for name in sheet.columns}
+    assert columns <= set(TERMS)
+    assert {"summary", "glossary", *(sheet.name for sheet in SHEETS)} == set(SHEET_NAMES)
+    labels = [
+        *(label for term in TERMS.values() for label in term),
+        *SHEET_NAMES.values(),
+        *MONTHS,
+        *(label for words in VALUES.values() for label in words.values()),
+        *(label for sheet in SHEETS for label in [sheet.meaning]),
+    ]
+    assert all(isinstance(label, BilingualText) and label.en.strip() and label.de.strip() for label in labels)
+    # Excel takes names of sheets of at most 31 characters, each once.
+    for language in ("en", "de"):
+        names = [label.choose(language) for label in SHEET_NAMES.values()]
+        assert len(set(names)) == len(names)
+        assert all(len(name) <= 31 for name in names)
+        headings = [term.heading.choose(language) for term in TERMS.values()]
+        assert len(set(headings)) == len(headings)
+    # Each code that a table can hold has a word.
+    assert set(VALUES["status"]) >= set(STATUSES)
+    assert set(VALUES["pricing"]) == set(PRICINGS)
+    assert set(VALUES["decision"]) == set(DECISIONS)
+    assert set(VALUES["kind"]) == set(KINDS)
+    assert set(VALUES["cause"]) == set(CAUSES)
+    assert set(VALUES["quantity"]) == set(QUANTITIES)
 
 
 def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(
     db: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     folder = tmp_path / "pack"
-    write_pack(db, OCTOBER, folder, "csv")
-    write_pack(db, OCTOBER, folder, "parquet")
+    write_pack(db, OCTOBER, folder, CSV)
+    write_pack(db, OCTOBER, folder, PackChoice("parquet"))
     assert {path.suffix for path in folder.iterdir()} == {".md", ".parquet"}
+    assert pl.read_parquet(folder / "energy-monthly.parquet").columns[:3] == [
+        "plant_name",
+        "plant_id",
+        "plant_group",
+    ]
+    write_pack(db, OCTOBER, folder, PackChoice())
+    assert {path.suffix for path in folder.iterdir()} == {".md", ".xlsx"}
     assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_folder_with_something_else_is_not_touched(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds other files"):
-        write_pack(db, OCTOBER, tmp_path, "csv")
+    with pytest.raises(UsageError, match="holds files that no"):
+        write_pack(db, OCTOBER, tmp_path, CSV)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
 def test_a_month_that_the_warehouse_has_not(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither energy nor PU of 2021-09; it has those of 2021-10"):
-        write_pack(db, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
+        write_pack(db, dt.date(2021, 9, 1), tmp_path / "pack", CSV)
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from schemas import TABLES, storage
 from warehouse.macros import MACROS
 from warehouse.publish import OFFLINE, PublishedFile
 from warehouse.questions import Question, load_questions
-from warehouse.questions.__main__ import FILE
+from warehouse.questions.__main__ import FILE, SPEED, read_times
 
 DAY, MINUTE = dt.date(2021, 10, 6), dt.timedelta(minutes=1)
 KEYED = [model for model in TABLES if storage(model).key and storage(model).published != "no"]
@@ -27,6 +27,12 @@ def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
 def test_there_are_forty() -> None:
     assert [question.number for question in load_questions()] == list(range(1, 41))
     assert len({question.text for question in load_questions()}) == 40
+
+
+def test_each_question_has_its_time() -> None:
+    times = read_times(SPEED.read_text("utf-8"))
+    told = FILE.read_text("utf-8").split("\n## ")[1:]
+    assert [part.rstrip().rpartition("\n")[2] for part in told] == [times[number] for number in range(1, 41)]
 
 
 @pytest.mark.parametrize("question", load_questions(), ids=lambda question: str(question.number))

@@ -136,11 +136,19 @@ def test_a_file_with_detail_is_read_anywhere(
 def test_the_option_and_the_setting_reach_the_file(tmp_path: Path) -> None:
     settings = {"SUNLEDGER_HOME": str(tmp_path / "home"), "SUNLEDGER_DETAIL": "7d"}
     program = [sys.executable, "-c", "from pipeline.cli import main; main()", "publish"]
-    for options, detail in (([], "7d"), (["--detail", "all"], "all"), (["--detail", "none"], "none")):
+    fill(Lake(str(tmp_path / "home" / "lake"), tmp_path / "home" / "tmp"))
+    runs = (
+        ([], "7d", "The file holds detail since 2021-09-26 (7d, counted back from the newest stored day)"),
+        (["--detail", "all"], "all", "The file holds the detail of all days"),
+        (["--detail", "none"], "none", None),
+    )
+    for options, detail, said in runs:
         done = subprocess.run(
             [*program, *options], env=os.environ | settings, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+        assert ("The file holds" in done.stderr) is (said is not None)
+        assert (said or "") in done.stderr
         with connect(tmp_path / "home" / "sunledger.duckdb") as connection:
             assert connection.execute("SELECT detail FROM _meta").fetchall() == [(detail,)]
     refused = subprocess.run(

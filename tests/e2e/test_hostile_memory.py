@@ -1,0 +1,93 @@
+"""Answers that would take gigabytes: the real program sets them aside, and needs little more memory than usual."""
+
+import gzip
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.launch import run_sandbox
+from tests.e2e.gateway import Gateway, GatewayAnswer, open_gateway
+from tests.programs import PROGRAM, environment
+
+DAYS = ("--from", "2024-06-03", "--to", "2024-06-03", "--yes")
+# A run holds its libraries, and of an answer of 32 MiB that is on its way some copies.
+MOST_MB = 1_500
+
+
+def _measure(rows: str) -> bytes:
+    return f'{{"plant":{{"plantId":"5000000"}},"resolution":"FiveMinutes","set":[{rows}]}}'.encode()
+
+
+def _name_fields(row: int, count: int) -> str:
+    names = ",".join(f'"f{row}x{n}":1.5' for n in range(count))
+    return f'{{"time":"2024-06-03T12:{row % 60:02}:00",{names}}}'
+
+
+def build_hostile() -> dict[str, tuple[str, GatewayAnswer]]:
+    """Each hostile answer by its name, with the part of a path that it answers."""
+    measured, listed = "/plants/5000000/measurements/sets/", "/plants/5000000/devices"
+    zipped = {"Content-Encoding": "gzip"}
+    bomb = gzip.compress(_measure(" " * 100 * 10**6))
+    keys = ",".join(f'"k{n}":1' for n in range(10**6))
+    return {
+        "2,000 own field names in each of 117 rows": (
+            measured,
+            (200, {}, _measure(",".join(_name_fields(row, 2_000) for row in range(117)))),
+        ),
+        "a depth of 10,000": (measured, (200, {}, _measure("[" * 10_000 + "]" * 10_000))),
+        "a depth of 10,000 in a list": (
+            listed,
+            (200, {}, b'{"devices":[' + b"[" * 10_000 + b"]" * 10_000 + b"]}"),
+        ),
+        "1,000,000 keys": (measured, (200, {}, _measure(f'{{"time":"2024-06-03T12:00:00",{keys}}}'))),
+        "1,000,000 keys in a list": (
+            listed,
+            (200, {}, f'{{"devices":[{{"deviceId":"1",{keys}}}]}}'.encode()),
+        ),
+        "100 MB in a gzip of 100 kB": (measured, (200, zipped, bomb)),
+        "a text of 50 MB": (measured, (200, {}, _measure('"' + "x" * 50 * 10**6 + '"'))),
+    }
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[tuple[Gateway, dict[str, str]]]:
+    with run_sandbox("--plants", "3", "--seed", "7") as box:
+        settings = {name: str(value) for name, value in box.settings().items()}
+        settings |= {"SUNLEDGER_SETS": "EnergyBalance", "SUNLEDGER_LOGS": "none"}
+        with open_gateway(settings["SMA_MONITORING_URL"]) as opened:
+            yield opened, settings | {"SMA_MONITORING_URL": opened.url}
+
+
+def measure_peak(folder: Path, *words: str, **settings: str) -> tuple[int, str, int]:
+    """The exit code of the program, what it said, and the most MB that it held."""
+    with (folder / "said").open("w+") as said:
+        process = subprocess.Popen(
+            [*PROGRAM, *words],
+            cwd=folder,
+            env=environment(folder, **settings),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return process.returncode, said.read(), usage.ru_maxrss // 1024
+
+
+@pytest.mark.long
+def test_no_answer_takes_more_memory_than_a_usual_run_and_some_copies_of_it(
+    gateway: tuple[Gateway, dict[str, str]], tmp_path: Path
+) -> None:
+    before, settings = gateway
+    for number, (name, (where, answer)) in enumerate(build_hostile().items()):
+        home = tmp_path / str(number)
+        home.mkdir()
+        before.where, before.answer = where, answer
+        code, said, peak_mb = measure_peak(home, "backfill", *DAYS, **settings)
+        print(name, code, peak_mb)  # noqa: T201 - the figures of docs/reliability.md
+        assert peak_mb < MOST_MB, (name, said)
+        assert (code in {0, 3}, "Traceback" in said, len(said) < 20_000) == (True, False, True), (name, said)

@@ -1,0 +1,55 @@
+"""A service that gives one useless answer for ever: each command ends with a sentence, and the next run heals."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.launch import run_sandbox
+from tests.e2e.gateway import LASTING, Gateway, open_gateway
+from tests.programs import run
+
+DAYS = ("--from", "2024-06-03", "--to", "2024-06-04", "--yes")
+SENTENCES = {
+    "503": "answered 503 Service Unavailable, the last of 6 tries",
+    "a page": "answered 200, but not with plants",
+    "nothing": "answered 200, but not with plants",
+    "cut": "was truncated or damaged",
+}
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[tuple[Gateway, dict[str, str]]]:
+    with run_sandbox("--plants", "3", "--seed", "7") as box:
+        settings = {name: str(value) for name, value in box.settings().items()}
+        with open_gateway(settings["SMA_MONITORING_URL"]) as opened:
+            yield opened, settings | {"SMA_MONITORING_URL": opened.url}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", SENTENCES)
+def test_each_command_ends_with_a_sentence_and_the_next_run_heals(
+    gateway: tuple[Gateway, dict[str, str]], tmp_path: Path, kind: str
+) -> None:
+    before, settings = gateway
+    new, old = tmp_path / "new", tmp_path / "old"
+    new.mkdir()
+    old.mkdir()
+    assert run(old, "backfill", *DAYS, **settings)[0] == 0
+    before.answer = LASTING[kind]
+    try:
+        for home, words in ((new, ("refresh", "--yes")), (old, ("backfill", "--again", *DAYS))):
+            before.asked = 0
+            code, said = run(home, *words, **settings)
+            assert (code, "Traceback" in said, "bug" in said) == (1, False, False), said
+            assert SENTENCES[kind] in said.splitlines()[-1]
+            # A list that can't be had is asked for in all its tries, and nothing else is.
+            assert before.asked <= 6
+        code, said = run(old, "publish", **settings)
+        assert code == 0, said
+    finally:
+        before.answer = None
+    for home in (new, old):
+        code, said = run(home, "backfill", "--again", *DAYS, **settings)
+        assert code == 0, said
+        assert run(home, "verify", **settings)[0] == 0

@@ -1,0 +1,95 @@
+"""Writes rows of a query to a CSV file by RFC 4180, in the form that a spreadsheet of some country opens.
+
+What a spreadsheet would run is kept from it: text and headings that begin like a formula get the prefix of a text.
+"""
+
+import codecs
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from warehouse.ddl import quote_identifier, quote_text
+
+# The characters that spreadsheets interpret as the beginning of a formula.
+# Some also take their wide forms for them.
+FORMULA_SIGNS: Final = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+FORMULA: Final = rf"^[{re.escape(FORMULA_SIGNS)}]"
+# Types whose values are never texts of other people.
+SAFE_KINDS: Final = re.compile(
+    r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID|INTERVAL)(\[\d*\])*"
+)
+_FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvStyle:
+    """How a CSV file is written: separator, decimal sign, end of line, and the mark by which Excel knows UTF-8."""
+
+    separator: str = ","
+    decimal: str = "."
+    line_end: str = "\\n"
+    marked: bool = False
+
+
+STANDARD: Final = CsvStyle()
+# The names are the values of SUNLEDGER_CSV. Excel reads a file by the separators of the country that Windows is set to.
+CSV_STYLES: Final = {
+    "standard": STANDARD,
+    "excel": CsvStyle(line_end="\\r\\n", marked=True),
+    "excel-de": CsvStyle(separator=";", decimal=",", line_end="\\r\\n", marked=True),
+}
+
+
+def write_csv(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    shape: Sequence[tuple[str, str]],
+    file: Path,
+    style: CsvStyle = STANDARD,
+) -> int:
+    """Write the rows of the query, whose columns and types `shape` names, and return their number."""
+    columns = ", ".join(_write_column(name, kind, style.decimal) for name, kind in shape)
+    options = (
+        f"FORMAT csv, HEADER, DELIMITER {quote_text(style.separator)}, NEW_LINE {quote_text(style.line_end)}"
+    )
+    statement = f"COPY (SELECT {columns} FROM ({query})) TO {quote_text(str(file))} ({options})"  # noqa: S608 - names are quoted
+    rows = int(connection.execute(statement).fetchall()[0][0])
+    if style.marked:
+        _mark_encoding(file)
+    return rows
+
+
+def guard_cell(value: Any) -> Any:
+    """A value for a CSV that a spreadsheet may open, text like a formula with the prefix that marks it as text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] and value[0] in FORMULA_SIGNS else value
+
+
+def _write_column(name: str, kind: str, decimal: str) -> str:
+    """A column for a CSV that a spreadsheet may open: text like a formula gets the prefix that marks it as text."""
+    column, heading = quote_identifier(name), quote_identifier(guard_cell(name))
+    if decimal != "." and kind.startswith(_FRACTIONS) and not kind.endswith("]"):
+        return f"replace(CAST({column} AS VARCHAR), '.', {quote_text(decimal)}) AS {heading}"
+    if SAFE_KINDS.fullmatch(kind):
+        return f"{column} AS {heading}"
+    if kind != "VARCHAR":
+        column = f"CAST({column} AS VARCHAR)"
+    formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
+    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {heading}"
+
+
+def _mark_encoding(file: Path) -> None:
+    """Put the byte order mark in front. DuckDB would write it within the quotes of a first heading that needs them."""
+    marked = file.with_name(f"{file.name}.marked")
+    try:
+        with file.open("rb") as bare, marked.open("wb") as target:
+            target.write(codecs.BOM_UTF8)
+            shutil.copyfileobj(bare, target, 2**20)
+        marked.chmod(file.stat().st_mode & 0o777)
+        marked.replace(file)
+    finally:
+        marked.unlink(missing_ok=True)

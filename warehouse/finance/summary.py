@@ -1,0 +1,287 @@
+"""The month of the pack in a few figures, and the sentences that say how far one can rely on them."""
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+import duckdb
+
+from warehouse.finance.labels import TERMS, BilingualText, Language
+from warehouse.finance.sheets import DAY_COUNTS, ENERGIES, SHEETS, Selection, write_query
+from warehouse.finance.words import MONTHS
+from warehouse.published_units import record_begins
+
+Value: TypeAlias = str | int | float | Decimal | dt.datetime | None
+
+_SHEETS = {sheet.name: sheet for sheet in SHEETS}
+_NO_RECORD = BilingualText(
+    "PU and fees are unknown, because there is no record of requests.",
+    "PU und Entgelte sind unbekannt, weil es keine Aufzeichnung der Anfragen gibt.",
+)
+_LATER_RECORD = BilingualText(
+    "PU and fees are unknown, because the record of requests begins on {day}.",
+    "PU und Entgelte sind unbekannt, weil die Aufzeichnung der Anfragen am {day} beginnt.",
+)
+_EARLIER_UNKNOWN = BilingualText(
+    "The record of requests begins on {day}; earlier requests are unknown.",
+    "Die Aufzeichnung der Anfragen beginnt am {day}; frühere Anfragen sind unbekannt.",
+)
+_NO_PU = BilingualText(
+    "There are no PU, because no request named a system in this month.",
+    "Es gibt keine PU, weil keine Anfrage dieses Monats ein System nennt.",
+)
+_COMPLETE = BilingualText(
+    "The month is complete: every plant has every day.",
+    "Der Monat ist vollständig: Jede Anlage hat jeden Tag.",
+)
+_RUNNING = BilingualText(
+    "The month is not over: figures are of {held} of its {all} days.",
+    "Der Monat ist nicht vorbei: Die Werte sind von {held} seiner {all} Tage.",
+)
+_INCOMPLETE = BilingualText(
+    "The month is NOT COMPLETE: {complete} of {due} plant-days are complete, {not_fetched} were not fetched, {partial} "
+    "have gaps, {missing} have no data, {provisional} may still change. Sums of energy lack what was not measured.",
+    "Der Monat ist NICHT VOLLSTÄNDIG: {complete} von {due} Anlagentagen sind vollständig, {not_fetched} wurden nicht "
+    "abgerufen, {partial} sind lückenhaft, {missing} ohne Daten, {provisional} können sich noch ändern. Den "
+    "Energiesummen fehlt, was nicht gemessen wurde.",
+)
+_NO_ENERGY = BilingualText("There is no energy of this month.", "Es gibt keine Energie dieses Monats.")
+_OPEN = BilingualText("open, figures may change", "offen, Werte können sich ändern")
+_UNPRICED = BilingualText(
+    "{count} of the PU have no price, so the sum is too low.",
+    "{count} der PU haben keinen Preis, die Summe ist also zu niedrig.",
+)
+_ACCOUNT = BilingualText("of the whole account", "des ganzen Kontos")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A line of the summary: what it is, its value, and a remark. The kind of value is in `unit`, as kWh."""
+
+    label: str
+    value: Value
+    unit: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The month as text, sentences that a reader must know first, whether one of them warns, and the figures."""
+
+    title: str
+    notices: tuple[str, ...]
+    warns: bool
+    figures: tuple[Figure, ...]
+    published: str
+    version: str
+
+
+def name_month(month: dt.date, language: Language) -> str:
+    """The month in words, as October 2026."""
+    return f"{MONTHS[month.month - 1].choose(language)} {month.year}"
+
+
+def build_summary(
+    connection: duckdb.DuckDBPyConnection, selection: Selection, language: Language, *, checked: bool
+) -> Summary:
+    """The summary of the month; `checked` says whether there is an invoice check."""
+    days = _read_sums(connection, selection, "completeness", (*DAY_COUNTS, "covered_h", "expected_month_h"))
+    energy = _read_sums(connection, selection, "energy-monthly", ENERGIES)
+    ((n_plants, closed_at),) = connection.execute(
+        f"SELECT count(*), max(closed_at) FROM ({_query(connection, selection, 'energy-monthly')})"  # noqa: S608
+    ).fetchall()
+    units = _read_units(connection, selection)
+    ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
+    notices, warns = _explain_month(connection, selection, days, n_plants, language)
+    record = _explain_record(connection, selection.month, units.count, language)
+    pick = _Picker(language)
+    expected = days["expected_month_h"]
+    figures = [
+        pick(BilingualText("Plants with energy", "Anlagen mit Energie"), n_plants),
+        *(_name_term(name, energy[name], language) for name in ENERGIES),
+        pick(
+            BilingualText("Closed", "Abgeschlossen"),
+            closed_at,
+            "UTC",
+            "" if closed_at else _OPEN.choose(language),
+        ),
+        *(_name_term(name, int(days[name] or 0), language) for name in DAY_COUNTS),
+        *(_name_term(name, days[name], language) for name in ("covered_h", "expected_month_h")),
+        Figure(
+            TERMS["coverage_month"].heading.choose(language),
+            min((days["covered_h"] or 0) / expected, 1.0) if expected else None,
+            "%",
+            TERMS["coverage_month"].meaning.choose(language),
+        ),
+        pick(BilingualText("PU of the month", "PU des Monats"), units.count, remark=record),
+        pick(
+            BilingualText("Fees of the PU", "Entgelte der PU"),
+            units.fees,
+            units.currency,
+            remark=" ".join(
+                filter(
+                    None,
+                    [
+                        _UNPRICED.choose(language).format(count=units.unpriced) if units.unpriced else "",
+                        units.source,
+                    ],
+                )
+            ),
+        ),
+        *_list_invoice(connection, selection.month, pick),
+        *_list_changes(connection, selection, pick),
+        *(_list_check(connection, pick) if checked else ()),
+        pick(BilingualText("Published", "Veröffentlicht"), published, "UTC"),
+        pick(BilingualText("sunledger version", "Version von sunledger"), version),
+    ]
+    return Summary(
+        name_month(selection.month, language),
+        notices,
+        warns,
+        tuple(figures),
+        f"{published:%Y-%m-%d %H:%M}",
+        version,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Picker:
+    language: Language
+
+    def __call__(self, label: BilingualText, value: Value, unit: str = "", remark: str = "") -> Figure:
+        return Figure(label.choose(self.language), value, unit, remark)
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    count: int
+    fees: Decimal | None
+    unpriced: int
+    currency: str
+    source: str
+
+
+def _query(connection: duckdb.DuckDBPyConnection, selection: Selection, sheet: str) -> str:
+    return write_query(connection, _SHEETS[sheet], selection)
+
+
+def _read_sums(
+    connection: duckdb.DuckDBPyConnection, selection: Selection, sheet: str, columns: tuple[str, ...]
+) -> dict[str, float | None]:
+    sums = ", ".join(f"sum({name})" for name in columns)
+    query = f"SELECT {sums} FROM ({_query(connection, selection, sheet)})"  # noqa: S608
+    return dict(zip(columns, connection.execute(query).fetchall()[0], strict=True))
+
+
+def _name_term(name: str, value: Value, language: Language) -> Figure:
+    heading = TERMS[name].heading.choose(language)
+    label, _, unit = heading.removesuffix(")").partition(" (")
+    return Figure(label, value, unit)
+
+
+def _read_units(connection: duckdb.DuckDBPyConnection, selection: Selection) -> _Units:
+    query = f"""
+    SELECT count(*), sum(fee_eur), count(*) FILTER (WHERE fee_eur IS NULL), count(DISTINCT currency),
+        any_value(currency), any_value(price_source)
+    FROM ({_query(connection, selection, "billing-units")})
+    """  # noqa: S608
+    ((count, fees, unpriced, currencies, currency, source),) = connection.execute(query).fetchall()
+    # Amounts of two currencies have no sum.
+    return _Units(count, fees if currencies == 1 else None, unpriced, currency or "", source or "")
+
+
+def _explain_month(
+    connection: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    days: dict[str, float | None],
+    n_plants: int,
+    language: Language,
+) -> tuple[tuple[str, ...], bool]:
+    due = int(days["n_days_due"] or 0)
+    if not due and not n_plants:
+        return (_NO_ENERGY.choose(language),), True
+    counts = {
+        name.removeprefix("n_days_"): f"{int(value or 0):,}"
+        for name, value in days.items()
+        if name in DAY_COUNTS
+    }
+    notices = []
+    query = f"SELECT count(DISTINCT local_date) FROM ({_query(connection, selection, 'energy-daily')})"  # noqa: S608
+    ((held,),) = connection.execute(query).fetchall()
+    running = connection.execute(
+        "SELECT CAST(? AS DATE) + INTERVAL 38 HOUR > timezone('UTC', published_at) FROM _meta",
+        [selection.end],
+    ).fetchall()[0][0]
+    if running:
+        notices.append(_RUNNING.choose(language).format(held=held, all=selection.end.day))
+    whole = int(days["n_days_complete"] or 0) == due
+    if not whole:
+        notices.append(_INCOMPLETE.choose(language).format(**counts))
+    elif not running:
+        notices.append(_COMPLETE.choose(language))
+    return tuple(notices), running or not whole
+
+
+def _list_invoice(connection: duckdb.DuckDBPyConnection, month: dt.date, pick: "_Picker") -> list[Figure]:
+    query = "SELECT invoiced_eur, carried_out_eur, currency FROM invoices WHERE year = ? AND quarter = ?"
+    quarter = (month.month + 2) // 3
+    remark = _ACCOUNT.choose(pick.language)
+    return [
+        figure
+        for invoiced, carried, currency in connection.execute(query, [month.year, quarter]).fetchall()
+        for figure in (
+            pick(
+                BilingualText(
+                    f"To be invoiced, quarter {quarter}", f"In Rechnung zu stellen, Quartal {quarter}"
+                ),
+                invoiced,
+                currency,
+                remark,
+            ),
+            pick(BilingualText("Carried over", "Übertrag"), carried, currency, remark),
+        )
+    ]
+
+
+def _list_changes(
+    connection: duckdb.DuckDBPyConnection, selection: Selection, pick: "_Picker"
+) -> list[Figure]:
+    of_pv = f"""
+    SELECT sum(difference_kwh) FILTER (WHERE quantity = 'pv_generation')
+    FROM ({_query(connection, selection, "adjustments")})
+    """  # noqa: S608
+    restated = f"SELECT count(*) FROM ({_query(connection, selection, 'restatements')})"  # noqa: S608
+    ((adjusted,),) = connection.execute(of_pv).fetchall()
+    ((count,),) = connection.execute(restated).fetchall()
+    return [
+        pick(BilingualText("Adjustment of PV generation", "Anpassung der PV-Erzeugung"), adjusted, "kWh"),
+        pick(BilingualText("Restated figures", "Geänderte Werte"), count),
+    ]
+
+
+def _list_check(connection: duckdb.DuckDBPyConnection, pick: "_Picker") -> list[Figure]:
+    query = """
+    SELECT count(*) FILTER (WHERE kind <> 'agreed'), sum(difference_eur), any_value(currency) FROM _invoice_check
+    """
+    ((differing, amount, currency),) = connection.execute(query).fetchall()
+    return [
+        pick(BilingualText("Invoice lines that differ", "Abweichende Rechnungszeilen"), differing),
+        pick(BilingualText("SMA's minus our amount", "Betrag von SMA minus unserer"), amount, currency or ""),
+    ]
+
+
+def _explain_record(
+    connection: duckdb.DuckDBPyConnection, month: dt.date, units: int, language: Language
+) -> str:
+    """What the record of requests shows about the month's PU; PU that it lacks were not requested or are not known."""
+    begins = record_begins(connection)
+    if begins is None:
+        return _NO_RECORD.choose(language)
+    end = (month + dt.timedelta(days=31)).replace(day=1)
+    if begins >= end and not units:
+        return _LATER_RECORD.choose(language).format(day=begins)
+    sentences = [] if units else [_NO_PU.choose(language)]
+    if begins > month:
+        sentences.append(_EARLIER_UNKNOWN.choose(language).format(day=begins))
+    return " ".join(sentences)
