@@ -94,9 +94,9 @@ def fill(lake: Lake, plants: int, days: int, plants_with_detail: int | None = No
     by_month = by_day.with_columns(month=pl.col("local_date").dt.truncate("1mo")).unique(
         ["plant_id", "month"], keep="first", maintain_order=True
     )
-    for model in (EnergyMonthly, KpiMonthly):
+    for monthly in (EnergyMonthly, KpiMonthly):
         for part in by_month.partition_by("month"):
-            put(lake, model, part)
+            put(lake, monthly, part)
 
 
 def _figures(swing: pl.Expr) -> dict[str, pl.Expr]:

@@ -19,11 +19,13 @@ from xlsxwriter.exceptions import XlsxWriterException
 
 from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
+from schemas import TABLES, storage
 from warehouse.csv_file import STANDARD, CsvStyle, write_csv
 from warehouse.ddl import quote_identifier, quote_text
 from warehouse.folder import resolve_place
 from warehouse.own_tables import SCHEMA
 from warehouse.publish import build_query_error
+from warehouse.views import load_curated_views
 from warehouse.xlsx_cells import (
     XLSX_COLUMNS,
     XLSX_ROWS,
@@ -108,7 +110,7 @@ def _build_write_error(fault: Exception, path: Path) -> OSError:
 def export_table(
     connection: Connection, table: str, path: Path, form: str | None = None, csv: CsvStyle = STANDARD
 ) -> ExportedFile:
-    """Write a published table or view, in the order of its rows, with the names of plants beside their ids.
+    """Write a published table or view in the order of its key, or else of its rows, with plant names beside ids.
 
     Raises UsageError, also for a name that is none.
     """
@@ -124,7 +126,8 @@ def export_table(
     if table not in places:
         raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(places)}.")
     with _keep_order(connection):
-        return export_query(connection, _name_plants(connection, places[table]), path, form, csv=csv)
+        query = f"FROM ({_name_plants(connection, places[table])}){_write_order(connection, table)}"
+        return export_query(connection, query, path, form, csv=csv)
 
 
 def _name_plants(connection: Connection, place: str) -> str:
@@ -146,6 +149,20 @@ def _keep_order(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute("RESET disabled_optimizers")
+
+
+def _write_order(connection: Connection, table: str) -> str:
+    """ORDER BY of a table that the file holds rows of, in which a publication puts changed parts behind the others."""
+    keys = {
+        storage(model).table: storage(model).key for model in TABLES if storage(model).published == "native"
+    }
+    keys |= {view.name: view.key for view in load_curated_views() if view.kind == "table"}
+    key = keys.get(table, ())
+    there = connection.execute(f"DESCRIBE {quote_identifier(table)}").fetchall() if key else []
+    # A file of another version may lack a column.
+    if not key or not set(key) <= {name for name, *_ in there}:
+        return ""
+    return f" ORDER BY {', '.join(map(quote_identifier, key))}"
 
 
 def _check_select(connection: Connection, query: str) -> str:

@@ -175,7 +175,7 @@ def create(macro: Macro) -> list[str]:
     """CREATE MACRO and its comment."""
     kind = "TABLE " if macro.gives_rows else ""
     return [
-        f"CREATE MACRO {macro.signature} AS {kind}{macro.query}",
+        f"CREATE OR REPLACE MACRO {macro.signature} AS {kind}{macro.query}",
         f"COMMENT ON MACRO {kind}{macro.name} IS {quote_text(macro.comment)}",
     ]
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -41,7 +42,8 @@ from warehouse.open_published import (
 )
 from warehouse.own_tables import LeftOut
 from warehouse.publication import digest_file, forbid_log, record_publication
-from warehouse.published_content import OFFLINE, build
+from warehouse.publication_base import Sources, hash_maker, record_sources, take_base
+from warehouse.published_content import OFFLINE, Content, build, list_making, plan_content
 
 __all__ = [
     "FIRST_DAYS",
@@ -103,6 +105,8 @@ def publish(
 ) -> PublishedFile:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
+    What did not change since the publication before is taken from it, unless there is any doubt about that one.
+
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
     `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. All
     snapshots are taken before the first row is read. `target` is replaced whole or not at all. Raises PublishError,
@@ -119,19 +123,29 @@ def publish(
             snapshots = take_snapshots(lake, TABLES)
             if damages := find_damage(lake, snapshots):
                 raise DamagedLakeError(target, damages)
-            snapshots = {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}
-            content = build(
+            plan = plan_content(
+                {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
+            )
+            places = (target, named.absolute())
+            made_by = hash_maker([version, lake.root, places, *list_making(plan)])
+            write = partial(
+                build,
                 lake,
-                snapshots,
+                plan,
                 file,
                 now=now,
                 version=version,
                 own_tables=own_tables,
-                detail=detail,
-                places=(target, named.absolute()),
+                places=places,
             )
+            base = take_base(target, file, made_by)
+            content = _build_from(base, write, file)
+            if content is None:
+                base, content = None, write()
+            full_bytes = base.full_bytes if base else file.stat().st_size
+            sources = Sources(made_by, plan.list_sources(), content.footers, full_bytes)
             had_log = forbid_log(named)
-            size = _put(file, target)
+            size = _put(file, target, sources)
             # A session on the old file that was just emptying its log may have put it back.
             had_log |= forbid_log(named)
     except DamagedError as fault:
@@ -199,12 +213,25 @@ def _remove(folder: Path, prefix: str) -> None:
             path.unlink()
 
 
-def _put(file: Path, target: Path) -> int:
+def _build_from(base: Sources | None, write: Callable[..., Content], file: Path) -> Content | None:
+    """Change the copy of the publication before; None, and no file, where there is none or it can't be changed."""
+    if base is None:
+        return None
+    try:
+        return write(base=base)
+    except (KeyError, ValueError, duckdb.Error):
+        # Whatever is wrong with the copy, a file that is built from nothing does not have it.
+        _remove(file.parent, file.name)
+        return None
+
+
+def _put(file: Path, target: Path, sources: Sources) -> int:
     """Make the closed file durable, put it in the place of `target`, and return its size in bytes."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
     published = digest_file(file)
     record_publication(published, target)
+    record_sources(sources, published, target)
     file.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:

@@ -2,14 +2,14 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas import (
@@ -35,13 +35,28 @@ from warehouse.ddl import (
 from warehouse.detail import ALL, NONE, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
+from warehouse.lake_reader import cut_table_path
 from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.meta import FILE_TABLES, Meta, hash_schema
 from warehouse.open_published import take_first_line
 from warehouse.own_tables import SCHEMA, LeftOut, add_own_table, read_own_tables
+from warehouse.publication_base import Footers, Sources
+from warehouse.published_changes import (
+    AffectedRows,
+    choose_files_of,
+    delete_parts,
+    find_changed_columns,
+    find_changed_rows,
+    keep_list,
+    list_changed_folders,
+    replace_curated_rows,
+)
+from warehouse.row_inserts import put_few_rows, put_rows
 from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
+# Adds rows to a table of the file that is being written.
+Fill: TypeAlias = Callable[[type[Table], Iterator[pl.DataFrame]], None]
 
 # DuckDB 1.2 to 2.0 read this; files in a newer format stay shut to the drivers that BI tools carry.
 STORAGE_VERSION = "v1.0.0"
@@ -54,30 +69,74 @@ OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions":
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was written: the rows of each table, those of the user's own as `own.NAME`, and which of these were not."""
+    """What was written: the rows of each table, those of the user's own as `own.NAME`, and which of these were not.
+
+    `footers` has what was read of the files of each view.
+    """
 
     rows: dict[str, int]
     left_out: tuple[LeftOut, ...]
+    footers: dict[str, Footers]
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationPlan:
+    """What goes into a publication: which detail is copied, which tables are views, and the files to copy of others."""
+
+    snapshots: Snapshots
+    copied: "CopiedDetail"
+    viewed: frozenset[type[Table]]
+    files: Mapping[type[Table], tuple[str, ...]]
+
+    def list_sources(self) -> dict[str, list[str]]:
+        """The files whose rows are in the file or in its views, by table, as paths inside the table."""
+        return {
+            storage(model).table: [cut_table_path(model, file) for file in files]
+            for model, files in {**{m: s.files for m, s in self.snapshots.items()}, **self.files}.items()
+        }
+
+
+def plan_content(snapshots: Snapshots, detail: str = NONE) -> PublicationPlan:
+    """What goes into a publication of these snapshots. `detail` says how much detail is copied."""
+    copied = _choose_detail(snapshots, detail)
+    viewed = frozenset(model for model, found in snapshots.items() if _is_view(model, found, detail))
+    files = {
+        model: choose_files(snapshot.files, copied.first_day_of(model))
+        for model, snapshot in snapshots.items()
+        if model not in viewed
+    }
+    return PublicationPlan(snapshots, copied, viewed, files)
+
+
+def list_making(plan: PublicationPlan) -> list[object]:
+    """All that decides how rows become a published file, beside the rows."""
+    return [
+        STORAGE_VERSION,
+        contract.read()[0],
+        hash_schema((*TABLES, *FILE_TABLES)),
+        load_curated_views(),
+        MACROS,
+        plan.copied.amount,
+        sorted(storage(model).table for model in plan.viewed),
+    ]
 
 
 def build(
     lake: Lake,
-    snapshots: Snapshots,
+    plan: PublicationPlan,
     file: Path,
     *,
     now: dt.datetime,
     version: str,
     own_tables: Path | None = None,
-    detail: str = NONE,
     places: Sequence[Path] = (),
+    base: Sources | None = None,
 ) -> Content:
     """Write the new file, with the tables of the user's own that fit.
 
-    `detail` says how much detail is copied into it, and `places` where it will be opened: views over the lake's files
-    work nowhere else.
+    `places` says where it will be opened: views over the lake's files work nowhere else. With `base`, `file` is a copy
+    of the publication before, which was made of that, and only what changed is written.
     """
-    copied = _choose_detail(snapshots, detail)
-    viewed = {model: found for model, found in snapshots.items() if _is_view(model, found, detail)}
     with duckdb.connect(config={**OFFLINE, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
@@ -85,29 +144,91 @@ def build(
         )
         connection.execute("USE published")
         connection.execute("BEGIN")
-        rows = {}
-        for model, snapshot in snapshots.items():
-            if model in viewed:
-                rows[storage(model).table] = _add_view(connection, model, snapshot)
-            else:
-                chosen = replace(snapshot, files=choose_files(snapshot.files, copied.first_day_of(model)))
-                rows[storage(model).table] = _add(connection, lake, model, chosen)
-        _add_meta(connection, snapshots, copied, now=now, version=version)
-        _add_clocks(connection, now)
-        _add_curated(connection)
-        guard = place_guard(lake.root, places) if viewed and places else None
-        # The rows of curated views are made of these views, in a file that is not in its place yet.
-        for model, snapshot in viewed.items():
-            if guard and snapshot.files:
-                _add_view(connection, model, snapshot, guard)
-        day_files = viewed[EnergyBalanceIntervals].files if EnergyBalanceIntervals in viewed else ()
-        _add_row_macros(connection, day_files, guard)
+        known = base.footers if base else {}
+        footers = {
+            model: _read_footers(plan.snapshots[model].files, known.get(storage(model).table, {}))
+            for model in plan.viewed
+        }
+        # Rows of curated views are made of these views, in a file that is not in its place yet: without the guard.
+        unguarded = plan.viewed if base is None else plan.viewed & {CoverageDaily}
+        for model in unguarded:
+            _add_view(connection, model, footers[model])
+        if base is None:
+            fill = partial(put_rows, connection)
+            for model in plan.files:
+                _add(connection, lake, plan, model)
+            _add_file_tables(connection, plan, fill, now=now, version=version)
+            _add_curated(connection)
+        else:
+            fill = partial(put_few_rows, connection, Path(f"{file}.rows"))
+            found = _update_tables(connection, lake, plan, base, fill)
+            _drop_file_tables(connection)
+            _add_file_tables(connection, plan, fill, now=now, version=version)
+            replace_curated_rows(connection, load_curated_views(), found)
+        guard = place_guard(lake.root, places) if plan.viewed and places else None
+        for model in plan.viewed:
+            as_before = base is not None and known.get(storage(model).table) == footers[model]
+            if not as_before or model in unguarded:
+                _add_view(connection, model, footers[model], guard if plan.snapshots[model].files else None)
+        in_lake = EnergyBalanceIntervals in plan.viewed
+        _add_row_macros(connection, plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard)
+        rows = {storage(model).table: _count(connection, model) for model in plan.files}
         connection.execute("COMMIT")
         own, left_out = _add_own_tables(connection, own_tables)
         connection.execute("CHECKPOINT published")
         connection.execute("USE memory")
         connection.execute("DETACH published")
-    return Content(rows | own, left_out)
+    shown = {storage(model).table: found for model, found in footers.items()}
+    viewed = {table: sum(sum(files.values()) for files in of.values()) for table, of in shown.items()}
+    return Content(viewed | rows | own, left_out, shown)
+
+
+def _update_tables(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, base: Sources, fill: Fill
+) -> dict[str, AffectedRows]:
+    """Replace the parts of the tables of which the files differ, and return which rows of tables and views changed."""
+    changed: dict[str, AffectedRows] = {}
+    now = plan.list_sources()
+    for model in plan.snapshots:
+        table = storage(model).table
+        folders = list_changed_folders(base.files[table], now[table])
+        if not folders:
+            continue
+        changed[table] = find_changed_rows(model, folders)
+        if model not in plan.viewed:
+            is_list = not storage(model).partition
+            if is_list:
+                keep_list(connection, model)
+            delete_parts(connection, model, folders)
+            files = choose_files_of(model, plan.files[model], folders)
+            fill(model, _read_frames(lake, model, files))
+            if is_list:
+                changed[table] = AffectedRows(columns=find_changed_columns(connection, model))
+    return changed
+
+
+def _count(connection: duckdb.DuckDBPyConnection, model: type[Table]) -> int:
+    counted = connection.execute(f"SELECT count(*) FROM {quote_identifier(storage(model).table)}").fetchall()  # noqa: S608
+    return int(counted[0][0])
+
+
+def _add_file_tables(
+    connection: duckdb.DuckDBPyConnection,
+    plan: PublicationPlan,
+    fill: Fill,
+    *,
+    now: dt.datetime,
+    version: str,
+) -> None:
+    _add_meta(connection, plan, fill, now=now, version=version)
+    _add_clocks(connection, fill, now)
+
+
+def _drop_file_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what each publication makes anew: what says where it comes from, and the user's own tables."""
+    for model in FILE_TABLES:
+        connection.execute(f"DROP TABLE {quote_identifier(storage(model).table)}")
+    connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(SCHEMA)} CASCADE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +257,13 @@ def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
     return storage(model).published == "view" and detail == NONE and _is_in_reach(snapshot)
 
 
-def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], snapshot: Snapshot) -> int:
-    """Add one table with its comments, and return its number of rows."""
-    at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
+def _add(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, model: type[Table]
+) -> None:
+    """Add one table with its comments."""
     connection.execute(create_table(model))
-    _insert(connection, model, _read_frames(lake, model, snapshot, at_once))
+    put_rows(connection, model, _read_frames(lake, model, plan.files[model]))
     _execute(connection, write_comments(model, "TABLE"))
-    counted = connection.execute(f"SELECT count(*) FROM {quote_identifier(storage(model).table)}").fetchall()  # noqa: S608
-    return int(counted[0][0])
 
 
 def _is_in_reach(snapshot: Snapshot) -> bool:
@@ -151,73 +271,51 @@ def _is_in_reach(snapshot: Snapshot) -> bool:
     return not any("://" in file for file in snapshot.files)
 
 
+def _read_footers(files: Sequence[str], known: Footers) -> Footers:
+    """The files by the columns that they have, with their rows; a file that is known is not opened again."""
+    seen = {file: (names, rows) for names, of in known.items() for file, rows in of.items()}
+    found: Footers = {}
+    for file in files:
+        if file not in seen:
+            footer = pq.read_metadata(file)
+            seen[file] = (",".join(footer.schema.names), footer.num_rows)
+        names, rows = seen[file]
+        found.setdefault(names, {})[file] = rows
+    return found
+
+
 def _add_view(
     connection: duckdb.DuckDBPyConnection,
     model: type[Table],
-    snapshot: Snapshot,
+    footers: Footers,
     guard: HomeGuard | None = None,
-) -> int:
-    """Add or replace one view with its comments, and return its number of rows."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    rows = 0
-    for file in snapshot.files:
-        footer = pq.read_metadata(file)
-        rows += footer.num_rows
-        groups.setdefault(tuple(footer.schema.names), []).append(file)
-    source, condition = (guard.empty_source, guard.condition) if guard else ("", "")
-    connection.execute(create_file_view(model, groups.values(), source=source, condition=condition))
-    _execute(connection, write_comments(model, "VIEW"))
-    return rows
-
-
-def _read_frames(lake: Lake, model: type[Table], snapshot: Snapshot, at_once: int) -> Iterator[pl.DataFrame]:
-    """The snapshot's rows, some files at a time, so that memory does not grow with the table."""
-    for first in range(0, len(snapshot.files), at_once):
-        files = snapshot.files[first : first + at_once]
-        yield lake.scan(model, Snapshot(snapshot.version, files)).collect(engine="streaming")
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection, model: type[Table], frames: Iterator[pl.DataFrame]
 ) -> None:
-    """Fill a new table by Arrow, in the order of the key (DuckDB sorts, and spills to disk where it must)."""
-    layout = pl.CompatLevel.oldest()
-    shape = polars_schema(model).to_frame().to_arrow(compat_level=layout).schema
-    failures: list[Exception] = []
-    kept = _keep_failure(frames, failures)
-    batches = (batch for frame in kept for batch in frame.to_arrow(compat_level=layout).to_batches())
-    key = ", ".join(quote_identifier(name) for name in storage(model).key)
-    order = f" ORDER BY {key}" if key else ""
-    connection.register("incoming", pa.RecordBatchReader.from_batches(shape, batches))
-    try:
-        connection.execute(f"INSERT INTO {quote_identifier(storage(model).table)} FROM incoming{order}")
-    except duckdb.Error:
-        # Of what goes wrong while the lake is read, DuckDB passes on the text alone.
-        if failures:
-            raise failures[0] from None
-        raise
-    connection.unregister("incoming")
+    """Add or replace one view with its comments."""
+    source, condition = (guard.empty_source, guard.condition) if guard else ("", "")
+    files = [list(of) for of in footers.values()]
+    connection.execute(create_file_view(model, files, source=source, condition=condition))
+    _execute(connection, write_comments(model, "VIEW"))
 
 
-def _keep_failure(frames: Iterator[pl.DataFrame], failures: list[Exception]) -> Iterator[pl.DataFrame]:
-    try:
-        yield from frames
-    except Exception as fault:
-        failures.append(fault)
-        raise
+def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The rows of files of the lake, some files at a time, so that memory does not grow with the table."""
+    at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
+    for first in range(0, len(files), at_once):
+        chosen = tuple(files[first : first + at_once])
+        yield lake.scan(model, Snapshot(0, chosen)).collect(engine="streaming")
 
 
 def _add_meta(
     connection: duckdb.DuckDBPyConnection,
-    snapshots: Snapshots,
-    copied: CopiedDetail,
+    plan: PublicationPlan,
+    fill: Fill,
     *,
     now: dt.datetime,
     version: str,
 ) -> None:
     days = f"SELECT min(local_date), max(local_date) FROM {quote_identifier(storage(EnergyDaily).table)}"  # noqa: S608
     first_day, last_day = connection.execute(days).fetchall()[0]
-    versions = {storage(model).table: snapshot.version for model, snapshot in snapshots.items()}
+    versions = {storage(model).table: snapshot.version for model, snapshot in plan.snapshots.items()}
     row = {
         "product_version": version,
         "published_at": now.astimezone(dt.UTC),
@@ -226,19 +324,19 @@ def _add_meta(
         "source_versions": json.dumps(versions, sort_keys=True),
         "first_day": first_day,
         "last_day": last_day,
-        "detail": copied.amount,
-        "detail_first_day": copied.first_day,
+        "detail": plan.copied.amount,
+        "detail_first_day": plan.copied.first_day,
     }
     connection.execute(create_table(Meta))
-    _insert(connection, Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
+    fill(Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
     _execute(connection, write_comments(Meta, "TABLE"))
 
 
-def _add_clocks(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> None:
+def _add_clocks(connection: duckdb.DuckDBPyConnection, fill: Fill, now: dt.datetime) -> None:
     zones = f"SELECT DISTINCT timezone FROM {quote_identifier(storage(Plants).table)}"  # noqa: S608
     found = [zone for (zone,) in connection.execute(zones).fetchall()]
     connection.execute(create_table(Clocks))
-    _insert(connection, Clocks, iter([build_clocks(found, now)]))
+    fill(Clocks, iter([build_clocks(found, now)]))
     _execute(connection, write_comments(Clocks, "TABLE"))
 
 

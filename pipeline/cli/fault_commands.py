@@ -12,10 +12,20 @@ from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 
 
-def run_verify() -> None:
+def run_verify(
+    *,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Compare each row of the published file with a file that is built from nothing as well.",
+        ),
+    ] = False,
+) -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
+    from warehouse.full_comparison import compare_with_full  # noqa: PLC0415
     from warehouse.known_tables import KnownTables  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
     from warehouse.verify import (  # noqa: PLC0415
@@ -31,12 +41,14 @@ def run_verify() -> None:
     parts = faults = 0
     known = KnownTables(settings.home, settings.warehouse)
     known.check_lake(lake)
-    checked = (
+    checked = [
         verify_lake(lake),
         verify_tables(lake, known),
         verify_published(settings.warehouse),
         verify_versions(lake, settings.warehouse),
-    )
+    ]
+    if published:
+        checked.append(compare_with_full(lake, settings.warehouse, settings.own_tables))
     for found in chain(*checked):
         parts += 1
         if found.fault:

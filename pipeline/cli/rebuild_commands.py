@@ -71,6 +71,7 @@ def run_rebuild(
 
 
 def run_publish(
+    *,
     detail: Annotated[
         str | None,
         typer.Option(
@@ -79,17 +80,26 @@ def run_publish(
             "month, all, or none. Default: SUNLEDGER_DETAIL.",
         ),
     ] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Build the file from nothing, also what did not change since the last publication."
+        ),
+    ] = False,
 ) -> None:
     """Build a new DuckDB file from the lake and replace the published file with it."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.detail import describe_detail  # noqa: PLC0415
+    from warehouse.publication_base import forget_base  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect  # noqa: PLC0415
 
     with (
         open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,
         record_runs(runtime, command="publish") as runs,
     ):
+        if full:
+            forget_base(runtime.settings.warehouse)
         say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
         with connect(runtime.settings.warehouse) as published:

@@ -6,6 +6,9 @@ one line `-- column: meaning` for every column. Both become comments in the publ
 rows of a table lie in its order. They are made in the order of their names, so one can read those before it.
 
 A line `-- shared: name` stands for the text of `shared/name.sql`, which several views have in common.
+
+`exact_sum(column)`, with or without FILTER, stands for a sum whose last digit does not depend on the order of the rows:
+kept rows are equal whichever way a publication made them.
 """
 
 import re
@@ -16,6 +19,8 @@ from typing import Literal, TypeAlias, cast
 Kind: TypeAlias = Literal["table", "view"]
 
 _SHARED = re.compile(r"^-- shared: (\w+)$", re.MULTILINE)
+_EXACT_SUM = re.compile(r"\bexact_sum\(([\w.]+)\)( FILTER \(WHERE [^()]*\))?")
+_KEY = re.compile(r"Key: ([a-z_, ]+)\.")
 _COLUMN = re.compile(r"(\w+): (.+)")
 
 
@@ -29,16 +34,30 @@ class CuratedView:
     columns: dict[str, str]
     query: str
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that the comment names as the key; none where it names no key."""
+        found = _KEY.search(self.comment)
+        return tuple(found[1].split(", ")) if found else ()
+
 
 def load_curated_views() -> tuple[CuratedView, ...]:
     """All curated views, by name."""
     found = sorted((f for f in files(__name__).iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(parse_view(f.name.removesuffix(".sql"), _insert_shared(f.read_text("utf-8"))) for f in found)
+    return tuple(
+        parse_view(f.name.removesuffix(".sql"), _write_sums(_insert_shared(f.read_text("utf-8"))))
+        for f in found
+    )
 
 
 def _insert_shared(text: str) -> str:
     folder = files(__name__) / "shared"
     return _SHARED.sub(lambda found: (folder / f"{found[1]}.sql").read_text("utf-8").rstrip("\n"), text)
+
+
+def _write_sums(text: str) -> str:
+    """Sums of doubles depend on their order, sums of decimals do not. What is no energy on earth (1e29) is left out."""
+    return _EXACT_SUM.sub(r"sum(TRY_CAST(\1 AS DECIMAL(38, 9)))\2::DOUBLE", text)
 
 
 def parse_view(name: str, text: str) -> CuratedView:

@@ -10,7 +10,7 @@ SELECT
     energy.month,
 -- shared: energy_sums
     count(kpi.co2_avoided_kg) AS n_plants_with_co2,
-    sum(kpi.co2_avoided_kg) AS co2_avoided_kg
+    exact_sum(kpi.co2_avoided_kg) AS co2_avoided_kg
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
 LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month

@@ -12,10 +12,10 @@ SELECT
     energy.month,
     months.plant_group,
 -- shared: energy_sums
-    sum(months.expected_kwh) AS expected_kwh,
+    exact_sum(months.expected_kwh) AS expected_kwh,
     count(months.share_of_expected) AS n_plants_compared,
-    sum(energy.pv_generation_kwh) FILTER (WHERE months.share_of_expected IS NOT NULL)
-        / sum(months.expected_kwh) FILTER (WHERE months.share_of_expected IS NOT NULL) AS share_of_expected
+    exact_sum(energy.pv_generation_kwh) FILTER (WHERE months.share_of_expected IS NOT NULL)
+        / exact_sum(months.expected_kwh) FILTER (WHERE months.share_of_expected IS NOT NULL) AS share_of_expected
 FROM energy_monthly AS energy
 JOIN v_energy_monthly AS months ON months.plant_id = energy.plant_id AND months.month = energy.month
 LEFT JOIN plants ON plants.plant_id = energy.plant_id

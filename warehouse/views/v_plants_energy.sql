@@ -24,6 +24,21 @@
 -- owner: Owner of the plant, by plant_attributes. Null: not given.
 -- region: Region of the plant, by plant_attributes. Null: not given.
 -- tariff: Name of the plant's tariff, by plant_attributes. Null: none.
+WITH held AS (
+    SELECT energy.*
+    FROM energy_daily AS energy
+    LEFT JOIN plants ON plants.plant_id = energy.plant_id
+    WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
+), most AS (
+    SELECT plant_id, max(pv_generation_kwh) AS pv_generation_kwh
+    FROM held
+    GROUP BY plant_id
+), best AS (
+    SELECT held.plant_id, min(held.local_date) AS local_date, min_by(held.coverage, held.local_date) AS coverage
+    FROM held
+    JOIN most ON most.plant_id = held.plant_id AND most.pv_generation_kwh = held.pv_generation_kwh
+    GROUP BY held.plant_id
+)
 SELECT
     plants.plant_id,
     plants.name AS plant_name,
@@ -33,27 +48,24 @@ SELECT
     min(energy.local_date) FILTER (WHERE energy.n_rows > 0) AS first_day_with_data,
     max(energy.local_date) AS last_day,
     max(energy.local_date) FILTER (WHERE energy.n_rows > 0) AS last_day_with_data,
-    min_by(energy.local_date, (-energy.pv_generation_kwh, energy.local_date))
-        FILTER (WHERE energy.pv_generation_kwh IS NOT NULL) AS best_day,
+    best.local_date AS best_day,
     max(energy.pv_generation_kwh) AS best_day_pv_generation_kwh,
-    min_by(energy.coverage, (-energy.pv_generation_kwh, energy.local_date))
-        FILTER (WHERE energy.pv_generation_kwh IS NOT NULL) AS best_day_coverage,
+    best.coverage AS best_day_coverage,
     count(energy.local_date) AS n_days,
     count(*) FILTER (WHERE energy.status = 'complete') AS n_days_complete,
     count(*) FILTER (WHERE energy.status = 'missing') AS n_days_missing,
-    sum(energy.covered_h) / nullif(sum(energy.expected_h), 0) AS coverage,
-    sum(energy.pv_generation_kwh) AS pv_generation_kwh,
-    sum(energy.grid_feed_in_kwh) AS grid_feed_in_kwh,
-    sum(energy.grid_consumption_kwh) AS grid_consumption_kwh,
+    exact_sum(energy.covered_h) / nullif(exact_sum(energy.expected_h), 0) AS coverage,
+    exact_sum(energy.pv_generation_kwh) AS pv_generation_kwh,
+    exact_sum(energy.grid_feed_in_kwh) AS grid_feed_in_kwh,
+    exact_sum(energy.grid_consumption_kwh) AS grid_consumption_kwh,
     attributes.plant_group,
     attributes.owner,
     attributes.region,
     attributes.tariff
 FROM plants
 LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = plants.plant_id
-LEFT JOIN energy_daily AS energy
-    ON energy.plant_id = plants.plant_id
-    AND (plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from)
+LEFT JOIN best ON best.plant_id = plants.plant_id
+LEFT JOIN held AS energy ON energy.plant_id = plants.plant_id
 -- Plants that the settings exclude on all days are not listed.
 WHERE plants.excluded_from IS NULL OR plants.excluded_from > DATE '1970-01-01'
 GROUP BY ALL

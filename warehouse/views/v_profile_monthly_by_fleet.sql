@@ -16,13 +16,13 @@ SELECT
     month,
     local_hour,
     count(*) AS n_plants,
-    sum(pv_generation_covered_h) AS pv_generation_covered_h,
-    sum(pv_generation_kwh) AS pv_generation_kwh,
-    sum(total_consumption_kwh) AS total_consumption_kwh,
-    sum(grid_feed_in_kwh) AS grid_feed_in_kwh,
-    sum(grid_consumption_kwh) AS grid_consumption_kwh,
-    sum(battery_charging_kwh) AS battery_charging_kwh,
-    sum(battery_discharging_kwh) AS battery_discharging_kwh
+    exact_sum(pv_generation_covered_h) AS pv_generation_covered_h,
+    exact_sum(pv_generation_kwh) AS pv_generation_kwh,
+    exact_sum(total_consumption_kwh) AS total_consumption_kwh,
+    exact_sum(grid_feed_in_kwh) AS grid_feed_in_kwh,
+    exact_sum(grid_consumption_kwh) AS grid_consumption_kwh,
+    exact_sum(battery_charging_kwh) AS battery_charging_kwh,
+    exact_sum(battery_discharging_kwh) AS battery_discharging_kwh
 FROM profile_monthly
 GROUP BY month, local_hour
 ORDER BY month, local_hour

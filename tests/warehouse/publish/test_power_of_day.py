@@ -130,7 +130,7 @@ def test_the_macro_of_the_view_takes_a_column_for_what_it_is(
     db: duckdb.DuckDBPyConnection, argument: str
 ) -> None:
     macro, _ = create(MACRO)
-    db.execute(macro.replace("CREATE MACRO power_of_day", "CREATE OR REPLACE TEMP MACRO rows_of"))
+    db.execute(macro.replace("CREATE OR REPLACE MACRO power_of_day", "CREATE OR REPLACE TEMP MACRO rows_of"))
     listed = "(SELECT plant_id FROM plants WHERE plant_id = 'five') AS listed"
     call = f"FROM {listed}, rows_of({argument}, DATE '2021-10-06') AS rows"
     assert db.execute(f"SELECT rows.plant_id, count(*) {call} GROUP BY ALL").fetchall() == [("five", 288)]

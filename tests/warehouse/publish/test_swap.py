@@ -18,6 +18,7 @@ from tests.programs import PATIENCE_S
 from warehouse import publish as module
 from warehouse import published_content
 from warehouse.lake import Lake, Snapshot
+from warehouse.publication_base import forget_base
 from warehouse.publish import NotPublishedError, PublishError, connect, publish
 from warehouse.read_only import restrict
 from warehouse.views import CuratedView, load_curated_views
@@ -29,6 +30,7 @@ PUBLISHES = 20
 # What a publication leaves: its lock, its record, itself, and the names that no log can take.
 PUBLISHED = [
     ".sunledger.duckdb.lock",
+    ".sunledger.duckdb.made-of",
     ".sunledger.duckdb.published",
     "sunledger.duckdb",
     "sunledger.duckdb.wal",
@@ -294,6 +296,7 @@ def test_rows_without_a_column_of_now_are_told_with_the_cure(
         return found.with_columns(n_suspect=pl.lit(None, pl.Int64)) if model is EnergyDaily else found
 
     monkeypatch.setattr(Lake, "scan", older)
+    forget_base(target)
     with pytest.raises(PublishError, match=r"n_suspect.*older version.*sunledger rebuild"):
         put(filled, target)
     assert target.read_bytes() == published

@@ -1,0 +1,415 @@
+"""A publication that starts from the one before equals one that is built from nothing, whatever changed meanwhile."""
+
+import datetime as dt
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from schemas import (
+    CoverageDaily,
+    DeviceEnergyDaily,
+    Devices,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    KpiDaily,
+    KpiMonthly,
+    PlantAttributes,
+    Plants,
+    ProfileMonthly,
+    Quarantine,
+    Restatements,
+    Table,
+    storage,
+)
+from tests.warehouse.publish.conftest import NOW, fill, make_frame
+from warehouse import publication_base, published_changes, published_content
+from warehouse import publish as publishing
+from warehouse.full_comparison import compare_with_full
+from warehouse.lake import Lake
+from warehouse.publication import digest_file, record_publication
+from warehouse.publication_base import forget_base
+from warehouse.publish import publish
+from warehouse.views import CuratedView
+
+DAYS = [dt.date(2021, 9, 28) + dt.timedelta(days=number) for number in range(8)]
+PLANTS = ("a", "b", "c")
+
+
+def _replace(lake: Lake, model: type[Table], part: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    frame = make_frame(model, [row | part for row in rows])
+    key = list(storage(model).key)
+    lake.replace(model, part, [frame.sort(key) if key else frame], empty=True)
+
+
+def _change(lake: Lake, dice: random.Random) -> None:
+    """One thing that happens to a lake."""
+    day, plant = dice.choice(DAYS), dice.choice(PLANTS)
+    number = dice.random() * 100
+    some = [one for one in PLANTS if dice.random() < 0.7]
+    status = dice.choice(["complete", "partial", "missing"])
+    part = {"local_date": day}
+    kinds: list[Callable[[], None]] = [
+        lambda: _replace(
+            lake,
+            EnergyDaily,
+            part,
+            [
+                {"plant_id": p, "pv_generation_kwh": number, "status": status, "timezone": "Europe/Berlin"}
+                for p in some
+            ],
+        ),
+        lambda: _replace(
+            lake,
+            DeviceEnergyDaily,
+            part,
+            [{"plant_id": p, "device_id": d, "pv_generation_kwh": number} for p in some for d in ("1", "2")],
+        ),
+        lambda: _replace(
+            lake,
+            CoverageDaily,
+            part,
+            [
+                {
+                    "plant_id": p,
+                    "quantity": "pv_generation",
+                    "coverage": number / 100,
+                    "covered_h": 1.0,
+                    "expected_h": 2.0,
+                }
+                for p in some
+            ],
+        ),
+        lambda: _replace(
+            lake, KpiDaily, part, [{"plant_id": p, "final_yield_kwh_per_kw": number} for p in some]
+        ),
+        lambda: _replace(
+            lake,
+            Quarantine,
+            part | {"source": "pv_intervals"},
+            [{"plant_id": p, "reason": status} for p in some],
+        ),
+        lambda: _replace(
+            lake,
+            Restatements,
+            part,
+            [
+                {
+                    "plant_id": p,
+                    "quantity": "pv_generation",
+                    "noted_at": NOW,
+                    "status_before": status,
+                    "status_after": status,
+                }
+                for p in some
+            ],
+        ),
+        lambda: _replace(
+            lake,
+            EnergyMonthly,
+            {"month": day.replace(day=1)},
+            [{"plant_id": p, "pv_generation_kwh": number} for p in some],
+        ),
+        lambda: _replace(
+            lake, EnergyBalanceIntervals, part, [{"plant_id": p, "interval_end": NOW} for p in some]
+        ),
+        lambda: _replace(
+            lake,
+            Plants,
+            {},
+            [
+                {
+                    "plant_id": p,
+                    "name": dice.choice(["same", f"{number}"]),
+                    "last_seen": day,
+                    "timezone": dice.choice(["Europe/Berlin", "Asia/Tokyo"]),
+                    "excluded_from": day if p == plant else None,
+                }
+                for p in PLANTS
+            ],
+        ),
+        lambda: _replace(
+            lake, PlantAttributes, {}, [{"plant_id": p, "plant_group": f"{number}"} for p in some]
+        ),
+        lambda: _replace(
+            lake,
+            KpiMonthly,
+            {"month": day.replace(day=1)},
+            [{"plant_id": p, "co2_avoided_kg": number} for p in some],
+        ),
+        lambda: _replace(
+            lake,
+            ProfileMonthly,
+            {"month": day.replace(day=1)},
+            [
+                {"plant_id": p, "local_hour": hour, "n_days": 1, "pv_generation_kwh": number / 3}
+                for p in some
+                for hour in range(3)
+            ],
+        ),
+        lambda: _replace(
+            lake,
+            Devices,
+            {},
+            [
+                {"plant_id": p, "device_id": d, "name": f"{number}", "generator_power_w": 100 * number}
+                for p in some
+                for d in ("1", "2")
+            ],
+        ),
+    ]
+    dice.choice(kinds)()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """All that a reader can see of a file: rows, comments and definitions, but for where and when it was made."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        tables = connection.execute(
+            "SELECT database_name, schema_name, table_name, comment FROM duckdb_tables() UNION ALL "
+            "SELECT database_name, schema_name, view_name, comment FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
+        ).fetchall()
+        found: dict[str, Any] = {}
+        for _, schema, name, comment in tables:
+            rows = connection.execute(f'SELECT * FROM "{schema}"."{name}" ORDER BY ALL').fetchall()
+            found[f"{schema}.{name}"] = (comment, rows)
+        columns = (
+            "SELECT schema_name, table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns() "
+            "WHERE NOT internal ORDER BY ALL"
+        )
+        found["columns"] = connection.execute(columns).fetchall()
+        macros = (
+            "SELECT function_name, parameters, macro_definition, comment FROM duckdb_functions() "
+            "WHERE NOT internal ORDER BY ALL"
+        )
+        found["macros"] = connection.execute(macros).fetchall()
+        return found
+
+
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each publication, whether it started from the one before."""
+    seen: list[bool] = []
+    build = published_content.build
+
+    def spy(*args: Any, **options: Any) -> Any:
+        seen.append(options.get("base") is not None)
+        return build(*args, **options)
+
+    monkeypatch.setattr(publishing, "build", spy)
+    return seen
+
+
+def _compare(lake: Lake, target: Path, **options: Any) -> None:
+    """Publish on what was published before, and from nothing: both are equal."""
+    options = {"version": "1"} | options
+    publish(lake, target, now=NOW, **options)
+    mine = _read(target)
+    aside = target.with_name("aside")
+    target.rename(aside)
+    record = target.with_name(f".{target.name}.made-of")
+    kept = record.read_bytes()
+    publish(lake, target, now=NOW, **options)
+    assert _read(target) == mine
+    # What comes next goes on from the changed file.
+    aside.replace(target)
+    record.write_bytes(kept)
+
+
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("seed", "detail", "rounds"),
+    [
+        (1, "none", 1),
+        pytest.param(2, "none", 6, marks=LONG),
+        pytest.param(3, "2d", 4, marks=LONG),
+        pytest.param(4, "all", 4, marks=LONG),
+        pytest.param(5, "month", 4, marks=LONG),
+    ],
+)
+def test_changes_lead_to_the_same_file(
+    tmp_path: Path, changed: list[bool], monkeypatch: pytest.MonkeyPatch, seed: int, detail: str, rounds: int
+) -> None:
+    # So small a file has more room than rows.
+    monkeypatch.setattr(publication_base, "MOST_GROWTH", 100)
+    dice = random.Random(seed)  # noqa: S311 - not for secrets
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    fill(lake)
+    target = tmp_path / "sunledger.duckdb"
+    publish(lake, target, now=NOW, version="1", detail=detail)
+    for _ in range(rounds):
+        for _ in range(dice.randrange(1, 8)):
+            _change(lake, dice)
+        _compare(lake, target, detail=detail)
+    assert changed == [False, *[True, False] * rounds]
+
+
+def test_what_a_client_wrote_reaches_no_later_publication(tmp_path: Path, changed: list[bool]) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    fill(lake)
+    target = tmp_path / "sunledger.duckdb"
+    publish(lake, target, now=NOW, version="1")
+    clean = _read(target)
+    copy = tmp_path / "copy.duckdb"
+    shutil.copy(target, copy)
+    with duckdb.connect(str(copy)) as writer:
+        writer.execute("UPDATE energy_daily SET pv_generation_kwh = 999; CREATE TABLE mine AS SELECT 1 AS x")
+    shutil.copy(copy, target)
+    publish(lake, target, now=NOW, version="1")
+    assert _read(target) == clean
+    assert changed == [False, False]
+
+
+def test_sums_of_many_plants_are_equal_in_the_last_digit(tmp_path: Path, changed: list[bool]) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    dice = random.Random(6)  # noqa: S311 - not for secrets
+    plants = [f"{number:05}" for number in range(200)]
+    target = tmp_path / "sunledger.duckdb"
+    _replace(lake, Plants, {}, [{"plant_id": one, "peak_power_kw": dice.random()} for one in plants])
+    for day in (*DAYS, DAYS[0]):
+        rows = [{"plant_id": one, "pv_generation_kwh": 100 * dice.random()} for one in plants]
+        _replace(lake, EnergyDaily, {"local_date": day}, rows)
+        of_devices = [row | {"device_id": device} for row in rows for device in ("1", "2", "3")]
+        _replace(lake, DeviceEnergyDaily, {"local_date": day}, of_devices)
+        if day == DAYS[-1]:
+            publish(lake, target, now=NOW, version="1")
+    _compare(lake, target)
+    assert changed == [False, True, False]
+
+
+def test_a_list_that_says_nothing_new_leaves_the_rows_made_of_it(
+    tmp_path: Path, changed: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    fill(lake)
+    target = tmp_path / "sunledger.duckdb"
+    publish(lake, target, now=NOW, version="1")
+    made: list[str] = []
+    find = published_changes._find_rows_to_make
+
+    def spy(view: CuratedView, *others: Any) -> Any:
+        found = find(view, *others)
+        made.extend([view.name] if found else [])
+        return found
+
+    monkeypatch.setattr(published_changes, "_find_rows_to_make", spy)
+    plants = lake.scan(Plants).collect()
+    lake.replace(Plants, {}, [plants.with_columns(last_seen=pl.lit(NOW.date()))])
+    _compare(lake, target)
+    assert made == []
+    lake.replace(Plants, {}, [plants.with_columns(name=pl.lit("New"))])
+    _compare(lake, target)
+    assert {"v_energy_daily", "v_kpi_monthly", "v_plants_energy"} <= set(made)
+    assert changed == [False, True, False, True, False]
+
+
+def test_a_publisher_that_is_killed_in_the_middle_leaves_the_old_file_to_go_on_from(
+    tmp_path: Path, changed: list[bool]
+) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    fill(lake)
+    target = tmp_path / "sunledger.duckdb"
+    publish(lake, target, now=NOW, version="0")
+    before = target.read_bytes()
+    _replace(lake, EnergyDaily, {"local_date": DAYS[0]}, [{"plant_id": "a", "pv_generation_kwh": 7.0}])
+    command = [sys.executable, "-m", "tests.warehouse.publish.worker", "stall", lake.root, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == '"building"\n'
+        other.kill()
+    assert target.read_bytes() == before
+    _compare(lake, target, version="0")
+    assert changed == [False, True, False]
+    assert not list(tmp_path.glob(".sunledger.duckdb.new-*"))
+
+
+def test_a_published_file_is_compared_with_a_full_one(tmp_path: Path, changed: list[bool]) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    fill(lake)
+    target = tmp_path / "sunledger.duckdb"
+    assert list(compare_with_full(lake, target)) == []
+    publish(lake, target, now=NOW, version="1")
+    _replace(lake, EnergyDaily, {"local_date": DAYS[0]}, [{"plant_id": "a", "pv_generation_kwh": 7.0}])
+    publish(lake, target, now=NOW, version="1")
+    found = list(compare_with_full(lake, target))
+    assert {one.place for one in found} > {
+        "warehouse, energy_daily",
+        "warehouse, v_energy_daily",
+        "warehouse, _clocks",
+    }
+    assert [one.fault for one in found if one.fault] == []
+    assert changed == [False, True, False]
+    assert not list(tmp_path.glob(".full-*"))
+
+    # As a fault of our own would do it: the file is recorded as what was published.
+    copy = tmp_path / "copy.duckdb"
+    shutil.copy(target, copy)
+    with duckdb.connect(str(copy)) as writer:
+        writer.execute("UPDATE energy_monthly SET pv_generation_kwh = 8; DROP TABLE v_days_to_check")
+    copy.replace(target)
+    record_publication(digest_file(target), target)
+    faults = {one.place: one.fault for one in compare_with_full(lake, target) if one.fault}
+    assert faults.keys() == {"warehouse, energy_monthly", "warehouse, v_days_to_check"}
+    assert all(fault.endswith("Run 'sunledger publish --full'.") for fault in faults.values())
+
+    _replace(lake, EnergyDaily, {"local_date": DAYS[1]}, [{"plant_id": "a", "pv_generation_kwh": 7.0}])
+    (newer,) = compare_with_full(lake, target)
+    assert (
+        newer.fault
+        == "the lake was changed since the publication. Run 'sunledger publish', then verify it again."
+    )
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        "content",
+        "code",
+        *(
+            pytest.param(one, marks=LONG)
+            for one in ("version", "detail", "record", "growth", "place", "forgotten")
+        ),
+    ],
+)
+def test_any_doubt_leads_to_a_full_build(
+    tmp_path: Path, changed: list[bool], monkeypatch: pytest.MonkeyPatch, doubt: str
+) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    fill(lake)
+    target = tmp_path / "sunledger.duckdb"
+    publish(lake, target, now=NOW, version="1")
+    record = target.with_name(f".{target.name}.made-of")
+    if doubt == "record":
+        record.write_bytes(record.read_bytes()[:50])
+    elif doubt == "content":
+        found = bytearray(target.read_bytes())
+        found[len(found) // 2] ^= 1
+        target.write_bytes(found)
+    elif doubt == "code":
+        monkeypatch.setattr(publication_base, "CODE", ("schemas", "warehouse", "pipeline.transform"))
+    elif doubt == "place":
+        target = target.replace(tmp_path / "elsewhere.duckdb")
+        record.replace(target.with_name(f".{target.name}.made-of"))
+    elif doubt == "forgotten":
+        forget_base(target)
+    elif doubt == "growth":
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"full_bytes": 1}))
+    publish(
+        lake,
+        target,
+        now=NOW,
+        version="2" if doubt == "version" else "1",
+        detail="all" if doubt == "detail" else "none",
+    )
+    assert changed == [False, False]
