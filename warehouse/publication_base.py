@@ -20,7 +20,7 @@ import polars as pl
 from pipeline.common.atomic_files import write_file
 from warehouse.publication import PublicationDigest, digest_file
 
-# What is deleted from a DuckDB file leaves room in it. A file that became so much larger is built anew.
+# What is deleted from a DuckDB file leaves room in it. A file that became so much larger is built in full.
 MOST_GROWTH = 1.5
 
 # Code that decides what is in a publication.

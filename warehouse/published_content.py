@@ -225,7 +225,7 @@ def _add_file_tables(
 
 
 def _drop_file_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what each publication makes anew: what says where it comes from, and the user's own tables."""
+    """Drop what each publication writes again: what says where it comes from, and the user's own tables."""
     for model in FILE_TABLES:
         connection.execute(f"DROP TABLE {quote_identifier(storage(model).table)}")
     connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(SCHEMA)} CASCADE")

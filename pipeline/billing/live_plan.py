@@ -154,7 +154,7 @@ class LiveBook:
         return LiveTurns(tuple(admitted), waits, tuple(over), tuple(exhausted))
 
     def note_answers(self, plants: Collection[str]) -> None:
-        """Begin the ten seconds of these plants anew: a call that was slow may have reached SMA only now."""
+        """Begin the ten seconds of these plants again: a call that was slow may have reached SMA only now."""
         now = _dump(self._moment())
         with self._open() as content:
             for plant in plants:

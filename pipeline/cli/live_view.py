@@ -43,7 +43,7 @@ class LiveView:
             self._live.stop()
 
     def show(self, plants: Sequence[LivePlant], called: Sequence[LivePlant]) -> None:
-        """Renew the table, or print a line for each plant of `called` that has new values. Problems are told once."""
+        """Renew the table, or print a line for each plant of `called` with new values, and each problem once."""
         for plant in plants:
             problem = plant.ended or plant.problem
             if problem and self._told.get(plant.plant_id) != problem:

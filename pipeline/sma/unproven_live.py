@@ -183,7 +183,7 @@ def read_values(answer: LiveAnswer, timezone: str, basis: TimeBasis) -> LiveRead
             values[field.value_column] = None
         elif isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
             raise _build_unreadable_error(
-                answer, f"has {str(found)[:40]!r} as {field.api}, which is no number"
+                answer, f"has {str(found)[:40]!r} as {field.api}, which is not a number"
             )
         elif not field.low <= found <= field.high:
             raise _build_unreadable_error(answer, f"has {found} as {field.api}, which can't be")

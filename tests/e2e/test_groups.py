@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.common.errors import ConfigurationError, UsageError
-from pipeline.extract.fetch import fetch_set
+from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_chosen_plants, list_plants
@@ -72,7 +72,7 @@ def test_attributes_are_published_and_joined(new_runtime: New, sma: ScriptedSma)
     refresh(new_runtime())
     sma.watts["12", "2021-09-07"] = None
     runtime = new_runtime()
-    for day, _ in fetch_set(runtime, BALANCE, SEPTEMBER):
+    for day, _ in SetFetch(BALANCE)(runtime, SEPTEMBER):
         write_intervals(runtime, BALANCE, day)
         write_energy_daily(runtime, day)
     write_energy_monthly(new_runtime())
