@@ -2,7 +2,7 @@
 
 What it was made of lies beside the published file, with the digest of that file. A copy that has another digest,
 because a client or the disk changed the file, is never used, and neither is one that another program, contract or
-setting made.
+setting made. The record begins with a digest of its own: of one that was changed nothing is believed.
 """
 
 import hashlib
@@ -69,7 +69,8 @@ def record_sources(sources: Sources, published: PublicationDigest, target: Path)
         "footers": sources.footers,
         "full_bytes": sources.full_bytes,
     }
-    write_file(_name_record(target), json.dumps(found).encode())
+    content = json.dumps(found).encode()
+    write_file(_name_record(target), _digest_record(content) + b"\n" + content)
 
 
 def take_base(target: Path, file: Path, made_by: str) -> Sources | None:
@@ -79,7 +80,10 @@ def take_base(target: Path, file: Path, made_by: str) -> Sources | None:
     counts. None, and no file, where there is any doubt.
     """
     try:
-        found: Mapping[str, Any] = json.loads(_name_record(target).read_bytes())
+        digest, _, content = _name_record(target).read_bytes().partition(b"\n")
+        if digest != _digest_record(content):
+            return None
+        found: Mapping[str, Any] = json.loads(content)
         sources = Sources(
             found["made_by"], dict(found["files"]), dict(found["footers"]), int(found["full_bytes"])
         )
@@ -95,8 +99,12 @@ def take_base(target: Path, file: Path, made_by: str) -> Sources | None:
 
 
 def forget_base(target: Path) -> None:
-    """Have the next publication of `target` built from nothing. Raises OSError."""
+    """Have the next publication of `target` built from nothing, unless one runs now. Raises OSError."""
     _name_record(target.resolve()).unlink(missing_ok=True)
+
+
+def _digest_record(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _name_record(target: Path) -> Path:

@@ -42,7 +42,7 @@ from warehouse.open_published import (
 )
 from warehouse.own_tables import LeftOut
 from warehouse.publication import digest_file, forbid_log, record_publication
-from warehouse.publication_base import Sources, hash_maker, record_sources, take_base
+from warehouse.publication_base import Sources, forget_base, hash_maker, record_sources, take_base
 from warehouse.published_content import OFFLINE, Content, build, list_making, plan_content
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "build_query_error",
     "check_published",
     "connect",
+    "forget_published",
     "has_days",
     "publish",
 ]
@@ -171,6 +172,23 @@ def publish(
         had_log=had_log,
         left_out=content.left_out,
     )
+
+
+def forget_published(target: Path, tell: Callable[[str], None]) -> None:
+    """Have the next publication of `target` built from nothing. One that runs now would be its base: it ends before.
+
+    `tell` gets who publishes it while this waits. Raises PublishError.
+    """
+    target = target.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _turn(target, tell):
+            forget_base(target)
+    except OSError as fault:
+        raise PublishError(
+            f"{target} was not published: {take_first_line(fault)} The file that was published before is unchanged: "
+            "check that its folder exists and can be written to, then run 'sunledger publish' again."
+        ) from fault
 
 
 @contextmanager

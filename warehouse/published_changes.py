@@ -66,8 +66,8 @@ def delete_parts(connection: duckdb.DuckDBPyConnection, model: type[Table], fold
     """Delete the rows of these parts; of a table without parts all rows."""
     table = quote_identifier(storage(model).table)
     for folder in folders:
-        # A folder that is no part of the table must not stand for all of its rows.
-        part = parse_part(f"{folder}/x", polars_schema(model)) if storage(model).partition else {}
+        # A folder that is no part of the table must not stand for all of its rows, nor a folder in a list.
+        part = parse_part(f"{folder}/x", polars_schema(model)) if storage(model).partition or folder else {}
         where = " AND ".join(f"{quote_identifier(n)} = {quote_text(str(v))}" for n, v in part.items())
         connection.execute(f"DELETE FROM {table} WHERE {where or 'true'}")  # noqa: S608 - names and values are quoted
 

@@ -91,15 +91,14 @@ def run_publish(
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.detail import describe_detail  # noqa: PLC0415
-    from warehouse.publication_base import forget_base  # noqa: PLC0415
-    from warehouse.publish import FIRST_DAYS, connect  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect, forget_published  # noqa: PLC0415
 
     with (
         open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,
         record_runs(runtime, command="publish") as runs,
     ):
         if full:
-            forget_base(runtime.settings.warehouse)
+            forget_published(runtime.settings.warehouse, say)
         say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
         with connect(runtime.settings.warehouse) as published:

@@ -1,11 +1,11 @@
 """A publication that starts from the one before equals one that is built from nothing, whatever changed meanwhile."""
 
 import datetime as dt
-import json
 import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from warehouse.full_comparison import compare_with_full
 from warehouse.lake import Lake
 from warehouse.publication import digest_file, record_publication
 from warehouse.publication_base import forget_base
-from warehouse.publish import publish
+from warehouse.publish import forget_published, publish
 from warehouse.views import CuratedView
 
 DAYS = [dt.date(2021, 9, 28) + dt.timedelta(days=number) for number in range(8)]
@@ -376,6 +376,9 @@ def test_a_published_file_is_compared_with_a_full_one(tmp_path: Path, changed: l
     [
         "content",
         "code",
+        "column",
+        "shape",
+        "depth",
         *(
             pytest.param(one, marks=LONG)
             for one in ("version", "detail", "record", "growth", "place", "forgotten")
@@ -392,6 +395,16 @@ def test_any_doubt_leads_to_a_full_build(
     record = target.with_name(f".{target.name}.made-of")
     if doubt == "record":
         record.write_bytes(record.read_bytes()[:50])
+    elif doubt == "column":
+        # Still a record that can be read: of the rows of old files it names another column.
+        record.write_bytes(record.read_bytes().replace(b"pv_generation_kwh", b"pv_generation_kwi"))
+    elif doubt == "shape":
+        record.write_bytes(
+            record.read_bytes().replace(b'"footers": {', b'"footers": {"pv_intervals": null, "x": {')
+        )
+        record.write_bytes(record.read_bytes().replace(b', "full_bytes"', b'}, "full_bytes"'))
+    elif doubt == "depth":
+        record.write_bytes(b"[" * 200_000)
     elif doubt == "content":
         found = bytearray(target.read_bytes())
         found[len(found) // 2] ^= 1
@@ -404,7 +417,7 @@ def test_any_doubt_leads_to_a_full_build(
     elif doubt == "forgotten":
         forget_base(target)
     elif doubt == "growth":
-        record.write_text(json.dumps(json.loads(record.read_text()) | {"full_bytes": 1}))
+        monkeypatch.setattr(publication_base, "MOST_GROWTH", 0.5)
     publish(
         lake,
         target,
@@ -413,3 +426,32 @@ def test_any_doubt_leads_to_a_full_build(
         detail="all" if doubt == "detail" else "none",
     )
     assert changed == [False, False]
+
+
+def test_a_full_publication_does_not_start_from_one_that_was_running(
+    tmp_path: Path, changed: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    fill(lake)
+    target = tmp_path / "sunledger.duckdb"
+    publish(lake, target, now=NOW, version="1")
+    built, go = threading.Event(), threading.Event()
+    put = publishing._put
+
+    def stall(*args: Any) -> int:
+        built.set()
+        assert go.wait(60)
+        return put(*args)
+
+    monkeypatch.setattr(publishing, "_put", stall)
+    running = threading.Thread(target=publish, args=(lake, target), kwargs={"now": NOW, "version": "1"})
+    running.start()
+    assert built.wait(60)
+    forgetting = threading.Thread(target=forget_published, args=(target, lambda _: None))
+    forgetting.start()
+    forgetting.join(0.2)
+    go.set()
+    running.join()
+    forgetting.join()
+    publish(lake, target, now=NOW, version="1")
+    assert changed == [False, True, False]
