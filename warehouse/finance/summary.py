@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import duckdb
 
-from warehouse.finance.labels import TERMS, BilingualText, Language
+from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import DAY_COUNTS, ENERGIES, SHEETS, Selection, write_query
 from warehouse.finance.words import MONTHS
 from warehouse.published_units import record_begins
@@ -94,7 +94,7 @@ def build_summary(
     units = _read_units(connection, selection)
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
     notices, warns = _explain_month(connection, selection, days, n_plants, language)
-    record = _explain_record(connection, selection.month, units.count, language)
+    record, is_known = _explain_record(connection, selection.month, units.count, language)
     pick = _Picker(language)
     expected = days["expected_month_h"]
     figures = [
@@ -114,7 +114,11 @@ def build_summary(
             "%",
             TERMS["coverage_month"].meaning.choose(language),
         ),
-        pick(BilingualText("PU of the month", "PU des Monats"), units.count, remark=record),
+        pick(
+            BilingualText("PU of the month", "PU des Monats"),
+            units.count if is_known else None,
+            remark=record,
+        ),
         pick(
             BilingualText("Fees of the PU", "Entgelte der PU"),
             units.fees,
@@ -202,7 +206,7 @@ def _explain_month(
     if not due and not n_plants:
         return (_NO_ENERGY.choose(language),), True
     counts = {
-        name.removeprefix("n_days_"): f"{int(value or 0):,}"
+        name.removeprefix("n_days_"): format_count(int(value or 0), language)
         for name, value in days.items()
         if name in DAY_COUNTS
     }
@@ -273,15 +277,18 @@ def _list_check(connection: duckdb.DuckDBPyConnection, pick: "_Picker") -> list[
 
 def _explain_record(
     connection: duckdb.DuckDBPyConnection, month: dt.date, units: int, language: Language
-) -> str:
-    """What the record of requests shows about the month's PU; PU that it lacks were not requested or are not known."""
+) -> tuple[str, bool]:
+    """What the record of requests shows about the month's PU, and whether it can tell their number.
+
+    PU that it lacks were not requested or are not known.
+    """
     begins = record_begins(connection)
     if begins is None:
-        return _NO_RECORD.choose(language)
+        return _NO_RECORD.choose(language), units > 0
     end = (month + dt.timedelta(days=31)).replace(day=1)
     if begins >= end and not units:
-        return _LATER_RECORD.choose(language).format(day=begins)
+        return _LATER_RECORD.choose(language).format(day=begins), False
     sentences = [] if units else [_NO_PU.choose(language)]
     if begins > month:
         sentences.append(_EARLIER_UNKNOWN.choose(language).format(day=begins))
-    return " ".join(sentences)
+    return " ".join(sentences), True
