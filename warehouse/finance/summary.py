@@ -9,7 +9,7 @@ import duckdb
 
 from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import DAY_COUNTS, ENERGIES, SHEETS, Selection, write_query
-from warehouse.finance.words import MONTHS
+from warehouse.finance.words import MONTHS, SHEET_NAMES
 from warehouse.published_units import record_begins
 
 Value: TypeAlias = str | int | float | Decimal | dt.datetime | None
@@ -45,6 +45,12 @@ _INCOMPLETE = BilingualText(
     "Der Monat ist NICHT VOLLSTÄNDIG: {complete} von {due} Anlagentagen sind vollständig, {not_fetched} wurden nicht "
     "abgerufen, {partial} sind lückenhaft, {missing} ohne Daten, {provisional} können sich noch ändern. Den "
     "Energiesummen fehlt, was nicht gemessen wurde.",
+)
+_CHANGED = BilingualText(
+    "The month was closed, and days have changed since: sums of energy are those of the closed month, while days and "
+    "their coverage are as they are now. The differences are in the sheet {sheet}.",
+    "Der Monat wurde abgeschlossen, und Tage haben sich seither geändert: Energiesummen sind die des abgeschlossenen "
+    "Monats, Tage und ihre Abdeckung die von jetzt. Die Unterschiede stehen im Blatt {sheet}.",
 )
 _NO_ENERGY = BilingualText("There is no energy of this month.", "Es gibt keine Energie dieses Monats.")
 _OPEN = BilingualText("open, figures may change", "offen, Werte können sich ändern")
@@ -219,6 +225,11 @@ def _explain_month(
     ).fetchall()[0][0]
     if running:
         notices.append(_RUNNING.choose(language).format(held=held, all=selection.end.day))
+    ((adjusted,),) = connection.execute(
+        f"SELECT count(*) FROM ({_query(connection, selection, 'adjustments')})"  # noqa: S608
+    ).fetchall()
+    if adjusted:
+        notices.append(_CHANGED.choose(language).format(sheet=SHEET_NAMES["adjustments"].choose(language)))
     whole = int(days["n_days_complete"] or 0) == due
     if not whole:
         notices.append(_INCOMPLETE.choose(language).format(**counts))

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
 import duckdb
@@ -339,6 +340,28 @@ def test_an_id_of_a_device_fits_its_column(billed: Path, tmp_path: Path) -> None
 
 def test_counts_in_sentences_have_the_separator_of_the_language() -> None:
     assert (format_count(1234567, "en"), format_count(1234567, "de")) == ("1,234,567", "1.234.567")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "sums of energy are those of the closed month"),
+        ("de", "Energiesummen sind die des abgeschlossenen"),
+    ],
+)
+def test_a_closed_month_whose_days_changed_says_which_energy_is_where(
+    published: PublishedFile, tmp_path: Path, language: Literal["en", "de"], words: str
+) -> None:
+    file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
+    with duckdb.connect(str(file)) as writer:
+        writer.execute(
+            "INSERT INTO adjustments BY NAME SELECT 'a' AS plant_id, DATE '2021-10-01' AS month, "
+            "'pv_generation' AS quantity, 10.0 AS closed_kwh, 8.0 AS now_kwh, -2.0 AS difference_kwh, "
+            "TIMESTAMPTZ '2021-11-20 08:00:00+00' AS closed_at, closed_at AS noted_at"
+        )
+    with connect(Path(file)) as connection:
+        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice("csv", language=language))
+    assert words in (tmp_path / "pack" / "README.md").read_text()
 
 
 def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: PublishedFile, tmp_path: Path) -> None:
