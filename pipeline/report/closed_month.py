@@ -27,10 +27,11 @@ def describe_changes_since_closing(months: pl.DataFrame, days: pl.DataFrame, fir
     )
     if energies.filter((pl.col("now") - pl.col("then")).abs() > _SAME_KWH).is_empty():
         return ""
+    (closed_on,) = energies.select(pl.col("closed_at").max().dt.to_string("%Y-%m-%d")).row(0)
     then, today = float(energies["then"].sum()), float(energies["now"].sum())
     difference = format_number(today - then, 3).replace("-", "−")
     return (
-        f"The month was closed on {energies['closed_at'].dt.date().max()} with {format_number(then, 3)} kWh of PV "
+        f"The month was closed on {closed_on} with {format_number(then, 3)} kWh of PV "
         "generation, and days have changed since. Specific yields, ranking and PU are of the closed month. The energy "
         f"at the top and the pictures are of the days as they are now, {format_number(today, 3)} kWh; the difference "
         f"of {difference} kWh is in the table adjustments."
