@@ -19,6 +19,8 @@ from warehouse.ddl import quote_identifier, quote_text
 # Some also take their wide forms for them.
 FORMULA_SIGNS: Final = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 FORMULA: Final = rf"^[{re.escape(FORMULA_SIGNS)}]"
+# A text that is a negative number is no formula, and a prefix would keep it out of every sum.
+NEGATIVE_NUMBER: Final = r"-[0-9]+([.,][0-9]+)?"
 # Types whose values are never texts of other people.
 SAFE_KINDS: Final = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID|INTERVAL)(\[\d*\])*"
@@ -66,7 +68,13 @@ def write_csv(
 
 def guard_cell(value: Any) -> Any:
     """A value for a CSV that a spreadsheet may open, text like a formula with the prefix that marks it as text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] and value[0] in FORMULA_SIGNS else value
+    if (
+        not isinstance(value, str)
+        or value[:1] not in {*FORMULA_SIGNS}
+        or re.fullmatch(NEGATIVE_NUMBER, value)
+    ):
+        return value
+    return f"'{value}"
 
 
 def _write_column(name: str, kind: str, decimal: str) -> str:
@@ -78,7 +86,10 @@ def _write_column(name: str, kind: str, decimal: str) -> str:
         return f"{column} AS {heading}"
     if kind != "VARCHAR":
         column = f"CAST({column} AS VARCHAR)"
-    formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
+    formula = (
+        f"regexp_matches({column}, {quote_text(FORMULA)}) AND "
+        f"NOT regexp_full_match({column}, {quote_text(NEGATIVE_NUMBER)})"
+    )
     return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {heading}"
 
 

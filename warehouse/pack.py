@@ -13,7 +13,7 @@ from pipeline.common.errors import UsageError
 from warehouse.csv_file import STANDARD, CsvStyle
 from warehouse.ddl import quote_identifier
 from warehouse.export import FORMATS, ExportedFile, export_query
-from warehouse.finance.labels import TERMS, BilingualText, Language
+from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import CHECKED, SHEETS, PackSheet, Selection, name_values, write_query
 from warehouse.finance.summary import Figure, Summary, build_summary
 from warehouse.finance.words import SHEET_NAMES
@@ -238,7 +238,8 @@ def _write_readme(summary: Summary, sheets: Sequence[SheetRows], n_terms: int, l
         ("glossary", n_terms, _SHEET_MEANINGS["glossary"]),
     ]
     table = [
-        f"| {SHEET_NAMES[name].choose(language)} ({name}) | {count:,} | {meaning.choose(language)} |"
+        f"| {SHEET_NAMES[name].choose(language)} ({name}) | {format_count(count, language)} | "
+        f"{meaning.choose(language)} |"
         for name, count, meaning in rows
     ]
     figures = [_write_figure(one, language) for one in summary.figures if one.value is not None or one.remark]

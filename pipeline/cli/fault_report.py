@@ -52,6 +52,8 @@ def explain_fault(fault: BaseException) -> str:
     for pattern, text in CAUSES:
         if pattern.search(said):
             return text.format(at=_find_place(causes))
+    if elsewhere := _explain_copy(causes):
+        return elsewhere
     first = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     if first is not None:
         place = first.filename or "A file"
@@ -62,6 +64,17 @@ def explain_fault(fault: BaseException) -> str:
     return (
         f"The program has a bug ({kind}: {redact_text(str(fault)) or 'no message'}){_write_details(fault)}."
     )
+
+
+def _explain_copy(causes: list[BaseException]) -> str:
+    """What a reader of a copied file was refused, and the cure; empty for other faults."""
+    import duckdb  # noqa: PLC0415 - it is here already where one of its errors is to be explained
+
+    from warehouse.home_guard import is_refusal  # noqa: PLC0415
+    from warehouse.open_published import build_query_error  # noqa: PLC0415
+
+    refused = (cause for cause in causes if isinstance(cause, duckdb.Error) and is_refusal(str(cause)))
+    return next((str(build_query_error(cause)) for cause in refused), "")
 
 
 def _find_place(causes: list[BaseException]) -> str:

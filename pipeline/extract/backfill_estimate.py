@@ -32,7 +32,8 @@ from pipeline.sma.budget.shared_budget import Budget
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
 
-# Typical sizes of a day's answer, from recorded answers, for data that was never requested before.
+# Typical sizes of a day's answer, from recorded answers, for data that was never requested before. A set that is not
+# named here counts as `raw_other_sets` does.
 TYPICAL_BYTES: Mapping[str, int] = {
     "raw_energy_balance": 75_000,
     "raw_pv": 12_000,
@@ -114,7 +115,7 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
         for part in plan_missing(runtime, week):
             table = storage(part.model).table
             requests[table] += len(part.requests)
-            size += part.plant_days * TYPICAL_BYTES[table]
+            size += part.plant_days * TYPICAL_BYTES.get(table, TYPICAL_BYTES["raw_other_sets"])
     never_asked = _find_plants_without_sets(runtime, plants)
     expected = _plan_expected_balance(runtime, never_asked, days)
     if expected:

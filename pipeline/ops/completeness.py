@@ -18,6 +18,8 @@ REASONS = {
     NOT_FETCHED: "not fetched",
     "partial": "with gaps",
 }
+# Days of which nothing, or nothing new, is stored: no view can show them.
+UNFETCHED = frozenset({FAILED, NOT_FETCHED})
 PROVISIONAL = "provisional"
 
 
@@ -44,7 +46,10 @@ class Completeness:
         for reason, words in REASONS.items():
             if count := self.lacking.filter(pl.col("reason") == reason).height:
                 parts.append(f"{pluralize(count, 'plant')} {words}")
-        where = f"; {', '.join(parts)}: look at v_days_to_check" if parts else ""
+        found = {*self.lacking["reason"]}
+        cures = ["look at v_days_to_check"] if found - UNFETCHED else []
+        cures += ["fetch the days again with 'sunledger backfill'"] if found & UNFETCHED else []
+        where = f"; {', '.join(parts)}: {' and '.join(cures)}" if parts else ""
         later = f"; {self.provisional:,} may still change" if self.provisional else ""
         noun = "plant-day" if self.plant_days == 1 else "plant-days"
         return f"{self.complete:,} of {self.plant_days:,} {noun} complete{later}{where}."

@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.common.text import pluralize
 from pipeline.report import costs, quality, sheet_tables
+from pipeline.report.closed_month import describe_changes_since_closing
 from pipeline.report.comparison import describe_attributes, tabulate_groups, tabulate_like_for_like
 from pipeline.report.figures import clean_name, format_month, format_number, format_percent
 from pipeline.report.fleet_figures import (
@@ -155,7 +156,7 @@ class MonthReport:
         return render(
             Sheet(
                 title=f"Solar fleet, {format_month(self._first)}",
-                lead=f"Energy, coverage, data quality and cost of {name}. {_NOTHING_INVENTED}",
+                lead=self._write_lead(f"Energy, coverage, data quality and cost of {name}.", frames),
                 headline=self._build_headline(month),
                 plots=draw_plots(
                     "All plants", month, sum_fleet_days(frames.days), self._hours.profile, clock
@@ -164,6 +165,10 @@ class MonthReport:
                 facts=[*self._describe_silent(), *self._facts],
             )
         )
+
+    def _write_lead(self, what: str, frames: Frames) -> str:
+        changes = describe_changes_since_closing(frames.months, frames.days, self._first)
+        return " ".join(filter(None, (what, _NOTHING_INVENTED, changes)))
 
     def _describe_silent(self) -> list[tuple[str, str]]:
         """The plants that the marks of the fleet's picture leave out."""
@@ -190,7 +195,9 @@ class MonthReport:
         best = self._ranked["rank"].count()
         return Sheet(
             title=f"{name}, {format_month(self._first)}",
-            lead=f"Plant {clean_name(row['plant_id'])}, time zone {row['timezone']}. {_NOTHING_INVENTED}",
+            lead=self._write_lead(
+                f"Plant {clean_name(row['plant_id'])}, time zone {row['timezone']}.", found
+            ),
             headline=[
                 ("PV generation", *_split_energy(month.kwh)),
                 (

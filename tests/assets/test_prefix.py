@@ -117,6 +117,7 @@ def test_a_project_takes_it_in_whatever_its_own_things_are_called() -> None:
         assert merged.resolve_job_def(name).executor_def is dg.in_process_executor
 
 
+@pytest.mark.long
 def test_a_failed_fetch_is_known_by_its_step_below_the_prefix(settings: Settings, sma: ScriptedSma) -> None:
     """A week that could not be fetched is not made into energy of nothing."""
     sunday, monday = dt.date(2021, 10, 17), dt.date(2021, 10, 18)

@@ -82,6 +82,7 @@ def fail_on(sma: ScriptedSma, *dates: str, times: int = 1000) -> None:
     sma.special = special
 
 
+@pytest.mark.long
 def test_a_failing_week_does_not_lose_those_around_it(runs: Runs, sma: ScriptedSma) -> None:
     fail_on(sma, MONDAYS[1])
     with pytest.raises(RunFailedError, match=r"7 days failed.*None of the 2 requests was answered") as caught:

@@ -126,6 +126,7 @@ def test_ticks_that_the_daemon_makes_up_for_are_left_to_the_newest(machine: Cloc
     assert machine.tick("closing", scheduled=machine.sma.now - dt.timedelta(minutes=1))
 
 
+@pytest.mark.long
 def test_a_day_that_never_comes_whole_is_tried_five_times(machine: Clockwork) -> None:
     machine.tick("lists")
     machine.sma.special = lambda request: (

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.billing import load_prices
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.extract.backfill_estimate import plan_backfill, refuse_beyond
+from pipeline.extract.backfill_estimate import TYPICAL_BYTES, plan_backfill, refuse_beyond
 from pipeline.extract.fetch import fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.tables.inventory_tables import write_plants
@@ -50,6 +50,18 @@ def test_what_is_on_the_bill_already_is_not_new(new_runtime: New) -> None:
     assert found.new_eur == Decimal("12.45")
     (cost,) = found.classes
     assert (cost.pu, cost.new_pu) == (2, 1)
+
+
+def test_a_set_of_unknown_size_counts_as_other_sets_do(
+    new_runtime: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    named = plan_backfill(runtime, FIRST, LAST, PRICES)
+    monkeypatch.delitem(TYPICAL_BYTES, "raw_energy_balance")
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
+    assert found.total_requests == named.total_requests
+    assert 0 < found.bytes < named.bytes
 
 
 def test_minutes_follow_the_budget(new_runtime: New) -> None:

@@ -34,6 +34,7 @@ def later(runtime: RunContext, **ahead: float) -> RunContext:
     return runtime
 
 
+@pytest.mark.long
 def test_four_weeks_take_a_seventh_of_the_requests(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = new_runtime(again=False)
     refresh(runtime)

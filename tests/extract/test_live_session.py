@@ -285,7 +285,7 @@ def test_sma_decides_how_long_a_refused_plant_waits(bench: Bench) -> None:
         (b"<html>", "is not a JSON object"),
         (b'{"set":[]}', "has no object 'set'"),
         (b'{"set":{"pvGeneration":"1"}}', "has '1' as pvGeneration, which is not a number"),
-        (b'{"set":{"pvGeneration":true}}', "no number"),
+        (b'{"set":{"pvGeneration":true}}', "not a number"),
         (b'{"set":{"pvGeneration":-5}}', "which can't be"),
         (b'{"set":{"batteryStateOfCharge":101}}', "which can't be"),
     ],

@@ -31,7 +31,8 @@ def test_each_reason_is_counted_in_plants_and_silent_ones_come_first() -> None:
     )
     assert found.describe() == (
         "1 of 8 plant-days complete; 1 may still change; 2 plants silent, 1 plant with failed requests, "
-        "1 plant not fetched, 1 plant with gaps: look at v_days_to_check."
+        "1 plant not fetched, 1 plant with gaps: look at v_days_to_check and fetch the days again with "
+        "'sunledger backfill'."
     )
     assert not found.is_whole
     assert found.list_lines(2) == [

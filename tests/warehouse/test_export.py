@@ -26,7 +26,20 @@ SELECT 'Älpha' AS name, DATE '2026-10-05' AS day, TIMESTAMPTZ '2026-10-05 12:30
        TIMESTAMP '2026-10-05 12:00:00' AS at_local, 16.50::DECIMAL(18,2) AS fee_eur, 0.1::DOUBLE AS kwh,
        7::INTEGER AS n, true AS ok, NULL::VARCHAR AS nothing
 """
-FORMULAS = ["=1+1", "+49 561", "-x", "@cmd", "\tx", "\uff1d1", "plain", "http://x", None]
+FORMULAS = [
+    "-104,28",
+    "-5",
+    "-1+2",
+    "=1+1",
+    "+49 561",
+    "-x",
+    "@cmd",
+    "\tx",
+    "\uff1d1",
+    "plain",
+    "http://x",
+    None,
+]
 
 
 @pytest.fixture
@@ -130,7 +143,7 @@ def test_text_like_a_formula_is_marked_as_text_in_csv(db: duckdb.DuckDBPyConnect
     found = pl.read_csv(tmp_path / "x.csv", infer_schema=False)
     assert found.columns == ["'=heading", "n"]
     assert found["'=heading"].to_list() == [
-        "'=1+1", "'+49 561", "'-x", "'@cmd", "'\tx", "'\uff1d1", "plain", "http://x", None
+        "-104,28", "-5", "'-1+2", "'=1+1", "'+49 561", "'-x", "'@cmd", "'\tx", "'\uff1d1", "plain", "http://x", None
     ]  # fmt: skip
     assert found["n"].unique().to_list() == ["-1.5"]
 

@@ -16,6 +16,11 @@ class BilingualText(NamedTuple):
         return self.de if language == "de" else self.en
 
 
+def format_count(count: int, language: Language) -> str:
+    """A whole number with the thousands separator of the language."""
+    return f"{count:,}".replace(",", "." if language == "de" else ",")
+
+
 class Term(NamedTuple):
     """A heading and what it means. `{currency}` in it is the currency of the sheet's amounts."""
 

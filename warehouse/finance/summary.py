@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 import duckdb
 
-from warehouse.finance.labels import TERMS, BilingualText, Language
+from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import DAY_COUNTS, ENERGIES, SHEETS, Selection, write_query
-from warehouse.finance.words import MONTHS
+from warehouse.finance.words import MONTHS, SHEET_NAMES
 from warehouse.published_units import record_begins
 
 Value: TypeAlias = str | int | float | Decimal | dt.datetime | None
@@ -45,6 +45,12 @@ _INCOMPLETE = BilingualText(
     "Der Monat ist NICHT VOLLSTÄNDIG: {complete} von {due} Anlagentagen sind vollständig, {not_fetched} wurden nicht "
     "abgerufen, {partial} sind lückenhaft, {missing} ohne Daten, {provisional} können sich noch ändern. Den "
     "Energiesummen fehlt, was nicht gemessen wurde.",
+)
+_CHANGED = BilingualText(
+    "The month was closed, and days have changed since: sums of energy are those of the closed month, while days and "
+    "their coverage are as they are now. The differences are in the sheet {sheet}.",
+    "Der Monat wurde abgeschlossen, und Tage haben sich seither geändert: Energiesummen sind die des abgeschlossenen "
+    "Monats, Tage und ihre Abdeckung die von jetzt. Die Unterschiede stehen im Blatt {sheet}.",
 )
 _NO_ENERGY = BilingualText("There is no energy of this month.", "Es gibt keine Energie dieses Monats.")
 _OPEN = BilingualText("open, figures may change", "offen, Werte können sich ändern")
@@ -94,7 +100,7 @@ def build_summary(
     units = _read_units(connection, selection)
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
     notices, warns = _explain_month(connection, selection, days, n_plants, language)
-    record = _explain_record(connection, selection.month, units.count, language)
+    record, is_known = _explain_record(connection, selection.month, units.count, language)
     pick = _Picker(language)
     expected = days["expected_month_h"]
     figures = [
@@ -114,7 +120,11 @@ def build_summary(
             "%",
             TERMS["coverage_month"].meaning.choose(language),
         ),
-        pick(BilingualText("PU of the month", "PU des Monats"), units.count, remark=record),
+        pick(
+            BilingualText("PU of the month", "PU des Monats"),
+            units.count if is_known else None,
+            remark=record,
+        ),
         pick(
             BilingualText("Fees of the PU", "Entgelte der PU"),
             units.fees,
@@ -202,7 +212,7 @@ def _explain_month(
     if not due and not n_plants:
         return (_NO_ENERGY.choose(language),), True
     counts = {
-        name.removeprefix("n_days_"): f"{int(value or 0):,}"
+        name.removeprefix("n_days_"): format_count(int(value or 0), language)
         for name, value in days.items()
         if name in DAY_COUNTS
     }
@@ -215,6 +225,11 @@ def _explain_month(
     ).fetchall()[0][0]
     if running:
         notices.append(_RUNNING.choose(language).format(held=held, all=selection.end.day))
+    ((adjusted,),) = connection.execute(
+        f"SELECT count(*) FROM ({_query(connection, selection, 'adjustments')})"  # noqa: S608
+    ).fetchall()
+    if adjusted:
+        notices.append(_CHANGED.choose(language).format(sheet=SHEET_NAMES["adjustments"].choose(language)))
     whole = int(days["n_days_complete"] or 0) == due
     if not whole:
         notices.append(_INCOMPLETE.choose(language).format(**counts))
@@ -273,15 +288,18 @@ def _list_check(connection: duckdb.DuckDBPyConnection, pick: "_Picker") -> list[
 
 def _explain_record(
     connection: duckdb.DuckDBPyConnection, month: dt.date, units: int, language: Language
-) -> str:
-    """What the record of requests shows about the month's PU; PU that it lacks were not requested or are not known."""
+) -> tuple[str, bool]:
+    """What the record of requests shows about the month's PU, and whether it can tell their number.
+
+    PU that it lacks were not requested or are not known.
+    """
     begins = record_begins(connection)
     if begins is None:
-        return _NO_RECORD.choose(language)
+        return _NO_RECORD.choose(language), units > 0
     end = (month + dt.timedelta(days=31)).replace(day=1)
     if begins >= end and not units:
-        return _LATER_RECORD.choose(language).format(day=begins)
+        return _LATER_RECORD.choose(language).format(day=begins), False
     sentences = [] if units else [_NO_PU.choose(language)]
     if begins > month:
         sentences.append(_EARLIER_UNKNOWN.choose(language).format(day=begins))
-    return " ".join(sentences)
+    return " ".join(sentences), True

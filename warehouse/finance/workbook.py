@@ -18,7 +18,7 @@ from xlsxwriter.workbook import Workbook
 from xlsxwriter.worksheet import Worksheet
 
 from pipeline.common.errors import UsageError
-from warehouse.finance.labels import BilingualText, Language
+from warehouse.finance.labels import BilingualText, Language, format_count
 from warehouse.finance.sheets import PackSheet
 from warehouse.finance.summary import Summary
 from warehouse.finance.words import SHEET_NAMES
@@ -29,7 +29,10 @@ NARROWEST, WIDEST, TEXT_WIDTH = 11, 44, 90
 _TEXT_WIDTHS: Final = {
     "plant_name": 34,
     "plant_id": 39,
+    "device_id": 39,
     "plant_group": 16,
+    # September 2026, which too narrow a column would show as ###.
+    "month": 17,
     "status": 16,
     "quantity": 20,
     "kind": 16,
@@ -198,7 +201,8 @@ class _BookWriter:
             if value is None:
                 text = ""
                 if column == 0:
-                    text = f"{_SUM.choose(self._language)} ({_SUM_OF.choose(self._language).format(count=f'{last:,}')})"
+                    of = _SUM_OF.choose(self._language).format(count=format_count(last, self._language))
+                    text = f"{_SUM.choose(self._language)} ({of})"
                 sheet.write_string(foot, column, text, self._format(bold=True, top=1))
             elif name in shares:
                 above, below = (xl_rowcol_to_cell(foot, columns.index(one)) for one in shares[name])

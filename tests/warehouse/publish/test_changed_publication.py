@@ -314,6 +314,7 @@ def test_a_list_that_says_nothing_new_leaves_the_rows_made_of_it(
     assert changed == [False, True, False, True, False]
 
 
+@pytest.mark.long
 def test_a_publisher_that_is_killed_in_the_middle_leaves_the_old_file_to_go_on_from(
     tmp_path: Path, changed: list[bool]
 ) -> None:
@@ -334,6 +335,7 @@ def test_a_publisher_that_is_killed_in_the_middle_leaves_the_old_file_to_go_on_f
     assert not list(tmp_path.glob(".sunledger.duckdb.new-*"))
 
 
+@pytest.mark.long
 def test_a_published_file_is_compared_with_a_full_one(tmp_path: Path, changed: list[bool]) -> None:
     lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
     fill(lake)

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
 import duckdb
@@ -19,7 +20,7 @@ from pipeline.tables.restatement_tables import QUANTITIES
 from schemas.report_tables import STATUSES
 from schemas.usage import DECISIONS, PRICINGS
 from warehouse.csv_file import CSV_STYLES
-from warehouse.finance.labels import TERMS, BilingualText
+from warehouse.finance.labels import TERMS, BilingualText, format_count
 from warehouse.finance.sheets import CHECKED, SHEETS
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
 from warehouse.pack import PackChoice, write_pack
@@ -112,7 +113,7 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
     assert "# October 2021" in readme
     assert "that sunledger 1.2.3 published on 2021-10-03 04:05 UTC" in readme
     assert "* PV generation: 54.00 kWh" in readme
-    assert "* PU of the month: 0 (PU and fees are unknown, because there is no record of requests)" in readme
+    assert "* PU of the month: PU and fees are unknown, because there is no record of requests\n" in readme
     assert all(f"({name}) |" in readme for name in NAMES)
 
 
@@ -123,7 +124,7 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
         (
             dt.date(2021, 11, 1),
             [],
-            "0 (PU and fees are unknown, because the record of requests begins on 2021-11-01)\n",
+            "* PU of the month: PU and fees are unknown, because the record of requests begins on 2021-11-01\n",
         ),
         (
             dt.date(2021, 10, 9),
@@ -297,6 +298,70 @@ def test_an_invoice_that_was_checked_has_a_sheet(billed: Path, tmp_path: Path) -
     assert foot[letters["SMA's minus ours (USD)"]][0] == "99.0"
     summary = {row["A"][0]: row.get("B", ("", ""))[0] for row in book.rows("Summary") if "A" in row}
     assert (summary["Invoice lines that differ"], summary["SMA's minus our amount"]) == ("1", "99")
+
+
+def test_a_credit_in_the_summary_is_a_number_for_a_spreadsheet(billed: Path, tmp_path: Path) -> None:
+    checked = pl.DataFrame(
+        {"month": [OCTOBER], "plant_id": ["a"], "plant_name": ["Alpha"], "kind": ["ours only"]}
+    )
+    amounts = {"ours_eur": 104.28, "theirs_eur": None, "difference_eur": -104.28}
+    checked = checked.with_columns(
+        **{name: pl.lit(None, pl.String) for name in ("ours_class", "theirs_class", "note")},
+        **{name: pl.lit(value, pl.Decimal(18, 2)) for name, value in amounts.items()},
+        line=pl.lit(None, pl.Int64),
+        currency=pl.lit("EUR"),
+    )
+    choice = PackChoice("csv", csv=CSV_STYLES["excel-de"], checked=checked)
+    with connect(billed) as connection:
+        write_pack(connection, OCTOBER, tmp_path / "pack", choice)
+    assert "SMA's minus our amount;-104,28;EUR;" in (tmp_path / "pack" / "summary.csv").read_text("utf-8-sig")
+
+
+def test_the_longest_month_fits_its_column(billed: Path, tmp_path: Path) -> None:
+    with connect(billed) as connection:
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
+    first = next(Book(done.path).root("Energy of the year").iter(f"{MAIN}col"))
+    longest = max(len(label.choose(language)) for label in MONTHS for language in ("en", "de"))
+    assert (first.get("min"), float(first.get("width", "0")) >= longest + len(" 2026") + 2) == ("1", True)
+
+
+def test_an_id_of_a_device_fits_its_column(billed: Path, tmp_path: Path) -> None:
+    with connect(billed) as connection:
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
+    book = Book(done.path)
+    place = ord(book.columns("Set aside")["Device id"]) - ord("A") + 1
+    widths = {
+        number: float(column.get("width", "0"))
+        for column in book.root("Set aside").iter(f"{MAIN}col")
+        for number in range(int(column.get("min", "0")), int(column.get("max", "0")) + 1)
+    }
+    assert widths[place] > len("8d1390bf-f55c-4a7e-9a53-0d1c2b3a4f5e")
+
+
+def test_counts_in_sentences_have_the_separator_of_the_language() -> None:
+    assert (format_count(1234567, "en"), format_count(1234567, "de")) == ("1,234,567", "1.234.567")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "sums of energy are those of the closed month"),
+        ("de", "Energiesummen sind die des abgeschlossenen"),
+    ],
+)
+def test_a_closed_month_whose_days_changed_says_which_energy_is_where(
+    published: PublishedFile, tmp_path: Path, language: Literal["en", "de"], words: str
+) -> None:
+    file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
+    with duckdb.connect(str(file)) as writer:
+        writer.execute(
+            "INSERT INTO adjustments BY NAME SELECT 'a' AS plant_id, DATE '2021-10-01' AS month, "
+            "'pv_generation' AS quantity, 10.0 AS closed_kwh, 8.0 AS now_kwh, -2.0 AS difference_kwh, "
+            "TIMESTAMPTZ '2021-11-20 08:00:00+00' AS closed_at, closed_at AS noted_at"
+        )
+    with connect(Path(file)) as connection:
+        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice("csv", language=language))
+    assert words in (tmp_path / "pack" / "README.md").read_text()
 
 
 def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: PublishedFile, tmp_path: Path) -> None:
