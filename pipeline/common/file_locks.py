@@ -37,17 +37,14 @@ def open_lock(path: Path, mode: int = 0o600) -> int:
 
 
 @contextmanager
-def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception]) -> Iterator[None]:
-    """Be the only process and thread inside, and close the descriptor at the end.
+def hold_descriptor(descriptor: int, wait: Callable[[], None], *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of the open file, alone or together with others that share it, and close the file at the end.
 
-    Raises what `busy` makes when it stays locked for so long.
+    `wait` is called each time that somebody else has the lock: it waits, or raises when that has taken too long.
     """
     try:
-        deadline = time.monotonic() + wait_s
-        while not take_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise busy()
-            time.sleep(POLL_S)
+        while not take_lock(descriptor, shared=shared):
+            wait()
         try:
             yield
         finally:
@@ -55,3 +52,20 @@ def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception]) -> 
             free_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception]) -> Iterator[None]:
+    """Be the only process and thread inside, and close the descriptor at the end.
+
+    Raises what `busy` makes when it stays locked for so long.
+    """
+    deadline = time.monotonic() + wait_s
+
+    def wait() -> None:
+        if time.monotonic() >= deadline:
+            raise busy()
+        time.sleep(POLL_S)
+
+    with hold_descriptor(descriptor, wait):
+        yield

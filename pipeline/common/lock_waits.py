@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import POLL_S, free_lock, take_lock
+from pipeline.common.file_locks import POLL_S, hold_descriptor
 
 # A person notices a shorter wait as slowness, and a line about each would hide the rest.
 TELL_FROM_S = 5.0
@@ -96,16 +96,8 @@ def hold_awaited_lock(wait: LockWait, mode: int, *, shared: bool = False) -> Ite
     The lock ends with its process, however that ends. Raises LockBusyError and OSError.
     """
     descriptor = os.open(wait.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-    try:
-        while not take_lock(descriptor, shared=shared):
-            wait.go_on()
-        try:
-            yield
-        finally:
-            # A child that was started in the meantime has a copy of the descriptor until its exec has finished.
-            free_lock(descriptor)
-    finally:
-        os.close(descriptor)
+    with hold_descriptor(descriptor, wait.go_on, shared=shared):
+        yield
 
 
 def _read_command(pid: int) -> str:

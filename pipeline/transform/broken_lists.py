@@ -51,13 +51,14 @@ class MendedList:
 
 def parse_list(body: bytes, envelope: str) -> Any:
     """Read the body of a list or log as leniently as `decode_lists` does; None where it can't be read."""
-    if not _is_doubtful(body, envelope):
+    doubtful = _is_doubtful(body, envelope)
+    if not doubtful:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             pass
     text = mend_body(body)
-    content = None if _is_doubtful(body, envelope) else _parse(text)
+    content = None if doubtful else _parse(text)
     if content is None and (found := mend_list(text, envelope)):
         content = _parse(found.text)
     return content
@@ -117,8 +118,10 @@ def mend_list(text: str, envelope: str) -> MendedList | None:
 def _find_doubtful(texts: pl.Series, envelope: str) -> list[int]:
     """The places of the texts that the engine can't read, or would read only a part of."""
     batch = pl.DataFrame({"body": texts}).with_row_index("answer")
-    # Lists of plants alone are stored with an entry that is too deep, which would end the process of a parser.
-    doubtful = [place for place, text in enumerate(texts) if _is_doubtful(text.encode(), envelope)]
+    doubtful = (texts.str.count_matches(f'"{envelope}"', literal=True) > 1).arg_true().to_list()
+    if envelope == PLANTS:
+        # These alone are stored with an entry that is too deep, which would end the process of a parser.
+        doubtful += [place for place, text in enumerate(texts) if measure_depth(text.encode()) > MOST_DEPTH]
     rest = batch.filter(~pl.col("answer").is_in(doubtful))
     broken = run_on("SELECT answer FROM batch WHERE NOT json_valid(body)", rest)["answer"].to_list()
     return sorted({*doubtful, *broken})

@@ -6,15 +6,16 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
+from bench.lists import refresh_lists
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.notices import Notices
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.incomplete_days import count_days_of_other_basis
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.inventory_tables import write_plants
 from pipeline.tables.log_tables import write_logs
 from schemas import (
     DeviceEnergyDaily,
@@ -46,17 +47,7 @@ DAY_TABLES: list[type[Table]] = [
 
 
 def refresh(runtime: RunContext) -> Notices:
-    return noticed(
-        step(runtime)
-        for step in (
-            fetch_plants,
-            write_plants,
-            fetch_devices,
-            write_devices,
-            fetch_measurement_sets,
-            write_measurement_sets,
-        )
-    )
+    return refresh_lists(runtime)
 
 
 def fetch(runtime: RunContext, *days: dt.date) -> Notices:

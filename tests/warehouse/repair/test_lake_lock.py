@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.common import lock_waits
+from pipeline.common import file_locks
 from pipeline.common.lock_waits import LockBusyError
 from schemas import EnergyDaily
 from tests.programs import PATIENCE_S, start
@@ -26,7 +26,7 @@ def test_a_writer_waits_for_the_end_of_a_repair(tmp_path: Path, monkeypatch: pyt
     lake, waits, taken = (
         Lake(str(tmp_path / "lake"), tmp_path / "tmp"),
         threading.Event(),
-        lock_waits.take_lock,
+        file_locks.take_lock,
     )
 
     def seen(descriptor: int, *, shared: bool = False) -> bool:
@@ -35,7 +35,7 @@ def test_a_writer_waits_for_the_end_of_a_repair(tmp_path: Path, monkeypatch: pyt
             waits.set()
         return had
 
-    monkeypatch.setattr(lock_waits, "take_lock", seen)
+    monkeypatch.setattr(file_locks, "take_lock", seen)
     part, frame = {"local_date": DAYS[0]}, frame_of(EnergyDaily, DAYS[0], 1.0)
     with take_repair_turn(lake.root, nobody):
         writer = threading.Thread(target=lake.replace, args=(EnergyDaily, part, [frame]))
