@@ -90,7 +90,7 @@ def test_a_plant_that_is_silent_all_week_is_not_asked_for_seven_times(
     assert (by_day(sma), notices.missing) == ([], [])
 
 
-@pytest.mark.parametrize("end", [slice(0, 1000), slice(-1000, None)])
+@pytest.mark.parametrize("end", [slice(0, 1000), pytest.param(slice(-1000, None), marks=pytest.mark.long)])
 def test_a_cap_on_the_rows_of_a_week_costs_requests_and_no_energy(
     new_runtime: New, sma: ScriptedSma, end: slice
 ) -> None:

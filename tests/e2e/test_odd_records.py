@@ -286,7 +286,10 @@ def spoil(endpoint: str, odd: bytes) -> Callable[[Request, bytes], bytes]:
     return change
 
 
-@pytest.mark.parametrize("odd", [b"0x10", b"1e999", b'"a\0b"', b'"a\xe2\x82"'])
+@pytest.mark.parametrize(
+    "odd",
+    [b"0x10", *(pytest.param(odd, marks=pytest.mark.long) for odd in (b"1e999", b'"a\0b"', b'"a\xe2\x82"'))],
+)
 def test_one_odd_value_in_any_list_costs_only_itself(new_runtime: New, sma: ScriptedSma, odd: bytes) -> None:
     """The first list is that of a new home, the others are those of a running one."""
     told = {}

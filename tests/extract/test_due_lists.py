@@ -83,6 +83,7 @@ def test_all_are_asked_for_at_first_and_then_each_plant_once_in_a_cycle(
     assert seen == Counter(FLEET)
 
 
+@pytest.mark.long
 def test_lists_take_few_requests_in_the_long_run(new_runtime: New, sma: ScriptedSma) -> None:
     inverters = [
         {"deviceId": f"{p}{n}", "name": "Inverter", "isActive": True} for p in FLEET for n in range(5)
