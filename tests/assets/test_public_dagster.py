@@ -28,7 +28,7 @@ def private_names(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_nothing_private_of_dagster_is_named(room: str) -> None:
-    files = [file for file in sorted((ROOT / room).rglob("*.py")) if file != Path(__file__)]
+    files = sorted((ROOT / room).rglob("*.py"))
     found = {str(file.relative_to(ROOT)): list(private_names(file.read_text())) for file in files}
     assert {file: names for file, names in found.items() if names} == {}
     others = [file for end in ("yaml", "yml", "toml", "service") for file in (ROOT / room).rglob(f"*.{end}")]
@@ -38,12 +38,13 @@ def test_nothing_private_of_dagster_is_named(room: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import dagster._core.events",
-        "from dagster._core.events import DagsterEventType",
-        "from dagster import _check as check",
-        "def load():\n    from dagster_shared._model import x",
-        "COMMAND = [PYTHON, '-m', 'dagster._daemon', 'run']",
+        "import dagster.{}core.events",
+        "from dagster.{}core.events import DagsterEventType",
+        "from dagster import {}check as check",
+        "def load():\n    from dagster_shared.{}model import x",
+        "COMMAND = [PYTHON, '-m', 'dagster.{}daemon', 'run']",
     ],
 )
 def test_what_is_private_is_found(source: str) -> None:
-    assert list(private_names(source))
+    # The underscore is put in here, so that this file needs no exception from the check.
+    assert list(private_names(source.format("_")))
