@@ -18,7 +18,7 @@ def run_verify(
         bool,
         typer.Option(
             "--published",
-            help="Compare each row, view and macro of the published file with a file that is built from nothing as well.",
+            help="Compare each row, view and macro of the published file with a file built from nothing as well.",
         ),
     ] = False,
 ) -> None:
