@@ -111,7 +111,8 @@ def publish(
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
     `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. Views of
-    the lake's files work where the file is opened at one of `places`, by default at `target`. All snapshots are taken before the first row is read. `target` is replaced whole or not at all. Raises PublishError,
+    the lake's files work where the file is opened at one of `places`, by default at `target`. All
+    snapshots are taken before the first row is read. `target` is replaced whole or not at all. Raises PublishError,
     DamagedLakeError where what is stored is not what was written, and ValueError for a `now` without time zone.
     """
     if now.tzinfo is None:
