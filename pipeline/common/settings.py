@@ -19,6 +19,8 @@ from pipeline.common.setting_values import (
     AbsolutePath,
     BaseUrl,
     BudgetUrl,
+    ClusterKey,
+    PostgresUrl,
     check_asset_prefix,
     check_detail,
     check_lake,
@@ -143,6 +145,44 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="Redis in which machines share the request budget: redis://[user:password@]host[:port][/database], "
         "or rediss:// for TLS. Needs the extra `cluster`. Default: none, the budget is this machine's.",
+    )
+    cluster: Literal["none", "kubernetes", "celery"] = Field(
+        default="none",
+        description="How runs of Dagster are spread over machines: none (this machine does them), kubernetes (each "
+        "run is a Kubernetes Job) or celery (Celery workers, `sunledger worker`); see docs/cluster.md. Needs the extra "
+        "`cluster`. Default: none.",
+    )
+    cluster_postgres_url: PostgresUrl = Field(
+        default=SecretStr(""),
+        description="PostgreSQL in which the machines of a cluster keep Dagster's records, requests on their way to "
+        "the lake, logins and consents: postgresql://user:password@host[:port]/database. Default: none.",
+    )
+    cluster_broker_url: BudgetUrl = Field(
+        default=SecretStr(""),
+        description="Redis through which Celery workers get their runs: "
+        "redis://[user:password@]host[:port][/database], or rediss:// for TLS. Default: none.",
+    )
+    cluster_key: ClusterKey = Field(
+        default=SecretStr(""),
+        description="Secret of at least 32 characters, the same on all machines of a cluster, by which logins and "
+        "consents are encrypted in PostgreSQL. Default: none.",
+    )
+    cluster_runs: int = Field(
+        default=4,
+        ge=1,
+        le=1000,
+        description="Most runs at a time in a cluster. With Celery at most the slots of all workers together. "
+        "Default: 4.",
+    )
+    cluster_namespace: str = Field(
+        default="sunledger",
+        pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Kubernetes namespace of the Jobs. Default: sunledger.",
+    )
+    cluster_image: str = Field(
+        default="",
+        description="Container image of the Jobs in Kubernetes, for instance registry.example.org/sunledger:0.1. "
+        "Default: none.",
     )
     professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(split_ids)] = Field(
         default=frozenset(),
