@@ -1,11 +1,9 @@
-"""The objects of a lake on an object store, and the check that they can be listed, written and deleted."""
+"""The objects of a lake on an object store, as files."""
 
-import secrets
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 
 from pipeline.common.store_faults import translate_store_faults
@@ -15,8 +13,6 @@ from pipeline.common.store_faults import translate_store_faults
 _RETRIES, _RETRY_S = 100, 20
 DELTA_RETRIES = {"max_retries": str(_RETRIES), "retry_timeout": f"{_RETRY_S}s"}
 POLARS_RETRIES = {"max_retries": _RETRIES, "retry_timeout_ms": _RETRY_S * 1000}
-# The prefix in the lake below which a store is tried.
-CHECKS = "_checks"
 
 
 class ObjectStore(DeltaStorageHandler):
@@ -106,15 +102,3 @@ class _Sink:
             self.closed = True
             with translate_store_faults():
                 self._sink.close()
-
-
-def check_store(root: str) -> None:
-    """List, write and delete below an s3 prefix, by creating a table there. Raises StoreError where that can't be done.
-
-    It does not show whether the store keeps `If-None-Match`, since delta-rs looks for a version before it writes one.
-    """
-    name = f"{CHECKS}/{secrets.token_hex(8)}"
-    with translate_store_faults():
-        DeltaTable.create(f"{root}/{name}", pa.schema([("rows", pa.int64())]), storage_options=DELTA_RETRIES)
-    files = pafs.PyFileSystem(ObjectStore(root, options=DELTA_RETRIES))
-    files.delete_file(f"{name}/_delta_log/{0:020d}.json")

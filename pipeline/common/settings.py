@@ -90,9 +90,7 @@ class Settings(BaseSettings):
     sma_consent_url: BaseUrl = _host("consent", "Owner consent service, the part before /oauth2")
     sma_monitoring_url: BaseUrl = _host("monitoring", "Monitoring API, the part before /v1")
     sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1")
-    sma_gridcontrol_url: BaseUrl = _host(
-        "gridcontrol", "GridControl API, the part before /v1; no command uses it yet"
-    )
+    sma_gridcontrol_url: BaseUrl = _host("gridcontrol", "GridControl API, the part before /v1")
     sma_time_basis: Literal["utc", "plant_local"] = _declare_sma_field(
         "sma_time_basis",
         "Time basis of the times without an offset in SMA's answers: utc (by SMA's FAQ) or plant_local. Default: utc.",
@@ -325,6 +323,12 @@ class Settings(BaseSettings):
         default="off",
         description="Whether `sunledger live` may call SMA's Live API, whose requests and answers were never compared "
         "with the real service; see docs/live.md. Default: off.",
+    )
+    grid_control: Literal["off", "read", "command"] = Field(
+        default="off",
+        description="Whether sunledger uses SMA's GridControl API, whose requests and answers were never compared with "
+        "the real service: off, read (schedules and commands are read), or command (`sunledger grid` may also limit "
+        "the feed-in of plants); see docs/grid-control.md. Default: off.",
     )
     irradiation: AbsolutePath | None = Field(
         default=None,

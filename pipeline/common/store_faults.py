@@ -43,11 +43,11 @@ _CAUSES = (
     _cause(
         r"169\.254\.169\.254|169\.254\.170\.2|instance credentials|missing credentials|no credentials",
         "can't be used without credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a "
-        "role",
+        "role (profiles of ~/.aws are not read)",
         StoreRefusedError,
     ),
     _cause(
-        r"URL scheme is not allowed",
+        r"URL scheme is not allowed|BadScheme",
         "would be asked over http, which is not encrypted: use an https address in AWS_ENDPOINT_URL, or set "
         "AWS_ALLOW_HTTP=true",
         StoreRefusedError,
@@ -55,6 +55,12 @@ _CAUSES = (
     _cause(
         r"configured region|PermanentRedirect|AuthorizationHeaderMalformed|region '?[\w-]+'? is wrong",
         "has this bucket in another region: set AWS_REGION to the region of the bucket",
+        StoreRefusedError,
+    ),
+    _cause(
+        r"NotImplemented|\b501 ",
+        "has no conditional puts (If-None-Match: *), without which two runs that write at once lose rows: use a store "
+        "that has them, as S3, MinIO and Ceph do in their present versions",
         StoreRefusedError,
     ),
     _cause(

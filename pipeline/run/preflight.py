@@ -10,8 +10,8 @@ from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.transform.thresholds import load_thresholds
-from warehouse.object_store import check_store
 from warehouse.own_tables import check_own_folder
+from warehouse.store_check import check_store
 
 # Files of the lake and of the records of runs that are open at once beside the connections: 60 at most, and some room.
 FILES_OF_A_RUN = 100

@@ -56,17 +56,24 @@ def count_cells(day: date, zone: str) -> int:
 
 
 def simulate_flows(
-    plants: Sequence[Plant], days: Sequence[date], seed: int, feed_in_limit: Floats | None = None
+    plants: Sequence[Plant],
+    days: Sequence[date],
+    seed: int,
+    feed_in_limit: Floats | None = None,
+    generation_limit: Floats | None = None,
 ) -> Flows:
     """The flows of each plant on the day beside it; all the days must have the same number of cells.
 
-    A row does not depend on the rows around it: many at once only cost less. `feed_in_limit` (W at the grid connection,
-    shape of the result, inf = none) curtails the PV power.
+    A row does not depend on the rows around it: many at once only cost less. `feed_in_limit` (W at the grid connection)
+    and `generation_limit` (W of the inverters), both of the shape of the result and infinite where there is none,
+    curtail the PV power. Feed-in is what house and battery leave; a plant without a meter feeds in all it generates.
     """
-    towns = simulate_towns([plant.site for plant in plants], list(days))
+    sites = [plant.site for plant in plants]
+    towns = simulate_towns(sites, list(days))
     cells = towns.ends.shape[1]
     rows = zip((plant.index for plant in plants), days, strict=True)
     draws = weather.draw_days(open_day_streams(seed, Topic.DAY, rows), len(plants), cells)
+    draws = weather.spread_skies(draws, sites, days, seed)
     clear_days = _build_column(plant.site.clear_days for plant in plants)
     insolation = _compute_plane_of_array(
         plants, towns, weather.simulate_clear_sky_index(draws, clear_days, cells)
@@ -81,6 +88,13 @@ def simulate_flows(
     diesel = np.minimum(
         loads.simulate_diesel(_build_column(plant.diesel_w for plant in plants), towns.hour), load
     )
+    if feed_in_limit is not None:
+        metered = np.array([plant.metered for plant in plants])[:, None]
+        fed_in_whole = np.where(metered, np.inf, feed_in_limit)
+        dc, pv, _ = _hold_back(dc, pv, pv - fed_in_whole)
+        feed_in_limit = np.where(metered, feed_in_limit, np.inf)
+    if generation_limit is not None:
+        dc, pv, _ = _hold_back(dc, pv, pv - generation_limit)
     balance = _balance_flows(plants, dc, pv, diesel, load, feed_in_limit)
     return Flows(
         ends=towns.ends,
@@ -114,9 +128,8 @@ def _balance_flows(
     charging, discharging, stored = _store(plants, surplus, deficit)
     feed_in = np.maximum(surplus - charging, 0.0)  # rounding must not make a grid flow negative
     if feed_in_limit is not None:
-        lost = np.minimum(np.maximum(feed_in - feed_in_limit, 0.0), pv)
-        dc = dc * np.divide(pv - lost, pv, out=np.ones_like(pv), where=pv > 0)
-        pv, feed_in = pv - lost, feed_in - lost
+        dc, pv, lost = _hold_back(dc, pv, feed_in - feed_in_limit)
+        feed_in = feed_in - lost
     return {
         "dc": dc,
         "pv": pv,
@@ -127,6 +140,12 @@ def _balance_flows(
         "feed_in": feed_in,
         "from_grid": np.maximum(deficit - discharging, 0.0),
     }
+
+
+def _hold_back(dc: Floats, pv: Floats, excess: Floats) -> tuple[Floats, Floats, Floats]:
+    """DC and AC power less the excess, as far as there is any and PV can give way; and what of PV is lost."""
+    lost = np.minimum(np.maximum(excess, 0.0), pv)
+    return dc * np.divide(pv - lost, pv, out=np.ones_like(pv), where=pv > 0), pv - lost, lost
 
 
 def _store(plants: Sequence[Plant], surplus: Floats, deficit: Floats) -> tuple[Floats, Floats, Floats]:

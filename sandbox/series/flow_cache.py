@@ -15,6 +15,7 @@ from sandbox.physics.flows import CELL_HOURS, Flows, count_cells, simulate_flows
 from sandbox.physics.solar_position import CELL_S
 from sandbox.series import fields as sma_fields
 from sandbox.series.balance import classify_plant
+from sandbox.series.held_limits import ActsOn, PowerLimit, spread_limits
 from sandbox.series.request_order import RequestOrder
 from sandbox.series.table import Columns, Floats
 
@@ -35,15 +36,6 @@ CHARGER = "charger"
 _FLOWS = tuple(item.name for item in fields(Flows))
 _Row = tuple[Plant, date]
 _Key = tuple[int, date]
-
-
-@dataclass(frozen=True, slots=True)
-class FeedInLimit:
-    """The plant may not feed in more than `watts` from `start` to `end` (seconds since 1970)."""
-
-    start: float
-    end: float
-    watts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +67,7 @@ class FlowCache:
         self.seed = seed
         self._max_days, self._max_months = days, months
         self._fleet: dict[int, Plant] = {}
-        self._limits: dict[int, tuple[FeedInLimit, ...]] = {}
+        self._limits: dict[int, tuple[PowerLimit, ...]] = {}
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
         self._untold: set[int] = set()
         self._reach = FIRST_REACH
@@ -94,12 +86,12 @@ class FlowCache:
         if day is not None and (place := self._places.get((plant.index, day))) is not None:
             self._use(*place)
 
-    def limits(self, plant: Plant) -> tuple[FeedInLimit, ...]:
-        """The plant's feed-in limits."""
+    def limits(self, plant: Plant) -> tuple[PowerLimit, ...]:
+        """The plant's limits."""
         return self._limits.get(plant.index, ())
 
-    def limit(self, plant: Plant, limits: Iterable[FeedInLimit]) -> None:
-        """Replace the plant's feed-in limits, and drop what was simulated under the old ones."""
+    def limit(self, plant: Plant, limits: Iterable[PowerLimit]) -> None:
+        """Replace the plant's limits, and drop what was simulated under the old ones."""
         self._limits[plant.index] = tuple(limits)
         stale = [block for block in self._blocks.values() if any(key[0] == plant.index for key in block.keys)]
         for block in stale:
@@ -135,10 +127,18 @@ class FlowCache:
             self._months.move_to_end(key)
         return energies
 
-    def chunks(self, plant: Plant, days: Sequence[date]) -> Iterator[Flows]:
-        """The flows of many days in order, as blocks of at most 31 days of the same length; nothing is kept."""
+    def chunks(self, plant: Plant, days: Sequence[date], *, unlimited: bool = False) -> Iterator[Flows]:
+        """The flows of many days in order, as blocks of at most 31 days of the same length; nothing is kept.
+
+        With `unlimited` they are as they would be without the plant's limits.
+        """
         for _, same in groupby(days, key=lambda day: (count_cells(day, plant.zone), day.year, day.month)):
-            yield self._flows([(plant, day) for day in same])
+            rows = [(plant, day) for day in same]
+            yield (
+                simulate_flows([plant] * len(rows), [day for _, day in rows], self.seed)
+                if unlimited
+                else (self._flows(rows))
+            )
 
     def kept(self) -> set[tuple[int, date]]:
         """Which days of which plants (by index) are kept now."""
@@ -229,22 +229,23 @@ class FlowCache:
 
     def _flows(self, rows: Sequence[_Row]) -> Flows:
         """The flows of rows of one length."""
-        limit = (
-            np.stack([self._limit_of_cells(plant, day) for plant, day in rows])
+        held = (
+            {kind: np.stack([self._spread_limits(*row, kind) for row in rows]) for kind in ActsOn}
             if any(self.limits(plant) for plant, _ in rows)
-            else None
+            else {}
         )
-        return simulate_flows([plant for plant, _ in rows], [day for _, day in rows], self.seed, limit)
+        return simulate_flows(
+            [plant for plant, _ in rows],
+            [day for _, day in rows],
+            self.seed,
+            held.get(ActsOn.FEED_IN),
+            held.get(ActsOn.GENERATION),
+        )
 
-    def _limit_of_cells(self, plant: Plant, day: date) -> Floats:
-        """The lowest limit that holds in each cell; infinite where none does."""
-        begin = find_day_bounds(day, plant.zone)[0] + CELL_S * np.arange(count_cells(day, plant.zone))
-        limit = np.full(begin.shape, np.inf)
-        for held in self.limits(plant):
-            # A limit acts from the first full cell on, as an asynchronous task would.
-            inside = (begin >= held.start) & (begin + CELL_S <= held.end)
-            limit = np.where(inside, np.minimum(limit, held.watts), limit)
-        return limit
+    def _spread_limits(self, plant: Plant, day: date, acts_on: ActsOn) -> Floats:
+        """The limits of one kind in each cell of the day."""
+        begins = find_day_bounds(day, plant.zone)[0] + CELL_S * np.arange(count_cells(day, plant.zone))
+        return spread_limits(self.limits(plant), begins, acts_on)
 
 
 def _key(row: _Row) -> _Key:

@@ -14,8 +14,12 @@ from sandbox.random_streams import Topic, open_day_stream
 from sandbox.series import fields as sma_fields
 from sandbox.series import set_names
 from sandbox.series.balance import build_balance_rows, build_sheets, compute_row_means, take_row_ends
-from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, collect_energies
+from sandbox.series.flow_cache import CHARGER, FlowCache, collect_energies
+from sandbox.series.held_limits import PowerLimit
 from sandbox.series.table import EMPTY, Columns, RowSheet, RowTable
+
+CURTAILED = "curtailedGeneration"
+"""The quantity of `exact_kwh` that limits prevented: what the PV would have given without them, less what it gave."""
 
 
 class SimulatedSource:
@@ -27,8 +31,8 @@ class SimulatedSource:
         self._cache = cache
         cache.join(plant)
 
-    def limit(self, limits: Iterable[FeedInLimit]) -> None:
-        """Replace the plant's feed-in limits."""
+    def limit(self, limits: Iterable[PowerLimit]) -> None:
+        """Replace the plant's limits."""
         self._cache.limit(self.plant, limits)
 
     def sets(self, device: Device | None) -> tuple[str, ...]:
@@ -88,6 +92,8 @@ class SimulatedSource:
 
     def exact_kwh(self, device: Device | None, quantity: str, start: float, end: float) -> float | None:
         """See `Source.exact_kwh`: straight from the five-minute cells, before any rounding or grouping into rows."""
+        if quantity == CURTAILED:
+            return self._sum_curtailed(device, start, end)
         wanted = {
             name: item
             for set_type in self.sets(device)
@@ -97,6 +103,19 @@ class SimulatedSource:
         if quantity not in wanted:
             return None
         of, part = wanted[quantity]
+        return self._sum_energy(device, of, start, end) * part
+
+    def _sum_curtailed(self, device: Device | None, start: float, end: float) -> float | None:
+        if device is not None and not device.share:
+            return None
+        part = 1.0 if device is None else device.share
+        free = self._sum_energy(device, "pvGeneration", start, end, unlimited=True)
+        return (free - self._sum_energy(device, "pvGeneration", start, end)) * part
+
+    def _sum_energy(
+        self, device: Device | None, quantity: str, start: float, end: float, *, unlimited: bool = False
+    ) -> float:
+        """kWh of the plant's quantity on the days on which the device was there."""
         days = [
             day
             for day in list_dates(
@@ -105,11 +124,11 @@ class SimulatedSource:
             if self._is_active(device, day)
         ]
         total = 0.0
-        for flows in self._cache.chunks(self.plant, days):
-            watts = collect_energies(self.plant, flows)[of]
+        for flows in self._cache.chunks(self.plant, days, unlimited=unlimited):
+            watts = collect_energies(self.plant, flows)[quantity]
             covered = np.minimum(flows.ends, end) - np.maximum(flows.ends - CELL_S, start)
             total += float((watts * np.maximum(covered, 0.0)).sum())
-        return total * part / 3.6e6
+        return total / 3.6e6
 
     def _is_active(self, device: Device | None, day: date) -> bool:
         start, _ = find_day_bounds(day, self.plant.zone)

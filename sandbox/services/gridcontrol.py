@@ -1,24 +1,22 @@
 """The GridControl API (`{gridcontrol}/v1/…`): schedules of commands that limit what a plant feeds in.
 
-Unproven: every JSON body below (SMA documents paths and the command `FeedInLimit` only), GET and DELETE of schedules,
-and 202 as the answer. Known from SMA's pages: tasks are asynchronous, a schedule belongs to a plant, each command has a
-start and a duration, and a fallback command applies when the schedule ends. A limit is visible in the plant's power.
+Unproven: every JSON body (SMA documents paths and the command `FeedInLimit` only), GET and DELETE of schedules, and 202
+as the answer. A limit is visible in the plant's power.
 """
 
-import math
 import uuid
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from itertools import chain
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.fleet.plant_model import Plant
-from sandbox.series.flow_cache import FeedInLimit
+from sandbox.fleet.plant_model import Device, Plant, Role
+from sandbox.series.held_limits import PowerLimit
 from sandbox.series.simulated_source import SimulatedSource
+from sandbox.services.command_kinds import judge_commands
 from sandbox.services.gateway import read_access
 from sandbox.services.http_answers import (
     ApiError,
@@ -29,25 +27,14 @@ from sandbox.services.http_answers import (
     read_query,
 )
 from sandbox.services.lookup import find_resource
+from sandbox.services.plant_schedules import Schedule, read_command_names, read_schedule
 from sandbox.world import World
 
 _BASE = "/gridcontrol/v1"
-FEED_IN_LIMIT = "FeedInLimit"
-COMMANDS = (FEED_IN_LIMIT, "ActivePowerLimit", "ReactivePower", "Connect")
-MAX_COMMANDS = 288
 MAX_SCHEDULES = 1000
-MAX_DURATION_S = 366 * 86400
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A plant's commands and fallback, as they were sent, and the limits that they mean."""
-
-    schedule_id: str
-    plant_index: int
-    commands: list[dict[str, Any]]
-    fallback: object
-    limits: tuple[FeedInLimit, ...]
+"""So many schedules of a plant that still hold; and of so many that are over the newest are listed."""
+MAX_IDS = 1000
+_Found = tuple[Plant, Device | None]
 
 
 class GridControlService:
@@ -56,8 +43,8 @@ class GridControlService:
     def __init__(self, world: World) -> None:
         """Steer the plants of `world`."""
         self._world = world
-        self._schedules: dict[str, Schedule] = {}
-        self._ended: dict[int, list[FeedInLimit]] = {}
+        self._schedules: dict[int, OrderedDict[str, Schedule]] = {}
+        self._past: dict[int, list[PowerLimit]] = {}
 
     def routes(self) -> list[Route]:
         """The service's routes."""
@@ -69,65 +56,75 @@ class GridControlService:
         ]
 
     async def check(self, request: Request) -> Response:
-        """Per plant and command: supported, or why not. Plants that the token may not see are left out."""
+        """Of each plant, device or meter and each command asked: supported, or why not.
+
+        What the token may not see is left out, and what has moved to ennexOS answers by its new id.
+        """
         body = await read_json_object(request)
-        ids = body.get("plantIds")
-        if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
-            raise ApiError(400, "plantIds must be a list of plant ids")
+        finders: dict[str, tuple[str, Callable[[str], _Found | None]]] = {
+            "plants": ("plantId", self._find_plant),
+            "devices": ("deviceId", self._find_device),
+            "meters": ("meterId", self._find_meter),
+        }
+        asked = {kind: _read_ids(body, f"{name}s") for kind, (name, _) in finders.items()}
+        if all(ids is None for ids in asked.values()):
+            raise ApiError(400, "Give plantIds, deviceIds or meterIds: lists of ids")
+        names = read_command_names(body.get("commands"))
         access = read_access(request)
-        sources = [source for item in ids if (source := self._world.source(item.lower())) is not None]
-        plants = [source.plant for source in sources if self._world.may_see(access, source.plant)]
-        return build_json_answer(
-            {
-                "plants": [
-                    {"plantId": plant.plant_id, "commands": _judge_eligibility(plant)} for plant in plants
-                ]
-            }
-        )
+        answer: dict[str, list[dict[str, Any]]] = {}
+        for kind, (name, find) in finders.items():
+            ids = asked[kind]
+            if ids is None:
+                continue
+            found = ((item, find(item.lower())) for item in ids)
+            answer[kind] = [
+                {**_name_resource(name, item, *it), "commands": judge_commands(*it, names)}
+                for item, it in found
+                if it is not None and self._world.may_see(access, it[0])
+            ]
+        return build_json_answer(answer)
 
     async def create(self, request: Request) -> Response:
-        """Accept a schedule; commands that the plant cannot follow are a 400 unless `skipEligibilityCheck` is set."""
+        """Accept a schedule, which supersedes older ones of the same command.
+
+        Commands that the plant can't follow are a 400 unless `skipEligibilityCheck` is set.
+        """
         source = self._find_controlled(request)
+        plant, now = source.plant, self._world.clock.now()
         body = await read_json_object(request)
         values = read_query(request)
         skip = "skipeligibilitycheck" in values and (
             values["skipeligibilitycheck"] == "" or read_flag(values, "skipEligibilityCheck")
         )
-        commands = _read_commands(body, self._world.clock.now())
-        refused = {
-            item["command"]: item["reason"]
-            for item in _judge_eligibility(source.plant)
-            if not item["supported"]
-        }
-        bad = next((item["command"] for item in commands if item["command"] in refused), None)
-        if bad is not None and not skip:
-            raise ApiError(400, f"Command {bad} is not supported: {refused[bad]}")
-        if len(self._schedules) >= MAX_SCHEDULES:
-            raise ApiError(409, "Too many schedules: delete some first")
-        fallback = body.get("fallback")
-        schedule = Schedule(
-            str(uuid.uuid4()), source.plant.index, commands, fallback, _read_limits(commands, fallback)
-        )
-        self._schedules[schedule.schedule_id] = schedule
+        schedule = read_schedule(body, str(uuid.uuid4()), plant, now)
+        names = dict.fromkeys(item["command"] for item in body["commands"])
+        refused = next((it for it in judge_commands(plant, None, names) if not it["supported"]), None)
+        if refused is not None and not skip:
+            raise ApiError(400, f"Command {refused['command']} is not supported: {refused['reason']}")
+        older = self._schedules.setdefault(plant.index, OrderedDict())
+        self._forget_oldest(plant, older, now)
+        for item in older.values():
+            schedule.supersede(item, now)
+        older[schedule.schedule_id] = schedule
         self._apply(source)
-        return build_json_answer(_describe_schedule(schedule, source.plant), 202)
+        return build_json_answer(schedule.describe(plant, now), 202)
 
     async def show(self, request: Request) -> Response:
-        """The plant's schedules."""
-        plant = self._find_controlled(request).plant
-        mine = (item for item in self._schedules.values() if item.plant_index == plant.index)
-        return build_json_answer({"schedules": [_describe_schedule(item, plant) for item in mine]})
+        """The plant's schedules, also those that are over, in the order in which they came."""
+        plant, now = self._find_controlled(request).plant, self._world.clock.now()
+        mine = self._schedules.get(plant.index, OrderedDict()).values()
+        return build_json_answer({"schedules": [item.describe(plant, now) for item in mine]})
 
     async def delete(self, request: Request) -> Response:
-        """End a schedule at once, fallback included; what it has limited until now stays in the plant's power."""
+        """Cancel a schedule at once, fallback included; what it has limited until now stays in the plant's power."""
         source = self._find_controlled(request)
-        schedule = self._schedules.get(request.path_params["schedule_id"])
-        if schedule is None or schedule.plant_index != source.plant.index:
+        mine, now = self._schedules.get(source.plant.index, OrderedDict()), self._world.clock.now()
+        schedule = mine.get(request.path_params["schedule_id"])
+        if schedule is None:
             raise build_not_found()
-        del self._schedules[schedule.schedule_id]
-        now = self._world.clock.now()
-        begun = [replace(limit, end=min(limit.end, now)) for limit in schedule.limits if limit.start < now]
-        self._ended.setdefault(source.plant.index, []).extend(begun)
+        if schedule.is_over(now):
+            raise ApiError(409, "This schedule is over: there is nothing to cancel")
+        schedule.cancel(now)
         self._apply(source)
         return Response(status_code=204)
 
@@ -137,84 +134,57 @@ class GridControlService:
             raise build_not_found()
         return found.source
 
+    def _find_plant(self, key: str) -> _Found | None:
+        source = self._world.source(self._world.moved.get(key, key))
+        return None if source is None else (source.plant, None)
+
+    def _find_device(self, key: str) -> _Found | None:
+        found = self._world.device(self._world.moved.get(key, key))
+        return None if found is None else (found[0].plant, found[1])
+
+    def _find_meter(self, key: str) -> _Found | None:
+        """A meter by its serial number, or by its id as a device."""
+        found = self._find_device(key)
+        if found is not None:
+            return found if found[1] is not None and found[1].role is Role.METER else None
+        return next((item for item in self._list_meters() if item[1] and item[1].serial == key), None)
+
+    def _list_meters(self) -> Iterator[_Found]:
+        plants = (source.plant for source in self._world.sources())
+        return ((plant, device) for plant in plants for device in plant.with_role(Role.METER))
+
+    def _forget_oldest(self, plant: Plant, schedules: OrderedDict[str, Schedule], now: float) -> None:
+        """Make room for one more; 409 where too many still hold. What one has limited stays in the plant's power."""
+        if len(schedules) < MAX_SCHEDULES:
+            return
+        over = next((key for key, item in schedules.items() if item.is_over(now)), None)
+        if over is None:
+            raise ApiError(409, "Too many schedules: delete some first")
+        ended = schedules.pop(over).list_limits(plant.array.ac_rated_w)
+        self._past.setdefault(plant.index, []).extend(ended)
+
     def _apply(self, source: SimulatedSource) -> None:
-        plant = source.plant.index
-        mine = (item.limits for item in self._schedules.values() if item.plant_index == plant)
-        source.limit(chain(self._ended.get(plant, ()), *mine))
+        index, rated_w = source.plant.index, source.plant.array.ac_rated_w
+        mine = (
+            limit
+            for item in self._schedules.get(index, OrderedDict()).values()
+            for limit in item.list_limits(rated_w)
+        )
+        source.limit([*self._past.get(index, ()), *mine])
         self._world.version += 1
 
 
-def _judge_eligibility(plant: Plant) -> list[dict[str, Any]]:
-    """FAQ: Classic WebConnect takes all commands; Home Manager and Data Manager take FeedInLimit only."""
-    reasons = dict.fromkeys(COMMANDS, "")
-    if not plant.classic and plant.index % 2:
-        reasons = dict.fromkeys(
-            COMMANDS, "The direct selling interface (SPOT) of the Data Manager is not active"
-        )
-    elif not plant.classic or plant.metered:
-        reasons |= dict.fromkeys(COMMANDS[1:], "This plant takes FeedInLimit only")
-    return [
-        {"command": name, "supported": not reason, **({"reason": reason} if reason else {})}
-        for name, reason in reasons.items()
-    ]
+def _read_ids(body: dict[str, Any], name: str) -> list[str] | None:
+    ids = body.get(name)
+    if ids is None:
+        return None
+    if not isinstance(ids, list) or len(ids) > MAX_IDS or not all(isinstance(item, str) for item in ids):
+        raise ApiError(400, f"{name} must be a list of at most {MAX_IDS} ids")
+    return ids
 
 
-def _read_commands(body: dict[str, Any], now: float) -> list[dict[str, Any]]:
-    commands = body.get("commands")
-    if not isinstance(commands, list) or not 1 <= len(commands) <= MAX_COMMANDS:
-        raise ApiError(400, f"commands must be a list of 1 to {MAX_COMMANDS} commands")
-    for command in commands:
-        _check_value(command, "Each command")
-        start = _start(command)
-        duration = _read_number(command.get("duration"))
-        if duration is None or not 0 < duration <= MAX_DURATION_S:
-            raise ApiError(400, "duration must be seconds, more than 0 and at most a year")
-        if start < now:
-            raise ApiError(400, "startTime must not be in the past")
-    return commands
-
-
-def _check_value(command: object, what: str) -> None:
-    if not isinstance(command, dict) or command.get("command") not in COMMANDS:
-        raise ApiError(400, f"{what} must be an object with a command out of {', '.join(COMMANDS)}")
-    value = _read_number(command.get("value"))
-    if value is None or value < 0:
-        raise ApiError(400, "value must be a number of watts, 0 or more")
-
-
-def _start(command: dict[str, Any]) -> float:
-    try:
-        moment = datetime.fromisoformat(command.get("startTime") or "")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ApiError(400, "startTime must be an ISO time such as 2025-06-01T10:00:00Z") from error
-
-
-def _read_number(value: object) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good and isinstance(value, int | float) else None
-
-
-def _read_limits(commands: list[dict[str, Any]], fallback: object) -> tuple[FeedInLimit, ...]:
-    """The feed-in limits of a schedule; the fallback holds from the end of the last command on."""
-    spans = [(_start(item), _start(item) + float(item["duration"]), item) for item in commands]
-    limits = [
-        FeedInLimit(start, end, float(item["value"]))
-        for start, end, item in spans
-        if item["command"] == FEED_IN_LIMIT
-    ]
-    if fallback is not None:
-        _check_value(fallback, "fallback")
-        if isinstance(fallback, dict) and fallback["command"] == FEED_IN_LIMIT:
-            limits.append(FeedInLimit(max(end for _, end, _ in spans), math.inf, float(fallback["value"])))
-    return tuple(limits)
-
-
-def _describe_schedule(schedule: Schedule, plant: Plant) -> dict[str, object]:
-    return {
-        "scheduleId": schedule.schedule_id,
-        "plantId": plant.plant_id,
-        "status": "Accepted",
-        "commands": schedule.commands,
-        **({} if schedule.fallback is None else {"fallback": schedule.fallback}),
-    }
+def _name_resource(name: str, asked: str, plant: Plant, device: Device | None) -> dict[str, str]:
+    """The ids of what was asked about: the newest ones of plants and devices, and a meter's as it was given."""
+    if device is None:
+        return {"plantId": plant.plant_id}
+    return {name: asked if name == "meterId" else device.device_id, "plantId": plant.plant_id}

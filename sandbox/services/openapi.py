@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.series import set_names
+from sandbox.services.command_kinds import COMMANDS
 from sandbox.services.html_pages import Markup, render_page
 from sandbox.services.http_answers import build_json_answer
 
@@ -133,8 +134,8 @@ def _describe_other_services() -> Iterator[_Operation]:
     )
     grid = "/gridcontrol/v1/plants"
     tag = "GridControl (unproven)"
-    yield _Operation("post", f"{grid}/eligibilityCheck", tag, "Which commands a plant takes", {200: "Object"},
-                     (400, 401, 429), body="Check")  # fmt: skip
+    yield _Operation("post", f"{grid}/eligibilityCheck", tag, "Which commands plants, devices or meters take",
+                     {200: "Eligibility"}, (400, 401, 429), body="Check")  # fmt: skip
     schedules = f"{grid}/{{plantId}}/schedules"
     skip = (
         _describe_query(
@@ -144,7 +145,9 @@ def _describe_other_services() -> Iterator[_Operation]:
     yield _Operation("post", schedules, tag, "A schedule of commands", {202: "Object"}, (*_DATA, 409), skip,
                      body="Schedule")  # fmt: skip
     yield _Operation("get", schedules, tag, "The plant's schedules", {200: "Object"}, _DATA)
-    yield _Operation("delete", f"{schedules}/{{scheduleId}}", tag, "End a schedule", {204: None}, _DATA)
+    yield _Operation(
+        "delete", f"{schedules}/{{scheduleId}}", tag, "Cancel a schedule", {204: None}, (*_DATA, 409)
+    )
 
 
 def _describe_own_services() -> Iterator[_Operation]:
@@ -190,8 +193,14 @@ def _list_of(schema: Json) -> Json:
 
 _ROW = _shape(("time",), time=_TEXT)
 _BRIEF = _shape(("plantId", "name", "timezone"), plantId=_TEXT, name=_TEXT, timezone=_TEXT)
-_COMMAND = _shape(("command", "startTime", "duration", "value"), command=_TEXT, startTime=_TEXT, duration=_NUMBER,
-                  value=_NUMBER)  # fmt: skip
+_NAME: Json = {"type": "string", "enum": list(COMMANDS)}
+_VALUE: Json = {"type": ["number", "boolean"]}
+_COMMAND = _shape(("command", "startTime", "duration", "value"), command=_NAME, startTime=_TEXT, duration=_NUMBER,
+                  value=_VALUE)  # fmt: skip
+_JUDGED = _shape(
+    ("plantId", "commands"), plantId=_TEXT, deviceId=_TEXT, meterId=_TEXT,
+    commands=_list_of(_shape(("command", "supported"), command=_NAME, supported={"type": "boolean"}, reason=_TEXT)),
+)  # fmt: skip
 _SCHEMAS: dict[str, Json] = {
     "Object": _shape(),
     "Error": _shape(message=_TEXT, code=_TEXT),
@@ -222,8 +231,14 @@ _SCHEMAS: dict[str, Json] = {
     "LogoutForm": _shape(("refresh_token",), client_id=_TEXT, client_secret=_TEXT, refresh_token=_TEXT),
     "Ask": _shape(("loginHint",), loginHint=_TEXT),
     "Status": _shape((), status=_TEXT, state=_TEXT),
-    "Check": _shape(("plantIds",), plantIds=_list_of(_TEXT)),
-    "Schedule": _shape(("commands",), commands=_list_of(_COMMAND), fallback=_shape(("command", "value"))),
+    "Check": _shape(
+        plantIds=_list_of(_TEXT), deviceIds=_list_of(_TEXT), meterIds=_list_of(_TEXT), commands=_list_of(_NAME),
+    ),
+    "Eligibility": _shape(plants=_list_of(_JUDGED), devices=_list_of(_JUDGED), meters=_list_of(_JUDGED)),
+    "Schedule": _shape(
+        ("commands",), commands=_list_of(_COMMAND), requestedBy=_TEXT,
+        fallback=_shape(("command", "value"), command=_NAME, value=_VALUE),
+    ),
 }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sandbox.fleet.simulated_fleet import build_fleet
 from sandbox.options import TimeRules
 from sandbox.random_streams import Topic, open_day_stream, open_day_streams
-from sandbox.series.flow_cache import DAYS_AT_ONCE, FIRST_REACH, PLANTS_AT_ONCE, FeedInLimit, FlowCache
+from sandbox.series.flow_cache import DAYS_AT_ONCE, FIRST_REACH, PLANTS_AT_ONCE, FlowCache
+from sandbox.series.held_limits import PowerLimit
 from sandbox.series.request_order import RequestOrder
 from sandbox.series.simulated_source import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
@@ -59,7 +60,7 @@ def test_what_was_written_ahead_is_gone_when_a_limit_changes(serve: Serve) -> No
     free = answers(served, plants)
     source = served.world.source(plants[0])
     assert isinstance(source, SimulatedSource)
-    source.limit([FeedInLimit(0.0, 4e9, 0.0)])
+    source.limit([PowerLimit(0.0, 4e9, 0.0)])
     served.world.version += 1
     held = answers(served, plants)
     assert {plant for plant, day in free if free[plant, day] != held[plant, day]} == {plants[0]}
@@ -81,7 +82,7 @@ def test_neighbours_are_told_once_and_limits_drop_them() -> None:
     assert sorted(plant.index for sheet in told for plant in sheet.plants) == list(range(1 + FIRST_REACH))
     assert sources[1].neighbours(day) == []
     assert cache.sizes()[0] == 1 + FIRST_REACH
-    sources[1].limit([FeedInLimit(0.0, 4e9, 100.0)])
+    sources[1].limit([PowerLimit(0.0, 4e9, 100.0)])
     assert cache.sizes()[0] == 0
     held = sources[1].day(None, "EnergyBalance", day).power
     assert "gridFeedIn" in held

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sandbox.fleet.plant_model import Role
 from tests.sandbox.conftest import Json, Serve, Served
 
 GRID = "/gridcontrol/v1/plants"
@@ -13,7 +14,7 @@ def plant_of(it: Served, index: int) -> str:
     return next(source.plant.plant_id for source in it.world.sources() if source.plant.index == index)
 
 
-def command(start: str, seconds: float, watts: float, name: str = "FeedInLimit") -> Json:
+def command(start: str, seconds: float, watts: float | bool, name: str = "FeedInLimit") -> Json:
     return {"command": name, "startTime": start, "duration": seconds, "value": watts}
 
 
@@ -55,12 +56,156 @@ def test_live_is_for_classic_plants_only(sandbox: Served) -> None:
     assert sandbox.http.get("/live/v1/plants/5000000/configuration").status_code == 404
 
 
-def test_eligibility_follows_the_faq(sandbox: Served) -> None:
-    ids = [plant_of(sandbox, index) for index in (0, 1, 3)]
-    plants = sandbox.http.post(f"{GRID}/eligibilityCheck", json={"plantIds": [*ids, "none"]}).json()["plants"]
-    takes = [{item["command"] for item in plant["commands"] if item["supported"]} for plant in plants]
-    assert takes == [{"FeedInLimit"}, set(), {"FeedInLimit"}]
-    assert "SPOT" in plants[1]["commands"][0]["reason"]
+EXPORT = {"FeedInLimit", "opModExpLimW"}
+ALL = EXPORT | {"opModGenLimW", "opModMaxLimW", "opModConnect", "opModEnergize"}
+
+
+def check(it: Served, **body: object) -> Json:
+    answer: Json = it.http.post(f"{GRID}/eligibilityCheck", json=body).json()
+    return answer
+
+
+def test_eligibility_follows_the_faq(serve: Serve) -> None:
+    it = serve(plants=40, recordings=True)
+    plants = {source.plant.index: source.plant for source in it.world.sources()}
+    web = next(plant for plant in plants.values() if plant.classic and not plant.metered)
+    ids = [*(plants[index].plant_id for index in (0, 1, 3, 10)), web.plant_id, "900001", "none"]
+    found = check(it, plantIds=ids)["plants"]
+    takes = [{item["command"] for item in plant["commands"] if item["supported"]} for plant in found]
+    assert takes == [EXPORT, set(), EXPORT, set(), ALL, set()]
+    reasons = [found[place]["commands"][0]["reason"] for place in (1, 3, 5)]
+    assert ["SPOT" in reasons[0], "Home Manager" in reasons[1], "recording" in reasons[2]] == [True] * 3
+
+
+def test_eligibility_is_of_the_commands_asked_by_plant_device_or_meter(serve: Serve) -> None:
+    it = serve(plants=12)
+    plant = next(source.plant for source in it.world.sources() if source.plant.index == 0)
+    meter, sensor = plant.with_role(Role.METER)[0], plant.with_role(Role.SENSOR)[0]
+    inverter = plant.with_role(Role.INVERTER)[0]
+    found = check(
+        it,
+        deviceIds=[inverter.device_id, sensor.device_id],
+        meterIds=[meter.serial, meter.device_id, inverter.device_id],
+        commands=["FeedInLimit", "opModMaxLimW"],
+    )
+    assert set(found) == {"devices", "meters"}
+    verdicts = [[item["supported"] for item in one["commands"]] for one in found["devices"]]
+    assert verdicts == [[True, False], [False, False]]
+    assert "Sensor technology" in found["devices"][1]["commands"][0]["reason"]
+    assert [one["meterId"] for one in found["meters"]] == [meter.serial, meter.device_id]
+    assert {one["plantId"] for kind in found.values() for one in kind} == {plant.plant_id}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"plantIds": "5000000"},
+        {"plantIds": [5000000]},
+        {"meterIds": ["1"] * 1001},
+        {"plantIds": [], "commands": []},
+        {"plantIds": [], "commands": ["ActivePowerLimit"]},
+    ],
+)
+def test_bad_checks_are_400(sandbox: Served, body: Json) -> None:
+    assert sandbox.http.post(f"{GRID}/eligibilityCheck", json=body).status_code == 400
+
+
+def test_a_moved_plant_is_checked_by_its_old_id(serve: Serve) -> None:
+    it = serve(plants=12)
+    old = plant_of(it, 3)
+    new = it.world.migrate(old)
+    assert [plant["plantId"] for plant in check(it, plantIds=[old])["plants"]] == [new]
+
+
+def states(it: Served, plant: str) -> list[str]:
+    schedules = it.get(f"{GRID}/{plant}/schedules")["schedules"]
+    return [item["state"] for schedule in schedules for item in schedule["commands"]]
+
+
+def go_to(it: Served, hour: float, day: int = 16) -> None:
+    moment = datetime(2024, 6, day, tzinfo=UTC).timestamp() + hour * 3600
+    it.world.clock.advance(moment - it.world.clock.now())
+    it.login()
+
+
+def test_a_schedule_supersedes_older_ones_of_the_same_command(serve: Serve) -> None:
+    it = serve(plants=3)
+    plant = plant_of(it, 0)
+    path = f"{GRID}/{plant}/schedules"
+    first = [command("2024-06-16T08:00:00Z", 7200, 0), command("2024-06-16T11:00:00Z", 3600, 0)]
+    second = [command("2024-06-16T09:00:00Z", 1800, 1e9, "opModExpLimW")]
+    fallback = {"command": "FeedInLimit", "value": 0}
+    made = it.http.post(path, json={"commands": first, "fallback": fallback}).json()
+    assert it.http.post(path, json={"commands": second, "requestedBy": "EnergyTrader"}).status_code == 202
+    # What would begin after the newer schedule has begun never begins.
+    assert states(it, plant) == ["Scheduled", "Superseded", "Scheduled"]
+    go_to(it, 8.5)
+    assert states(it, plant) == ["Active", "Superseded", "Scheduled"]
+    go_to(it, 9.25)
+    assert states(it, plant) == ["Superseded", "Superseded", "Active"]
+    go_to(it, 10)
+    assert states(it, plant) == ["Superseded", "Superseded", "Completed"]
+    assert it.http.delete(f"{path}/{made['scheduleId']}").status_code == 409
+    shown = it.get(path)["schedules"]
+    assert shown[0]["fallback"]["state"] == "Superseded"
+    assert shown[1]["requestedBy"] == "EnergyTrader"
+    go_to(it, 12, day=18)
+
+    def fed(begin: str, end: str) -> float:
+        return it.truth(plant, "gridFeedIn", f"2024-06-16T{begin}:00Z", f"2024-06-16T{end}:00Z")
+
+    # The limits don't stack: the newer one, although higher, has taken the place of the older one.
+    assert fed("08:00", "09:00") == 0.0
+    assert min(fed("09:00", "09:30"), fed("09:30", "10:00"), fed("11:00", "12:00")) > 0.0
+
+
+def test_different_commands_hold_beside_each_other(serve: Serve) -> None:
+    it = serve(plants=3)
+    plant = plant_of(it, 0)
+    path = f"{GRID}/{plant}/schedules?skipEligibilityCheck"
+    it.http.post(path, json={"commands": [command("2024-06-16T08:00:00Z", 7200, 0)]})
+    half = [command("2024-06-16T08:00:00Z", 7200, 1000, "opModMaxLimW")]
+    it.http.post(path, json={"commands": half})
+    assert states(it, plant) == ["Scheduled", "Scheduled"]
+    go_to(it, 12, day=18)
+    window = ("2024-06-16T08:00:00Z", "2024-06-16T10:00:00Z")
+    assert it.truth(plant, "gridFeedIn", *window) == 0.0
+    rated_kw = next(source.plant for source in it.world.sources()).array.ac_rated_w / 1000
+    assert 0 < it.truth(plant, "pvGeneration", *window) <= 0.1 * rated_kw * 2 + 1e-9
+
+
+def test_a_switch_takes_the_plant_off_the_grid(serve: Serve) -> None:
+    it = serve(plants=3)
+    plant = plant_of(it, 0)
+    body = {"commands": [command("2024-06-16T08:00:00Z", 7200, False, "opModConnect")]}
+    assert it.http.post(f"{GRID}/{plant}/schedules?skipEligibilityCheck", json=body).status_code == 202
+    go_to(it, 12, day=18)
+    assert it.truth(plant, "pvGeneration", "2024-06-16T08:00:00Z", "2024-06-16T10:00:00Z") == 0.0
+
+
+def test_the_truth_of_lost_energy_is_pv_without_limits_less_pv_with_them(serve: Serve) -> None:
+    it = serve(plants=3)
+    plant = plant_of(it, 0)
+    day = ("2024-06-16T00:00:00Z", "2024-06-17T00:00:00Z")
+    free = it.truth(plant, "pvGeneration", *day)
+    assert it.truth(plant, "curtailedGeneration", *day) == 0.0
+    body = {"commands": [command("2024-06-16T09:00:00Z", 7200, 0)]}
+    it.http.post(f"{GRID}/{plant}/schedules", json=body)
+    lost = it.truth(plant, "curtailedGeneration", *day)
+    assert lost == pytest.approx(free - it.truth(plant, "pvGeneration", *day))
+    # Nothing is lost outside the time of the limit, and the devices' parts add up.
+    assert lost == pytest.approx(
+        it.truth(plant, "curtailedGeneration", "2024-06-16T09:00:00Z", "2024-06-16T11:00:00Z")
+    )
+    parts = [
+        it.get(f"/_truth/devices/{device.device_id}/curtailedGeneration", **{"from": day[0], "to": day[1]})
+        for source in it.world.sources()
+        for device in source.plant.with_role(Role.INVERTER)
+        if source.plant.plant_id == plant
+    ]
+    assert sum(part["kwh"] for part in parts) == pytest.approx(lost)
+    assert lost > 0
 
 
 def test_a_schedule_curtails_the_plants_power_while_it_lasts(serve: Serve) -> None:
@@ -83,8 +228,8 @@ def test_a_schedule_curtails_the_plants_power_while_it_lasts(serve: Serve) -> No
     assert held == 0.0
 
     schedule = created.json()["scheduleId"]
-    assert it.http.delete(f"{GRID}/{plant}/schedules/{schedule}").status_code == 204
-    assert it.http.delete(f"{GRID}/{plant}/schedules/{schedule}").status_code == 404
+    assert it.http.delete(f"{GRID}/{plant}/schedules/{schedule}").status_code == 409
+    assert it.http.delete(f"{GRID}/{plant}/schedules/other").status_code == 404
     # What has happened stays as it was.
     assert it.rows(plant, Date="2024-06-16") == list(rows.values())
     assert it.truth(plant, "gridFeedIn", "2024-06-16T08:00:00Z", "2024-06-16T10:00:00Z") == 0.0
@@ -98,6 +243,7 @@ def test_a_schedule_that_is_deleted_has_limited_until_then(serve: Serve) -> None
     it.world.clock.advance(datetime(2024, 6, 16, 9, tzinfo=UTC).timestamp() - it.world.clock.now())
     it.login()
     assert it.http.delete(f"{GRID}/{plant}/schedules/{schedule}").status_code == 204
+    assert states(it, plant) == ["Cancelled"]
     it.world.clock.advance(3 * 86400)
     it.login()
     assert it.truth(plant, "gridFeedIn", "2024-06-16T08:00:00Z", "2024-06-16T09:00:00Z") == 0.0
@@ -112,7 +258,10 @@ def test_the_fallback_applies_when_the_schedule_ends(serve: Serve) -> None:
         "fallback": {"command": "FeedInLimit", "value": 0},
     }
     accepted = it.http.post(f"{GRID}/{plant}/schedules", json=body)
-    assert (accepted.status_code, accepted.json()["fallback"]) == (202, body["fallback"])
+    assert (accepted.status_code, accepted.json()["fallback"]) == (
+        202,
+        {**body["fallback"], "state": "Scheduled"},
+    )
     assert it.get(f"{GRID}/{plant}/schedules")["schedules"] == [accepted.json()]
     it.world.clock.advance(3 * 86400)
     it.login()
@@ -123,7 +272,7 @@ def test_the_fallback_applies_when_the_schedule_ends(serve: Serve) -> None:
 def test_commands_that_a_plant_cannot_follow_are_refused_unless_the_check_is_skipped(serve: Serve) -> None:
     it = serve(plants=3)
     plant = plant_of(it, 0)
-    body = {"commands": [command("2024-06-16T08:00:00Z", 60, 0, "Connect")]}
+    body = {"commands": [command("2024-06-16T08:00:00Z", 60, False, "opModConnect")]}
     refused = it.http.post(f"{GRID}/{plant}/schedules", json=body)
     assert refused.status_code == 400
     assert "FeedInLimit only" in refused.json()["message"]
@@ -142,6 +291,9 @@ def test_commands_that_a_plant_cannot_follow_are_refused_unless_the_check_is_ski
         {"commands": [command("2030-01-01T00:00:00Z", 60, -1)]},
         {"commands": [command("2030-01-01T00:00:00Z", 60, True)]},
         {"commands": [command("2030-01-01T00:00:00Z", 60, 0, "Explode")]},
+        {"commands": [command("2030-01-01T00:00:00Z", 60, 1, "opModConnect")]},
+        {"commands": [command("2030-01-01T00:00:00Z", 60, 10_001, "opModMaxLimW")]},
+        {"commands": [command("2030-01-01T00:00:00Z", 60, 0)], "requestedBy": 7},
         {"commands": [command("2030-01-01T00:00:00Z", 60, 0)], "fallback": 7},
     ],
 )

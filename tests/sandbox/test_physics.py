@@ -14,7 +14,8 @@ from sandbox.fleet.plant_model import Battery, Plant
 from sandbox.fleet.simulated_fleet import build_fleet
 from sandbox.physics.battery import run_batteries, walk_within
 from sandbox.physics.flows import CELL_HOURS, Flows, count_cells, simulate_flows
-from sandbox.series.flow_cache import FeedInLimit, FlowCache
+from sandbox.series.flow_cache import FlowCache
+from sandbox.series.held_limits import PowerLimit
 from sandbox.series.simulated_source import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
@@ -119,7 +120,7 @@ def test_limits_change_days_months_and_the_truth_alike() -> None:
     day = date(2023, 6, 10)
     start = float(simulated(plant, [day]).ends[0, 0]) - 300
     before = source.exact_kwh(None, "pvGeneration", start, start + 86400)
-    source.limit([FeedInLimit(start, start + 86400, 0.0)])
+    source.limit([PowerLimit(start, start + 86400, 0.0)])
     after = source.exact_kwh(None, "pvGeneration", start, start + 86400)
     assert before is not None
     assert after is not None

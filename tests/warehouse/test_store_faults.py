@@ -27,7 +27,7 @@ from tests.warehouse.test_object_store import Store, store
 from warehouse import object_store
 from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.lake import Lake
-from warehouse.object_store import check_store
+from warehouse.store_check import check_store
 
 __all__ = ["store"]
 
@@ -35,6 +35,11 @@ PERMANENT = {
     "refused": "refuses these credentials: check AWS_ACCESS_KEY_ID",
     "no-bucket": "has no such bucket: check SUNLEDGER_LAKE",
     "region": "has this bucket in another region: set AWS_REGION",
+    "ignores-condition": r"puts an object that is there already.*one would lose its rows: use a store that keeps this",
+    "no-condition": r"has no conditional puts \(If-None-Match: \*\)",
+    "lists-late": "does not list an object that was just put there",
+    "no-delete": "refuses these credentials: .* may list, read, write and delete",
+    "keeps-deleted": "still lists an object that was just deleted: give the key the right to delete",
 }
 
 

@@ -7,7 +7,7 @@ from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, Level, pass_check
 from pipeline.ops.set_aside import describe_set_aside
 from warehouse.known_tables import KnownTables
-from warehouse.object_store import check_store
+from warehouse.store_check import check_store
 
 
 def examine_versions(_: Patient) -> list[Diagnosis]:
@@ -53,9 +53,10 @@ def examine_locks(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_store(patient: Patient) -> list[Diagnosis]:
-    """Whether the object store of the lake can be listed, written and deleted from."""
+    """Whether the object store of the lake can hold one: conditional puts, lists, deletions."""
     check_store(patient.settings.lake)
-    return [pass_check("object store", f"{patient.settings.lake} can be listed, written and deleted from")]
+    found = "can be listed, written and deleted from, and keeps the condition of a put (If-None-Match)"
+    return [pass_check("object store", f"{patient.settings.lake} {found}")]
 
 
 def examine_warehouse(patient: Patient) -> list[Diagnosis]:
