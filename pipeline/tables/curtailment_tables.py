@@ -30,6 +30,7 @@ from schemas import (
     CurtailmentMonthly,
     EnergyBalanceIntervals,
     EnergyDaily,
+    GridCommands,
     KpiDaily,
     KpiMonthly,
     Plants,
@@ -47,7 +48,15 @@ _HOURS = ("limited_h", "binding_h", "above_limit_h", "unjudged_h")
 
 @writes(
     CurtailmentDaily,
-    reads=(QuarterHours, EnergyBalanceIntervals, SensorIntervals, EnergyDaily, KpiDaily, Plants),
+    reads=(
+        QuarterHours,
+        EnergyBalanceIntervals,
+        SensorIntervals,
+        EnergyDaily,
+        KpiDaily,
+        Plants,
+        GridCommands,
+    ),
     stage=Stage.MONTHS,
     every="month",
 )
@@ -109,7 +118,8 @@ def write_curtailment_monthly(runtime: RunContext) -> StepResult:
     "limits_followed",
     asset="curtailment_daily",
     after=CheckMoment.DAYS,
-    description="Plants follow the limits of SUNLEDGER_CURTAILMENT_LIMITS, and SMA lists each plant that it names.",
+    description="Plants follow the limits of SUNLEDGER_CURTAILMENT_LIMITS and of grid_commands, and SMA lists each "
+    "plant that the file names.",
 )
 def judge_limits(runtime: RunContext) -> Finding:
     """Whether power was above a limit anywhere, and whether the file names plants that SMA has never listed."""

@@ -11,13 +11,23 @@ from pipeline.common.local_time import ONE_DAY, UTC_US
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
-from pipeline.run.supplied_limits import read_supplied_limits
+from pipeline.run.supplied_limits import FOREVER, LIMITS, read_supplied_limits
 from pipeline.transform import curtailed_energy, theoretical_power
 from pipeline.transform.energy import HOURS_PER_US
+from pipeline.transform.grid_states import list_grid_limits
 from pipeline.transform.hourly import sum_by_quarter
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
-from schemas import EnergyBalanceIntervals, KpiDaily, Plants, QuarterHours, SensorIntervals, Table
-from schemas.curtailment import NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
+from schemas import (
+    EnergyBalanceIntervals,
+    GridCommands,
+    GridSchedules,
+    KpiDaily,
+    Plants,
+    QuarterHours,
+    SensorIntervals,
+    Table,
+)
+from schemas.curtailment import MANUAL, NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
 
 # Plants no farther away than this see the same sky in the mean of a quarter hour, more or less.
 NEIGHBOURHOOD_KM = 20.0
@@ -89,7 +99,7 @@ class LightSeries:
 
 def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
     """The months of stored days in which a limit holds, each with the days before it that it compares with."""
-    supplied = read_supplied_limits(runtime.settings)
+    supplied = pl.concat([read_supplied_limits(runtime.settings), _read_grid_limits(runtime)])
     if not supplied.height:
         return []
     plants = runtime.lake.scan(Plants).collect()
@@ -125,6 +135,24 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
             dates = tuple(day for day in stored if month - theoretical_power.REACH <= day <= last)
             months.append(LimitedMonthFacts(month, near, facts, moved, dates))
     return months
+
+
+def _read_grid_limits(runtime: RunContext) -> pl.DataFrame:
+    """What commands of the GridControl API limited, in the form of the user's file (LIMITS).
+
+    Who asked is not always said: then it was not the grid operator, whose limits alone are paid for.
+    """
+    commands = runtime.lake.scan(GridCommands).join(
+        runtime.lake.scan(GridSchedules).select("plant_id", "schedule_id", "asked_by"),
+        on=["plant_id", "schedule_id"],
+        how="left",
+    )
+    limits = list_grid_limits(commands.collect(), MANUAL)
+    return (
+        limits.rename({"limit_pct": "limit_percent"})
+        .with_columns(pl.col("limit_end").fill_null(pl.lit(FOREVER, UTC_US)), method=pl.lit(None, pl.String))
+        .select(LIMITS.names())
+    )
 
 
 def name_month_sources(runtime: RunContext, found: LimitedMonthFacts) -> str:
