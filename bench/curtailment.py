@@ -33,8 +33,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
 from sandbox.launch import run_sandbox
-from schemas import CurtailmentDaily, Devices, Plants, SensorIntervals
-from schemas.curtailment import FEED_IN, GENERATION
+from schemas import CurtailmentDaily, Plants, SensorIntervals
 
 FIRST_DAY, DAYS, PLANTS = dt.date(2025, 6, 1), 30, 90
 LEVELS = (0, 30, 60)
@@ -42,7 +41,6 @@ LEVELS = (0, 30, 60)
 HOURS = (9, 15)
 LIMITED_OF_FOUR = (1, 2)
 SENSOR = next(source for source in SETS if source.set.name == "Sensor")
-METER = "Energy Meter"
 # Of less than this a share says nothing.
 LEAST_KWH = 1
 # What the table says of an estimate: the method that the file asks for, and whether irradiation is brought along.
@@ -72,7 +70,7 @@ class Curtailed:
         the plants that have it are judged.
         """
         name = f"limits-{method or 'best'}.csv"
-        asked = self.limits.select("plant_id", "limit_start", "limit_end", "kind", "limit_kw")
+        asked = self.limits.select("plant_id", "limit_start", "limit_end", "limit_kw")
         asked.with_columns(method=pl.lit(method)).write_csv(
             self.folder / name, datetime_format="%Y-%m-%dT%H:%M:%SZ"
         )
@@ -113,7 +111,7 @@ def curtailed_fleet(
             with httpx.Client(base_url=address.url, timeout=120) as http:
                 _set_clock(http, days[0] - dt.timedelta(days=2))
                 refresh_lists(runtime)
-                limits = _choose_limits(runtime.lake.scan(Plants).collect(), _list_metered(runtime), days)
+                limits = _choose_limits(runtime.lake.scan(Plants).collect(), days)
                 _send_limits(http, address, limits)
                 lost = _ask_truth(http, limits)
                 _set_clock(http, days[-1] + dt.timedelta(days=3))
@@ -122,14 +120,8 @@ def curtailed_fleet(
             yield Curtailed(runtime, limits, truth, folder)
 
 
-def _list_metered(runtime: RunContext) -> list[str]:
-    """The plants with a meter: of the others nobody knows the feed-in."""
-    meters = runtime.lake.scan(Devices).filter(pl.col("type") == METER)
-    return meters.select("plant_id").unique().collect()["plant_id"].to_list()
-
-
-def _choose_limits(plants: pl.DataFrame, metered: list[str], days: Sequence[dt.date]) -> pl.DataFrame:
-    """plant_id, local_date, day_start, day_end, limit_start, limit_end (UTC), kind, level (%) and limit_kw."""
+def _choose_limits(plants: pl.DataFrame, days: Sequence[dt.date]) -> pl.DataFrame:
+    """plant_id, local_date, day_start, day_end, limit_start, limit_end (UTC), level (%) and limit_kw."""
     plants = plants.sort("plant_id").with_row_index("number").filter(pl.col("ac_power_kw") > 0)
     frames = [
         plants.join(build_days_frame(day, plants["timezone"]), on="timezone").with_columns(
@@ -138,21 +130,18 @@ def _choose_limits(plants: pl.DataFrame, metered: list[str], days: Sequence[dt.d
         for number, day in enumerate(days)
     ]
     asked = pl.concat(frames).filter((pl.col("shifted") % 4).is_in(LIMITED_OF_FOUR))
-    feeds = pl.col("plant_id").is_in(metered)
     begin, end = (pl.duration(hours=hour) for hour in HOURS)
     return (
         asked.with_columns(
             level=(pl.col("shifted") // 4 % len(LEVELS)).replace_strict(
                 dict(enumerate(LEVELS)), return_dtype=pl.Int64
             ),
-            kind=pl.when(feeds).then(pl.lit(FEED_IN)).otherwise(pl.lit(GENERATION)),
         )
         .select(
             "plant_id",
             "local_date",
             "day_start",
             "day_end",
-            "kind",
             "level",
             limit_start=pl.col("day_start") + begin,
             limit_end=pl.col("day_start") + end,

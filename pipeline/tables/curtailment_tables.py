@@ -156,12 +156,14 @@ def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:
     """Rows of `curtailment_daily` of the month."""
     days = _build_bounds(found.limited, found.dates)
     segments = curtailed_energy.cut_limits(found.limits, days)
-    pieces = curtailed_energy.find_binding(read_limited_rows(runtime, found, segments), segments, days)
+    stored = read_quarter_hours(runtime, found, found.limited)
+    fed_in = stored.group_by("plant_id").agg(never=pl.col("grid_feed_in_kwh").is_null().all())
+    without_meter = fed_in.filter("never")["plant_id"].to_list()
+    pieces = curtailed_energy.find_binding(
+        read_limited_rows(runtime, found, segments), segments, days, without_meter
+    )
     quarters = lost_energy.prepare_quarters(
-        read_quarter_hours(runtime, found, found.limited),
-        segments,
-        curtailed_energy.sum_binding_quarters(pieces),
-        days,
+        stored, segments, curtailed_energy.sum_binding_quarters(pieces), days
     )
     hours = curtailed_energy.sum_limited_hours(segments, pieces, days).filter(
         pl.col("local_date").is_in(found.own)

@@ -4,6 +4,7 @@ A limit costs energy only while it binds. To take the limit from the theoretical
 what the house, the battery or a cloud had taken anyway.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -75,15 +76,23 @@ def cut_limits(limits: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def find_binding(rows: pl.DataFrame, segments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+def find_binding(
+    rows: pl.DataFrame, segments: pl.DataFrame, days: pl.DataFrame, without_meter: Sequence[str] = ()
+) -> pl.DataFrame:
     """The pieces of rows in which a limit holds, and whether it binds there.
+
+    The plants `without_meter` report no feed-in: it is taken to be all that they generate. Where that is above a limit
+    of feed-in, the plant uses a part itself, and its feed-in is not known.
 
     `rows` are rows of energy_balance_intervals (ROW_COLUMNS); `segments` those of `cut_limits`; `days` has plant_id,
     local_date, sunrise, sunset (UTC, null where the place is not known) and rated_w. The result has plant_id,
     local_date, interval_start, interval_end, `us` and `lit_us` (time and daylight in it), `known` (there is a value of
     the power that is limited), `binds`, `operator_binds` and `above`.
     """
-    rated, feed_in, pv = pl.col("rated_w"), pl.col("grid_feed_in_w"), pl.col("pv_generation_w")
+    rated, pv, assumed = pl.col("rated_w"), pl.col("pv_generation_w"), pl.col("plant_id").is_in(without_meter)
+    feed_in = (
+        pl.when(assumed & (pv <= pl.col("feed_in_w") + AT_LIMIT * rated)).then(pv).otherwise("grid_feed_in_w")
+    )
     whole = (pl.col("interval_start") >= pl.col("seg_start")) & (pl.col("interval_end") <= pl.col("seg_end"))
     met = (
         rows.select(ROW_COLUMNS)

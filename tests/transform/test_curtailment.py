@@ -1,6 +1,7 @@
 """Lost energy, worked by hand: a plant of 10 kW whose house takes 1 kW, on days of one brightness each."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -62,7 +63,9 @@ def light_of(**kw_of: float) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=LIGHT_SCHEMA)
 
 
-def judge(limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None) -> dict[str, Any]:
+def judge(
+    limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None, without_meter: Sequence[str] = ()
+) -> dict[str, Any]:
     """The row of the day with the limit."""
     dates = sorted({row["local_date"] for row in rows})
     days = pl.DataFrame(
@@ -87,7 +90,7 @@ def judge(limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None)
         rows, schema_overrides={"interval_start": UTC, "interval_end": UTC, "grid_feed_in_w": pl.Float64}
     )
     segments = curtailed_energy.cut_limits(held, days)
-    pieces = curtailed_energy.find_binding(found, segments, days)
+    pieces = curtailed_energy.find_binding(found, segments, days, without_meter)
     kwh = pl.col("pv_generation_w", "grid_feed_in_w") / 4000
     quarters = found.with_columns(kwh).rename(
         {
@@ -211,6 +214,21 @@ def test_what_can_t_be_estimated_is_null_with_the_reason(rows: list[Any], reason
     row = judge([limit(10, 12, 3)], rows, LIGHT)
     assert (row["lost_kwh"], row["method"], row["method_reason"]) == (None, None, reason)
     assert row["unjudged_h"] == 2
+
+
+def test_a_plant_without_a_meter_feeds_in_all_that_it_generates_unless_that_is_above_the_limit() -> None:
+    rows = [row | {"grid_feed_in_w": None} for row in BINDING]
+    row = judge([limit(10, 12, 4)], rows, LIGHT, ["1"])
+    assert (row["binding_h"], row["lost_kwh"], row["unjudged_h"]) == (2, pytest.approx(8.0), 0)
+    below = judge([limit(10, 12, 6)], rows, LIGHT, ["1"])
+    assert (below["lost_kwh"], below["method_reason"]) == (0.0, "not_binding")
+    # The house takes a part that nobody measures: whether the limit binds is not known.
+    above = judge([limit(10, 12, 3)], rows, LIGHT, ["1"])
+    assert (above["lost_kwh"], above["method_reason"], above["above_limit_h"]) == (
+        None,
+        "nothing_measured",
+        0,
+    )
 
 
 def test_the_comparison_day_is_the_nearest_the_day_before_on_a_tie_and_none_of_the_next_month() -> None:
