@@ -41,6 +41,7 @@ from assets.table_assets import (
 )
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
+from pipeline.common.shared_session import open_shared_session
 from pipeline.common.text import escape_line
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
@@ -227,6 +228,8 @@ def defs() -> dg.Definitions:
     """What Dagster loads, by workspace.yaml here and in assets."""
     settings = load_settings()
     limit_readers(settings.home, settings.readable_by)
+    # Runs of this process carry its number, and sensors look by it whether others live.
+    open_shared_session(settings)
     if home := os.environ.get("DAGSTER_HOME"):
         OPEN_FILES.keep(Path(home))
     return build_definitions(settings)
