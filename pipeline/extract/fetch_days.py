@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.billing import spending
 from pipeline.common.settings import Settings
+from pipeline.extract.answer_checks import find_fault
 from pipeline.extract.consent_refresh import read_owners
 from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
@@ -95,10 +96,11 @@ def _fetch(
 
 
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
-    """The plants that SMA lists now. Raises SmaError if SMA does not answer."""
+    """The plants that SMA lists now. Raises SmaError if SMA does not answer with a list."""
     (result,) = runtime.session.fetch([Request.plants()])
-    if isinstance(result, Failure):
-        raise result.error
+    fault = result if isinstance(result, Failure) else find_fault(result)
+    if fault is not None or isinstance(result, Failure):
+        raise (fault or result).error
     return set(
         inventory.list_plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
     )
