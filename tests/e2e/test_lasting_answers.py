@@ -38,8 +38,8 @@ def test_each_command_ends_with_a_sentence_and_the_next_run_heals(
     assert run(old, "backfill", *DAYS, **settings)[0] == 0
     before.answer = LASTING[kind]
     try:
-        # A list that can't be had is asked for in all its tries. Who knows no plant asks for nothing else, and who knows
-        # some asks for the devices of these three.
+        # A list that can't be had is asked for in all its tries. Who knows no plant asks for nothing else, and who
+        # knows some asks for the devices of these three.
         for home, words, most in (
             (new, ("refresh", "--yes"), 6),
             (old, ("backfill", "--again", *DAYS), 6 + 3 * 6),
