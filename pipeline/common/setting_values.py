@@ -21,6 +21,8 @@ NO_LAKE = re.compile(r"[\[\]%|^\\\x00-\x1f\x7f]")
 NO_WAREHOUSE = re.compile(r"[?\x00-\x1f\x7f]")
 # How many days of detail a published file has: at most four digits.
 DETAIL_DAYS = re.compile(r"([1-9]\d{0,3})d")
+# A longer name would be cut by PostgreSQL.
+ROLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -143,6 +145,40 @@ def check_detail(value: str) -> str:
     return value
 
 
+def _check_push_url(value: SecretStr) -> SecretStr:
+    """An address of PostgreSQL. It may hold a password, so no message repeats it."""
+    if not value.get_secret_value():
+        return value
+    form = "write it as postgresql://user[:password@]host[:port]/database, for instance with ?sslmode=verify-full"
+    try:
+        parts = urlsplit(value.get_secret_value())
+        well = parts.scheme in {"postgresql", "postgres"} and bool(parts.hostname) and parts.port != 0
+    except ValueError as fault:
+        raise _build_rejection(f"is not an address of PostgreSQL; {form}") from fault
+    if not well or not parts.path.strip("/") or parts.fragment:
+        raise _build_rejection(f"is not an address of PostgreSQL; {form}")
+    return value
+
+
+def check_push_schema(value: str) -> str:
+    """A name of a schema of PostgreSQL that is not one of its own."""
+    if not ROLE_NAME.fullmatch(value) or value.startswith("pg_") or value == "information_schema":
+        raise _build_rejection(
+            "can't be the schema; use small letters, digits and _, at most 63, and not the beginning pg_"
+        )
+    return value
+
+
+def check_push_reader(value: str) -> str:
+    """A name of a role of PostgreSQL that is not one of its own, or nothing."""
+    if value and (not ROLE_NAME.fullmatch(value) or value.startswith("pg_") or value == "public"):
+        raise _build_rejection(
+            "can't be the role of readers; use small letters, digits and _, at most 63, and not the beginning pg_"
+        )
+    return value
+
+
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 BudgetUrl = Annotated[SecretStr, AfterValidator(_check_budget_url)]
+PushUrl = Annotated[SecretStr, AfterValidator(_check_push_url)]
 AbsolutePath = Annotated[Path, AfterValidator(_make_absolute)]
