@@ -340,7 +340,7 @@ def empty_file(home: Path) -> Path:
 
 
 def test_a_server_that_is_not_there_is_a_sentence(empty_file: Path) -> None:
-    url = f"postgresql://bi:{quote(PASSWORD)}@127.0.0.1:{find_free_port()}/x"
+    url = f"postgresql://bi:{quote(PASSWORD, safe='')}@127.0.0.1:{find_free_port()}/x"
     with pytest.raises(
         PostgresqlUnavailableError, match=r"can't be reached .* run 'sunledger push' again"
     ) as fault:
