@@ -103,13 +103,15 @@ def publish(
     version: str,
     own_tables: Path | None = None,
     detail: str = NONE,
+    places: tuple[Path, ...] | None = None,
 ) -> PublishedFile:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
     What did not change since the publication before is taken from it, unless there is any doubt about that one.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
-    `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. All
+    `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. Views of
+    the lake's files work where the file is opened at one of `places`, by default at `target`. All
     snapshots are taken before the first row is read. `target` is replaced whole or not at all. Raises PublishError,
     DamagedLakeError where what is stored is not what was written, and ValueError for a `now` without time zone.
     """
@@ -127,7 +129,7 @@ def publish(
             plan = plan_content(
                 {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
             )
-            places = (target, named.absolute())
+            places = places or (target, named.absolute())
             made_by = hash_maker([version, lake.root, places, *list_making(plan)])
             write = partial(
                 build,

@@ -18,7 +18,7 @@ def run_verify(
         bool,
         typer.Option(
             "--published",
-            help="Compare each row of the published file with a file that is built from nothing as well.",
+            help="Compare each row, view and macro of the published file with a file built from nothing as well.",
         ),
     ] = False,
 ) -> None:
@@ -48,7 +48,7 @@ def run_verify(
         verify_versions(lake, settings.warehouse),
     ]
     if published:
-        checked.append(compare_with_full(lake, settings.warehouse, settings.own_tables))
+        checked.append(compare_with_full(lake, settings.warehouse))
     for found in chain(*checked):
         parts += 1
         if found.fault:

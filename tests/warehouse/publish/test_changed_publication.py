@@ -340,10 +340,16 @@ def test_a_published_file_is_compared_with_a_full_one(tmp_path: Path, changed: l
     lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
     fill(lake)
     target = tmp_path / "sunledger.duckdb"
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "prices.toml").write_text('[columns]\ncents = { type = "BIGINT" }\n')
+    (own / "prices.csv").write_text("cents\n8\n")
     assert list(compare_with_full(lake, target)) == []
-    publish(lake, target, now=NOW, version="1")
+    publish(lake, target, now=NOW, version="1", own_tables=own)
     _replace(lake, EnergyDaily, {"local_date": DAYS[0]}, [{"plant_id": "a", "pv_generation_kwh": 7.0}])
-    publish(lake, target, now=NOW, version="1")
+    assert publish(lake, target, now=NOW, version="1", own_tables=own).tables["own.prices"] == 1
+    # The user's own file of tomorrow is no fault of what was published.
+    (own / "prices.csv").write_text("cents\n9\n")
     found = list(compare_with_full(lake, target))
     assert {one.place for one in found} > {
         "warehouse, energy_daily",
@@ -352,18 +358,35 @@ def test_a_published_file_is_compared_with_a_full_one(tmp_path: Path, changed: l
     }
     assert [one.fault for one in found if one.fault] == []
     assert changed == [False, True, False]
-    assert not list(tmp_path.glob(".full-*"))
+    assert not (tmp_path / ".sunledger.duckdb.full").exists()
 
     # As a fault of our own would do it: the file is recorded as what was published.
     copy = tmp_path / "copy.duckdb"
     shutil.copy(target, copy)
     with duckdb.connect(str(copy)) as writer:
         writer.execute("UPDATE energy_monthly SET pv_generation_kwh = 8; DROP TABLE v_days_to_check")
+        # As an older program's view in a newer file.
+        writer.execute("CREATE OR REPLACE VIEW v_power AS SELECT * FROM v_strings_daily; DROP VIEW v_logs")
+        writer.execute(
+            "CREATE OR REPLACE MACRO month_of(day) AS CAST(day AS DATE); CREATE VIEW mine AS SELECT 1"
+        )
+        writer.execute("CREATE OR REPLACE MACRO power_of_day(plant, day) AS TABLE SELECT 1")
+        writer.execute("COMMENT ON COLUMN pv_intervals.local_date IS 'in UTC'")
     copy.replace(target)
     record_publication(digest_file(target), target)
+    # What a comparison that was killed leaves behind.
+    (tmp_path / ".sunledger.duckdb.full").mkdir()
+    (tmp_path / ".sunledger.duckdb.full" / "full.duckdb").write_bytes(b"half of it")
     faults = {one.place: one.fault for one in compare_with_full(lake, target) if one.fault}
-    assert faults.keys() == {"warehouse, energy_monthly", "warehouse, v_days_to_check"}
+    assert faults.keys() == {
+        f"warehouse, {name}"
+        for name in (
+            *("energy_monthly", "v_days_to_check", "v_power", "v_logs", "mine", "pv_intervals"),
+            *("month_of", "power_of_day"),
+        )
+    }
     assert all(fault.endswith("Run 'sunledger publish --full'.") for fault in faults.values())
+    assert not (tmp_path / ".sunledger.duckdb.full").exists()
 
     _replace(lake, EnergyDaily, {"local_date": DAYS[1]}, [{"plant_id": "a", "pv_generation_kwh": 7.0}])
     (newer,) = compare_with_full(lake, target)
