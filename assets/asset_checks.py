@@ -21,13 +21,27 @@ from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
 from pipeline.run.check import Check, CheckMoment, collect_checks
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import list_idle_tables
 from pipeline.run.notices import Notices
 from pipeline.run.plants import find_chosen_plants
-from pipeline.tables import billing_tables, curtailment_tables, month_close, reconciliation_tables
+from pipeline.tables import (
+    billing_tables,
+    curtailment_tables,
+    grid_control_tables,
+    month_close,
+    reconciliation_tables,
+)
 from pipeline.tables.interval_tables import judge_times
 
 # The modules whose functions declare checks.
-CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables, curtailment_tables)
+CHECK_MODULES = (
+    checks,
+    month_close,
+    reconciliation_tables,
+    billing_tables,
+    curtailment_tables,
+    grid_control_tables,
+)
 
 
 def consent(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
@@ -218,7 +232,10 @@ def list_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         asset=build_key(settings, "plants"),
         description="SMA lists every plant of the last month, and every owner who was asked has accepted.",
     )
-    return [described(consent), *build_declared(settings, CheckMoment.LISTS)]
+    idle = list_idle_tables(settings)
+    declared = build_declared(settings, CheckMoment.LISTS)
+    kept = [one for one in declared if not {key.asset_key.path[-1] for key in one.check_keys} & idle]
+    return [described(consent), *kept]
 
 
 def build_day_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:

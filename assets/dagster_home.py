@@ -2,25 +2,34 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assets.cluster_home import (
+    QUEUE,
+    check_cluster_configuration,
+    format_cluster_configuration,
+    write_cluster_configuration,
+)
 from assets.former_storage import replace_former_storage
 from assets.plain_path import find_plain_path
 from assets.record_files import OPEN_FILES
-from assets.start_lock import start_lock
+from assets.start_lock import PATIENCE_S, StartLockedError, start_lock
 from pipeline.common.atomic_files import write_file
-from pipeline.common.errors import SunledgerError
-from pipeline.common.settings import Settings
+from pipeline.common.cluster_rules import check_cluster
+from pipeline.common.errors import ConfigurationError, SunledgerError
+from pipeline.common.settings import Settings, name_variable
+from pipeline.common.shared_session import open_shared_session
 from pipeline.common.text import escape_controls
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-# docs/operations.md explains every figure of this file, and deploy/ has one for more than one machine.
+# docs/operations.md explains every figure of this file; `assets.cluster_home` has the one for more than one machine.
 CONFIGURATION = """\
 # sunledger writes this file once, at the first start. You may change it: see docs/operations.md.
 # Without this, usage data would still be written to disk, and nux would ask users for their e-mail address.
@@ -74,8 +83,9 @@ def prepare_dagster_home(settings: Settings) -> Path:
     """The folder, made and configured at first use.
 
     A configuration that is there already is left alone, but for a storage of an older version: that is replaced, and
-    said on standard error. Raises SunledgerError.
+    said on standard error. In a cluster it must be one for several machines. Raises SunledgerError.
     """
+    check_cluster(settings)
     folder = settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     home = find_plain_path(folder)
@@ -84,18 +94,31 @@ def prepare_dagster_home(settings: Settings) -> Path:
         with start_lock(home):
             if not file.exists():
                 # Another process may read it at any moment.
-                write_file(file, CONFIGURATION.encode())
-    if said := replace_former_storage(home):
+                write_file(file, _format_configuration(settings).encode())
+    if settings.cluster != "none":
+        check_cluster_configuration(home, settings)
+    elif said := replace_former_storage(home):
         sys.stderr.write(f"{escape_controls(said)}\n")
     return home
 
 
-def limit_pools(instance: "DagsterInstance") -> None:
-    """Give our pools their limits, unless somebody has set others."""
+def _format_configuration(settings: Settings) -> str:
+    return CONFIGURATION if settings.cluster == "none" else format_cluster_configuration(settings)
+
+
+def build_pool_limits(settings: Settings) -> dict[str, int]:
+    """The slots of each pool. In a cluster the API has some for each run: the request budget is the guard."""
+    if settings.cluster == "none":
+        return POOL_LIMITS
+    return POOL_LIMITS | {API_POOL: POOL_LIMITS[API_POOL] * settings.cluster_runs}
+
+
+def limit_pools(instance: "DagsterInstance", limits: Mapping[str, int]) -> None:
+    """Give our pools these limits, unless somebody has set others."""
     if not instance.event_log_storage.supports_global_concurrency_limits:
         return
     known = {pool.name for pool in instance.event_log_storage.get_pool_limits() if not pool.from_default}
-    for pool, limit in POOL_LIMITS.items():
+    for pool, limit in limits.items():
         if pool not in known:
             instance.event_log_storage.set_concurrency_slots(pool, limit)
 
@@ -108,20 +131,39 @@ def open_dagster(settings: Settings) -> "Iterator[DagsterInstance]":
     """
     home = prepare_dagster_home(settings)
     with ExitStack() as opened:
-        with start_lock(home):
+        with start_lock(home), _take_turn(settings):
             OPEN_FILES.keep(home)
             opened.callback(OPEN_FILES.close, home)
-            instance = opened.enter_context(_open(home))
+            instance = opened.enter_context(_open(home, settings))
             with explain_faults(home):
-                limit_pools(instance)
+                limit_pools(instance, build_pool_limits(settings))
         yield instance
 
 
-def _open(home: Path) -> "DagsterInstance":
+@contextmanager
+def _take_turn(settings: Settings) -> Iterator[None]:
+    """In a cluster, create the shared tables and be alone: Dagster's own set-up of PostgreSQL is not made for two."""
+    session = open_shared_session(settings)
+    if session is None:
+        yield
+        return
+    session.create_tables()
+    with session.lock("start", PATIENCE_S, lambda: _build_slow_error(session.place)):
+        yield
+
+
+def _build_slow_error(place: str) -> StartLockedError:
+    return StartLockedError(
+        f"Another machine has been setting up {place} for more than {PATIENCE_S:.0f} s and makes no progress: end its "
+        "process, then run this again."
+    )
+
+
+def _open(home: Path, settings: Settings) -> "DagsterInstance":
     with explain_faults(home):
         from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
 
-        os.environ |= _build_own_environment(home)
+        os.environ |= _build_own_environment(home, settings)
         return DagsterInstance.from_config(str(home))
 
 
@@ -150,10 +192,38 @@ def prepare(settings: Settings) -> None:
         pass
 
 
+def prepare_cluster(settings: Settings) -> list[str]:
+    """Set up what the machines of the cluster share, and dagster.yaml here; what was done, as sentences.
+
+    Several machines may do this at once. Raises SunledgerError, without a cluster too.
+    """
+    if settings.cluster == "none":
+        raise ConfigurationError(
+            "SUNLEDGER_CLUSTER=none has nothing to set up: set it to kubernetes or celery, see docs/cluster.md."
+        )
+    check_cluster(settings)
+    folder = settings.home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    with start_lock(folder):
+        written = write_cluster_configuration(find_plain_path(folder), settings)
+    with open_dagster(settings) as instance, explain_faults(folder):
+        instance.upgrade()
+        for pool, slots in build_pool_limits(settings).items():
+            instance.event_log_storage.set_concurrency_slots(pool, slots)
+    session = open_shared_session(settings)
+    pools = ", ".join(f"{pool} {slots}" for pool, slots in build_pool_limits(settings).items())
+    return [
+        f"{folder / 'dagster.yaml'} was written."
+        if written
+        else f"{folder / 'dagster.yaml'} is right as it is.",
+        f"{session.place if session else ''} has the tables of Dagster and of sunledger. Slots of pools: {pools}.",
+    ]
+
+
 def build_environment(settings: Settings) -> dict[str, str]:
     """What Dagster's processes need beside the environment of this one."""
     return {
-        **_build_own_environment(prepare_dagster_home(settings)),
+        **_build_own_environment(prepare_dagster_home(settings), settings),
         "SUNLEDGER_HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         # Python and Dagster look for modules in the current folder first, in these processes and in those that they
@@ -163,15 +233,47 @@ def build_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _build_own_environment(home: Path) -> dict[str, str]:
-    # Of the events of a range, PostgreSQL takes so many at once: more than a run's days have of one asset.
-    return {"DAGSTER_HOME": str(home), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
+def _build_own_environment(home: Path, settings: Settings) -> dict[str, str]:
+    # What dagster.yaml names, which may come from a file of settings.
+    named = {
+        name: getattr(settings, name).get_secret_value()
+        for name in ("cluster_postgres_url", "cluster_broker_url")
+    }
+    return {
+        **{name_variable(name): value for name, value in named.items() if value},
+        "DAGSTER_HOME": str(home),
+        # Of the events of a range, PostgreSQL takes so many at once: more than a run's days have of one asset.
+        "DAGSTER_EVENT_BATCH_SIZE": "1000",
+    }
 
 
 def build_webserver_command(host: str, port: int, names: Iterable[str] = ()) -> list[str]:
     """The program and arguments of the page, which is reached as `host` and `names` beside addresses and localhost."""
     reached = ",".join([host, *sorted(names)])
     return [*_PYTHON, "assets.webserver", reached, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+
+
+def build_worker_command(slots: int) -> list[str]:
+    """The program and arguments of a Celery worker that does so many runs at a time."""
+    return [
+        *_PYTHON,
+        "celery",
+        "--app",
+        "assets.celery_app",
+        "worker",
+        "--queues",
+        QUEUE,
+        "--hostname",
+        f"sunledger-{uuid.uuid4().hex[:8]}@%h",
+        "--concurrency",
+        str(slots),
+        # A run that a worker takes before it has a free slot would wait for that worker's end.
+        "--prefetch-multiplier",
+        "1",
+        "--disable-prefetch",
+        "--loglevel",
+        "WARNING",
+    ]
 
 
 def build_daemon_command() -> list[str]:

@@ -110,7 +110,7 @@ def build_definitions(
         jobs=[
             dg.define_asset_job(
                 lists_job,
-                selection=dg.AssetSelection.assets(*lists),
+                selection=dg.AssetSelection.assets(*select_chosen(lists, settings)),
                 executor_def=JOB_EXECUTOR,
                 description="Fetch the states of consents and the lists of plants, devices and measurement sets from "
                 "SMA.",

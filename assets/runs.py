@@ -77,7 +77,7 @@ class Runs:
     def refresh_lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
         settings = self.runtime.settings
-        self._run([*list_assets(settings), *list_checks(settings)], {})
+        self._run([*select_chosen(list_assets(settings), settings), *list_checks(settings)], {})
 
     def refresh_plants(self) -> None:
         """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
@@ -86,7 +86,8 @@ class Runs:
 
     def refresh_devices(self) -> None:
         """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
-        self._run(build_device_assets(self.runtime.settings), {})
+        settings = self.runtime.settings
+        self._run(select_chosen(build_device_assets(settings), settings), {})
 
     def fetch_days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.

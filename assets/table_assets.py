@@ -22,6 +22,7 @@ from pipeline.extract.fetch import (
     fetch_measurement_sets,
     fetch_plants,
 )
+from pipeline.extract.grid_schedules import fetch_grid_schedules
 from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import draw_day_pictures
@@ -33,6 +34,7 @@ from pipeline.tables import (
     billing_tables,
     curtailment_tables,
     energy_tables,
+    grid_control_tables,
     hourly_tables,
     interval_tables,
     inventory_tables,
@@ -48,6 +50,7 @@ from schemas import (
     RawDevices,
     RawEnergyMonths,
     RawEnergyYears,
+    RawGridSchedules,
     RawLogs,
     RawMeasurementSets,
     RawOtherSets,
@@ -59,6 +62,7 @@ from schemas import (
 # The modules whose functions declare which tables they write.
 TABLE_MODULES = (
     inventory_tables,
+    grid_control_tables,
     interval_tables,
     log_tables,
     hourly_tables,
@@ -114,10 +118,11 @@ def build_plant_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def build_device_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Devices and measurement sets, each asked for by its plant: so they make PU."""
+    """Devices, measurement sets and the schedules of grid control, each asked for by its plant: so lists make PU."""
     return [
         _ask_list(RawDevices, settings, fetch_devices, deps=["plants"]),
         _ask_list(RawMeasurementSets, settings, fetch_measurement_sets, deps=["plants", "devices"]),
+        _ask_list(RawGridSchedules, settings, fetch_grid_schedules, deps=["plants"]),
         *_build_made_assets(settings, Stage.DEVICES, group=SOURCE),
     ]
 
@@ -161,7 +166,7 @@ def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
-    """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
+    """The assets that a run makes by the settings: without the sets, logs and schedules that are not asked for."""
     idle = list_idle_tables(settings)
     return [asset for asset in assets if asset.key.path[-1] not in idle]
 

@@ -16,6 +16,7 @@ class Topic(IntEnum):
     ELECTRICAL = 3
     LOGS = 4
     FAULT = 5
+    SKY = 6
 
 
 def open_random_stream(seed: int, topic: Topic, index: int, number: int = 0) -> np.random.Generator:

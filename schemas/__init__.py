@@ -12,6 +12,7 @@ from schemas import (
     changes,
     core,
     curtailment,
+    grid_control,
     inverter_sets,
     kpi,
     live_values,
@@ -34,6 +35,7 @@ from schemas.battery_sets import *  # noqa: F403
 from schemas.changes import *  # noqa: F403
 from schemas.core import *  # noqa: F403
 from schemas.curtailment import *  # noqa: F403
+from schemas.grid_control import *  # noqa: F403
 from schemas.inverter_sets import *  # noqa: F403
 from schemas.kpi import *  # noqa: F403
 from schemas.live_values import *  # noqa: F403
@@ -56,6 +58,7 @@ MODULES: tuple[ModuleType, ...] = (
     sets,
     usage,
     live_values,
+    grid_control,
     report_tables,
     kpi,
     curtailment,

@@ -14,7 +14,8 @@ from schemas.report_tables import Day
 FEED_IN, GENERATION, OUTAGE = "feed_in", "generation", "outage"
 KINDS = [FEED_IN, GENERATION, OUTAGE]
 # Who asked for a limit.
-ASKED_BY = ["grid_operator", "energy_trader", "manual", "static"]
+MANUAL = "manual"
+ASKED_BY = ["grid_operator", "energy_trader", MANUAL, "static"]
 SPITZ, SPITZ_LIGHT, CLEAR_SKY_DAY, PAUSCHAL = "spitz", "spitz_light", "clear_sky_day", "pauschal"
 # From the best to the one that only a contract asks for.
 METHODS = [SPITZ, SPITZ_LIGHT, CLEAR_SKY_DAY, PAUSCHAL]
@@ -105,8 +106,8 @@ class CurtailmentDaily(
 ):
     """Estimate of the energy that limits prevented, for each plant and day with a limit.
 
-    Limits come from the file of SUNLEDGER_CURTAILMENT_LIMITS. docs/curtailment.md says how far each method is off. Days
-    of a closed month keep their figures.
+    Limits come from the file of SUNLEDGER_CURTAILMENT_LIMITS and from grid_commands. docs/curtailment.md says how far
+    each method is off. Days of a closed month keep their figures.
     """
 
     month: pl.Date = column("First day of the calendar month.", of=("local_date",))

@@ -25,25 +25,41 @@ NEGATIVE_NUMBER: Final = r"-[0-9]+([.,][0-9]+)?"
 SAFE_KINDS: Final = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|DATE|TIME.*|UUID|INTERVAL)(\[\d*\])*"
 )
+_MOMENT = "TIMESTAMP WITH TIME ZONE"
 _FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL")
 
 
 @dataclass(frozen=True, slots=True)
 class CsvStyle:
-    """How a CSV file is written: separator, decimal sign, end of line, and the mark by which Excel knows UTF-8."""
+    """How a CSV file is written: separator, decimal sign, end of line, and the mark by which Excel knows UTF-8.
+
+    `day` and `time` are forms of strftime, and `booleans` what false and true are called; None for DuckDB's own forms.
+    A spreadsheet takes a time with an offset for text, so with such a form a moment is in UTC, and its heading says so.
+    """
 
     separator: str = ","
     decimal: str = "."
     line_end: str = "\\n"
     marked: bool = False
+    day: str | None = None
+    time: str | None = None
+    booleans: tuple[str, str] | None = None
 
 
 STANDARD: Final = CsvStyle()
 # The names are the values of SUNLEDGER_CSV. Excel reads a file by the separators of the country that Windows is set to.
 CSV_STYLES: Final = {
     "standard": STANDARD,
-    "excel": CsvStyle(line_end="\\r\\n", marked=True),
-    "excel-de": CsvStyle(separator=";", decimal=",", line_end="\\r\\n", marked=True),
+    "excel": CsvStyle(line_end="\\r\\n", marked=True, time="%Y-%m-%d %H:%M:%S"),
+    "excel-de": CsvStyle(
+        separator=";",
+        decimal=",",
+        line_end="\\r\\n",
+        marked=True,
+        day="%d.%m.%Y",
+        time="%d.%m.%Y %H:%M:%S",
+        booleans=("FALSCH", "WAHR"),
+    ),
 }
 
 
@@ -55,7 +71,7 @@ def write_csv(
     style: CsvStyle = STANDARD,
 ) -> int:
     """Write the rows of the query, whose columns and types `shape` names, and return their number."""
-    columns = ", ".join(_write_column(name, kind, style.decimal) for name, kind in shape)
+    columns = ", ".join(_write_column(name, kind, style) for name, kind in shape)
     options = (
         f"FORMAT csv, HEADER, DELIMITER {quote_text(style.separator)}, NEW_LINE {quote_text(style.line_end)}"
     )
@@ -77,11 +93,15 @@ def guard_cell(value: Any) -> Any:
     return f"'{value}"
 
 
-def _write_column(name: str, kind: str, decimal: str) -> str:
+def _write_column(name: str, kind: str, style: CsvStyle) -> str:
     """A column for a CSV that a spreadsheet may open: text like a formula gets the prefix that marks it as text."""
     column, heading = quote_identifier(name), quote_identifier(guard_cell(name))
-    if decimal != "." and kind.startswith(_FRACTIONS) and not kind.endswith("]"):
-        return f"replace(CAST({column} AS VARCHAR), '.', {quote_text(decimal)}) AS {heading}"
+    if style.time and kind == _MOMENT:
+        named = name if "UTC" in name else f"{name} (UTC)"
+        in_utc = _write_time(f"timezone('UTC', {column})", style)
+        return f"{in_utc} AS {quote_identifier(guard_cell(named))}"
+    if (shown := _write_by_style(column, kind, style)) is not None:
+        return f"{shown} AS {heading}"
     if SAFE_KINDS.fullmatch(kind):
         return f"{column} AS {heading}"
     if kind != "VARCHAR":
@@ -91,6 +111,27 @@ def _write_column(name: str, kind: str, decimal: str) -> str:
         f"NOT regexp_full_match({column}, {quote_text(NEGATIVE_NUMBER)})"
     )
     return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {heading}"
+
+
+def _write_by_style(column: str, kind: str, style: CsvStyle) -> str | None:
+    """SQL of the text of a value that a spreadsheet of that country reads otherwise; None for DuckDB's own form."""
+    if style.decimal != "." and kind.startswith(_FRACTIONS) and not kind.endswith("]"):
+        return f"replace(CAST({column} AS VARCHAR), '.', {quote_text(style.decimal)})"
+    if style.booleans and kind == "BOOLEAN":
+        no, yes = map(quote_text, style.booleans)
+        return f"CASE {column} WHEN true THEN {yes} WHEN false THEN {no} END"
+    if style.day and kind == "DATE":
+        return f"strftime({column}, {quote_text(style.day)})"
+    if style.time and kind.startswith("TIMESTAMP") and kind != _MOMENT and not kind.endswith("]"):
+        return _write_time(column, style)
+    return None
+
+
+def _write_time(time: str, style: CsvStyle) -> str:
+    """SQL of a time's text. Spreadsheets know thousandths of a second, which are left out where there are none."""
+    time, form = f"CAST({time} AS TIMESTAMP)", style.time or ""
+    plain, exact = (f"strftime({time}, {quote_text(one)})" for one in (form, f"{form}{style.decimal}%g"))
+    return f"CASE WHEN millisecond({time}) % 1000 = 0 THEN {plain} ELSE {exact} END"
 
 
 def _mark_encoding(file: Path) -> None:

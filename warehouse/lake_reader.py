@@ -313,6 +313,11 @@ def build_arrow_schema(model: type[Table]) -> pa.Schema:
 
 def build_empty_frame(model: type[Table], columns: Collection[str] | None = None) -> pl.DataFrame:
     """No rows, in these columns or all of them, in the model's order."""
+    return _keep_empty_frame(model, None if columns is None else frozenset(columns)).clone()
+
+
+@lru_cache
+def _keep_empty_frame(model: type[Table], columns: frozenset[str] | None) -> pl.DataFrame:
     schema = polars_schema(model).items()
     return pl.DataFrame(schema={name: kind for name, kind in schema if columns is None or name in columns})
 

@@ -76,6 +76,8 @@ def write_pack(
     something else, and for a file that was published before there were groups.
     """
     folder = folder.absolute()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, and a pack is a folder of files: choose another --folder.")
     _refuse(connection, month, folder)
     selection = Selection(month, choice.plants)
     if choice.checked is not None:
@@ -105,7 +107,7 @@ def write_pack(
 
 
 def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
+    if folder.exists() and not all(map(_is_ours, folder.iterdir())):
         raise UsageError(f"The folder {folder} holds files that no pack has: choose another --folder.")
     if not connection.execute(
         "SELECT 1 FROM duckdb_tables() WHERE table_name = 'plant_attributes'"
@@ -142,13 +144,15 @@ def _read_sheet(
     sums = [name for name in sheet.sums if not (name.endswith("_eur") and len(currencies) > 1)]
     asked = ["count(*)", *(f"sum({name})" for name in sums)]
     asked += [f"least(sum({above}) / nullif(sum({below}), 0), 1)" for _, above, below in sheet.shares]
+    asked += [f"count({name})" for name in sums]
     values = connection.execute(f"SELECT {', '.join(asked)} FROM ({raw})").fetchall()[0]  # noqa: S608 - our own names
     names = [*sums, *(name for name, _, _ in sheet.shares)]
+    held = dict(zip(sums, values[1 + len(names) :], strict=True))
     foot: Mapping[str, float | Decimal] = {
-        name: value for name, value in zip(names, values[1:], strict=True) if value is not None
+        name: value for name, value in zip(names, values[1:], strict=False) if value is not None
     }
     shown = raw if choice.form == "parquet" else name_values(raw, sheet.columns, choice.language)
-    return SheetRows(sheet, shown, values[0], headings, kinds, foot)
+    return SheetRows(sheet, shown, values[0], headings, kinds, foot, held)
 
 
 def _list_currencies(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, query: str) -> list[str]:
@@ -222,7 +226,7 @@ def _write_value(figure: Figure, style: CsvStyle) -> str | None:
     """A figure as text, since a column of a file has one type."""
     value = figure.value
     if isinstance(value, dt.datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return value.strftime(style.time or "%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         value = value * 100 if figure.unit == "%" else value
         return f"{value:.3f}".replace(".", style.decimal)
@@ -276,6 +280,6 @@ def _write_figure(figure: Figure, language: Language) -> str:
         text = value or ""
     if language == "de" and isinstance(value, float | Decimal | int):
         text = text.translate(str.maketrans(",.", ".,"))
-    remark = figure.remark.rstrip(".")
+    remark = " ".join(figure.remark.split()).rstrip(".")
     told = f"{text.strip()} ({remark})" if text and remark else text.strip() or remark
     return f"* {figure.label}: {told}"

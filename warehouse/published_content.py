@@ -388,5 +388,5 @@ def _add_own_tables(
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
-    for statement in statements:
-        connection.execute(statement)
+    # In one piece: DuckDB takes a third longer for some thousand comments one by one.
+    connection.execute(";\n".join(statements))

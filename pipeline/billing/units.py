@@ -20,7 +20,9 @@ _COUNTED_ANEW = ("plant_id", "month", "n_requests", "n_device_requests", "first_
 
 # Calls of the Live API are charged by its own plan and make no PU.
 OF_LIVE = pl.col("endpoint").is_in(["live", "live_configuration"])
-OF_A_SYSTEM = (pl.col("plant_id") != "") & ~OF_LIVE
+# The price list of the Monitoring API does not speak of the GridControl API.
+OF_GRID_CONTROL = pl.col("endpoint").str.starts_with("grid_")
+OF_A_SYSTEM = (pl.col("plant_id") != "") & ~OF_LIVE & ~OF_GRID_CONTROL
 ANSWERED = pl.col("status").is_between(200, 299)
 COUNTED = OF_A_SYSTEM & ANSWERED
 

@@ -9,6 +9,8 @@ import typer
 
 from pipeline.cli.backup_commands import run_backup, run_restore
 from pipeline.cli.billing_commands import app as billing_app
+from pipeline.cli.cluster_commands import app as cluster_app
+from pipeline.cli.cluster_commands import run_worker
 from pipeline.cli.consent_commands import app as consent_app
 from pipeline.cli.demo_command import run_demo
 from pipeline.cli.exports import run_export, run_pack
@@ -47,6 +49,7 @@ def _prepare() -> None:
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
+app.add_typer(cluster_app, name="cluster")
 app.command("export")(run_export)
 app.command("pack")(run_pack)
 app.command("close")(run_close)
@@ -54,6 +57,7 @@ app.command("open")(run_open)
 app.command("plants")(run_plants)
 app.command("report")(run_report)
 app.command("ui")(run_ui)
+app.command("worker")(run_worker)
 app.command("demo")(run_demo)
 app.command("backfill")(run_backfill)
 app.command("refresh")(run_refresh)

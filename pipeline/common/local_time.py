@@ -69,7 +69,13 @@ def is_timezone(name: str | None) -> bool:
 
 def build_days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     """One row a zone: timezone, day_start, day_end, change (UTC; null without one), before, after (durations)."""
-    found = [find_local_day(day, zone) for zone in sorted(set(timezones))]
+    return _keep_days_frame(day, frozenset(timezones)).clone()
+
+
+@lru_cache
+def _keep_days_frame(day: dt.date, timezones: frozenset[str]) -> pl.DataFrame:
+    """Each step of a day asks for the same zones."""
+    found = [find_local_day(day, zone) for zone in sorted(timezones)]
     return pl.DataFrame(
         {
             "timezone": [d.timezone for d in found],

@@ -21,6 +21,7 @@ NO_LAKE = re.compile(r"[\[\]%|^\\\x00-\x1f\x7f]")
 NO_WAREHOUSE = re.compile(r"[?\x00-\x1f\x7f]")
 # How many days of detail a published file has: at most four digits.
 DETAIL_DAYS = re.compile(r"([1-9]\d{0,3})d")
+SHORTEST_KEY = 32
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -100,6 +101,31 @@ def _check_budget_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_postgres_url(value: SecretStr) -> SecretStr:
+    """An address of PostgreSQL. It may hold a password, so no message repeats it."""
+    if not value.get_secret_value():
+        return value
+    form = "write it as postgresql://user:password@host[:port]/database"
+    try:
+        parts = urlsplit(value.get_secret_value())
+        well = parts.scheme == "postgresql" and bool(parts.hostname and parts.username) and parts.port != 0
+    except ValueError as fault:
+        raise _build_rejection(f"is not an address of PostgreSQL; {form}") from fault
+    if not well or not parts.path.strip("/"):
+        raise _build_rejection(f"is not an address of PostgreSQL; {form}")
+    return value
+
+
+def _check_cluster_key(value: SecretStr) -> SecretStr:
+    """A secret that is too long to be guessed, or none."""
+    if value.get_secret_value() and len(value.get_secret_value()) < SHORTEST_KEY:
+        raise _build_rejection(
+            f"is too short; it needs at least {SHORTEST_KEY} characters, for instance those that 'openssl rand "
+            "-base64 32' prints"
+        )
+    return value
+
+
 def split_ids(value: object) -> object:
     """Ids from a list separated by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
@@ -144,5 +170,7 @@ def check_detail(value: str) -> str:
 
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_check_postgres_url)]
+ClusterKey = Annotated[SecretStr, AfterValidator(_check_cluster_key)]
 BudgetUrl = Annotated[SecretStr, AfterValidator(_check_budget_url)]
 AbsolutePath = Annotated[Path, AfterValidator(_make_absolute)]

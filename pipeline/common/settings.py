@@ -19,6 +19,8 @@ from pipeline.common.setting_values import (
     AbsolutePath,
     BaseUrl,
     BudgetUrl,
+    ClusterKey,
+    PostgresUrl,
     check_asset_prefix,
     check_detail,
     check_lake,
@@ -88,9 +90,7 @@ class Settings(BaseSettings):
     sma_consent_url: BaseUrl = _host("consent", "Owner consent service, the part before /oauth2")
     sma_monitoring_url: BaseUrl = _host("monitoring", "Monitoring API, the part before /v1")
     sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1")
-    sma_gridcontrol_url: BaseUrl = _host(
-        "gridcontrol", "GridControl API, the part before /v1; no command uses it yet"
-    )
+    sma_gridcontrol_url: BaseUrl = _host("gridcontrol", "GridControl API, the part before /v1")
     sma_time_basis: Literal["utc", "plant_local"] = _declare_sma_field(
         "sma_time_basis",
         "Time basis of the times without an offset in SMA's answers: utc (by SMA's FAQ) or plant_local. Default: utc.",
@@ -143,6 +143,44 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="Redis in which machines share the request budget: redis://[user:password@]host[:port][/database], "
         "or rediss:// for TLS. Needs the extra `cluster`. Default: none, the budget is this machine's.",
+    )
+    cluster: Literal["none", "kubernetes", "celery"] = Field(
+        default="none",
+        description="How runs of Dagster are spread over machines: none (this machine does them), kubernetes (each "
+        "run is a Kubernetes Job) or celery (Celery workers, `sunledger worker`); see docs/cluster.md. Needs the extra "
+        "`cluster`. Default: none.",
+    )
+    cluster_postgres_url: PostgresUrl = Field(
+        default=SecretStr(""),
+        description="PostgreSQL in which the machines of a cluster keep Dagster's records, requests on their way to "
+        "the lake, logins and consents: postgresql://user:password@host[:port]/database. Default: none.",
+    )
+    cluster_broker_url: BudgetUrl = Field(
+        default=SecretStr(""),
+        description="Redis through which Celery workers get their runs: "
+        "redis://[user:password@]host[:port][/database], or rediss:// for TLS. Default: none.",
+    )
+    cluster_key: ClusterKey = Field(
+        default=SecretStr(""),
+        description="Secret of at least 32 characters, the same on all machines of a cluster, by which logins and "
+        "consents are encrypted in PostgreSQL. Default: none.",
+    )
+    cluster_runs: int = Field(
+        default=4,
+        ge=1,
+        le=1000,
+        description="Most runs at a time in a cluster. With Celery at most the slots of all workers together. "
+        "Default: 4.",
+    )
+    cluster_namespace: str = Field(
+        default="sunledger",
+        pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Kubernetes namespace of the Jobs. Default: sunledger.",
+    )
+    cluster_image: str = Field(
+        default="",
+        description="Container image of the Jobs in Kubernetes, for instance registry.example.org/sunledger:0.1. "
+        "Default: none.",
     )
     professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(split_ids)] = Field(
         default=frozenset(),
@@ -285,6 +323,12 @@ class Settings(BaseSettings):
         default="off",
         description="Whether `sunledger live` may call SMA's Live API, whose requests and answers were never compared "
         "with the real service; see docs/live.md. Default: off.",
+    )
+    grid_control: Literal["off", "read", "command"] = Field(
+        default="off",
+        description="Whether sunledger uses SMA's GridControl API, whose requests and answers were never compared with "
+        "the real service: off, read (schedules and commands are read), or command (`sunledger grid` may also limit "
+        "the feed-in of plants); see docs/grid-control.md. Default: off.",
     )
     irradiation: AbsolutePath | None = Field(
         default=None,

@@ -23,6 +23,7 @@ from pipeline.ops.set_aside import name_folder
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
+from pipeline.tables.grid_control_tables import write_grid_commands, write_grid_schedules
 from pipeline.tables.inventory_tables import (
     write_devices,
     write_measurement_sets,
@@ -42,6 +43,8 @@ from schemas import (
     EnergyDaily,
     EnergyHourly,
     EnergyMonthly,
+    GridCommands,
+    GridSchedules,
     Invoices,
     KpiMonthly,
     LiveReadings,
@@ -57,6 +60,7 @@ from schemas import (
     RawEnergyBalance,
     RawEnergyMonths,
     RawEnergyYears,
+    RawGridSchedules,
     RawLogs,
     RawMeasurementSets,
     RawOtherSets,
@@ -79,7 +83,7 @@ from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy
 
 # Tables that hold what happened: nothing but a copy brings it back.
-RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings)
+RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings, RawGridSchedules)
 # Made of a day's stored answers, and of nothing else that may be lost.
 OF_DAYS: frozenset[type[Table]] = frozenset(
     model for model in TABLES if storage(model).partition == ("local_date",) and model not in (*RAW, *RECORDS)
@@ -93,6 +97,10 @@ LISTS: dict[type[Table], tuple[type[Table], Callable[[RunContext, dt.date], obje
     SubPlants: (RawPlants, write_sub_plants),
     Devices: (RawDevices, write_devices),
     MeasurementSets: (RawMeasurementSets, write_measurement_sets),
+}
+GRID_CONTROL: dict[type[Table], Callable[[RunContext], object]] = {
+    GridSchedules: write_grid_schedules,
+    GridCommands: write_grid_commands,
 }
 _BY_TABLE = {storage(model).table: model for model in TABLES}
 _MADE_OF: dict[type[Table], tuple[type[Table], ...]] = {
@@ -230,6 +238,9 @@ def make_lists(runtime: RunContext, outcome: RepairOutcome, lost: Iterable[LostP
         elif one.model is PlantAttributes:
             write_plant_attributes(runtime)
             outcome.healed[one] = "rebuilt from the file of SUNLEDGER_PLANT_ATTRIBUTES"
+        elif one.model in GRID_CONTROL:
+            GRID_CONTROL[one.model](runtime)
+            outcome.healed[one] = "rebuilt from the stored answers of the GridControl API"
         elif one.model is Consents:
             book = ConsentBook.of(runtime.settings)
             if runtime.settings.sma_flow == "custom" and book.read_owners():
@@ -280,6 +291,10 @@ def judge_repair(
         elif one.model is LiveReadings:
             outcome.gone[one] = (
                 "the live values of that day are lost; SMA keeps none, and no other table needs them"
+            )
+        elif one.model is RawGridSchedules:
+            outcome.gone[one] = (
+                "what was read of grid control on that day is lost: schedules that SMA still lists are read again"
             )
         elif one.model in RECORDS:
             outcome.gone[one] = "the list of changes of that day is lost; the figures are complete"

@@ -11,10 +11,13 @@ from pipeline.common.setting_values import SET_NAME
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from schemas import (
+    GridCommands,
+    GridSchedules,
     MeasurementSets,
     OtherIntervals,
     RawAnswers,
     RawDeviceLogs,
+    RawGridSchedules,
     RawLogs,
     RawOtherSets,
     Table,
@@ -81,7 +84,7 @@ def asks_for_others(settings: Settings) -> bool:
 
 
 def list_idle_tables(settings: Settings) -> frozenset[str]:
-    """The tables that a run of days leaves alone, because nothing new is asked for them."""
+    """The tables that a run leaves alone, because nothing new is asked for them."""
     wanted = {source.raw for source in choose_sets(settings)}
     idle: list[type[Table]] = []
     for source in (*SOURCES, VALUES):
@@ -91,6 +94,8 @@ def list_idle_tables(settings: Settings) -> frozenset[str]:
             idle += [source.raw, source.intervals]
     if not asks_for_others(settings):
         idle += [RawOtherSets, OtherIntervals]
+    if settings.grid_control == "off":
+        idle += [RawGridSchedules, GridSchedules, GridCommands]
     return frozenset(storage(model).table for model in [*idle, *_list_idle_logs(settings)])
 
 

@@ -11,7 +11,19 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from pipeline.common.errors import SmaError, UsageError
 
-Endpoint = Literal["plants", "devices", "sets", "measurements", "logs", "live", "live_configuration"]
+Endpoint = Literal[
+    "plants",
+    "devices",
+    "sets",
+    "measurements",
+    "logs",
+    "live",
+    "live_configuration",
+    "grid_schedules",
+    "grid_eligibility",
+    "grid_command",
+    "grid_cancellation",
+]
 
 Period = Literal["Day", "Week", "Month", "Year"]
 

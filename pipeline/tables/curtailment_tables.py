@@ -23,13 +23,14 @@ from pipeline.tables.limited_months import (
     read_quarter_hours,
 )
 from pipeline.tables.month_close import read_closed_months
-from pipeline.transform import curtailed_energy, lost_energy
+from pipeline.transform import curtailed_energy, lost_energy, theoretical_power
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
     CurtailmentDaily,
     CurtailmentMonthly,
     EnergyBalanceIntervals,
     EnergyDaily,
+    GridCommands,
     KpiDaily,
     KpiMonthly,
     Plants,
@@ -47,7 +48,15 @@ _HOURS = ("limited_h", "binding_h", "above_limit_h", "unjudged_h")
 
 @writes(
     CurtailmentDaily,
-    reads=(QuarterHours, EnergyBalanceIntervals, SensorIntervals, EnergyDaily, KpiDaily, Plants),
+    reads=(
+        QuarterHours,
+        EnergyBalanceIntervals,
+        SensorIntervals,
+        EnergyDaily,
+        KpiDaily,
+        Plants,
+        GridCommands,
+    ),
     stage=Stage.MONTHS,
     every="month",
 )
@@ -109,7 +118,8 @@ def write_curtailment_monthly(runtime: RunContext) -> StepResult:
     "limits_followed",
     asset="curtailment_daily",
     after=CheckMoment.DAYS,
-    description="Plants follow the limits of SUNLEDGER_CURTAILMENT_LIMITS, and SMA lists each plant that it names.",
+    description="Plants follow the limits of SUNLEDGER_CURTAILMENT_LIMITS and of grid_commands, and SMA lists each "
+    "plant that the file names.",
 )
 def judge_limits(runtime: RunContext) -> Finding:
     """Whether power was above a limit anywhere, and whether the file names plants that SMA has never listed."""
@@ -159,15 +169,17 @@ def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:
     hours = hours.join(quarters, on=_DAY, how="semi")
     of_month = pl.col("local_date").is_in(found.own)
     lit = [
-        lost_energy.scale_by_light(quarters, light, method, reference)
-        for light, method, reference in read_light_series(runtime, found, quarters)
+        theoretical_power.scale_by_light(
+            quarters, series.light, series.method, series.reference, by_time=series.by_time
+        )
+        for series in read_light_series(runtime, found, quarters)
     ]
     theories = pl.concat(
         [
-            lost_energy.THEORY.to_frame(),
+            theoretical_power.THEORY.to_frame(),
             *lit,
-            lost_energy.scale_clear_sky_day(quarters),
-            lost_energy.hold_last_quarter(quarters, segments),
+            theoretical_power.scale_clear_sky_day(quarters),
+            theoretical_power.hold_last_quarter(quarters, segments),
         ]
     ).filter(of_month)
     chosen = lost_energy.choose_methods(theories, quarters, hours)

@@ -11,20 +11,34 @@ from pipeline.common.local_time import ONE_DAY, UTC_US
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
-from pipeline.run.supplied_limits import read_supplied_limits
-from pipeline.transform import curtailed_energy, lost_energy
+from pipeline.run.supplied_limits import FOREVER, LIMITS, read_supplied_limits
+from pipeline.transform import curtailed_energy, theoretical_power
 from pipeline.transform.energy import HOURS_PER_US
+from pipeline.transform.grid_states import list_grid_limits
 from pipeline.transform.hourly import sum_by_quarter
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
-from schemas import EnergyBalanceIntervals, KpiDaily, Plants, QuarterHours, SensorIntervals, Table
-from schemas.curtailment import NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
+from schemas import (
+    EnergyBalanceIntervals,
+    GridCommands,
+    GridSchedules,
+    KpiDaily,
+    Plants,
+    QuarterHours,
+    SensorIntervals,
+    Table,
+)
+from schemas.curtailment import MANUAL, NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
 
 # Plants no farther away than this see the same sky in the mean of a quarter hour, more or less.
 NEIGHBOURHOOD_KM = 20.0
+# More of them make the estimate no better, and a town of a thousand plants would make a million pairs.
+MOST_NEIGHBOURS = 12
 KM_PER_DEGREE = 111.2
 _SOURCES: tuple[type[Table], ...] = (QuarterHours, EnergyBalanceIntervals, SensorIntervals, KpiDaily)
 _DAY = ["plant_id", "local_date"]
-_LIGHT = pl.Schema({"plant_id": pl.String(), "quarter_start": UTC_US, "g": pl.Float64()})
+_LIGHT = pl.Schema(
+    {"plant_id": pl.String(), "quarter_start": UTC_US, "series": pl.String(), "g": pl.Float64()}
+)
 _QUARTERS = (
     "plant_id",
     "local_date",
@@ -69,9 +83,23 @@ class LimitedMonthFacts:
         return [*plants["plant_id"], *former]
 
 
+@dataclass(frozen=True, slots=True)
+class LightSeries:
+    """Irradiation by plant and quarter hour (plant_id, quarter_start, series, g), with its method and source.
+
+    With `by_time` the light may be that of another plane, as a satellite's and a neighbour's are: then it is compared
+    at the same time of the day.
+    """
+
+    light: pl.DataFrame
+    method: str
+    reference: str
+    by_time: bool = False
+
+
 def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
     """The months of stored days in which a limit holds, each with the days before it that it compares with."""
-    supplied = read_supplied_limits(runtime.settings)
+    supplied = pl.concat([read_supplied_limits(runtime.settings), _read_grid_limits(runtime)])
     if not supplied.height:
         return []
     plants = runtime.lake.scan(Plants).collect()
@@ -99,12 +127,32 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
             dt.datetime.combine(day, dt.time(), dt.UTC) for day in (month - ONE_DAY, last + 2 * ONE_DAY)
         )
         # Days before the month are compared with: their limits count too.
-        near = limits.filter(pl.col("limit_start") < end, pl.col("limit_end") > begin - lost_energy.REACH)
+        near = limits.filter(
+            pl.col("limit_start") < end, pl.col("limit_end") > begin - theoretical_power.REACH
+        )
         within = near.filter(pl.col("limit_end") > begin)
         if within.height:
-            dates = tuple(day for day in stored if month - lost_energy.REACH <= day <= last)
+            dates = tuple(day for day in stored if month - theoretical_power.REACH <= day <= last)
             months.append(LimitedMonthFacts(month, near, facts, moved, dates))
     return months
+
+
+def _read_grid_limits(runtime: RunContext) -> pl.DataFrame:
+    """What commands of the GridControl API limited, in the form of the user's file (LIMITS).
+
+    Who asked is not always said: then it was not the grid operator, whose limits alone are paid for.
+    """
+    commands = runtime.lake.scan(GridCommands).join(
+        runtime.lake.scan(GridSchedules).select("plant_id", "schedule_id", "asked_by"),
+        on=["plant_id", "schedule_id"],
+        how="left",
+    )
+    limits = list_grid_limits(commands.collect(), MANUAL)
+    return (
+        limits.rename({"limit_pct": "limit_percent"})
+        .with_columns(pl.col("limit_end").fill_null(pl.lit(FOREVER, UTC_US)), method=pl.lit(None, pl.String))
+        .select(LIMITS.names())
+    )
 
 
 def name_month_sources(runtime: RunContext, found: LimitedMonthFacts) -> str:
@@ -158,8 +206,8 @@ def read_quarter_hours(runtime: RunContext, found: LimitedMonthFacts, plants: pl
 
 def read_light_series(
     runtime: RunContext, found: LimitedMonthFacts, quarters: pl.DataFrame
-) -> list[tuple[pl.DataFrame, str, str]]:
-    """Irradiation by plant and quarter hour (plant_id, quarter_start, g), with its method and name."""
+) -> list[LightSeries]:
+    """Irradiation of the plants with limits, from each of its sources."""
     ids = found.list_ids(found.limited)
     sensed = (
         runtime.lake.scan(SensorIntervals)
@@ -182,9 +230,9 @@ def read_light_series(
     supplied = take_new_ids(read_supplied_irradiation(runtime.settings), found.moved)
     supplied = supplied.join(found.limited, on="plant_id", how="semi")
     return [
-        (_sum_light(of_sensor), SPITZ, SENSOR),
-        (_sum_light(supplied), SPITZ_LIGHT, SUPPLIED),
-        (_read_neighbours(runtime, found, quarters), SPITZ_LIGHT, NEIGHBOURS),
+        LightSeries(_sum_light(of_sensor), SPITZ, SENSOR),
+        LightSeries(_sum_light(supplied), SPITZ_LIGHT, SUPPLIED, by_time=True),
+        LightSeries(_read_neighbours(runtime, found, quarters), SPITZ_LIGHT, NEIGHBOURS, by_time=True),
     ]
 
 
@@ -197,14 +245,17 @@ def _sum_light(rows: pl.DataFrame) -> pl.DataFrame:
         "plant_id", "interval_start", "interval_end", light_kwh=pl.col("w_per_m2") * hours / 1000
     )
     quarters = sum_by_quarter(energies.sort("plant_id", "interval_start"), ["light"])
-    covered = quarters.filter(pl.col("light_covered_h") >= lost_energy.COVERED_H)
+    covered = quarters.filter(pl.col("light_covered_h") >= theoretical_power.COVERED_H)
     return covered.select(
-        "plant_id", "quarter_start", g=pl.col("light_kwh") / pl.col("light_covered_h") * 1000
+        "plant_id",
+        "quarter_start",
+        series=pl.lit(""),
+        g=pl.col("light_kwh") / pl.col("light_covered_h") * 1000,
     )
 
 
 def _read_neighbours(runtime: RunContext, found: LimitedMonthFacts, quarters: pl.DataFrame) -> pl.DataFrame:
-    """The mean power of the neighbours without a limit on the day, as a share of their rated power."""
+    """The power of each neighbour without a limit on the day, as a share of its rated power: a series of its own."""
     pairs = _find_neighbours(found)
     if not pairs.height:
         return pl.DataFrame(schema=_LIGHT)
@@ -215,25 +266,33 @@ def _read_neighbours(runtime: RunContext, found: LimitedMonthFacts, quarters: pl
         read_quarter_hours(runtime, found, plants)
         .join(limited, on=_DAY, how="anti")
         .join(plants.select("plant_id", "rated_w"), on="plant_id")
-        .filter(pl.col("pv_generation_covered_h") >= lost_energy.COVERED_H)
+        .filter(pl.col("pv_generation_covered_h") >= theoretical_power.COVERED_H)
         .select(
             "quarter_start",
-            neighbour_id="plant_id",
-            share=pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000 / pl.col("rated_w"),
+            series="plant_id",
+            g=pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000 / pl.col("rated_w"),
         )
     )
+    wanted = quarters.filter((pl.col("binding_h") > 0) | pl.col("spare")).select("plant_id", "quarter_start")
     return (
-        pairs.join(power, on="neighbour_id")
-        .group_by("plant_id", "quarter_start")
-        .agg(g=pl.col("share").mean())
-        .drop_nulls("g")
+        wanted.join(pairs.rename({"neighbour_id": "series"}), on="plant_id")
+        .join(power.drop_nulls("g"), on=["series", "quarter_start"])
+        .select(_LIGHT.names())
     )
 
 
 def _find_neighbours(found: LimitedMonthFacts) -> pl.DataFrame:
-    """plant_id and neighbour_id of the plants with limits and of all plants around each of them."""
+    """plant_id and neighbour_id of the plants with limits and of the nearest plants around each of them.
+
+    Plants without limits come first: those with some serve on the days on which they have none.
+    """
     placed = found.plants.drop_nulls(["latitude", "longitude", "rated_w"])
-    near = placed.select(neighbour_id="plant_id", north="latitude", east="longitude")
+    near = placed.select(
+        neighbour_id="plant_id",
+        north="latitude",
+        east="longitude",
+        limited=pl.col("plant_id").is_in(found.limits["plant_id"].implode()),
+    )
     here = placed.join(found.limits, on="plant_id", how="semi").select("plant_id", "latitude", "longitude")
     reach = NEIGHBOURHOOD_KM / KM_PER_DEGREE
     north = pl.col("north") - pl.col("latitude")
@@ -242,7 +301,11 @@ def _find_neighbours(found: LimitedMonthFacts) -> pl.DataFrame:
         here.join_where(
             near, pl.col("north") >= pl.col("latitude") - reach, pl.col("north") <= pl.col("latitude") + reach
         )
-        .filter((north**2 + east**2) <= reach**2, pl.col("plant_id") != pl.col("neighbour_id"))
+        .with_columns(away=north**2 + east**2)
+        .filter(pl.col("away") <= reach**2, pl.col("plant_id") != pl.col("neighbour_id"))
+        .sort("plant_id", "limited", "away", "neighbour_id")
+        .group_by("plant_id", maintain_order=True)
+        .head(MOST_NEIGHBOURS)
         .select("plant_id", "neighbour_id")
     )
 

@@ -68,10 +68,12 @@ def simulate_flows(
     and `generation_limit` (W of the inverters), both of the shape of the result and infinite where there is none,
     curtail the PV power. Feed-in is what house and battery leave; a plant without a meter feeds in all it generates.
     """
-    towns = simulate_towns([plant.site for plant in plants], list(days))
+    sites = [plant.site for plant in plants]
+    towns = simulate_towns(sites, list(days))
     cells = towns.ends.shape[1]
     rows = zip((plant.index for plant in plants), days, strict=True)
     draws = weather.draw_days(open_day_streams(seed, Topic.DAY, rows), len(plants), cells)
+    draws = weather.spread_skies(draws, sites, days, seed)
     clear_days = _build_column(plant.site.clear_days for plant in plants)
     insolation = _compute_plane_of_array(
         plants, towns, weather.simulate_clear_sky_index(draws, clear_days, cells)
@@ -89,10 +91,10 @@ def simulate_flows(
     if feed_in_limit is not None:
         metered = np.array([plant.metered for plant in plants])[:, None]
         fed_in_whole = np.where(metered, np.inf, feed_in_limit)
-        dc, pv = _hold_back(dc, pv, pv - fed_in_whole)
+        dc, pv, _ = _hold_back(dc, pv, pv - fed_in_whole)
         feed_in_limit = np.where(metered, feed_in_limit, np.inf)
     if generation_limit is not None:
-        dc, pv = _hold_back(dc, pv, pv - generation_limit)
+        dc, pv, _ = _hold_back(dc, pv, pv - generation_limit)
     balance = _balance_flows(plants, dc, pv, diesel, load, feed_in_limit)
     return Flows(
         ends=towns.ends,
@@ -126,9 +128,8 @@ def _balance_flows(
     charging, discharging, stored = _store(plants, surplus, deficit)
     feed_in = np.maximum(surplus - charging, 0.0)  # rounding must not make a grid flow negative
     if feed_in_limit is not None:
-        dc, held = _hold_back(dc, pv, feed_in - feed_in_limit)
-        # Rounding must not make a grid flow negative here either.
-        pv, feed_in = held, np.maximum(feed_in - (pv - held), 0.0)
+        dc, pv, lost = _hold_back(dc, pv, feed_in - feed_in_limit)
+        feed_in = feed_in - lost
     return {
         "dc": dc,
         "pv": pv,
@@ -141,10 +142,10 @@ def _balance_flows(
     }
 
 
-def _hold_back(dc: Floats, pv: Floats, excess: Floats) -> tuple[Floats, Floats]:
-    """DC and AC power less the excess, as far as there is any and PV can give way."""
-    held = pv - np.minimum(np.maximum(excess, 0.0), pv)
-    return dc * np.divide(held, pv, out=np.ones_like(pv), where=pv > 0), held
+def _hold_back(dc: Floats, pv: Floats, excess: Floats) -> tuple[Floats, Floats, Floats]:
+    """DC and AC power less the excess, as far as there is any and PV can give way; and what of PV is lost."""
+    lost = np.minimum(np.maximum(excess, 0.0), pv)
+    return dc * np.divide(pv - lost, pv, out=np.ones_like(pv), where=pv > 0), pv - lost, lost
 
 
 def _store(plants: Sequence[Plant], surplus: Floats, deficit: Floats) -> tuple[Floats, Floats, Floats]:

@@ -1,7 +1,12 @@
-"""Clouds, air and module temperature and wind of one plant, drawn from its own random stream of the day."""
+"""Clouds, air temperature and wind, drawn from random streams of the day.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+The plants of a town lie under one sky: clouds, wind and the day's temperature are of the town's stream, and only a
+small part of the clouds' flicker is of the plant's own. What people do in the house is of the plant's own stream alone.
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 
@@ -9,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.fleet.sites import Site
+from sandbox.random_streams import Topic, open_day_streams
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +34,10 @@ class Draws:
 
 
 SCALARS = 6
+_OF_SKY = 4
+"""So many of the scalars are the town's: the day's clearness, depth of clouds, temperature and wind."""
+_COMMON, _OWN = 0.95, 0.3122
+"""How much of the flicker is the town's and the plant's: squares add up to one."""
 """Uniform numbers a day: cloudiness, its depth, temperature, wind, charging yes or no, charging hour."""
 
 
@@ -43,6 +53,23 @@ def draw_days(streams: Iterable[np.random.Generator], rows: int, cells: int) -> 
         load_noise=normals[:, cells:],
         wind_knots=uniforms[:, SCALARS + KNOTS :],
         scalars=uniforms[:, :SCALARS],
+    )
+
+
+def spread_skies(draws: Draws, sites: Sequence[Site], days: Sequence[date], seed: int) -> Draws:
+    """The draws with the sky of each row's town; one row's sky does not depend on the rows around it."""
+    rows = list(zip(sites, days, strict=True))
+    places = {row: place for place, row in enumerate(dict.fromkeys(rows))}
+    cells = draws.cloud_noise.shape[1]
+    keys = ((zlib.crc32(site.city.encode()), day) for site, day in places)
+    towns = draw_days(open_day_streams(seed, Topic.SKY, keys), len(places), cells)
+    of_rows = np.array([places[row] for row in rows])
+    return replace(
+        draws,
+        cloud_knots=towns.cloud_knots[of_rows],
+        cloud_noise=_COMMON * towns.cloud_noise[of_rows] + _OWN * draws.cloud_noise,
+        wind_knots=towns.wind_knots[of_rows],
+        scalars=np.concatenate([towns.scalars[of_rows, :_OF_SKY], draws.scalars[:, _OF_SKY:]], axis=1),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.table_assets import TABLE_MODULES
-from pipeline.extract import consent_refresh, fetch, fetch_days, live_session, vendor_energies
+from pipeline.extract import consent_refresh, fetch, fetch_days, grid_schedules, live_session, vendor_energies
 from pipeline.run import step
 from pipeline.run.measurement_sets import SETS, SOURCES, VALUES
 from pipeline.run.request_log import RequestLog
@@ -28,6 +28,7 @@ from schemas import (
     RawDevices,
     RawEnergyMonths,
     RawEnergyYears,
+    RawGridSchedules,
     RawLogs,
     RawMeasurementSets,
     RawOtherSets,
@@ -62,6 +63,7 @@ _OTHERS: dict[type[Table], tuple[Callable[..., Any], ...]] = {
     RawDeviceLogs: (fetch.fetch_device_logs, fetch_days.fetch_days),
     RawEnergyMonths: (vendor_energies.fetch_energy_months,),
     RawEnergyYears: (vendor_energies.fetch_past_years,),
+    RawGridSchedules: (grid_schedules.fetch_grid_schedules,),
     Consents: (consent_refresh.refresh_consents,),
     ApiRequests: (RequestLog.store,),
     LiveReadings: (live_session.LiveSession,),

@@ -156,7 +156,7 @@ def test_data_flows_one_way() -> None:
 
 def test_only_raw_assets_hold_the_pool_of_the_api() -> None:
     # Consents are asked for as well, but what SMA says of an owner names the owner: it is not kept as received.
-    raw = {storage(model).table for model in RAW} | {"consents"}
+    raw = {storage(model).table for model in RAW} | {"consents", "raw_grid_schedules"}
     assert {key.path[0] for key in KEYS if GRAPH.get(key).pools == {"sma_api"}} == raw
 
 
@@ -168,7 +168,7 @@ def covered(defs: dg.Definitions) -> set[str]:
 
 
 def test_the_jobs_cover_the_graph() -> None:
-    whole = load_settings(env_file=None, sets="all", logs="devices", energy_values="on")
+    whole = load_settings(env_file=None, sets="all", logs="devices", energy_values="on", grid_control="read")
     assert covered(build_definitions(whole)) == {key.path[0] for key in KEYS}
 
 

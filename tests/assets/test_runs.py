@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.dagster_home import limit_pools
+from assets.dagster_home import POOL_LIMITS, limit_pools
 from assets.runs import ONE_DAY, RunFailedError, Runs, record_runs, split_days
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.common.settings import Settings
@@ -138,7 +138,7 @@ def test_pools_have_limits_which_a_person_may_change(runs: Runs) -> None:
     storage = runs.instance.event_log_storage
     assert {pool.name: pool.limit for pool in storage.get_pool_limits()} == {"sma_api": 3, "publish": 1}
     storage.set_concurrency_slots("sma_api", 2)
-    limit_pools(runs.instance)
+    limit_pools(runs.instance, POOL_LIMITS)
     assert {pool.name: pool.limit for pool in storage.get_pool_limits()} == {"sma_api": 2, "publish": 1}
 
 

@@ -30,6 +30,7 @@ def home(tmp_path: Path, empty: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_sql_and_verify_tell_and_publish_heals(home: Path) -> None:
     file = home / "home" / "sunledger.duckdb"
     file.with_name(f"{file.name}.wal").unlink()

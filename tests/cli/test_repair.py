@@ -124,6 +124,7 @@ def exchange(home: Path, table: str) -> None:
     second.write_bytes(content)
 
 
+@pytest.mark.long
 def test_damage_of_every_layer_at_once_is_mended_without_a_request(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:

@@ -56,6 +56,7 @@ def at_a_terminal(home: Path, box: SandboxAddress, answer: str, *words: str) -> 
     return process.wait(PATIENCE_S), said.decode()
 
 
+@pytest.mark.long
 def test_no_command_makes_a_pu_unasked(tmp_path: Path, box: SandboxAddress) -> None:
     settings = box.settings() | NONE
     for words in COMMANDS:

@@ -6,12 +6,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform import curtailed_energy, lost_energy
+from pipeline.transform import curtailed_energy, lost_energy, theoretical_power
 from schemas.curtailment import SENSOR, SPITZ
 
 BEFORE, DAY = dt.date(2024, 6, 15), dt.date(2024, 6, 16)
 RATED_W, HOUSE_W = 10_000.0, 1_000.0
 UTC = pl.Datetime("us", "UTC")
+LIGHT_SCHEMA = {"plant_id": pl.String, "series": pl.String, "quarter_start": UTC, "g": pl.Float64}
 
 
 def at(day: dt.date, hour: float) -> dt.datetime:
@@ -54,11 +55,11 @@ def light_of(**kw_of: float) -> pl.DataFrame:
     """Irradiance of one hundred W/m² for each kW that the plant would give, on both days."""
     days = {"before": BEFORE, "day": DAY}
     rows = [
-        {"plant_id": "1", "quarter_start": at(days[name], 6 + number / 4), "g": kw * 100}
+        {"plant_id": "1", "series": "", "quarter_start": at(days[name], 6 + number / 4), "g": kw * 100}
         for name, kw in kw_of.items()
         for number in range(48)
     ]
-    return pl.DataFrame(rows, schema={"plant_id": pl.String, "quarter_start": UTC, "g": pl.Float64})
+    return pl.DataFrame(rows, schema=LIGHT_SCHEMA)
 
 
 def judge(limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None) -> dict[str, Any]:
@@ -102,9 +103,12 @@ def judge(limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None)
         days,
     )
     hours = curtailed_energy.sum_limited_hours(segments, pieces, days).filter(pl.col("local_date") == DAY)
-    theories = [lost_energy.scale_clear_sky_day(quarters), lost_energy.hold_last_quarter(quarters, segments)]
+    theories = [
+        theoretical_power.scale_clear_sky_day(quarters),
+        theoretical_power.hold_last_quarter(quarters, segments),
+    ]
     if light is not None:
-        theories.append(lost_energy.scale_by_light(quarters, light, SPITZ, SENSOR))
+        theories.append(theoretical_power.scale_by_light(quarters, light, SPITZ, SENSOR))
     chosen = lost_energy.choose_methods(pl.concat(theories), quarters, hours)
     (row,) = lost_energy.sum_lost(quarters, chosen, segments, hours).rows(named=True)
     return dict(row)
@@ -221,7 +225,7 @@ def test_the_comparison_day_is_the_nearest_the_day_before_on_a_tie_and_none_of_t
             ],
         }
     )
-    chosen = lost_energy.choose_comparison_days(limited, candidates)
+    chosen = theoretical_power.choose_comparison_days(limited, candidates)
     assert chosen["comparison_date"].to_list() == [dt.date(2024, 6, d) for d in (9, 14, 14)]
 
 
@@ -230,3 +234,78 @@ def test_a_day_with_a_measure_is_no_comparison_day_and_one_with_a_static_limit_i
     assert judge([limit(10, 12, 3), measure], BINDING, LIGHT)["method_reason"] == "no_comparison_day"
     static = measure | {"asked_by": "static"}
     assert judge([limit(10, 12, 3), static], BINDING, LIGHT)["lost_kwh"] == pytest.approx(8.0)
+
+
+def estimate_theory(
+    powers: dict[dt.date, list[float]],
+    lights: dict[tuple[str, dt.date], list[float]],
+    *,
+    by_time: bool = False,
+) -> dict[str, Any]:
+    """The only row of THEORY: the last quarter of DAY is limited, the others of all days are free."""
+    quarters = [
+        {
+            "plant_id": "1",
+            "local_date": date,
+            "quarter_start": at(date, 6 + number / 4),
+            "pv_w": kw * 1000,
+            "covered_h": 0.25,
+            "rated_w": RATED_W,
+            "binding_h": 0.25 if date == DAY and number == len(kws) - 1 else 0.0,
+            "spare": date != DAY,
+        }
+        for date, kws in powers.items()
+        for number, kw in enumerate(kws)
+    ]
+    light = [
+        {"plant_id": "1", "series": series, "quarter_start": at(date, 6 + number / 4), "g": g}
+        for (series, date), gs in lights.items()
+        for number, g in enumerate(gs)
+    ]
+    theory = theoretical_power.scale_by_light(
+        pl.DataFrame(quarters, schema_overrides={"quarter_start": UTC}),
+        pl.DataFrame(light, schema=LIGHT_SCHEMA),
+        SPITZ,
+        SENSOR,
+        by_time=by_time,
+    )
+    (row,) = theory.rows(named=True)
+    return dict(row)
+
+
+def test_power_and_irradiation_of_reference_are_those_of_like_light() -> None:
+    """Warm modules give less of strong light: 8 kW of 900 W/m², but 2 kW of 200. The day's sums would say 8.18 kW."""
+    light = [200.0] * 8 + [900.0] * 8
+    row = estimate_theory(
+        {BEFORE: [2.0] * 8 + [8.0] * 8, DAY: [2.0] * 15 + [1.0]}, {("", BEFORE): light, ("", DAY): light}
+    )
+    assert row["theory_w"] == pytest.approx(8000.0)
+
+
+def test_the_light_of_another_plane_is_compared_at_the_same_time_of_the_day() -> None:
+    """A neighbour that looks to the east has half of the plant's power in the evening, and twice in the morning."""
+    row = estimate_theory(
+        {BEFORE: [2.0] * 8 + [6.0] * 8, DAY: [2.0] * 15 + [1.0]},
+        {("east", BEFORE): [0.4] * 8 + [0.3] * 8, ("east", DAY): [0.4] * 8 + [0.4] * 8},
+        by_time=True,
+    )
+    assert row["theory_w"] == pytest.approx(8000.0)
+
+
+def test_several_neighbours_share_one_comparison_day_and_the_like_one_has_most_weight() -> None:
+    """The series `far` has light on a farther day only; `odd` is of no use on the comparison day."""
+    farther = BEFORE - dt.timedelta(days=1)
+    row = estimate_theory(
+        {farther: [1.0] * 16, BEFORE: [5.0] * 16, DAY: [2.0] * 15 + [1.0]},
+        {
+            ("far", farther): [0.5] * 16,
+            ("far", DAY): [0.5] * 16,
+            ("like", BEFORE): [0.5] * 16,
+            ("like", DAY): [0.6] * 16,
+            ("odd", BEFORE): [0.1, 0.9] * 8,
+            ("odd", DAY): [0.9] * 16,
+        },
+        by_time=True,
+    )
+    assert row["comparison_date"] == BEFORE
+    assert row["theory_w"] == pytest.approx(6000.0, rel=0.01)

@@ -163,6 +163,29 @@ def test_a_german_excel_gets_semicolons_commas_and_a_mark(
     assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
 
 
+def test_times_days_and_truths_are_as_a_spreadsheet_of_the_country_reads_them(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    query = """SELECT unnest([TIMESTAMPTZ '2026-10-05 12:30:00+02', NULL, 'infinity']) AS asked_at,
+        unnest([TIMESTAMPTZ '2026-10-05 00:30:00.25+02', NULL, NULL]) AS "Noted (UTC)",
+        unnest([TIMESTAMP '2026-10-05 12:00:00.000000', '2026-10-05 12:00:01.5', NULL]) AS at_local,
+        unnest([DATE '2026-10-05', '0001-01-01', NULL]) AS day, unnest([true, false, NULL]) AS ok,
+        unnest([0.25, 1e-7, NULL]::DOUBLE[]) AS share"""
+    db.execute("SET TimeZone = 'America/New_York'")
+    export_query(db, query, tmp_path / "x.csv", csv=CSV_STYLES["excel-de"])
+    assert (tmp_path / "x.csv").read_text("utf-8-sig").splitlines() == [
+        "asked_at (UTC);Noted (UTC);at_local;day;ok;share",
+        "05.10.2026 10:30:00;04.10.2026 22:30:00,250;05.10.2026 12:00:00;05.10.2026;WAHR;0,25",
+        ";;05.10.2026 12:00:01,500;01.01.0001;FALSCH;1e-07",
+        "infinity;;;;;",
+    ]
+    export_query(db, query, tmp_path / "x.csv", csv=CSV_STYLES["excel"])
+    assert (tmp_path / "x.csv").read_text("utf-8-sig").splitlines()[:2] == [
+        "asked_at (UTC),Noted (UTC),at_local,day,ok,share",
+        "2026-10-05 10:30:00,2026-10-04 22:30:00.250,2026-10-05 12:00:00,2026-10-05,true,0.25",
+    ]
+
+
 @pytest.mark.parametrize("form", exports.FORMATS)
 def test_names_of_plants_stand_beside_their_ids_in_the_order_of_the_table(
     db: duckdb.DuckDBPyConnection, tmp_path: Path, form: str

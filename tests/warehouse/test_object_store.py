@@ -172,6 +172,7 @@ def test_nothing_changes_where_others_wrote_meanwhile(lake: Lake, tmp_path: Path
     assert values(again(lake), RawEnergyBalance)[DAYS[1]] == 30.0
 
 
+@pytest.mark.long
 def test_a_look_puts_nothing_back(lake: Lake, tmp_path: Path) -> None:
     flip(lake, EnergyDaily)
     with open_mirror(again(lake), tmp_path, lambda _: None, keep=False) as mirror:

@@ -308,9 +308,11 @@ def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selecti
         "own_day": _write_own_day(connection, selection.month),
         "completeness": _COMPLETENESS.format(plant_days=write_plant_days(connection, selection.month)),
     }
-    own = {"plant_group": "attributes.plant_group"}
-    if sheet.table != CHECKED:
-        own["plant_name"] = "plants.name AS plant_name"
+    named = "found.plant_name" if sheet.table == CHECKED else "plants.name"
+    own = {
+        name: f"{_write_one_line(place)} AS {name}"
+        for name, place in (("plant_name", named), ("plant_group", "attributes.plant_group"))
+    }
     columns = ", ".join(own.get(name, f"found.{quote_identifier(name)}") for name in sheet.columns)
     joins = """
     LEFT JOIN plants ON plants.plant_id = found.plant_id
@@ -323,6 +325,11 @@ def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selecti
     WHERE {sheet.where.format(**words)} AND {plants_only}
     ORDER BY {sheet.order}
     """  # noqa: S608 - our own words
+
+
+def _write_one_line(text: str) -> str:
+    """SQL of a text of others as one line: an end of a line in a name would break the rows that people read."""
+    return f"trim(regexp_replace({text}, '[\\s\\p{{Cc}}\\x{{2028}}\\x{{2029}}]+', ' ', 'g'))"
 
 
 def name_values(query: str, columns: Collection[str], language: Language) -> str:
@@ -338,11 +345,13 @@ def _write_words(column: str, language: Language) -> str:
     words = ", ".join(
         f"{quote_text(code)}: {quote_text(label.choose(language))}" for code, label in VALUES[column].items()
     )
+    name = quote_identifier(column)
     # Causes of one change are joined.
-    codes = f"string_split({quote_identifier(column)}, '+')"
-    return (
+    codes = f"string_split({name}, '+')" if column == "cause" else f"[{name}]"
+    found = (
         f"array_to_string(list_transform({codes}, lambda code: coalesce(MAP {{{words}}}[code], code)), ', ')"
     )
+    return f"CASE WHEN {name} IS NOT NULL THEN {found} END"
 
 
 def _write_own_day(connection: duckdb.DuckDBPyConnection, month: dt.date) -> str:

@@ -1,7 +1,7 @@
 """The month of the pack in a few figures, and the sentences that say how far one can rely on them."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -9,7 +9,7 @@ import duckdb
 
 from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import DAY_COUNTS, ENERGIES, SHEETS, Selection, write_query
-from warehouse.finance.words import MONTHS, SHEET_NAMES
+from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
 from warehouse.published_units import record_begins
 
 Value: TypeAlias = str | int | float | Decimal | dt.datetime | None
@@ -53,6 +53,10 @@ _CHANGED = BilingualText(
     "Monats, Tage und ihre Abdeckung die von jetzt. Die Unterschiede stehen im Blatt {sheet}.",
 )
 _NO_ENERGY = BilingualText("There is no energy of this month.", "Es gibt keine Energie dieses Monats.")
+_HELD = BilingualText(
+    "Sum of {held} of {all} plants; the others have no value of it.",
+    "Summe von {held} der {all} Anlagen; die übrigen haben keinen Wert dafür.",
+)
 _OPEN = BilingualText("open, figures may change", "offen, Werte können sich ändern")
 _UNPRICED = BilingualText(
     "{count} of the PU have no price, so the sum is too low.",
@@ -94,10 +98,11 @@ def build_summary(
     """The summary of the month; `checked` says whether there is an invoice check."""
     days = _read_sums(connection, selection, "completeness", (*DAY_COUNTS, "covered_h", "expected_month_h"))
     energy = _read_sums(connection, selection, "energy-monthly", ENERGIES)
+    held = _read_sums(connection, selection, "energy-monthly", ENERGIES, "count")
     ((n_plants, closed_at),) = connection.execute(
         f"SELECT count(*), max(closed_at) FROM ({_query(connection, selection, 'energy-monthly')})"  # noqa: S608
     ).fetchall()
-    units = _read_units(connection, selection)
+    units = _read_units(connection, selection, language)
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
     notices, warns = _explain_month(connection, selection, days, n_plants, language)
     record, is_known = _explain_record(connection, selection.month, units.count, language)
@@ -105,7 +110,13 @@ def build_summary(
     expected = days["expected_month_h"]
     figures = [
         pick(BilingualText("Plants with energy", "Anlagen mit Energie"), n_plants),
-        *(_name_term(name, energy[name], language) for name in ENERGIES),
+        *(
+            replace(
+                _name_term(name, energy[name], language),
+                remark=_write_held(int(held[name] or 0), n_plants, language),
+            )
+            for name in ENERGIES
+        ),
         pick(
             BilingualText("Closed", "Abgeschlossen"),
             closed_at,
@@ -177,11 +188,24 @@ def _query(connection: duckdb.DuckDBPyConnection, selection: Selection, sheet: s
 
 
 def _read_sums(
-    connection: duckdb.DuckDBPyConnection, selection: Selection, sheet: str, columns: tuple[str, ...]
+    connection: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    sheet: str,
+    columns: tuple[str, ...],
+    of: str = "sum",
 ) -> dict[str, float | None]:
-    sums = ", ".join(f"sum({name})" for name in columns)
+    sums = ", ".join(f"{of}({name})" for name in columns)
     query = f"SELECT {sums} FROM ({_query(connection, selection, sheet)})"  # noqa: S608
     return dict(zip(columns, connection.execute(query).fetchall()[0], strict=True))
+
+
+def _write_held(held: int, plants: int, language: Language) -> str:
+    """Which part of the plants a sum is made of, where it is not all of them."""
+    if held in (0, plants):
+        return ""
+    return _HELD.choose(language).format(
+        held=format_count(held, language), all=format_count(plants, language)
+    )
 
 
 def _name_term(name: str, value: Value, language: Language) -> Figure:
@@ -190,15 +214,17 @@ def _name_term(name: str, value: Value, language: Language) -> Figure:
     return Figure(label, value, unit)
 
 
-def _read_units(connection: duckdb.DuckDBPyConnection, selection: Selection) -> _Units:
+def _read_units(connection: duckdb.DuckDBPyConnection, selection: Selection, language: Language) -> _Units:
     query = f"""
     SELECT count(*), sum(fee_eur), count(*) FILTER (WHERE fee_eur IS NULL), count(DISTINCT currency),
         any_value(currency), any_value(price_source)
     FROM ({_query(connection, selection, "billing-units")})
     """  # noqa: S608
     ((count, fees, unpriced, currencies, currency, source),) = connection.execute(query).fetchall()
+    words = VALUES["price_source"].get(source or "")
+    named = words.choose(language) if words else source or ""
     # Amounts of two currencies have no sum.
-    return _Units(count, fees if currencies == 1 else None, unpriced, currency or "", source or "")
+    return _Units(count, fees if currencies == 1 else None, unpriced, currency or "", named)
 
 
 def _explain_month(

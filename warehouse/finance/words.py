@@ -52,6 +52,13 @@ VALUES: Final = {
             "no: the price list can't be read", "nein: die Preisliste ist nicht lesbar"
         ),
     },
+    # The price list of the product says this; lists of the user's own say what the user wrote.
+    "price_source": {
+        "published figures, check against your contract": BilingualText(
+            "published figures, check against your contract",
+            "veröffentlichte Preise, prüfen Sie sie anhand Ihres Vertrags",
+        ),
+    },
     "decision": {
         "invoiced": BilingualText("invoiced", "wird berechnet"),
         "year_end": BilingualText("invoiced at the year's end", "wird zum Jahresende berechnet"),

@@ -52,6 +52,7 @@ WIDEST_FIGURE: Final = 20
 REMARK_LINE: Final = 80
 _SUM = BilingualText("Sum", "Summe")
 _SUM_OF = BilingualText("rows: {count}", "Zeilen: {count}")
+_HELD = BilingualText("Rows with a value", "Zeilen mit Wert")
 _NOTHING = BilingualText("There is nothing to list.", "Es gibt nichts aufzuführen.")
 _SUMMARY_HEADINGS = (
     BilingualText("Figure", "Angabe"),
@@ -73,7 +74,10 @@ _ENDINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SheetRows:
-    """A sheet with the query of its rows as they are shown, its headings and types, and the values at its foot."""
+    """A sheet with the query of its rows as they are shown, its headings and types, and the values at its foot.
+
+    `held` says of how many rows each sum is made: a row without a value is in none.
+    """
 
     sheet: PackSheet
     query: str
@@ -81,6 +85,7 @@ class SheetRows:
     headings: Sequence[str]
     kinds: Sequence[str]
     foot: Mapping[str, float | Decimal]
+    held: Mapping[str, int]
 
 
 def write_workbook(
@@ -93,7 +98,7 @@ def write_workbook(
 ) -> None:
     """Write all sheets into one file. Raises UsageError for more rows than a sheet can hold."""
     for one in sheets:
-        if one.count >= XLSX_ROWS - 3:
+        if one.count >= XLSX_ROWS - 4:
             raise UsageError(
                 f"The sheet {one.sheet.name} would have {one.count:,} rows, more than an XLSX sheet can hold: choose "
                 "--format csv or parquet, or a --group."
@@ -209,6 +214,17 @@ class _BookWriter:
                 sheet.write_formula(foot, column, f"=MIN(1,{above}/{below})", bold, float(value))
             else:
                 sheet.write_formula(foot, column, f"=SUM({xl_range(1, column, last, column)})", bold, value)
+        if rows.sheet.by_plant and any(count < last for count in rows.held.values()):
+            self._write_held(sheet, rows)
+
+    def _write_held(self, sheet: Worksheet, rows: SheetRows) -> None:
+        """Below sums that lack values of some rows, of how many rows each one is."""
+        below, last = rows.count + 2, rows.count
+        sheet.write_string(below, 0, _HELD.choose(self._language), self._format(indent=1))
+        number = self._format(num_format="#,##0")
+        for name, count in rows.held.items():
+            column = rows.sheet.columns.index(name)
+            sheet.write_formula(below, column, f"=COUNT({xl_range(1, column, last, column)})", number, count)
 
     def _add_sheet(self, name: str, *, landscape: bool = True) -> Worksheet:
         sheet = self._book.add_worksheet(SHEET_NAMES[name].choose(self._language))

@@ -7,6 +7,7 @@ stay out of it: this is when light is possible, not when a plant feeds in.
 """
 
 from datetime import UTC, date, datetime
+from functools import cache
 from math import radians, sin, tau
 
 import polars as pl
@@ -130,21 +131,31 @@ def _add_sun(frame: pl.DataFrame, at: str) -> pl.DataFrame:
     New columns: declination (rad, north positive), equation_of_time (days that sundials are ahead of clocks),
     and the terms that they are made of. In steps, because polars takes longer over deep expressions.
     """
+    placed = frame.with_columns(centuries=pl.col(at) / _DAYS_A_CENTURY)
+    for step in _list_sun_steps():
+        placed = placed.with_columns(step)
+    return placed
+
+
+@cache
+def _list_sun_steps() -> tuple[list[pl.Expr], ...]:
+    """The steps from `centuries` to where the sun stands. They are built once, which takes longer than their use."""
     t = pl.col("centuries")
-    terms = frame.with_columns(centuries=pl.col(at) / _DAYS_A_CENTURY).with_columns(
-        mean_longitude=(280.46646 + t * (36000.76983 + t * 0.0003032)).radians(),
-        anomaly=(357.52911 + t * (35999.05029 - t * 0.0001537)).radians(),
-        eccentricity=0.016708634 - t * (0.000042037 + t * 0.0000001267),
-        node=(125.04 - t * 1934.136).radians(),
-    )
-    tilted = terms.with_columns(
-        apparent_longitude=_compute_apparent_longitude(),
-        obliquity=(23.4392911 - t * 0.0130042 + pl.col("node").cos() * 0.00256).radians(),
-    )
-    return tilted.with_columns(
-        declination=(pl.col("obliquity").sin() * pl.col("apparent_longitude").sin()).arcsin(),
-        equation_of_time=_compute_equation_of_time(),
-    )
+    mean = [
+        (280.46646 + t * (36000.76983 + t * 0.0003032)).radians().alias("mean_longitude"),
+        (357.52911 + t * (35999.05029 - t * 0.0001537)).radians().alias("anomaly"),
+        (0.016708634 - t * (0.000042037 + t * 0.0000001267)).alias("eccentricity"),
+        (125.04 - t * 1934.136).radians().alias("node"),
+    ]
+    tilted = [
+        _compute_apparent_longitude().alias("apparent_longitude"),
+        (23.4392911 - t * 0.0130042 + pl.col("node").cos() * 0.00256).radians().alias("obliquity"),
+    ]
+    seen = [
+        (pl.col("obliquity").sin() * pl.col("apparent_longitude").sin()).arcsin().alias("declination"),
+        _compute_equation_of_time().alias("equation_of_time"),
+    ]
+    return mean, tilted, seen
 
 
 def _compute_apparent_longitude() -> pl.Expr:
@@ -172,6 +183,7 @@ def _compute_equation_of_time() -> pl.Expr:
     return turn.degrees() / 360
 
 
+@cache
 def _find_sundial_noon() -> pl.Expr:
     """When the sun that `_add_sun` placed is in the meridian, in days since J2000."""
     return pl.col("mean_noon") - pl.col("equation_of_time")
@@ -187,11 +199,13 @@ def _compute_cos_hour_angle(height_deg: float = HORIZON_DEG) -> pl.Expr:
     return (height - latitude.sin() * declination.sin()) / (latitude.cos() * declination.cos())
 
 
+@cache
 def _compute_half_day(height_deg: float = HORIZON_DEG) -> pl.Expr:
     """Part of a day from noon to this height: 0 where the sun stays below it, 0.5 where it stays above."""
     return _compute_cos_hour_angle(height_deg).clip(-1, 1).arccos().degrees() / 360
 
 
+@cache
 def _find_times() -> list[pl.Expr]:
     """Sunrise, noon and sunset, with the days on which the sun doesn't cross the horizon put right."""
 

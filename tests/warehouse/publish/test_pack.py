@@ -177,13 +177,14 @@ def test_a_workbook_has_frozen_headings_in_words_and_sums_with_their_values(
         pane = next(book.root(name).iter(f"{MAIN}pane"))
         assert pane.get("state") == "frozen", name
     headings = book.columns("Energy by day")
-    foot = book.rows("Energy by day")[-1]
+    foot, held = book.rows("Energy by day")[-2:]
     letter = headings["PV generation (kWh)"]
     assert foot["A"][0] == "Sum (rows: 4)"
     assert foot[letter] == (f"{energy}", f"SUM({letter}2:{letter}5)")
+    assert (held["A"][0], held[letter]) == ("Rows with a value", ("3", f"COUNT({letter}2:{letter}5)"))
     # What nobody measured has no sum, which a reader would take for zero.
     assert foot[headings["Grid feed-in (kWh)"]] == ("", "")
-    fees, letters = book.rows("PU and price")[-1], book.columns("PU and price")
+    fees, letters = book.rows("PU and price")[-2], book.columns("PU and price")
     assert fees[letters["Fee (EUR)"]][0] == "32.75"
     whole, letters = book.rows("Completeness")[-1], book.columns("Completeness")
     assert float(whole[letters["Coverage of the month"]][0]) == 60 / 96
@@ -227,6 +228,58 @@ def test_a_german_pack_for_a_german_excel(billed: Path, tmp_path: Path) -> None:
     assert book.rows("Übersicht")[0]["A"][0] == "Oktober 2021"
     assert "lückenhaft" in {value for row in book.rows("Zu prüfende Tage") for value, _ in row.values()}
     assert "* PV-Erzeugung: 54,00 kWh" in (tmp_path / "xlsx" / "README.md").read_text("utf-8")
+
+
+def test_a_sum_says_how_many_plants_it_holds(billed: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(billed)) as writer:
+        writer.execute(
+            "UPDATE energy_monthly SET battery_charging_kwh = 7, pv_generation_kwh = 9 WHERE plant_id = 'a'"
+        )
+        writer.execute("UPDATE energy_monthly SET battery_charging_kwh = NULL WHERE plant_id = 'b'")
+    with connect(billed) as connection:
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice(language="de"))
+        write_pack(connection, OCTOBER, tmp_path / "csv", PackChoice("csv"))
+    readme = (tmp_path / "pack" / "README.md").read_text("utf-8")
+    held = "Summe von 1 der 2 Anlagen; die übrigen haben keinen Wert dafür"
+    assert f"* Batterieladung: 7,00 kWh ({held})\n" in readme
+    assert "* PV-Erzeugung: 13,00 kWh\n" in readme
+    summary = pl.read_csv(tmp_path / "csv" / "summary.csv").filter(pl.col("Figure") == "Battery charging")
+    assert summary["Remark"].to_list() == ["Sum of 1 of 2 plants; the others have no value of it."]
+    book = Book(done.path)
+    letters, (*_, foot, below) = book.columns("Energie"), book.rows("Energie")
+    assert (foot["A"][0], below["A"][0]) == ("Summe (Zeilen: 2)", "Zeilen mit Wert")
+    charged, pv = letters["Batterieladung (kWh)"], letters["PV-Erzeugung (kWh)"]
+    assert below[charged] == ("1", f"COUNT({charged}2:{charged}3)")
+    assert below[pv] == ("2", f"COUNT({pv}2:{pv}3)")
+    # Where every row has every value nothing is said.
+    assert book.rows("Vollständigkeit")[-1]["A"][0] == "Summe (Zeilen: 2)"
+
+
+def test_text_of_others_stays_in_its_row_and_the_price_list_s_remark_is_german(
+    billed: Path, tmp_path: Path
+) -> None:
+    with duckdb.connect(str(billed)) as writer:
+        writer.execute(
+            "UPDATE plants SET name = ' Roof\r\n| Hall' || chr(8232) || chr(0) || '2' WHERE plant_id = 'a'"
+        )
+        writer.execute(
+            "UPDATE plant_attributes SET plant_group = 'No' || chr(10) || 'rth' WHERE plant_id = 'a'"
+        )
+        source = "published figures, check against your contract"
+        writer.execute("UPDATE billing_units SET price_source = ? WHERE plant_id = 'a'", [source])
+        writer.execute("UPDATE billing_units SET price_source = 'mine + yours' WHERE plant_id = 'b'")
+    with connect(billed) as connection:
+        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice("csv", language="de"))
+        (done,) = write_pack(connection, OCTOBER, tmp_path / "xlsx", PackChoice(language="de", plants=["a"]))
+    for name in NAMES:
+        lines = (tmp_path / "pack" / f"{name}.csv").read_text("utf-8").split("\n")
+        assert {line.count("Roof | Hall 2") for line in lines} <= {0, 1}, name
+        assert len(lines) == pl.read_csv(tmp_path / "pack" / f"{name}.csv").height + 2, name
+    units = pl.read_csv(tmp_path / "pack" / "billing-units.csv").sort("Anlagen-ID")
+    assert units["Gruppe"].to_list()[0] == "No rth"
+    said = "veröffentlichte Preise, prüfen Sie sie anhand Ihres Vertrags"
+    assert units["Quelle des Preises"].to_list() == [said, "mine + yours", "list 7"]
+    assert f"12,50 EUR ({said})" in (done.path.parent / "README.md").read_text("utf-8")
 
 
 def test_days_that_were_never_fetched_make_the_month_incomplete(
@@ -429,6 +482,15 @@ def test_a_folder_with_something_else_is_not_touched(db: duckdb.DuckDBPyConnecti
     with pytest.raises(UsageError, match="holds files that no"):
         write_pack(db, OCTOBER, tmp_path, CSV)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_a_folder_that_is_a_file_is_called_one(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    (tmp_path / "pack").write_text("mine")
+    with pytest.raises(
+        UsageError, match="pack is a file, and a pack is a folder of files: choose another --folder"
+    ):
+        write_pack(db, OCTOBER, tmp_path / "pack", CSV)
+    assert (tmp_path / "pack").read_text() == "mine"
 
 
 def test_a_month_that_the_warehouse_has_not(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Dagster's configuration on several machines: records in PostgreSQL, runs as Kubernetes Jobs or on Celery workers."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.common.atomic_files import write_file
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.settings import Settings
+
+FILE, FORMER_FILE = "dagster.yaml", "dagster.yaml.one-machine"
+# Names of what a cluster has of ours, in Kubernetes: a service account, a secret and two config maps.
+KUBERNETES_NAME = "sunledger"
+KUBERNETES_CONFIGURATION = "sunledger-dagster"
+# Where the container image has SUNLEDGER_HOME (deploy/Containerfile).
+CONTAINER_HOME = "/var/lib/sunledger"
+QUEUE = "dagster"
+HEADING = """\
+# 'sunledger cluster init' has written this file. You may change it, but not where records are kept and how runs begin.
+"""
+# Variables that the file names instead of values: what stands in it also stands in the manifest of each Job.
+POSTGRES, BROKER = "SUNLEDGER_CLUSTER_POSTGRES_URL", "SUNLEDGER_CLUSTER_BROKER_URL"
+LAUNCHERS = {
+    "celery": ("assets.celery_launcher", "WatchedCeleryLauncher"),
+    "kubernetes": ("assets.kubernetes_launcher", "PatientKubernetesLauncher"),
+}
+
+
+def build_cluster_configuration(settings: Settings) -> dict[str, Any]:
+    """The content of dagster.yaml for the cluster of the settings."""
+    module, name = LAUNCHERS[settings.cluster]
+    launcher: dict[str, Any] = {"module": module, "class": name}
+    if settings.cluster == "celery":
+        launcher["config"] = {
+            "broker": {"env": BROKER},
+            "backend": {"env": BROKER},
+            "default_queue": QUEUE,
+        }
+    else:
+        launcher["config"] = {
+            "service_account_name": KUBERNETES_NAME,
+            "job_namespace": settings.cluster_namespace,
+            "job_image": settings.cluster_image,
+            "instance_config_map": KUBERNETES_CONFIGURATION,
+            "dagster_home": f"{CONTAINER_HOME}/dagster",
+            "env_config_maps": [KUBERNETES_NAME],
+            "env_secrets": [KUBERNETES_NAME],
+        }
+    runs = settings.cluster_runs
+    return {
+        "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
+        "storage": {"postgres": {"postgres_url": {"env": POSTGRES}}},
+        "run_launcher": launcher,
+        "concurrency": {
+            "pools": {"granularity": "op", "default_limit": 1},
+            "runs": {
+                "max_concurrent_runs": runs,
+                "tag_concurrency_limits": [{"key": "dagster/backfill", "limit": max(1, runs - 1)}],
+            },
+        },
+        "run_monitoring": {
+            "enabled": True,
+            "poll_interval_seconds": 10,
+            "start_timeout_seconds": 300,
+            "cancel_timeout_seconds": 120,
+            "max_runtime_seconds": 86_400,
+            "free_slots_after_run_end_seconds": 30,
+        },
+        "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
+        "retention": {
+            "schedule": {"purge_after_days": {"skipped": 7, "success": 90, "failure": 90, "started": 90}},
+            "sensor": {"purge_after_days": {"skipped": 2, "success": 30, "failure": 90, "started": 30}},
+        },
+    }
+
+
+def format_cluster_configuration(settings: Settings) -> str:
+    """The text of dagster.yaml for the cluster of the settings."""
+    content: str = yaml.safe_dump(build_cluster_configuration(settings), sort_keys=False)
+    return HEADING + content
+
+
+def check_cluster_configuration(dagster_home: Path, settings: Settings) -> None:
+    """Raise ConfigurationError where dagster.yaml keeps records on one machine, or begins runs in another way."""
+    if complaint := _find_complaint(dagster_home / FILE, settings):
+        raise ConfigurationError(
+            f"{dagster_home / FILE} {complaint}, but SUNLEDGER_CLUSTER={settings.cluster}: run 'sunledger cluster "
+            "init', which writes the right one and keeps this one beside it."
+        )
+
+
+def write_cluster_configuration(dagster_home: Path, settings: Settings) -> bool:
+    """Write dagster.yaml unless it is right; whether it was written. One of another kind is kept beside it."""
+    file = dagster_home / FILE
+    if file.exists() and not _find_complaint(file, settings):
+        return False
+    if file.exists():
+        file.replace(dagster_home / FORMER_FILE)
+    write_file(file, format_cluster_configuration(settings).encode())
+    return True
+
+
+def _find_complaint(file: Path, settings: Settings) -> str:
+    """What is wrong in the file, as the rest of a sentence; empty for nothing."""
+    try:
+        found = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return "can't be read"
+    if not isinstance(found, dict) or "postgres" not in (found.get("storage") or {}):
+        return "keeps Dagster's records in files of this machine"
+    module, name = LAUNCHERS[settings.cluster]
+    launcher = found.get("run_launcher") or {}
+    if (launcher.get("module"), launcher.get("class")) != (module, name):
+        return "begins runs in another way"
+    return ""

@@ -1,0 +1,221 @@
+"""What the machines of a cluster share in PostgreSQL, and this process's session there. Needs the extra `cluster`.
+
+Each process has one session that holds an advisory lock on a number of its own, its holder. PostgreSQL takes the lock
+away when the session ends, however its process or machine did: within 25 s where nobody closed the connection. So
+others see by the number whether the process lives, without a clock and without a heartbeat. A pooler in front of
+PostgreSQL must keep sessions apart (PgBouncer: pool_mode = session).
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from pipeline.common.cluster_rules import check_cluster
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+
+T = TypeVar("T")
+
+# A PostgreSQL that is started again, or whose standby takes over, is back within such a time.
+FAULT_WAITS_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+CONNECT_WITHIN_S = 10
+LOCK_POLL_S = 0.1
+# Kinds of advisory locks, the first of two numbers: processes, and things by their name. Read as text: SLH and SLN.
+HOLDERS, NAMED = 0x534C48, 0x534C4E
+# Nothing of a session is worth a wait for the disk but documents, which ask for it. A machine that has gone without a
+# word is noticed after 25 s.
+OPTIONS = "-c synchronous_commit=off -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+SCHEMA = "sunledger_cluster"
+TABLES_SQL = f"""
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+CREATE SEQUENCE IF NOT EXISTS {SCHEMA}.holders AS integer CYCLE;
+CREATE TABLE IF NOT EXISTS {SCHEMA}.claims (
+    dataset text, local_date date, plant_id text, holder integer NOT NULL, process text NOT NULL,
+    PRIMARY KEY (dataset, local_date, plant_id)
+);
+CREATE TABLE IF NOT EXISTS {SCHEMA}.requests (
+    request_id text PRIMARY KEY, holder integer NOT NULL, try json NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {SCHEMA}.documents (name text PRIMARY KEY, content bytea NOT NULL);
+"""
+_ALIVE = (
+    "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid::bigint = %s"
+)
+
+
+class SharedStoreError(SunledgerError):
+    """PostgreSQL can't be used for what the machines of a cluster share."""
+
+
+class SharedSession:
+    """This process's session. It connects at first use; threads take turns. No message shows user or password."""
+
+    def __init__(self, url: SecretStr) -> None:
+        parts = urlsplit(url.get_secret_value())
+        self.place = f"PostgreSQL at {parts.hostname}:{parts.port or 5432}{parts.path}"
+        self._url = url
+        self._guard = threading.RLock()
+        self._connection: Any = None
+        self._holder: int | None = None
+
+    @property
+    def holder(self) -> int:
+        """The number of this process. Raises SharedStoreError."""
+        self.transact(lambda _: None)
+        assert self._holder is not None  # noqa: S101 - for the type checker
+        return self._holder
+
+    def transact(self, work: Callable[[Any], T]) -> T:
+        """The result of `work`, which gets a cursor, in one transaction.
+
+        After a short outage it is done again, whole, so it must be right if it is done twice. Raises SharedStoreError.
+        """
+        import psycopg2  # noqa: PLC0415 - an extra
+
+        with self._guard:
+            for wait_s in (*FAULT_WAITS_S, None):
+                try:
+                    with self._connect() as connection, connection.cursor() as cursor:
+                        return work(cursor)
+                except (psycopg2.OperationalError, psycopg2.InterfaceError) as fault:
+                    self.close()
+                    # What was never reached is a wrong setting.
+                    if wait_s is None or self._holder is None:
+                        raise self.build_error(fault) from None
+                    time.sleep(wait_s)
+                except psycopg2.Error as fault:
+                    raise self.build_error(fault) from None
+        raise AssertionError("the last try returns or raises")
+
+    def list_living(self) -> set[int]:
+        """The holders whose process lives."""
+
+        def look(cursor: Any) -> set[int]:
+            cursor.execute(_ALIVE, [HOLDERS])
+            return {number for (number,) in cursor.fetchall()}
+
+        return self.transact(look)
+
+    def create_tables(self) -> None:
+        """Create what is not there yet; processes that do so at once take turns. Raises SharedStoreError."""
+        with self.open_connection() as connection, connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext('tables'))", [NAMED])
+            cursor.execute(TABLES_SQL)
+
+    @contextmanager
+    def lock(self, name: str, wait_s: float, busy: Callable[[], Exception]) -> Iterator[None]:
+        """Be the only process and thread inside; raises what `busy` makes when somebody else is for so long.
+
+        The lock has a session of its own, because a session that has a lock gets it again.
+        """
+        with self.open_connection() as connection:
+            connection.autocommit = True
+            deadline = time.monotonic() + wait_s
+            with connection.cursor() as cursor:
+                while True:
+                    cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [NAMED, name])
+                    if cursor.fetchone()[0]:
+                        break
+                    if time.monotonic() >= deadline:
+                        raise busy()
+                    time.sleep(LOCK_POLL_S)
+                yield
+
+    @contextmanager
+    def open_connection(self) -> Iterator[Any]:
+        """A connection of its own, closed with the block. Raises SharedStoreError where there is none to be had."""
+        import psycopg2  # noqa: PLC0415 - an extra
+
+        connection = None
+        try:
+            connection = self._dial()
+            yield connection
+        except psycopg2.Error as fault:
+            raise self.build_error(fault) from None
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another one with the same number."""
+        with self._guard, suppress(Exception):
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _connect(self) -> Any:
+        if self._connection is None:
+            self._connection = self._dial()
+            with self._connection, self._connection.cursor() as cursor:
+                if self._holder is None:
+                    cursor.execute(f"SELECT nextval('{SCHEMA}.holders')")
+                    (number,) = cursor.fetchone()
+                else:
+                    number = self._holder
+                cursor.execute("SELECT pg_advisory_lock(%s, %s)", [HOLDERS, number])
+                self._holder = number
+        return self._connection
+
+    def _dial(self) -> Any:
+        import psycopg2  # noqa: PLC0415 - an extra
+
+        return psycopg2.connect(
+            self._url.get_secret_value(),
+            connect_timeout=CONNECT_WITHIN_S,
+            application_name="sunledger",
+            options=OPTIONS,
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+        )
+
+    def build_error(self, fault: Exception) -> SharedStoreError:
+        """The fault as a sentence, without what psycopg2 says, which may quote what was sent."""
+        code = getattr(fault, "pgcode", None)
+        why = _REASONS.get(
+            code or "", "it can't be reached, or refuses the user, the password or the database"
+        )
+        if code and code not in _REASONS:
+            why = f"it refuses a statement (SQLSTATE {code})"
+        return SharedStoreError(
+            f"{self.place} can't be used, because {why}: check SUNLEDGER_CLUSTER_POSTGRES_URL and that PostgreSQL "
+            "runs, and run 'sunledger cluster init' once."
+        )
+
+
+_REASONS = {
+    "42P01": "its tables are missing",
+    "3F000": "its tables are missing",
+    "42501": f"its user may not create or use the schema {SCHEMA}",
+    "53300": "it has no connection left for another process (max_connections)",
+    "57P03": "it is starting or stopping",
+    "25006": "it is a read-only standby",
+    "53100": "its disk is full",
+}
+
+_OPEN: dict[tuple[int, str], SharedSession] = {}
+
+
+def open_shared_session(settings: Settings) -> SharedSession | None:
+    """This process's session in the cluster of the settings, which it shares; None without a cluster.
+
+    Raises ConfigurationError for settings that can't be true on several machines.
+    """
+    if settings.cluster == "none":
+        return None
+    check_cluster(settings)
+    # A copy of this process by fork is another process.
+    key = os.getpid(), settings.cluster_postgres_url.get_secret_value()
+    return _OPEN.setdefault(key, SharedSession(settings.cluster_postgres_url))
+
+
+def find_shared_session() -> SharedSession | None:
+    """The session that this process has opened, if any."""
+    return next((session for (pid, _), session in _OPEN.items() if pid == os.getpid()), None)

@@ -1,0 +1,85 @@
+"""Reads the schedules of plants from the GridControl API into the raw table, while the setting allows it."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import polars as pl
+
+from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.run.context import RunContext
+from pipeline.run.notices import MissingItem, Notices
+from pipeline.run.plants import list_own_plants
+from pipeline.run.step import StepResult
+from pipeline.sma.unproven_grid_control import GridAnswer, GridRequest, ask_grid
+from schemas import GridCommands, RawGridSchedules, polars_schema, storage
+from schemas.grid_control import ACTIVE, SCHEDULED
+
+_TABLE = storage(RawGridSchedules).table
+
+
+def fetch_grid_schedules(runtime: RunContext) -> StepResult:
+    """Fetch the schedules of each plant once a day, and again of those with commands that are not over.
+
+    Sends no request while SUNLEDGER_GRID_CONTROL is off.
+    """
+    if runtime.settings.grid_control == "off":
+        return StepResult(facts={"requests": 0})
+    plants = list_own_plants(runtime)["plant_id"].to_list()
+    return read_schedules(runtime, _find_due(runtime, plants))
+
+
+def read_schedules(runtime: RunContext, plants: Sequence[str]) -> StepResult:
+    """Fetch the schedules of these plants and store the answers; what SMA does not answer is missing in the report.
+
+    Raises ConfigurationError while the setting is off, CredentialsError, and the error of the first plant where no
+    plant was answered.
+    """
+    requests = [GridRequest.schedules(plant) for plant in plants]
+    results = (
+        runtime.session.use(lambda client: ask_grid(client, runtime.settings, requests)) if requests else []
+    )
+    answers = [one for one in results if isinstance(one, GridAnswer)]
+    errors = {plant: one for plant, one in zip(plants, results, strict=True) if isinstance(one, SmaError)}
+    refused = next((one for one in errors.values() if isinstance(one, CredentialsError)), None)
+    if refused is not None:
+        raise refused
+    if errors and not answers:
+        raise next(iter(errors.values()))
+    _store(runtime, answers)
+    today = str(runtime.find_today())
+    missing = [MissingItem(today, _TABLE, plant, str(error)) for plant, error in errors.items()]
+    facts = {"requests": len(requests), "unanswered": len(errors)}
+    return StepResult(len(answers), bool(answers), facts, Notices.of(missing))
+
+
+def _find_due(runtime: RunContext, plants: Sequence[str]) -> list[str]:
+    """The plants that were not read on this UTC day, and those that have a command that is not over."""
+    if runtime.again:
+        return list(plants)
+    today = runtime.find_today()
+    read = (
+        runtime.lake.scan(RawGridSchedules).filter(pl.col("read_date") == today).select("plant_id").collect()
+    )
+    open_ = (
+        runtime.lake.scan(GridCommands)
+        .filter(pl.col("state").is_in([SCHEDULED, ACTIVE]))
+        .select("plant_id")
+        .collect()
+    )
+    done = {*read["plant_id"]} - {*open_["plant_id"]}
+    return [plant for plant in plants if plant not in done]
+
+
+def _store(runtime: RunContext, answers: Sequence[GridAnswer]) -> None:
+    frame = pl.DataFrame(
+        {
+            "plant_id": [one.request.plant_id for one in answers],
+            "read_at": [one.read_at for one in answers],
+            "read_date": [one.read_at.date() for one in answers],
+            "body": [one.body for one in answers],
+        },
+        schema=polars_schema(RawGridSchedules),
+    )
+    for (day,), rows in frame.group_by("read_date", maintain_order=True):
+        assert isinstance(day, dt.date)  # noqa: S101 - for the type checker
+        runtime.lake.append(RawGridSchedules, {"read_date": day}, rows)
