@@ -52,7 +52,11 @@ class GridControlService:
             Route(f"{_BASE}/plants/eligibilityCheck", self.check_eligibility, methods=["POST"]),
             Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.create_schedule, methods=["POST"]),
             Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.show_schedules, methods=["GET"]),
-            Route(f"{_BASE}/plants/{{plant_id}}/schedules/{{schedule_id}}", self.delete_schedule, methods=["DELETE"]),
+            Route(
+                f"{_BASE}/plants/{{plant_id}}/schedules/{{schedule_id}}",
+                self.delete_schedule,
+                methods=["DELETE"],
+            ),
         ]
 
     async def check_eligibility(self, request: Request) -> Response:

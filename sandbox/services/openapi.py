@@ -307,7 +307,11 @@ class OpenApiService:
 
     def routes(self) -> list[Route]:
         """The service's routes."""
-        return [Route("/openapi.json", self.send_openapi), Route("/docs", self.render_docs), Route("/", self.render_docs)]
+        return [
+            Route("/openapi.json", self.send_openapi),
+            Route("/docs", self.render_docs),
+            Route("/", self.render_docs),
+        ]
 
     async def send_openapi(self, _request: Request) -> Response:
         """The document as JSON."""
