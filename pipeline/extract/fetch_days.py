@@ -98,9 +98,10 @@ def _fetch(
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
     """The plants that SMA lists now. Raises SmaError if SMA does not answer with a list."""
     (result,) = runtime.session.fetch([Request.plants()])
-    fault = result if isinstance(result, Failure) else find_fault(result)
-    if fault is not None or isinstance(result, Failure):
-        raise (fault or result).error
+    if isinstance(result, Failure):
+        raise result.error
+    if fault := find_fault(result):
+        raise fault.error
     return set(
         inventory.list_plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
     )
