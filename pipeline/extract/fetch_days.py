@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.billing import spending
 from pipeline.common.settings import Settings
+from pipeline.extract.answer_checks import find_fault
 from pipeline.extract.claims import claim_plan
 from pipeline.extract.consent_refresh import read_owners
 from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
@@ -101,10 +102,12 @@ def _fetch(
 
 
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
-    """The plants that SMA lists now. Raises SmaError if SMA does not answer."""
+    """The plants that SMA lists now. Raises SmaError if SMA does not answer with a list."""
     (result,) = runtime.session.fetch([Request.plants()])
     if isinstance(result, Failure):
         raise result.error
+    if fault := find_fault(result):
+        raise fault.error
     return set(
         inventory.list_plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
     )

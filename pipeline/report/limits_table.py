@@ -49,6 +49,18 @@ def tabulate_limits(found: pl.DataFrame, names: Mapping[str, str]) -> SheetTable
     )
 
 
+def describe_limits(found: pl.DataFrame | None) -> list[tuple[str, str, str]]:
+    """What stands at the top of a page whose plants had limits: label, value and unit."""
+    if found is None or found.is_empty():
+        return []
+    hours, binding = (float(found[name].sum()) for name in ("limited_h", "binding_h"))
+    known = found["lost_kwh"].drop_nulls()
+    return [
+        ("Limited", format_number(hours, 1), f"h, {format_number(binding, 1)} binding"),
+        ("Lost to limits", format_number(float(known.sum()) if len(known) else None, 1), "kWh, an estimate"),
+    ]
+
+
 def _explain_gaps(row: Mapping[str, Any]) -> str:
     """What the figure does not include."""
     days, hours = row["n_days_without_estimate"], row["unjudged_h"]

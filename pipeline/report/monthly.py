@@ -21,7 +21,7 @@ from pipeline.report.fleet_figures import (
     sum_fleet_days,
     sum_pv_coverage,
 )
-from pipeline.report.limits_table import tabulate_limits
+from pipeline.report.limits_table import describe_limits, tabulate_limits
 from pipeline.report.month import MonthFigures, build_month_from_grid, find_ends
 from pipeline.report.plots import draw_plots
 from pipeline.report.record import Record
@@ -211,6 +211,7 @@ class MonthReport:
                 ("Consumption", *_split_energy(_sum(inside, "total_consumption_kwh"))),
                 ("Days with PV values", format_number(month.n_held - month.n_missing), f"of {month.n_days}"),
                 ("PU fee of the month", costs.format_fee(row, self._no_unit), self._before),
+                *describe_limits(found.curtailment),
             ],
             plots=draw_plots(name, month, found.days, profile, clock),
             tables=[
@@ -248,6 +249,7 @@ class MonthReport:
                 f"of {format_number(frames.plants.height)}",
             ),
             *self._build_money(),
+            *describe_limits(frames.curtailment),
         ]
 
     def _build_money(self) -> list[tuple[str, str, str]]:

@@ -152,6 +152,13 @@ def test_limited_hours_and_lost_energy_are_shown_where_there_was_a_limit(folder:
     ]
     assert heading in page(folder / name_file("1")).text
     assert heading not in page(folder / name_file(STRANGE_ID)).text
+    # The sums stand at the top of each page, and nothing where there was no limit.
+    tops = {"index.html": ("18.0 h, 7.5 binding", "18.2"), name_file("1"): ("12.0 h, 7.5 binding", "18.2")}
+    for name, (hours, lost) in tops.items():
+        top = page(folder / name).text.partition("Energy by day")[0]
+        assert f"Limited {hours}" in top
+        assert f"Lost to limits {lost} kWh, an estimate" in top
+    assert "Lost to limits" not in page(folder / name_file(STRANGE_ID)).text
 
 
 def test_fees_have_a_currency_without_a_pu_too(folder: Path) -> None:

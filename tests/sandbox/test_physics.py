@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -100,6 +100,37 @@ def test_same_seed_same_bytes_other_seed_other_bytes(serve: Serve) -> None:
     )
     assert one == same
     assert one != other
+
+
+def test_plants_of_a_town_see_the_same_clouds_and_have_houses_of_their_own() -> None:
+    first, other = next(
+        (a, b) for a, b in combinations(FLEET, 2) if a.site == b.site and not (a.charger_w or b.charger_w)
+    )
+    elsewhere = replace(first, site=next(plant.site for plant in FLEET if plant.site != first.site))
+    alike = replace(other, array=first.array)
+    days = [date(2023, 6, day) for day in range(1, 31)]
+    mine, theirs, far = (simulated(plant, days) for plant in (first, alike, elsewhere))
+    light = mine.insolation > 0
+    assert np.corrcoef(mine.insolation[light], theirs.insolation[light])[0, 1] > 0.999
+    assert np.abs(mine.insolation - theirs.insolation).max() > 1  # the flicker is in part a plant's own
+    assert np.abs(mine.ambient_c - theirs.ambient_c).max() == 0
+    assert np.corrcoef(mine.insolation[light], far.insolation[light])[0, 1] < 0.9
+    noise = mine.load / mine.load.mean() - theirs.load / theirs.load.mean()
+    assert noise.std() > 0.2
+
+
+def test_a_limit_of_the_inverters_and_a_plant_without_a_meter() -> None:
+    """A limit of generation acts before the house; without a meter, so does one of feed-in."""
+    metered = next(plant for plant in FLEET if plant.metered and plant.battery is None and not plant.diesel_w)
+    blind = next(plant for plant in FLEET if not plant.metered)
+    day = date(2023, 6, 10)
+    for plant, which in ((metered, "generation_limit"), (blind, "feed_in_limit")):
+        limit = np.full((1, count_cells(day, plant.zone)), 500.0)
+        free = simulated(plant, [day])
+        held = simulate_flows([plant], [day], 7, **{which: limit})
+        assert held.pv.tolist() == np.minimum(free.pv, 500.0).tolist()
+        assert (held.dc >= held.pv).all()
+        assert np.abs(held.pv + held.from_grid - held.load - held.feed_in).max() < 1e-6
 
 
 def test_feed_in_limit_holds_and_what_is_lost_is_pv_alone() -> None:
