@@ -21,6 +21,7 @@ from pipeline.run.notices import Notices
 from pipeline.run.step import StepResult
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import trace_columns
+from warehouse.postgresql import PostgresqlError
 
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
@@ -241,7 +242,7 @@ class DaysFailedError(SunledgerError):
 
 def may_pass(error: SunledgerError) -> bool:
     """Whether a retry may succeed later."""
-    return isinstance(error, SmaError | StoreError | DaysFailedError) and error.transient
+    return isinstance(error, SmaError | StoreError | PostgresqlError | DaysFailedError) and error.transient
 
 
 def build_whole_asset(

@@ -19,6 +19,7 @@ from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
 from assets.prefix import NOTICES, RUNTIME, build_key, build_name
 from assets.published import WAREHOUSE, build_monthly_report, build_warehouse
+from assets.pushed import build_push_job, build_push_sensor, build_pushed_tables
 from assets.record_files import OPEN_FILES
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import read_limits
@@ -41,6 +42,7 @@ from assets.table_assets import (
 )
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
+from pipeline.common.shared_session import open_shared_session
 from pipeline.common.text import escape_line
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
@@ -89,7 +91,9 @@ def build_definitions(
     fetched, made = build_fetched_day_assets(settings), build_made_day_assets(settings)
     reports = [*build_month_assets(settings), *build_money_assets(settings), build_warehouse(settings)]
     others = [*build_vendor_assets(settings), build_monthly_report(settings)]
-    assets = [*lists, *fetched, *made, *reports, *others]
+    pushed = build_pushed_tables(settings)
+    push_job = build_push_job(settings, pushed)
+    assets = [*lists, *fetched, *made, *reports, *others, *pushed]
     cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
     job_names = [build_name(settings, name) for name in (LISTS_JOB, DAYS_JOB, ENERGY_JOB)]
     lists_job, days_job, energy_job = job_names
@@ -123,6 +127,7 @@ def build_definitions(
             ),
             finish,
             *(_build_closing_job(settings, cadence) for cadence in cadences),
+            *push_job,
         ],
         schedules=[
             build_job_schedule(
@@ -140,7 +145,8 @@ def build_definitions(
         sensors=[
             build_finishing_sensor(settings, fetched=[asset.op.name for asset in fetched], job=finish),
             # Runs that people start from the graph have no job of ours.
-            build_alert_sensor(settings, jobs=[*job_names, "__ASSET_JOB"]),
+            build_alert_sensor(settings, jobs=[*job_names, *(job.name for job in push_job), "__ASSET_JOB"]),
+            *build_push_sensor(settings, push_job),
             build_retention_sensor(settings),
             build_dead_run_sensor(settings),
         ],
@@ -227,6 +233,8 @@ def defs() -> dg.Definitions:
     """What Dagster loads, by workspace.yaml here and in assets."""
     settings = load_settings()
     limit_readers(settings.home, settings.readable_by)
+    # Runs of this process carry its number, and sensors look by it whether others live.
+    open_shared_session(settings)
     if home := os.environ.get("DAGSTER_HOME"):
         OPEN_FILES.keep(Path(home))
     return build_definitions(settings)

@@ -13,7 +13,7 @@ from schemas import Table
 ROOT = Path(__file__).resolve().parents[1]
 DICTIONARY = "docs/data-dictionary.md"
 # For everything that is not a table of the dictionary.
-PAGES = {"warehouse": "docs/bi.md", "monthly_report": "docs/reports.md"}
+PAGES = {"warehouse": "docs/bi.md", "postgresql_tables": "docs/bi.md", "monthly_report": "docs/reports.md"}
 
 
 def add_links(assets: Iterable[dg.AssetsDefinition], docs_url: str) -> list[dg.AssetsDefinition]:

@@ -23,11 +23,14 @@ from filelock import FileLock, Timeout
 
 from assets.run_tags import PARENT
 from assets.start_lock import start_lock
+from pipeline.common.shared_session import find_shared_session
 
 # Whose run it is, for people: `4711 on plantserver`.
 PROCESS: Final = "sunledger/process"
 # The boot of the machine and the file that its process holds: `<boot id>/<name>.lock`.
 PROCESS_LOCK: Final = "sunledger/process_lock"
+# In a cluster, the number of its process there: machines can't look at each other's locks of files.
+SESSION: Final = "sunledger/session"
 FOLDER = "processes"
 # A run without a process is one that is being started; Dagster itself gives up after five minutes.
 STARTS_WITHIN_S = 600.0
@@ -68,7 +71,12 @@ class ProcessLock:
             if key not in self._held:
                 self._held[key] = self._take(key[1] / FOLDER)
             name = Path(self._held[key].lock_file).name
-        return {PROCESS: f"{os.getpid()} on {platform.node()}", PROCESS_LOCK: f"{read_boot_id()}/{name}"}
+        session = find_shared_session()
+        return {
+            PROCESS: f"{os.getpid()} on {platform.node()}",
+            PROCESS_LOCK: f"{read_boot_id()}/{name}",
+            **({SESSION: str(session.holder)} if session else {}),
+        }
 
     @staticmethod
     def _take(folder: Path) -> FileLock:
@@ -102,6 +110,10 @@ def find_worker(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
     tags = run.tags
     if PROCESS_LOCK in tags and not _is_inherited(instance, tags):
         name = tags.get(PROCESS, "an unknown process")
+        session = find_shared_session()
+        if session and SESSION in tags:
+            lives = int(tags[SESSION]) in session.list_living()
+            return Worker(Life.ALIVE if lives else Life.DEAD, name)
         return Worker(_find_by_lock(instance, tags), name)
     if not is_private(instance):
         # Others share these records, and nothing says on which machine the process is.

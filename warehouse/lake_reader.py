@@ -25,6 +25,7 @@ from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
 from warehouse.object_store import DELTA_RETRIES, POLARS_RETRIES, ObjectStore
+from warehouse.spool import SharedMemory
 
 Part: TypeAlias = Mapping[str, dt.date | str]
 
@@ -87,6 +88,8 @@ class LakeReader:
         self.tell = tell
         self._told: set[str] = set()
         self.scratch = scratch
+        # What waits for its commit, of all parts that are open at once.
+        self.memory = SharedMemory()
         self.storage_options = dict(storage_options or {})
         self._delta_options = {**DELTA_RETRIES, **self.storage_options} if self.remote else None
         # Reading a log from its start costs milliseconds, going on where one was costs next to nothing.

@@ -97,7 +97,7 @@ class Replacement:
 
     def __init__(self, lake: LakeReader, model: type[Table], part: Part) -> None:
         self._lake, self._model, self._part = lake, model, part
-        self._spool = Spool(build_arrow_schema(model), lake.scratch)
+        self._spool = Spool(build_arrow_schema(model), lake.scratch, lake.memory)
         self._digest = RowsDigest.of(model)
         self._last: pl.DataFrame | None = None
         self._attempt: _Attempt | None = None

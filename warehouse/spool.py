@@ -1,10 +1,12 @@
 """Holds rows of a part between their arrival and their commit, in memory while they are few, then in a file.
 
-Most parts are compared and written from memory without having been packed once. A part that is larger waits in a
-file of this machine, packed by lz4, so that memory does not follow it.
+Most parts are compared and written from memory without having been packed once. All parts of a lake share the memory:
+the days of a week are open at once. Where they hold too much, the one that grows goes on in a file of this machine,
+packed by lz4, so memory follows neither the size of the parts nor their number.
 """
 
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +17,31 @@ import pyarrow as pa
 HELD_BYTES = 32 * 2**20
 
 
+class SharedMemory:
+    """How many bytes all spools of a lake hold in memory; several threads may fill spools."""
+
+    def __init__(self, limit: int = HELD_BYTES) -> None:
+        self.limit = limit
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Count the bytes in; False if all spools together now hold more than the limit."""
+        with self._lock:
+            self._held += size
+            return self._held <= self.limit
+
+    def give_back(self, size: int) -> None:
+        """Count the bytes out again."""
+        with self._lock:
+            self._held -= size
+
+
 class Spool:
     """Record batches in the order in which they were added; may be read several times. Use it as a context."""
 
-    def __init__(self, schema: pa.Schema, folder: Path, held_bytes: int = HELD_BYTES) -> None:
-        self.schema, self.folder, self.held_bytes = schema, folder, held_bytes
+    def __init__(self, schema: pa.Schema, folder: Path, memory: SharedMemory) -> None:
+        self.schema, self.folder, self.memory = schema, folder, memory
         self._held: list[pa.Table] = []
         self._size = 0
         self._file: IO[bytes] | None = None
@@ -32,7 +54,7 @@ class Spool:
             return
         self._held.append(table)
         self._size += table.nbytes
-        if self._size > self.held_bytes:
+        if not self.memory.take(table.nbytes):
             self._move_to_file()
 
     def read_batches(self) -> Iterator[pa.RecordBatch]:
@@ -53,7 +75,7 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held.clear()
+        self._let_go()
         if self._file is not None:
             self._file.close()
 
@@ -64,4 +86,9 @@ class Spool:
         self._writer = pa.ipc.new_stream(self._file, self.schema, options=options)
         for table in self._held:
             self._writer.write_table(table)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.memory.give_back(self._size)
+        self._size = 0
         self._held.clear()

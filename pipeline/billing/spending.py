@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
 
 import orjson
 import polars as pl
@@ -22,15 +21,17 @@ from pipeline.billing.requested_units import read_capacities, read_moves
 from pipeline.billing.units import add_capacity, count_asked_systems
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
-from pipeline.common.settings import name_variable
+from pipeline.common.settings import Settings, name_variable
 from pipeline.common.text import pluralize
 from pipeline.run.allowance import MAX_EUR
 from pipeline.run.context import RunContext
-from pipeline.sma.auth.secret_files import lock_path, read_private, write_private
+from pipeline.sma.auth.private_documents import open_document
 from pipeline.sma.requests import Request
 from schemas import ApiRequests, Plants
 
 LIMIT = name_variable("max_eur_per_month")
+# Below SUNLEDGER_HOME; in a cluster these records are in PostgreSQL.
+FOLDER = "spending"
 CENT = Decimal("0.01")
 
 
@@ -102,13 +103,13 @@ def find_new_units(
     """
     prices = load_prices(runtime.settings.prices)
     month = month or prices.invoicing.find_month(runtime.now())
-    known = _Book(runtime.settings.home, month).read() | read_counted_plants(runtime, prices, month)
+    known = _Book(runtime.settings, month).read() | read_counted_plants(runtime, prices, month)
     return _price_new_units(runtime, prices, month, plants, known, listed)
 
 
 def allow_units(runtime: RunContext, found: NewUnits) -> None:
     """Keep a person's consent to these PU. Raises SunledgerError where it can't be written."""
-    book = _Book(runtime.settings.home, found.month)
+    book = _Book(runtime.settings, found.month)
     with book.lock():
         book.write(book.read() | found.ids)
 
@@ -121,7 +122,7 @@ def admit(runtime: RunContext, plants: Iterable[str], listed: pl.DataFrame | Non
     """
     wanted = frozenset(plants)
     prices, month, fault = _read_month(runtime)
-    book = _Book(runtime.settings.home, month)
+    book = _Book(runtime.settings, month)
     if wanted <= book.read():
         return Admission(wanted)
     if prices is None:
@@ -141,7 +142,7 @@ def look_ahead(runtime: RunContext, plants: Iterable[str]) -> Admission:
     """What `admit` would say, with nothing let through and nothing kept."""
     wanted = frozenset(plants)
     prices = load_prices(runtime.settings.prices)
-    if wanted <= _Book(runtime.settings.home, prices.invoicing.find_month(runtime.now())).read():
+    if wanted <= _Book(runtime.settings, prices.invoicing.find_month(runtime.now())).read():
         return Admission(wanted)
     found = find_new_units(runtime, wanted)
     return _build_admission(wanted, found, _select_within_limits(runtime, found))
@@ -303,13 +304,12 @@ def _round_up(amount: Decimal) -> int:
 class _Book:
     """The plants whose PU of one month were agreed to, or are on its bill."""
 
-    def __init__(self, home: Path, month: dt.date) -> None:
-        self._folder = home / "spending"
-        self._file = self._folder / f"{month:%Y-%m}.json"
+    def __init__(self, settings: Settings, month: dt.date) -> None:
+        self._document = open_document(settings, f"{month:%Y-%m}.json", FOLDER)
 
     def read(self) -> frozenset[str]:
         """Raises SunledgerError for a file that is none of ours."""
-        content = read_private(self._file)
+        content = self._document.read()
         if content is None:
             return frozenset()
         try:
@@ -318,18 +318,17 @@ class _Book:
             plants = None
         if not isinstance(plants, list):
             raise SunledgerError(
-                f"{self._file} does not hold a list of plants: delete it. PU of that month that are not in the record "
-                "of requests will then need consent again."
+                f"{self._document.place} does not hold a list of plants: delete it. PU of that month that are not in "
+                "the record of requests will then need consent again."
             )
         return frozenset(map(str, plants))
 
     def write(self, plants: Iterable[str]) -> None:
         """Replace the file."""
-        write_private(self._file, orjson.dumps(sorted(plants)))
+        self._document.write(orjson.dumps(sorted(plants)))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """The right to write the file, held by one process at a time."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with lock_path(self._file.with_suffix(".lock")):
+        """The right to write it, held by one process at a time."""
+        with self._document.lock():
             yield

@@ -20,6 +20,7 @@ from pipeline.cli.live_command import run_live
 from pipeline.cli.login_commands import run_login, run_logout
 from pipeline.cli.months import run_close, run_open
 from pipeline.cli.plant_commands import run_plants
+from pipeline.cli.push_command import run_push
 from pipeline.cli.query_commands import run_sql
 from pipeline.cli.rebuild_commands import run_publish, run_rebuild
 from pipeline.cli.report_commands import run_report
@@ -66,6 +67,7 @@ app.command("reconcile")(run_reconcile)
 app.command("rebuild")(run_rebuild)
 app.command("live")(run_live)
 app.command("publish")(run_publish)
+app.command("push")(run_push)
 app.command("verify")(run_verify)
 app.command("repair")(run_repair)
 app.command("sql")(run_sql)

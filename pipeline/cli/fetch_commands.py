@@ -137,9 +137,9 @@ def run_refresh(
             with Bars() as bars:
                 runtime.progress = bars
                 runs.refresh_devices()
-        say(
-            f"The lists were fetched with {pluralize(runtime.session.requests_sent, 'request')} and are up to date."
-        )
+        sent = pluralize(runtime.session.requests_sent, "request")
+        up_to_date = "" if runs.notices.missing else " and are up to date"
+        say(f"The lists were fetched with {sent}{up_to_date}.")
         if not everything and runtime.settings.lists_cycle_days > 1:
             say(
                 "Devices and sets of plants that seem unchanged are fetched in turn, once for each plant in "

@@ -29,7 +29,7 @@ def log_in_here(options: LoginOptions, *, browser: bool) -> None:
 
     login = asyncio.run(log_in(settings, options, show, _build_clock()))
     say(
-        f"You are logged in. {describe_validity(login)} The login is stored in {LoginStore.of(settings).path}."
+        f"You are logged in. {describe_validity(login)} The login is stored in {LoginStore.of(settings).place}."
     )
 
 

@@ -21,6 +21,8 @@ NO_LAKE = re.compile(r"[\[\]%|^\\\x00-\x1f\x7f]")
 NO_WAREHOUSE = re.compile(r"[?\x00-\x1f\x7f]")
 # How many days of detail a published file has: at most four digits.
 DETAIL_DAYS = re.compile(r"([1-9]\d{0,3})d")
+# A longer name would be cut by PostgreSQL.
+ROLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SHORTEST_KEY = 32
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
@@ -165,6 +167,24 @@ def check_detail(value: str) -> str:
     if value not in {"none", "month", "all"} and not DETAIL_DAYS.fullmatch(value):
         raise _build_rejection(
             "is not an amount of detail; write none, month, all, or a number of days as in 31d"
+        )
+    return value
+
+
+def check_push_schema(value: str) -> str:
+    """A name of a schema of PostgreSQL that is not one of its own."""
+    if not ROLE_NAME.fullmatch(value) or value.startswith("pg_") or value == "information_schema":
+        raise _build_rejection(
+            "can't be the schema; use small letters, digits and _, at most 63, and not the beginning pg_"
+        )
+    return value
+
+
+def check_push_reader(value: str) -> str:
+    """A name of a role of PostgreSQL that is not one of its own, or nothing."""
+    if value and (not ROLE_NAME.fullmatch(value) or value.startswith("pg_") or value == "public"):
+        raise _build_rejection(
+            "can't be the role of readers; use small letters, digits and _, at most 63, and not the beginning pg_"
         )
     return value
 

@@ -24,6 +24,8 @@ from pipeline.common.setting_values import (
     check_asset_prefix,
     check_detail,
     check_lake,
+    check_push_reader,
+    check_push_schema,
     check_warehouse,
     split_host_names,
     split_ids,
@@ -263,6 +265,21 @@ class Settings(BaseSettings):
         "can be read anywhere: the last days as in 31d, the newest day's month (month), all, or none, which leaves "
         "it in the lake as views that work in this home alone. Earlier days are not in a file with copied detail. "
         "From a lake in an object store, none copies all. Default: none.",
+    )
+    push_url: PostgresUrl = Field(
+        default=SecretStr(""),
+        description="PostgreSQL to which `sunledger push` writes the report tables for BI servers: "
+        "postgresql://user:password@host[:port]/database, with options of libpq such as ?sslmode=verify-full. The "
+        "job push of Dagster follows each publication. Needs the extra `postgresql`. Default: none.",
+    )
+    push_schema: Annotated[str, AfterValidator(check_push_schema)] = Field(
+        default="sunledger",
+        description="Schema of the pushed tables, which holds nothing else. Default: sunledger.",
+    )
+    push_reader: Annotated[str, AfterValidator(check_push_reader)] = Field(
+        default="",
+        description="Role of PostgreSQL that may read the pushed tables and nothing else of the schema; grant it to "
+        "the users of BI tools. It is created, without login, where it does not exist. Default: none.",
     )
     max_eur_per_month: Decimal | None = Field(
         default=None,

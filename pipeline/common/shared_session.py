@@ -30,7 +30,10 @@ LOCK_POLL_S = 0.1
 HOLDERS, NAMED = 0x534C48, 0x534C4E
 # Nothing of a session is worth a wait for the disk but documents, which ask for it. A machine that has gone without a
 # word is noticed after 25 s.
-OPTIONS = "-c synchronous_commit=off -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+OPTIONS = (
+    "-c search_path=sunledger_cluster -c synchronous_commit=off -c tcp_keepalives_idle=10 "
+    "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+)
 SCHEMA = "sunledger_cluster"
 TABLES_SQL = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
@@ -44,7 +47,7 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.requests (
 );
 CREATE TABLE IF NOT EXISTS {SCHEMA}.documents (name text PRIMARY KEY, content bytea NOT NULL);
 """
-_ALIVE = (
+LIVING_SQL = (
     "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid::bigint = %s"
 )
@@ -98,7 +101,7 @@ class SharedSession:
         """The holders whose process lives."""
 
         def look(cursor: Any) -> set[int]:
-            cursor.execute(_ALIVE, [HOLDERS])
+            cursor.execute(LIVING_SQL, [HOLDERS])
             return {number for (number,) in cursor.fetchall()}
 
         return self.transact(look)
@@ -155,7 +158,7 @@ class SharedSession:
             self._connection = self._dial()
             with self._connection, self._connection.cursor() as cursor:
                 if self._holder is None:
-                    cursor.execute(f"SELECT nextval('{SCHEMA}.holders')")
+                    cursor.execute("SELECT nextval('holders')")
                     (number,) = cursor.fetchone()
                 else:
                     number = self._holder

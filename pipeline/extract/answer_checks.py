@@ -133,7 +133,7 @@ def _take_name(content: Mapping[str, Any], part: str, key: str) -> str | None:
 
 
 def _build_failure(answer: Answer, why: str) -> Failure:
-    """An unreadable list ends the run, because all requests depend on it; a day with unreadable answers is missing."""
+    """What further requests depend on may be readable at another try; a day with unreadable answers is missing."""
     request: Request = answer.request
     kind: type[SmaError] = TransientError if request.endpoint in LISTS else PermanentError
     said = why.replace("{endpoint}", request.endpoint)

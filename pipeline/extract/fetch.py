@@ -8,6 +8,8 @@ from functools import partial
 import polars as pl
 
 from pipeline.billing import spending
+from pipeline.common.errors import TransientError
+from pipeline.common.text import pluralize
 from pipeline.extract.due_lists import plan_device_lists, plan_set_lists
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
@@ -16,8 +18,9 @@ from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, g
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
+from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest, read_newest
 from pipeline.run.step import StepResult
+from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Answer, Request, find_plant
 from schemas import (
     Plants,
@@ -35,6 +38,28 @@ ASKED_AFTER_LEAVING = dt.timedelta(days=7)
 
 def fetch_plants(runtime: RunContext) -> StepResult:
     """Fetch the list of plants, always, because it takes one request and shows lost access.
+
+    Where SMA does not answer with a list, the run goes on with the plants of the last one, and says so. Raises the
+    error where none is stored, where SMA refuses the request, and where it refuses for the rate: then more requests
+    would be beyond it.
+    """
+    try:
+        return fetch_plant_list(runtime)
+    except TransientError as error:
+        stored = list_plant_ids_of_newest(runtime)
+        if not stored or error.status == TOO_MANY_REQUESTS:
+            raise
+        day, _ = read_newest(runtime.lake, RawPlants)
+        reason = (
+            "SMA's list of plants could not be read, so this run knows no newer plants than the "
+            f"{pluralize(len(stored), 'plant')} of the list of {day}: {error}"
+        )
+        missing = MissingItem(str(runtime.find_today()), storage(RawPlants).table, "", reason)
+        return StepResult(facts={"requests": 1, "list_not_read": reason}, notices=Notices.of([missing]))
+
+
+def fetch_plant_list(runtime: RunContext) -> StepResult:
+    """Fetch the list of plants. Raises SmaError where SMA does not answer with one.
 
     Plants that it lacks are asked for by themselves: SMA leads to the new id of a plant that moved.
     """

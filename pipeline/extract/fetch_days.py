@@ -10,6 +10,8 @@ import polars as pl
 
 from pipeline.billing import spending
 from pipeline.common.settings import Settings
+from pipeline.extract.answer_checks import find_fault
+from pipeline.extract.claims import claim_plan
 from pipeline.extract.consent_refresh import read_owners
 from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
@@ -42,7 +44,12 @@ def fetch_days(runtime: RunContext, plan_requests: Planner) -> Iterator[tuple[dt
     bounded bytes, and what became of each answer. Raises CostNotAllowedError where no plant's PU may be made,
     CredentialsError, and the error of the failures where nothing is answered at all.
     """
-    plan, left_out = _leave_out_costs(runtime, plan_requests(runtime))
+    with claim_plan(runtime, plan_requests) as plan:
+        yield from _fetch_plan(runtime, plan)
+
+
+def _fetch_plan(runtime: RunContext, plan: FetchPlan) -> Iterator[tuple[dt.date, StepResult]]:
+    plan, left_out = _leave_out_costs(runtime, plan)
     if not plan.requests:
         yield from ((day, StepResult(facts={"requests": 0})) for day in plan.days)
         return
@@ -95,10 +102,12 @@ def _fetch(
 
 
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
-    """The plants that SMA lists now. Raises SmaError if SMA does not answer."""
+    """The plants that SMA lists now. Raises SmaError if SMA does not answer with a list."""
     (result,) = runtime.session.fetch([Request.plants()])
     if isinstance(result, Failure):
         raise result.error
+    if fault := find_fault(result):
+        raise fault.error
     return set(
         inventory.list_plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
     )

@@ -117,7 +117,13 @@ def set_unlisted_apart(
     outcomes: Mapping[dt.date, DayOutcome], still_listed: Callable[[], Collection[str]]
 ) -> dict[dt.date, DayOutcome]:
     """The outcomes, with the plants that SMA no longer lists among `unlisted` instead of among `kept`."""
-    listed = set(still_listed()) if any(outcome.kept for outcome in outcomes.values()) else set()
+    if not any(outcome.kept for outcome in outcomes.values()):
+        return dict(outcomes)
+    try:
+        listed = set(still_listed())
+    except TransientError:
+        # Stored rows stay either way, and that is said; only the cause is not known.
+        return dict(outcomes)
     return {
         day: replace(
             outcome,
@@ -188,7 +194,7 @@ def _accept_batch(
     """The batch as one part for each day, without unreadable answers and without plants that are no longer listed."""
     unreadable = _find_unreadable(batch)
     readable = [one for one in batch if (one.day, one.series) not in unreadable]
-    gone = _find_gone(readable, still_listed)
+    gone, doubt = _find_gone(readable, still_listed)
     for day, known in days.items():
         of_day = [one for one in batch if one.day == day]
         left = [one for one in readable if one.day == day]
@@ -197,8 +203,16 @@ def _accept_batch(
             answers=len(answers),
             bytes=sum(len(answer.body) for answer in answers),
             series=frozenset(map(_find_series, answers)),
-            failures=tuple(chain.from_iterable(unreadable.get((day, one.series), ()) for one in of_day)),
-            unlisted=frozenset(one.series[0] for one in left if one.answers) & gone,
+            failures=(
+                *chain.from_iterable(unreadable.get((day, one.series), ()) for one in of_day),
+                *(
+                    Failure(answer.request, doubt, answer.attempts)
+                    for one in left
+                    for answer in one.answers
+                    if doubt is not None and one.series[0] in gone
+                ),
+            ),
+            unlisted=frozenset(one.series[0] for one in left if one.answers and doubt is None) & gone,
         )
         found = DayOutcome.of_all([*(one.outcome for one in of_day), outcome])
         if of_day:
@@ -223,12 +237,24 @@ def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series]
     return found
 
 
-def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
-    """The plants of the batch whose answers are all empty and that are no longer listed."""
+def _find_gone(
+    batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]
+) -> tuple[frozenset[str], TransientError | None]:
+    """The plants of the batch whose answers are all empty and that are no longer listed.
+
+    Where that list can't be read, all with empty answers and the error: nothing without rows is taken for a silent day
+    while the consent may have ended.
+    """
     answers = [answer for one in batch for answer in one.answers]
     with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
     bare = {answer.request.plant_id for answer in answers} - with_content
-    return frozenset(bare - set(still_listed())) if bare else frozenset()
+    if not bare:
+        return frozenset(), None
+    try:
+        return frozenset(bare - set(still_listed())), None
+    except TransientError as error:
+        said = f"SMA's answer has no rows, and SMA's list can't be read to see if the plant is still in it: {error}"
+        return frozenset(bare), TransientError(said, path=error.path, status=error.status)
 
 
 def _is_bare(answer: Answer) -> bool:

@@ -10,9 +10,11 @@ from typing import Protocol, Self
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
+from pipeline.common.shared_session import open_shared_session
 from pipeline.run.allowance import Allowance
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
+from pipeline.run.shared_request_log import SharedRequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
@@ -55,7 +57,7 @@ class OpenResources:
 
     lake: Lake | None = None
     session: SmaSession | None = None
-    requests: RequestLog | None = None
+    requests: RequestLog | SharedRequestLog | None = None
 
 
 @dataclass(slots=True)
@@ -111,10 +113,14 @@ class RunContext:
         return self.opened.session
 
     @property
-    def requests(self) -> RequestLog:
+    def requests(self) -> RequestLog | SharedRequestLog:
         """The record of every request; `store_requests` moves it to the lake."""
         if self.opened.requests is None:
-            self.opened.requests = RequestLog(self.settings.home / RECORD_FOLDER)
+            folder = self.settings.home / RECORD_FOLDER
+            session = open_shared_session(self.settings)
+            self.opened.requests = (
+                RequestLog(folder) if session is None else SharedRequestLog(session, folder)
+            )
         return self.opened.requests
 
     def store_requests(self) -> MovedRequests:

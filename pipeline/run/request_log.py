@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,7 @@ class RequestLog:
                     self._open()
                 assert self._file is not None  # noqa: S101 - for the type checker
                 self._count += 1
-                write_whole(self._file, _format_line(one, f"{self._name}-{self._count}"))
+                write_whole(self._file, format_try(one, f"{self._name}-{self._count}"))
             except OSError as fault:
                 raise SunledgerError(
                     f"The record of requests in {self._folder} can't be written ({fault.strerror}). Requests cost "
@@ -96,13 +97,11 @@ class RequestLog:
             with take_over(path) as mine:
                 if not mine:
                     continue
-                frame, unreadable = _read(path.read_bytes())
+                frame, unreadable = read_tries(path.read_bytes())
                 for (day,), rows in frame.group_by("asked_date", maintain_order=True):
                     lake.append(ApiRequests, {"asked_date": _take_date(day)}, rows)
                 if unreadable:
-                    kept = path.with_suffix(UNREADABLE)
-                    write_file(kept, b"\n".join([*unreadable, b""]), mode=0o600)
-                    stored.kept.append(kept)
+                    stored.kept.append(set_lines_aside(path, unreadable))
                 path.unlink()
                 stored.tries += frame.height
                 stored.unreadable += len(unreadable)
@@ -120,7 +119,16 @@ class RequestLog:
         self._name, self._count = path.stem, 0
 
 
-def _format_line(one: LoggedTry, request_id: str) -> bytes:
+def set_lines_aside(path: Path, lines: Iterable[bytes]) -> Path:
+    """Keep lines that are no tries in a file beside `path`, with another suffix; that file."""
+    kept = path.with_suffix(UNREADABLE)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_file(kept, b"\n".join([*lines, b""]), mode=0o600)
+    return kept
+
+
+def format_try(one: LoggedTry, request_id: str) -> bytes:
+    """The try as a line."""
     request = one.request
     return orjson.dumps(
         {
@@ -142,7 +150,7 @@ def _format_line(one: LoggedTry, request_id: str) -> bytes:
     )
 
 
-def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
+def read_tries(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
     """The tries of a file as rows of the table, and the lines that are none: truncated by a crash or a full disk.
 
     A try that stands there more than once, as where a person has put files together, is one.

@@ -117,7 +117,7 @@ class SmaClient:
         except SmaError as error:
             self._outage.note_error(exchange.plant_id, error)
             raise
-        self._outage.note_answer()
+        self._outage.note_body(exchange.plant_id, answer.body)
         return answer
 
     def open_stream(self, requests: Iterable[Request]) -> OrderedStream:

@@ -43,8 +43,8 @@ class AuthorizeService:
         """The service's routes."""
         return [
             Route("/oauth2/auth", self.show_login, methods=["GET"]),
-            Route("/oauth2/auth/login", self.login, methods=["POST"]),
-            Route("/oauth2/auth/decide", self.decide, methods=["POST"]),
+            Route("/oauth2/auth/login", self.check_login, methods=["POST"]),
+            Route("/oauth2/auth/decide", self.note_decision, methods=["POST"]),
         ]
 
     async def show_login(self, request: Request) -> Response:
@@ -53,7 +53,7 @@ class AuthorizeService:
         client = self._find_client(asked)
         return _build_login_page(client, asked) if isinstance(client, Client) else client
 
-    async def login(self, request: Request) -> Response:
+    async def check_login(self, request: Request) -> Response:
         """Check the owner's password and show what is asked for."""
         form = await _read_form(request)
         asked = {name: form[name] for name in _ASKED if name in form}
@@ -68,7 +68,7 @@ class AuthorizeService:
             )
         return self._build_consent_page(_Ticket(client, asked, email, self._world.clock.now() + TICKET_S))
 
-    async def decide(self, request: Request) -> Response:
+    async def note_decision(self, request: Request) -> Response:
         """Send the owner back to the application, with a code or with `access_denied`."""
         form = await _read_form(request)
         ticket = self._tickets.pop(form.get("ticket", ""), None)

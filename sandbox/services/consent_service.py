@@ -22,12 +22,12 @@ class ConsentService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route(_PATH, self.ask, methods=["POST"]),
-            Route(f"{_PATH}/{{login_hint}}", self.state, methods=["GET"]),
+            Route(_PATH, self.ask_owner, methods=["POST"]),
+            Route(f"{_PATH}/{{login_hint}}", self.show_state, methods=["GET"]),
             Route(f"{_PATH}/{{login_hint}}/status", self.play_owner, methods=["PUT"]),
         ]
 
-    async def ask(self, request: Request) -> Response:
+    async def ask_owner(self, request: Request) -> Response:
         """Ask an owner: 201 for a new request, 200 if it is there already. May be repeated for new plants."""
         client_id = _find_custom_client(request)
         login = (await read_json_object(request)).get("loginHint")
@@ -39,7 +39,7 @@ class ConsentService:
             raise ApiError(400, "The user used as loginHint is not a system owner") from error
         return build_json_answer(self._build_answer(client_id, login), 201 if new else 200)
 
-    async def state(self, request: Request) -> Response:
+    async def show_state(self, request: Request) -> Response:
         """How the latest request stands; 404 if there was none."""
         return build_json_answer(
             self._build_answer(_find_custom_client(request), request.path_params["login_hint"])

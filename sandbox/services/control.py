@@ -37,17 +37,17 @@ class ControlService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route("/_control", self.show, methods=["GET"]),
-            Route("/_control/faults", self.faults, methods=["GET", "PUT", "POST", "DELETE"]),
-            Route("/_control/clock", self.clock, methods=["GET", "POST"]),
-            Route("/_control/budget", self.budget, methods=["PUT"]),
-            Route("/_control/consents", self.consents, methods=["POST"]),
-            Route("/_control/plants", self.plants, methods=["POST"]),
-            Route("/_control/migrations", self.migrations, methods=["POST"]),
+            Route("/_control", self.show_state, methods=["GET"]),
+            Route("/_control/faults", self.change_faults, methods=["GET", "PUT", "POST", "DELETE"]),
+            Route("/_control/clock", self.set_clock, methods=["GET", "POST"]),
+            Route("/_control/budget", self.set_budget, methods=["PUT"]),
+            Route("/_control/consents", self.note_consent, methods=["POST"]),
+            Route("/_control/plants", self.add_plants, methods=["POST"]),
+            Route("/_control/migrations", self.move_plant, methods=["POST"]),
             Route("/_control/tokens/expire", self.expire_tokens, methods=["POST"]),
         ]
 
-    async def show(self, _request: Request) -> Response:
+    async def show_state(self, _request: Request) -> Response:
         """Everything that can be changed, as it is now, and what was counted."""
         return build_json_answer(
             {
@@ -60,7 +60,7 @@ class ControlService:
             }
         )
 
-    async def faults(self, request: Request) -> Response:
+    async def change_faults(self, request: Request) -> Response:
         """PUT replaces all faults by a list, POST adds one, DELETE removes all."""
         try:
             if request.method == "PUT":
@@ -76,7 +76,7 @@ class ControlService:
             raise ApiError(400, str(error)) from error
         return build_json_answer({"faults": self._plan.describe()})
 
-    async def clock(self, request: Request) -> Response:
+    async def set_clock(self, request: Request) -> Response:
         """POST `{"advance_s": 3600}`, `{"now": "2025-06-01T10:00:00Z"}` or `{"reset": true}`."""
         if request.method == "POST":
             body = await _read_change(request)
@@ -88,7 +88,7 @@ class ControlService:
                 self._world.clock.advance(_read_number(body, "advance_s", -MAX_SHIFT_S, MAX_SHIFT_S))
         return build_json_answer({"clock": self._world.clock.utc().isoformat()})
 
-    async def budget(self, request: Request) -> Response:
+    async def set_budget(self, request: Request) -> Response:
         """`requests_per_5_min` (null: no limit) and `retry_after` (seconds, date, none)."""
         body = await _read_change(request)
         form = _FORMS.get(str(body.get("retry_after", self._bucket.retry_after)))
@@ -103,7 +103,7 @@ class ControlService:
         self._bucket.change(size, form)
         return build_json_answer(self._show_budget())
 
-    async def consents(self, request: Request) -> Response:
+    async def note_consent(self, request: Request) -> Response:
         """An owner answers or revokes without a word from the client: `{"owner", "state", "client_id"?}`.
 
         With a client of the code flow only revoking is to be done: it ends the owner's logins.
@@ -125,12 +125,12 @@ class ControlService:
             raise ApiError(404, "This owner has no consent for this client that can change to this state")
         return build_json_answer({"owner": owner, "state": state.value})
 
-    async def plants(self, request: Request) -> Response:
+    async def add_plants(self, request: Request) -> Response:
         """The fleet grows by `count` plants, which no consent covers yet."""
         count = int(_read_number(await _read_change(request), "count", 1, MAX_NEW_PLANTS))
         return build_json_answer({"plantIds": self._world.add_plants(count)}, 201)
 
-    async def migrations(self, request: Request) -> Response:
+    async def move_plant(self, request: Request) -> Response:
         """The Classic plant `plantId` moves to ennexOS."""
         old = str((await _read_change(request)).get("plantId", "")).lower()
         new = self._world.migrate(old)

@@ -49,13 +49,17 @@ class GridControlService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route(f"{_BASE}/plants/eligibilityCheck", self.check, methods=["POST"]),
-            Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.create, methods=["POST"]),
-            Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.show, methods=["GET"]),
-            Route(f"{_BASE}/plants/{{plant_id}}/schedules/{{schedule_id}}", self.delete, methods=["DELETE"]),
+            Route(f"{_BASE}/plants/eligibilityCheck", self.check_eligibility, methods=["POST"]),
+            Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.create_schedule, methods=["POST"]),
+            Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.show_schedules, methods=["GET"]),
+            Route(
+                f"{_BASE}/plants/{{plant_id}}/schedules/{{schedule_id}}",
+                self.delete_schedule,
+                methods=["DELETE"],
+            ),
         ]
 
-    async def check(self, request: Request) -> Response:
+    async def check_eligibility(self, request: Request) -> Response:
         """Of each plant, device or meter and each command asked: supported, or why not.
 
         What the token may not see is left out, and what has moved to ennexOS answers by its new id.
@@ -84,7 +88,7 @@ class GridControlService:
             ]
         return build_json_answer(answer)
 
-    async def create(self, request: Request) -> Response:
+    async def create_schedule(self, request: Request) -> Response:
         """Accept a schedule, which supersedes older ones of the same command.
 
         Commands that the plant can't follow are a 400 unless `skipEligibilityCheck` is set.
@@ -109,13 +113,13 @@ class GridControlService:
         self._apply(source)
         return build_json_answer(schedule.describe(plant, now), 202)
 
-    async def show(self, request: Request) -> Response:
+    async def show_schedules(self, request: Request) -> Response:
         """The plant's schedules, also those that are over, in the order in which they came."""
         plant, now = self._find_controlled(request).plant, self._world.clock.now()
         mine = self._schedules.get(plant.index, OrderedDict()).values()
         return build_json_answer({"schedules": [item.describe(plant, now) for item in mine]})
 
-    async def delete(self, request: Request) -> Response:
+    async def delete_schedule(self, request: Request) -> Response:
         """Cancel a schedule at once, fallback included; what it has limited until now stays in the plant's power."""
         source = self._find_controlled(request)
         mine, now = self._schedules.get(source.plant.index, OrderedDict()), self._world.clock.now()

@@ -49,11 +49,11 @@ class LiveService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route(f"{_BASE}/plants/{{plant_id}}/measurements/sets/EnergyBalance", self.energy_balance),
-            Route(f"{_BASE}/plants/{{plant_id}}/configuration", self.configuration),
+            Route(f"{_BASE}/plants/{{plant_id}}/measurements/sets/EnergyBalance", self.show_energy_balance),
+            Route(f"{_BASE}/plants/{{plant_id}}/configuration", self.show_configuration),
         ]
 
-    async def energy_balance(self, request: Request) -> Response:
+    async def show_energy_balance(self, request: Request) -> Response:
         """The newest interval that has ended, without the portal's delay."""
         source = self._find_live_source(request)
         self._count_call(source.plant.plant_id)
@@ -70,7 +70,7 @@ class LiveService:
         body = b"".join([orjson.dumps(head)[:-1], b',"set":', values, b"}"])
         return Response(body, media_type="application/json; charset=utf-8")
 
-    async def configuration(self, request: Request) -> Response:
+    async def show_configuration(self, request: Request) -> Response:
         """Which sets can be asked for live."""
         source = self._find_live_source(request)
         return build_json_answer(

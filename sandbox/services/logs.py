@@ -53,11 +53,11 @@ class LogService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route(f"{_BASE}/plants/{{plant_id}}/logs", self.logs),
-            Route(f"{_BASE}/devices/{{device_id}}/logs", self.logs),
+            Route(f"{_BASE}/plants/{{plant_id}}/logs", self.list_entries),
+            Route(f"{_BASE}/devices/{{device_id}}/logs", self.list_entries),
         ]
 
-    async def logs(self, request: Request) -> Response:
+    async def list_entries(self, request: Request) -> Response:
         """Events of the local days `From` to `To`, both included."""
         found = find_resource(self._world, request)
         values = read_query(request)

@@ -70,11 +70,11 @@ class MeasurementService:
         return [
             Route(f"{_BASE}/plants/{{plant_id}}/{rows}", self, methods=["GET"]),
             Route(f"{_BASE}/devices/{{device_id}}/{rows}", self, methods=["GET"]),
-            Route(f"{_BASE}/plants/{{plant_id}}/measurements/sets", self.sets),
-            Route(f"{_BASE}/devices/{{device_id}}/measurements/sets", self.sets),
+            Route(f"{_BASE}/plants/{{plant_id}}/measurements/sets", self.list_sets),
+            Route(f"{_BASE}/devices/{{device_id}}/measurements/sets", self.list_sets),
         ]
 
-    async def sets(self, request: Request) -> Response:
+    async def list_sets(self, request: Request) -> Response:
         """Which sets a plant or device has; an empty list is normal."""
         found = find_resource(self._world, request)
         names = list(found.source.sets(found.device)) if found.visible else []
@@ -82,13 +82,13 @@ class MeasurementService:
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """The rows of one set and period; plain ASGI, for what Starlette does around it takes as long as the answer."""
-        body = self.rows(Request(scope))
+        body = self.build_rows(Request(scope))
         length = str(len(body)).encode()
         headers = [(b"content-length", length), (b"content-type", JSON.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def rows(self, request: Request) -> bytes:
+    def build_rows(self, request: Request) -> bytes:
         """The body with the rows of one set and period."""
         found = find_resource(self._world, request)
         set_type = _set_type(request.path_params["set_type"])

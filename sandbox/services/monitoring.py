@@ -28,16 +28,16 @@ class MonitoringService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route(f"{_BASE}/plants", self.plants),
-            Route(f"{_BASE}/plants/{{plant_id}}", self.plant),
-            Route(f"{_BASE}/plants/{{plant_id}}/status", self.status),
-            Route(f"{_BASE}/plants/{{plant_id}}/devices", self.devices),
-            Route(f"{_BASE}/plants/{{plant_id}}/devices/lean", self.lean_devices),
-            Route(f"{_BASE}/devices/{{device_id}}", self.device),
-            Route(f"{_BASE}/devices/{{device_id}}/status", self.status),
+            Route(f"{_BASE}/plants", self.list_plants),
+            Route(f"{_BASE}/plants/{{plant_id}}", self.show_plant),
+            Route(f"{_BASE}/plants/{{plant_id}}/status", self.show_status),
+            Route(f"{_BASE}/plants/{{plant_id}}/devices", self.list_devices),
+            Route(f"{_BASE}/plants/{{plant_id}}/devices/lean", self.list_lean_devices),
+            Route(f"{_BASE}/devices/{{device_id}}", self.show_device),
+            Route(f"{_BASE}/devices/{{device_id}}/status", self.show_status),
         ]
 
-    async def plants(self, request: Request) -> Response:
+    async def list_plants(self, request: Request) -> Response:
         """All plants that the token may see; `Filter` keeps names that contain it."""
         values = read_query(request)
         parts = _read_parts(values)
@@ -45,14 +45,14 @@ class MonitoringService:
         plants = [plant for plant in self._world.plants(read_access(request)) if wanted in plant.name.lower()]
         return build_json_answer({"plants": [describe_plant(plant, **parts) for plant in plants]})
 
-    async def plant(self, request: Request) -> Response:
+    async def show_plant(self, request: Request) -> Response:
         """One plant, without an envelope and with all its parts."""
         found = _list_visible(find_resource(self._world, request))
         return build_json_answer(
             describe_plant(found.source.plant, status=False, installation=True, location=True)
         )
 
-    async def devices(self, request: Request) -> Response:
+    async def list_devices(self, request: Request) -> Response:
         """The devices with their plant and time zone."""
         found = find_resource(self._world, request)
         return build_json_answer(
@@ -62,13 +62,13 @@ class MonitoringService:
             }
         )
 
-    async def lean_devices(self, request: Request) -> Response:
+    async def list_lean_devices(self, request: Request) -> Response:
         """The devices alone."""
         return build_json_answer(
             {"devices": _list_devices(find_resource(self._world, request), request, zone=False)}
         )
 
-    async def device(self, request: Request) -> Response:
+    async def show_device(self, request: Request) -> Response:
         """One device with its plant. What `details` holds is not known in full: firmware is the part recorded."""
         found = _list_visible(find_resource(self._world, request))
         device, plant = found.device, found.source.plant
@@ -82,7 +82,7 @@ class MonitoringService:
             }
         )
 
-    async def status(self, request: Request) -> Response:
+    async def show_status(self, request: Request) -> Response:
         """The state of a plant or device."""
         found = _list_visible(find_resource(self._world, request))
         plant, device = found.source.plant, found.device

@@ -25,11 +25,11 @@ class OAuthService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route("/oauth2/token", self.token, methods=["POST"]),
-            Route("/oauth2/logout", self.logout, methods=["POST"]),
+            Route("/oauth2/token", self.send_token, methods=["POST"]),
+            Route("/oauth2/logout", self.end_login, methods=["POST"]),
         ]
 
-    async def token(self, request: Request) -> Response:
+    async def send_token(self, request: Request) -> Response:
         """All three grants."""
         values = await _read_parameters(request)
         try:
@@ -40,7 +40,7 @@ class OAuthService:
         except TokenError as error:
             return _build_refusal(error)
 
-    async def logout(self, request: Request) -> Response:
+    async def end_login(self, request: Request) -> Response:
         """End the session of a refresh token."""
         values = await _read_parameters(request)
         try:

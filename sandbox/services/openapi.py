@@ -307,13 +307,17 @@ class OpenApiService:
 
     def routes(self) -> list[Route]:
         """The service's routes."""
-        return [Route("/openapi.json", self.machine), Route("/docs", self.people), Route("/", self.people)]
+        return [
+            Route("/openapi.json", self.send_openapi),
+            Route("/docs", self.render_docs),
+            Route("/", self.render_docs),
+        ]
 
-    async def machine(self, _request: Request) -> Response:
+    async def send_openapi(self, _request: Request) -> Response:
         """The document as JSON."""
         return build_json_answer(write_openapi())
 
-    async def people(self, _request: Request) -> Response:
+    async def render_docs(self, _request: Request) -> Response:
         """One table of all endpoints."""
         rows = "".join(
             f"<tr><td>{escape(item.tag)}</td><td><code>{item.method.upper()}</code></td>"

@@ -30,11 +30,11 @@ class TruthService:
     def routes(self) -> list[Route]:
         """The service's routes."""
         return [
-            Route("/_truth/plants/{plant_id}/{quantity}", self.plant),
-            Route("/_truth/devices/{device_id}/{quantity}", self.device),
+            Route("/_truth/plants/{plant_id}/{quantity}", self.show_plant_truth),
+            Route("/_truth/devices/{device_id}/{quantity}", self.show_device_truth),
         ]
 
-    async def plant(self, request: Request) -> Response:
+    async def show_plant_truth(self, request: Request) -> Response:
         """kWh of a plant's quantity, named as in EnergyBalance."""
         key = request.path_params["plant_id"].lower()
         source = self._world.source(self._world.moved.get(key, key))
@@ -42,7 +42,7 @@ class TruthService:
             raise build_not_found()
         return self._build_answer(request, source, None)
 
-    async def device(self, request: Request) -> Response:
+    async def show_device_truth(self, request: Request) -> Response:
         """kWh of a device's quantity."""
         key = request.path_params["device_id"].lower()
         found = self._world.device(self._world.moved.get(key, key))

@@ -6,6 +6,7 @@ import json
 import logging
 import stat
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -248,6 +249,6 @@ def test_a_concern_names_what_is_gone_and_ends_after_a_month() -> None:
 
 def test_the_book_says_when_it_is_damaged(make: Make) -> None:
     book = ConsentBook.of(make())
-    book.path.write_text(json.dumps(["not", "a", "book"]))
+    Path(book.place).write_text(json.dumps(["not", "a", "book"]))
     with pytest.raises(SecretFileError, match="consent status"):
         book.read_owners()

@@ -84,9 +84,9 @@ def test_a_login_that_an_earlier_version_stored_is_renewed(make: Make, refresh_t
     settings = make("code", sma_refresh_token=refresh_token())
     ask(settings)
     store = LoginStore.of(settings)
-    stored = orjson.loads(store.path.read_bytes())
+    stored = orjson.loads(Path(store.place).read_bytes())
     del stored["secret"]
-    write_private(store.path, orjson.dumps(stored))
+    write_private(Path(store.place), orjson.dumps(stored))
     ask(settings)
     assert store.read().secret
 
@@ -214,7 +214,7 @@ def test_without_a_login_the_client_is_not_even_made(make: Make) -> None:
 def test_a_damaged_file_names_itself_and_the_cure(make: Make, content: bytes) -> None:
     settings = make("code")
     store = LoginStore.of(settings)
-    write_private(store.path, content)
+    write_private(Path(store.place), content)
     with pytest.raises(SecretFileError, match=r"login-\w+\.json does not hold a login .* 'sunledger login'"):
         SmaClient(settings)
 

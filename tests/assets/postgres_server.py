@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -79,7 +80,8 @@ def postgres() -> Iterator[dict[str, str]]:
                     "DAGSTER_PG_DB": "postgres",
                 }
             finally:
-                server.terminate()
+                # SIGTERM would wait for sessions that are open.
+                server.send_signal(signal.SIGINT)
                 server.wait(STARTS_WITHIN_S)
 
 

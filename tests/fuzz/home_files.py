@@ -8,6 +8,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.run.request_log import RequestLog
 from pipeline.run.unfinished_days import take_over_days
 from pipeline.sma.auth.login_store import LoginStore
+from pipeline.sma.auth.private_documents import PrivateFile
 from pipeline.sma.budget.file_store import unpack
 from pipeline.sma.consents.consent_book import ConsentBook
 from schemas import (
@@ -56,12 +57,13 @@ def check_days_file(data: bytes) -> None:
 def check_login(data: bytes) -> None:
     """A stored login: a login of texts and times with a zone, or an error that names the file."""
     with tempfile.TemporaryDirectory() as folder:
-        store = LoginStore(Path(folder), "client", "https://auth.example")
-        store.path.write_bytes(data)
+        document = PrivateFile(Path(folder), "credentials", "login.json")
+        store = LoginStore(document)
+        document.path.write_bytes(data)
         try:
             login = store.read()
         except SunledgerError as error:
-            assert_speaks(error, store.path.name)
+            assert_speaks(error, document.path.name)
             return
         store.write(login)
         assert store.read() == login
@@ -76,12 +78,13 @@ def check_login(data: bytes) -> None:
 def check_consents(data: bytes) -> None:
     """The book of consents: rows of its table, or an error that names the file."""
     with tempfile.TemporaryDirectory() as folder:
-        book = ConsentBook(Path(folder), "client", "https://consent.example")
-        book.path.write_bytes(data)
+        document, key = (PrivateFile(Path(folder), "credentials", one) for one in ("a.json", "consents.key"))
+        book = ConsentBook("client", document, key)
+        document.path.write_bytes(data)
         try:
             owners = book.read_owners()
         except SunledgerError as error:
-            assert_speaks(error, book.path.name)
+            assert_speaks(error, document.path.name)
             return
         book.read_rows()
         now = dt.datetime.now(dt.UTC)

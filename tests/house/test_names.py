@@ -142,3 +142,13 @@ def test_texts_name_only_modules_and_files_that_exist() -> None:
         for path in re.findall(rf"(?<![\w./-])((?:{rooms})(?:/[\w-]+)+\.(?:py|toml|sql|j2|css))", text):
             gone |= {(file, path)} if not (ROOT / path).exists() else set()
     assert gone == set()
+
+
+def test_each_handler_of_a_route_of_the_sandbox_begins_with_a_verb() -> None:
+    handlers = [
+        name
+        for file in (ROOT / "sandbox" / "services").glob("*.py")
+        for name in re.findall(r"\bRoute\([^)]*?\bself\.(\w+)", file.read_text())
+    ]
+    assert len(handlers) > 30
+    assert [name for name in handlers if name.split("_")[0] not in VERBS or "_" not in name] == []

@@ -6,10 +6,11 @@ import pytest
 
 from pipeline.common.errors import TransientError
 from pipeline.sma.client import SmaClient
-from pipeline.sma.http.outage import FAILED_IN_A_ROW, OutageGuard
+from pipeline.sma.http.outage import FAILED_IN_A_ROW, LIMITED_IN_A_ROW, OutageGuard
 from pipeline.sma.requests import Answer, Failure, Request
 
 TRIES = {503: 6, 429: 8}
+ASKED = {503: FAILED_IN_A_ROW, 429: LIMITED_IN_A_ROW}
 
 
 def path_of(plant: str) -> str:
@@ -35,15 +36,37 @@ def test_the_rest_is_not_sent_once_the_service_is_down(status, headers, server, 
     for plant in plants:
         server.on(path_of(plant)).reply(status, headers=headers)
     results = fetch(settings, time, plants)
-    assert sum(server.count(path_of(plant)) for plant in plants) == FAILED_IN_A_ROW * TRIES[status]
+    assert sum(server.count(path_of(plant)) for plant in plants) == ASKED[status] * TRIES[status]
     assert all(isinstance(result, Failure) for result in results)
-    (said,) = {str(result.error).partition(" was not sent")[2] for result in results[FAILED_IN_A_ROW:]}
+    (said,) = {str(result.error).partition(" was not sent")[2] for result in results[ASKED[status] :]}
     assert said.endswith(
-        f"is down: 10 requests in a row failed in all their tries (the last one: status {status}). Run it again later."
+        f"is down: {ASKED[status]} requests in a row failed in all their tries (the last one: status {status}). "
+        "Run it again later."
     )
     assert results[-1].attempts == 0
     # The next run and a retry of Dagster's may be answered.
     assert isinstance(results[-1].error, TransientError)
+
+
+def test_a_refusal_for_the_rate_concerns_a_single_plant_s_requests_too(server, settings, time) -> None:
+    server.on(path_of("1")).reply(429)
+    results = fetch(settings, time, ["1"] * 20)
+    assert server.count(path_of("1")) == LIMITED_IN_A_ROW * TRIES[429]
+    assert all(isinstance(result, Failure) for result in results)
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [(b"\xef\xbb\xbf \n<html>", "a page instead of JSON"), (b" ", "an empty answer")],
+)
+def test_a_page_for_everybody_is_an_outage(server, settings, time, body: bytes, what: str) -> None:
+    plants = [str(100 + i) for i in range(30)]
+    for plant in plants:
+        server.on(path_of(plant)).reply(200, body)
+    results = fetch(settings, time, plants)
+    assert sum(server.count(path_of(plant)) for plant in plants) == FAILED_IN_A_ROW
+    assert isinstance(results[-1], Failure)
+    assert f"(the last one: {what})" in str(results[-1].error)
 
 
 def test_one_plant_without_answers_does_not_stop_the_others(server, settings, time) -> None:

@@ -51,7 +51,7 @@ def tables_of(home: Path) -> Tables:
     """All tables of the lake ("lake …") and all of the published file ("file …"), without what may differ."""
     found = {f"lake {name}": frame for name, frame in _lake(home)}
     found |= {f"file {name}": frame for name, frame in _published(home / "sunledger.duckdb")}
-    return {name: _comparable(frame) for name, frame in found.items()}
+    return {name: drop_what_may_differ(frame) for name, frame in found.items()}
 
 
 def differences(expected: Tables, found: Tables) -> list[str]:
@@ -107,7 +107,7 @@ def _without_period(frame: pl.DataFrame) -> pl.DataFrame:
     # A local day reaches into the date before and the one after in another zone's time.
     a_day = pl.duration(days=1)
     holds = pl.col("local_date").is_between(begins - a_day, ends + a_day).fill_null(value=True)
-    return _comparable(
+    return drop_what_may_differ(
         frame.with_columns(target=pl.col("target").str.replace(PERIOD, ""), period_holds_day=holds)
     )
 
@@ -137,7 +137,7 @@ def _published(file: Path) -> Iterator[tuple[str, pl.DataFrame]]:
         raise UnreadableError(f"the published file can't be read: {fault}") from fault
 
 
-def _comparable(frame: pl.DataFrame) -> pl.DataFrame:
+def drop_what_may_differ(frame: pl.DataFrame) -> pl.DataFrame:
     kept = frame.drop([name for name in frame.columns if name in MAY_DIFFER])
     return kept.sort(kept.columns, nulls_last=True) if kept.columns else kept
 

@@ -1,4 +1,4 @@
-"""The login of the code flow on disk: one file for each client and authorization server.
+"""The login of the code flow: one document for each client and authorization server, on disk or in PostgreSQL.
 
 It holds the newest refresh token and the access token that came with it. Both are worth the same to a thief who can
 read the file, and a shared access token saves every short-lived process a token request. SMA rotates refresh
@@ -7,24 +7,18 @@ tokens, so whoever trades one in holds `lock()` from reading the old one until t
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 import orjson
 
 from pipeline.common.local_time import parse_moment
 from pipeline.common.settings import Settings
+from pipeline.sma.auth.private_documents import PrivateDocument, open_document
 from pipeline.sma.auth.secret_files import (
-    Room,
     SecretFileError,
-    lock_path_async,
-    prepare_credentials_folder,
-    read_private,
-    reserve_room,
-    write_private,
 )
 from pipeline.sma.auth.token_endpoint import Grant
 from pipeline.sma.clock import Clock
@@ -73,61 +67,56 @@ class Login:
 class LoginStore:
     """The stored login of one client. Nothing is written before the first `lock()`."""
 
-    def __init__(self, home: Path, client_id: str, auth_url: str) -> None:
-        self._home = home
-        self._name = digest_secret(f"{client_id}\0{auth_url}")
+    def __init__(self, document: PrivateDocument) -> None:
+        self._document = document
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The store of the settings' client."""
-        return cls(settings.home, settings.sma_client_id, settings.sma_auth_url)
+        name = digest_secret(f"{settings.sma_client_id}\0{settings.sma_auth_url}")
+        return cls(open_document(settings, f"login-{name}.json"))
 
     @property
-    def path(self) -> Path:
-        """The file; its folder is made when it is missing."""
-        return prepare_credentials_folder(self._home) / f"login-{self._name}.json"
+    def place(self) -> str:
+        """Where the login is, for people: a file whose folder is made when it is missing, or a row of PostgreSQL."""
+        return self._document.place
 
     def lock(self, clock: Clock) -> AbstractAsyncContextManager[None]:
         """The right to trade in the refresh token, held by one process at a time."""
-        return lock_path_async(self._lock, clock)
+        return self._document.lock_async(clock)
 
     def read(self) -> Login:
         """The stored login, or an empty one where there is none. Raises SecretFileError for a file of another kind."""
-        path = self.path
-        content = read_private(path)
+        content = self._document.read()
         if content is None:
             return Login()
         try:
             return _decode_login(orjson.loads(content))
         except (orjson.JSONDecodeError, OverflowError, TypeError, ValueError, KeyError):
             raise SecretFileError(
-                f"{path} does not hold a login of sunledger: delete it and run 'sunledger login'."
+                f"{self.place} does not hold a login of sunledger: delete it and run 'sunledger login'."
             ) from None
 
     def write(self, login: Login) -> None:
         """Replace what is stored. Call it while `lock` is held."""
-        write_private(self.path, _encode_login(login))
+        self._document.write(_encode_login(login))
 
     @contextmanager
     def reserve_room(self) -> Iterator["LoginRoom"]:
         """Space on the disk for the next login, taken before the old token is traded in."""
-        with reserve_room(self.path) as room:
-            yield LoginRoom(room)
-
-    @property
-    def _lock(self) -> Path:
-        return self.path.with_suffix(".lock")
+        with self._document.reserve_room() as put:
+            yield LoginRoom(put)
 
 
 class LoginRoom:
     """Space for one login."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self._put = put
 
     def put(self, login: Login) -> None:
         """Store the login durably."""
-        self._room.put(_encode_login(login))
+        self._put(_encode_login(login))
 
 
 def digest_secret(text: str) -> str:

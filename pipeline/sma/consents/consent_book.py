@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 import orjson
@@ -20,12 +19,9 @@ import polars as pl
 from pipeline.common.local_time import LAST_INSTANT, parse_moment
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.login_store import digest_secret
+from pipeline.sma.auth.private_documents import PrivateDocument, open_document
 from pipeline.sma.auth.secret_files import (
     SecretFileError,
-    lock_path,
-    prepare_credentials_folder,
-    read_private,
-    write_private,
 )
 from pipeline.sma.consents.consent_api import LONGEST_INTERVAL_S, Consent, ConsentState
 from schemas import Consents, polars_schema
@@ -100,27 +96,27 @@ class Owner:
 
 
 class ConsentBook:
-    """The owners that one client has asked, in one private file."""
+    """The owners that one client has asked, in one private document, and the key of their hashes in another one."""
 
-    def __init__(self, home: Path, client_id: str, consent_url: str) -> None:
-        self._home = home
+    def __init__(self, client_id: str, owners: PrivateDocument, key: PrivateDocument) -> None:
         self.client_id = client_id
-        self._name = digest_secret(f"{client_id}\0{consent_url}")
+        self._document, self._key = owners, key
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The book of the settings' client."""
-        return cls(settings.home, settings.sma_client_id, settings.sma_consent_url)
+        name = digest_secret(f"{settings.sma_client_id}\0{settings.sma_consent_url}")
+        documents = (open_document(settings, one) for one in (f"consents-{name}.json", KEY_FILE))
+        return cls(settings.sma_client_id, *documents)
 
     @property
-    def path(self) -> Path:
-        """The file; its folder is made when it is missing."""
-        return prepare_credentials_folder(self._home) / f"consents-{self._name}.json"
+    def place(self) -> str:
+        """Where the book is, for people: a file whose folder is made when it is missing, or a row of PostgreSQL."""
+        return self._document.place
 
     def read_owners(self) -> dict[str, Owner]:
         """All owners by address. Raises SecretFileError for a file that is no book."""
-        path = self.path
-        content = read_private(path)
+        content = self._document.read()
         if content is None:
             return {}
         try:
@@ -129,8 +125,8 @@ class ConsentBook:
             }
         except (orjson.JSONDecodeError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise SecretFileError(
-                f"{path} does not hold consents of sunledger: move it away, and fetch the state of each owner with "
-                "'sunledger consent status'."
+                f"{self.place} does not hold consents of sunledger: move it away, and fetch the state of each owner "
+                "with 'sunledger consent status'."
             ) from None
 
     def note(
@@ -144,13 +140,13 @@ class ConsentBook:
                 for address, consent in answers.items()
             }
             content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
-            write_private(self.path, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+            self._document.write(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
         return noted
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """The right to write the book, held by one process at a time."""
-        with lock_path(self.path.with_suffix(".lock")):
+        with self._document.lock():
             yield
 
     def hash(self, address: str) -> str:
@@ -176,12 +172,11 @@ class ConsentBook:
         return pl.DataFrame(rows, schema=polars_schema(Consents), orient="row")
 
     def _read_key(self) -> bytes:
-        path = prepare_credentials_folder(self._home) / KEY_FILE
-        key = read_private(path)
+        key = self._key.read()
         if key is None:
-            with lock_path(path.with_suffix(".lock")):
-                key = read_private(path) or secrets.token_bytes(KEY_BYTES)
-                write_private(path, key)
+            with self._key.lock():
+                key = self._key.read() or secrets.token_bytes(KEY_BYTES)
+                self._key.write(key)
         return key
 
 

@@ -122,7 +122,7 @@ def no_login(ground: Ground) -> Settings:
 @setup("A login that has expired", "token", "run 'sunledger login'")
 def ended_login(ground: Ground) -> Settings:
     settings = ground.settings(**CODE_CLIENT)
-    LoginStore.of(settings).path.parent.mkdir(parents=True, exist_ok=True)
+    Path(LoginStore.of(settings).place).parent.mkdir(parents=True, exist_ok=True)
     LoginStore.of(settings).write(
         Login(refresh_token="of-last-month", logged_in_at=NOW - dt.timedelta(days=31))
     )

@@ -35,6 +35,13 @@ def test_each_question_has_its_time() -> None:
     assert [part.rstrip().rpartition("\n")[2] for part in told] == [times[number] for number in range(1, 41)]
 
 
+def test_a_question_without_an_answer_of_the_demo_says_why() -> None:
+    told = FILE.read_text("utf-8").split("\n## ")[1:]
+    # A table has its headings and a line below them.
+    empty = [part for part in told if sum(line.startswith("| ") for line in part.splitlines()) == 2]
+    assert [part.partition(".")[0] for part in empty if "so this has no rows there." not in part] == []
+
+
 @pytest.mark.parametrize("question", load_questions(), ids=lambda question: str(question.number))
 def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, question: Question) -> None:
     answer = db.execute(question.query)

@@ -1,0 +1,32 @@
+"""`sunledger push`: the report tables of the published file in a PostgreSQL server, for BI servers."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.common.errors import ConfigurationError
+
+
+def run_push(
+    *,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Write every table, also what did not change, and also where the server has a newer publication.",
+        ),
+    ] = False,
+) -> None:
+    """Write what changed of the published report tables to PostgreSQL (SUNLEDGER_PUSH_URL), for BI servers."""
+    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from warehouse.push import PushTarget, push_published  # noqa: PLC0415
+
+    settings = load_settings()
+    if not (url := settings.push_url.get_secret_value()):
+        raise ConfigurationError(
+            "SUNLEDGER_PUSH_URL is not set: set it to the PostgreSQL that gets the tables, as in "
+            "postgresql://user:password@host/database."
+        )
+    target = PushTarget(url, settings.push_schema, settings.push_reader)
+    say(push_published(settings.warehouse, target, full=full, tell=say).describe())

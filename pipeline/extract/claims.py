@@ -1,0 +1,144 @@
+"""Claims of days of plants, so that two runs of a cluster never ask SMA for the same at once.
+
+A claim is a row in PostgreSQL with the number of its process (`pipeline.common.shared_session`), and counts while that
+process lives. Without a cluster there are none: there runs of one home take turns by pools, and commits guard the days.
+"""
+
+import datetime as dt
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.shared_session import (
+    HOLDERS,
+    LIVING_SQL,
+    NAMED,
+    SharedSession,
+    open_shared_session,
+)
+from pipeline.common.text import pluralize
+from pipeline.extract.request_plan import FetchPlan
+from pipeline.run.context import RunContext
+from schemas import storage
+
+LOOK_EVERY_S = 1.0
+TELL_EVERY_S = 60.0
+
+_OTHERS = """
+SELECT claims.holder, claims.process
+FROM claims JOIN unnest(%s::date[], %s::text[]) AS wanted(local_date, plant_id) USING (local_date, plant_id)
+WHERE dataset = %s AND holder <> %s GROUP BY claims.holder, claims.process
+"""
+_INSERT = """
+INSERT INTO claims SELECT %s, local_date, plant_id, %s, %s
+FROM unnest(%s::date[], %s::text[]) AS wanted(local_date, plant_id) ON CONFLICT DO NOTHING
+"""
+
+
+class ClaimedDaysError(SunledgerError):
+    """Another run fetches the same days for too long."""
+
+
+class Claims(NamedTuple):
+    """Days of plants of one table and set; the plant is empty for a list of plants."""
+
+    dataset: str
+    plant_days: frozenset[tuple[dt.date, str]]
+
+    @classmethod
+    def of(cls, plan: FetchPlan) -> "Claims":
+        """What the requests of a plan are about."""
+        return cls(
+            "-".join(filter(None, (storage(plan.model).table, plan.set_type))),
+            frozenset((day, planned.request.plant_id) for planned in plan.requests for day in planned.days),
+        )
+
+
+@contextmanager
+def claim_plan(runtime: RunContext, plan_requests: Callable[[RunContext], FetchPlan]) -> Iterator[FetchPlan]:
+    """The plan, whose days nobody else in the cluster fetches during the block.
+
+    Waits while others fetch some of them, and plans again then: they may have stored what was missing. Raises
+    ClaimedDaysError after SUNLEDGER_POOL_WAIT_MINUTES.
+    """
+    plan = plan_requests(runtime)
+    session = open_shared_session(runtime.settings)
+    if session is None or not plan.requests:
+        yield plan
+        return
+    while True:
+        claims = Claims.of(plan)
+        _wait_for_claims(runtime, session, claims)
+        try:
+            # Between the plan and the claim somebody may have stored the days.
+            plan = plan_requests(runtime)
+            if Claims.of(plan).plant_days <= claims.plant_days:
+                yield plan
+                return
+        finally:
+            _release(session, claims)
+
+
+def _wait_for_claims(runtime: RunContext, session: SharedSession, claims: Claims) -> None:
+    began, told = time.monotonic(), None
+    patience_s = runtime.settings.pool_wait_minutes * 60
+    while others := take_claims(session, claims):
+        now = time.monotonic()
+        who = f"process {' and '.join(sorted(others))}"
+        what = f"{pluralize(len({day for day, _ in claims.plant_days}), 'day')} of {claims.dataset}"
+        if now - began >= patience_s:
+            raise ClaimedDaysError(
+                f"{who} has been fetching plants of the same {what} for {patience_s / 60:g} minutes "
+                "(SUNLEDGER_POOL_WAIT_MINUTES): wait until it is done, or end it, then run this again."
+            )
+        if told is None or now - told >= TELL_EVERY_S:
+            told = now
+            runtime.tell(
+                f"{who} is fetching plants of the same {what}. This run waits for at most {patience_s / 60:g} minutes."
+            )
+        time.sleep(LOOK_EVERY_S)
+
+
+def take_claims(session: SharedSession, claims: Claims) -> set[str]:
+    """Claim all of it, or nothing: then the living processes that have claimed some of it. Claims of dead ones end."""
+    me, process = session.holder, f"{os.getpid()} on {platform.node()}"
+    days, plants = [day for day, _ in claims.plant_days], [plant for _, plant in claims.plant_days]
+
+    def take(cursor: Any) -> set[str]:
+        # One at a time, so that nobody gets half of it.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext('claims'))", [NAMED])
+        cursor.execute(_OTHERS, [days, plants, claims.dataset, me])
+        found = cursor.fetchall()
+        cursor.execute(LIVING_SQL, [HOLDERS])
+        living = {holder for (holder,) in cursor.fetchall()}
+        if others := {name for holder, name in found if holder in living}:
+            return others
+        if found:
+            cursor.execute("DELETE FROM claims WHERE holder = ANY(%s)", [[holder for holder, _ in found]])
+        cursor.execute(_INSERT, [claims.dataset, me, process, days, plants])
+        return set()
+
+    return session.transact(take)
+
+
+def _release(session: SharedSession, claims: Claims) -> None:
+    me = session.holder
+
+    def release(cursor: Any) -> None:
+        cursor.execute(
+            "DELETE FROM claims USING unnest(%s::date[], %s::text[]) AS wanted(local_date, plant_id) "
+            "WHERE claims.local_date = wanted.local_date AND claims.plant_id = wanted.plant_id "
+            "AND dataset = %s AND holder = %s",
+            [
+                [day for day, _ in claims.plant_days],
+                [plant for _, plant in claims.plant_days],
+                claims.dataset,
+                me,
+            ],
+        )
+
+    session.transact(release)

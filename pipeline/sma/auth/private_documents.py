@@ -1,0 +1,181 @@
+"""Where logins, consents and what was agreed to be spent are kept: private files, or PostgreSQL in a cluster.
+
+In PostgreSQL they are encrypted by SUNLEDGER_CLUSTER_KEY (Fernet: AES-128 in CBC mode, with an HMAC), each by a key of
+its name, so that one can't stand in another's place.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.common.shared_session import SharedSession, open_shared_session
+from pipeline.sma.auth.secret_files import (
+    FOLDER,
+    LOCK_WAIT_S,
+    SecretFileError,
+    lock_path,
+    lock_path_async,
+    prepare_credentials_folder,
+    read_private,
+    reserve_room,
+    write_private,
+)
+from pipeline.sma.clock import Clock
+
+
+class PrivateDocument(Protocol):
+    """One document that nobody else may read, replaced whole. `place` names it for people."""
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+
+    def read(self) -> bytes | None:
+        """The content, None when there is none. Raises SecretFileError or SharedStoreError."""
+
+    def write(self, content: bytes) -> None:
+        """Replace the content durably."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """The right to write it, held by one process and thread at a time."""
+
+    def lock_async(self, clock: Clock) -> AbstractAsyncContextManager[None]:
+        """`lock` for an event loop, which goes on while this waits."""
+
+    def reserve_room(self) -> AbstractContextManager[Callable[[bytes], None]]:
+        """What stores the next content, for which room is taken before."""
+
+
+class PrivateFile:
+    """A document in a file of mode 0600; its lock is a file beside it."""
+
+    def __init__(self, home: Path, folder: str, name: str) -> None:
+        self._home, self._folder, self._name = home, folder, name
+
+    @property
+    def path(self) -> Path:
+        """The file; the folder of credentials is made when it is missing."""
+        if self._folder == FOLDER:
+            return prepare_credentials_folder(self._home) / self._name
+        return self._home / self._folder / self._name
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def read(self) -> bytes | None:
+        """See PrivateDocument."""
+        return read_private(self.path)
+
+    def write(self, content: bytes) -> None:
+        """See PrivateDocument."""
+        write_private(self.path, content)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """See PrivateDocument."""
+        path = self.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return lock_path(path.with_suffix(".lock"))
+
+    def lock_async(self, clock: Clock) -> AbstractAsyncContextManager[None]:
+        """See PrivateDocument."""
+        return lock_path_async(self.path.with_suffix(".lock"), clock)
+
+    @contextmanager
+    def reserve_room(self) -> Iterator[Callable[[bytes], None]]:
+        """See PrivateDocument."""
+        with reserve_room(self.path) as room:
+            yield room.put
+
+
+class SharedDocument:
+    """A document in PostgreSQL, encrypted."""
+
+    def __init__(self, session: SharedSession, name: str, key: str) -> None:
+        from cryptography.fernet import Fernet  # noqa: PLC0415 - an extra
+
+        self._session, self._name = session, name
+        derived = hmac.new(key.encode(), f"sunledger document {name}".encode(), hashlib.sha256).digest()
+        self._cipher = Fernet(base64.urlsafe_b64encode(derived))
+
+    @property
+    def place(self) -> str:
+        """The server and the name."""
+        return f"{self._name} in {self._session.place}"
+
+    def read(self) -> bytes | None:
+        """See PrivateDocument."""
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - an extra
+
+        def select(cursor: Any) -> bytes | None:
+            cursor.execute("SELECT content FROM documents WHERE name = %s", [self._name])
+            found = cursor.fetchone()
+            return None if found is None else bytes(found[0])
+
+        content = self._session.transact(select)
+        try:
+            return None if content is None else bytes(self._cipher.decrypt(content))
+        except InvalidToken:
+            raise SecretFileError(
+                f"{self.place} can't be decrypted: set SUNLEDGER_CLUSTER_KEY to the key that it was stored with."
+            ) from None
+
+    def write(self, content: bytes) -> None:
+        """See PrivateDocument."""
+        encrypted = self._cipher.encrypt(content)
+
+        def replace(cursor: Any) -> None:
+            cursor.execute("SET LOCAL synchronous_commit TO on")
+            cursor.execute(
+                "INSERT INTO documents VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET content = "
+                "excluded.content",
+                [self._name, encrypted],
+            )
+
+        self._session.transact(replace)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """See PrivateDocument."""
+        return self._session.lock(self._name, LOCK_WAIT_S, self._build_busy_error)
+
+    @asynccontextmanager
+    async def lock_async(self, clock: Clock) -> AsyncIterator[None]:  # noqa: ARG002 - its waits are another thread's
+        """See PrivateDocument."""
+        held = self.lock()
+        await asyncio.to_thread(held.__enter__)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(held.__exit__, None, None, None)
+
+    @contextmanager
+    def reserve_room(self) -> Iterator[Callable[[bytes], None]]:
+        """See PrivateDocument; a server that can't be reached or written is noticed before."""
+        self.write(self.read() or b"")
+        yield self.write
+
+    def _build_busy_error(self) -> SunledgerError:
+        return SecretFileError(
+            f"Another process has held {self.place} for {LOCK_WAIT_S:g} s: stop that process, then run it again."
+        )
+
+
+def open_document(settings: Settings, name: str, folder: str = FOLDER) -> PrivateDocument:
+    """The document of that name: a file in that folder of SUNLEDGER_HOME, or a row of PostgreSQL in a cluster."""
+    session = open_shared_session(settings)
+    if session is not None:
+        return SharedDocument(session, f"{folder}/{name}", settings.cluster_key.get_secret_value())
+    return PrivateFile(settings.home, folder, name)

@@ -1,0 +1,191 @@
+"""Days on two workers in homes of their own, one of which is killed by SIGKILL with all its processes in the midst."""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import yaml
+
+from assets.run_processes import PROCESS
+from assets.run_tags import RANGE_END, RANGE_START
+from schemas import TABLES, ApiRequests, storage
+from tests.cluster.api_server import serve_api
+from tests.cluster.stage import LOCATION, Servers, kill_machine, list_below, serve, start_machine, wait_for
+from tests.control_room import ControlRoom, control_room
+from tests.programs import run
+from tests.torture.compare import TABLES_THAT_MAY_DIFFER, drop_what_may_differ, round_last_digits
+from warehouse.lake import Lake
+
+# What a request asked for; requests that were sent a second time after a kill are one.
+ASKED = ["plant_id", "device_id", "endpoint", "set_type"]
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@dataclass
+class Report:
+    """What was seen: lines with seconds since the kill, and how the tables differ from those of one machine."""
+
+    lines: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    tables: int = 0
+
+    def note(self, text: str, since: float) -> None:
+        """Add a line."""
+        self.lines.append(f"{time.monotonic() - since:7.1f} s  {text}")
+
+
+def lose_worker(folder: Path, kind: str, plants: int, first: dt.date, days: int, runs: int) -> Report:
+    """Do the days in so many runs, lose the worker of one, and compare with one machine. Raises AssertionError."""
+    report = Report()
+    with serve(folder, plants, kind) as servers:
+        env = servers.machine(folder / "control")
+        code, said = run(folder / "control", "cluster", "init", **servers.settings)
+        assert code == 0, said
+        code, said = run(folder / "control", "refresh", **servers.settings)
+        assert code == 0, said
+        home = folder / "control" / "home"
+        with (
+            WORKERS[kind](servers, folder) as pids,
+            control_room(home, env, servers.sandbox, folder / "ui.log") as room,
+        ):
+            began = time.monotonic()
+            size = -(-days // runs)
+            for start in range(0, days, size):
+                begin = first + dt.timedelta(days=start)
+                end = min(begin + dt.timedelta(days=size - 1), first + dt.timedelta(days=days - 1))
+                room.launch_days({RANGE_START: begin.isoformat(), RANGE_END: end.isoformat()})
+            report.note(f"{runs} runs of {days} days of {plants} plants are launched", began)
+            victim = wait_for(lambda: _find_busy(room), "The begin of a run")
+            # Until it is in the midst of asking.
+            wait_for(lambda: _count_waiting(servers) > plants, "The first requests")
+            pid = next(
+                pid for pid in pids() if int(victim["tags"][PROCESS].split()[0]) in {pid, *list_below(pid)}
+            )
+            count = kill_machine(pid)
+            killed = time.monotonic()
+            report.note(f"{count} processes of the worker of run {victim['runId'][:8]} are killed", began)
+            report.lines.append("  since the kill:")
+            seen: set[tuple[str, str]] = {(one["runId"], one["status"]) for one in room.runs()}
+            wait_for(lambda: _watch(room, report, seen, killed, runs), "The end of all runs")
+        code, said = run(folder / "control", "publish", **servers.settings)
+        assert code == 0, said
+        report.note("the warehouse is published", killed)
+        alone = folder / "alone"
+        alone.mkdir()
+        last = first + dt.timedelta(days=days - 1)
+        code, said = run(
+            alone, "backfill", "--from", f"{first}", "--to", f"{last}", "--yes", **servers.sandbox.settings()
+        )
+        assert code == 0, said
+        options = {name.lower(): value for name, value in LOCATION.items()}
+        options["aws_endpoint_url"] = servers.settings["AWS_ENDPOINT_URL"]
+        here = Lake(servers.settings["SUNLEDGER_LAKE"], folder / "tmp", options)
+        there = Lake(str(alone / "home" / "lake"), folder / "tmp")
+        for name, one, other in _read_both(here, there, home, alone / "home"):
+            report.tables += 1
+            if not one.equals(other, null_equal=True):
+                lost = other.join(one, on=one.columns, how="anti", nulls_equal=True)
+                new = one.join(other, on=one.columns, how="anti", nulls_equal=True)
+                example = (new if new.height else lost).head(1).to_dicts()
+                report.differences.append(
+                    f"{name}: {other.height} rows, {lost.height} lost, {new.height} new {example}"
+                )
+    return report
+
+
+def _watch(room: ControlRoom, report: Report, seen: set[tuple[str, str]], killed: float, runs: int) -> bool:
+    found = room.runs()
+    for one in reversed(found):
+        if (one["runId"], one["status"]) not in seen:
+            seen.add((one["runId"], one["status"]))
+            again = one["tags"].get("dagster/parent_run_id", "")[:8]
+            text = (
+                f"run {one['runId'][:8]}{f', which tries {again} again,' if again else ''} is {one['status']}"
+            )
+            report.note(text, killed)
+    launched = [one for one in found if "sunledger/days" not in one["tags"] and RANGE_START in one["tags"]]
+    return sum(one["status"] == "SUCCESS" for one in launched) >= runs and all(
+        one["status"] in ENDED for one in launched
+    )
+
+
+def _find_busy(room: ControlRoom) -> Any:
+    return next((one for one in room.runs() if one["status"] == "STARTED" and PROCESS in one["tags"]), None)
+
+
+def _count_waiting(servers: Servers) -> int:
+    """Requests that are in PostgreSQL, on their way to the lake."""
+    import psycopg2  # noqa: PLC0415 - an extra
+
+    with (
+        psycopg2.connect(servers.settings["SUNLEDGER_CLUSTER_POSTGRES_URL"]) as database,
+        database.cursor() as cursor,
+    ):
+        cursor.execute("SELECT count(*) FROM sunledger_cluster.requests")
+        return int(cursor.fetchone()[0])
+
+
+def _read_both(
+    here: Lake, there: Lake, home: Path, alone: Path
+) -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]:
+    for model in TABLES:
+        name = storage(model).table
+        one, other = (lake.scan(model).collect() for lake in (here, there))
+        if model is ApiRequests:
+            yield (
+                name,
+                *(frame.filter(status=200).select(ASKED).unique().sort(ASKED) for frame in (one, other)),
+            )
+        elif name not in TABLES_THAT_MAY_DIFFER:
+            yield name, drop_what_may_differ(one), drop_what_may_differ(other)
+    with ExitStack() as opened:
+        files = [
+            opened.enter_context(
+                duckdb.connect(str(folder / "sunledger.duckdb"), read_only=True, config={"threads": 1})
+            )
+            for folder in (home, alone)
+        ]
+        names = "SELECT view_name FROM duckdb_views() WHERE NOT internal AND view_name LIKE 'v_kpi%'"
+        for (name,) in files[1].execute(names).fetchall():
+            yield (
+                name,
+                *(
+                    drop_what_may_differ(round_last_digits(file.execute(f'SELECT * FROM "{name}"').pl()))
+                    for file in files
+                ),
+            )
+
+
+@contextmanager
+def _start_celery(servers: Servers, folder: Path) -> Iterator[Callable[[], list[int]]]:
+    with ExitStack() as opened:
+        started = [
+            opened.enter_context(
+                start_machine(["worker"], servers.machine(folder / name), folder / f"{name}.log")
+            )
+            for name in ("worker-1", "worker-2")
+        ]
+        yield lambda: [process.pid for process in started]
+
+
+@contextmanager
+def _start_kubernetes(servers: Servers, folder: Path) -> Iterator[Callable[[], list[int]]]:
+    file = folder / "control" / "home" / "dagster" / "dagster.yaml"
+    with serve_api(folder / "jobs", servers.machine(folder / "jobs-environment"), file) as (api, kubeconfig):
+        found = yaml.safe_load(file.read_text())
+        # Outside of Kubernetes a file says where its API server is.
+        found["run_launcher"]["config"] |= {
+            "load_incluster_config": False,
+            "kubeconfig_file": str(kubeconfig),
+        }
+        file.write_text(yaml.safe_dump(found))
+        yield lambda: [job.pid for job in api.jobs.values() if job.poll() is None]
+
+
+WORKERS = {"celery": _start_celery, "kubernetes": _start_kubernetes}

@@ -1,0 +1,154 @@
+"""What a cluster of a test consists of: servers on loopback, and machines, each with a home of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from sandbox.launch import SandboxAddress, run_sandbox
+from tests.assets.postgres_server import postgres
+from tests.budget.redis_server import redis_server
+from tests.programs import environment
+
+BUCKET = "sunledger"
+LOCATION = {
+    "AWS_ACCESS_KEY_ID": "a",
+    "AWS_SECRET_ACCESS_KEY": "b",
+    "AWS_REGION": "us-east-1",
+    "AWS_ALLOW_HTTP": "true",
+}
+PATIENCE_S = 1800.0
+# The program's own script, as `sunledger` of each machine.
+SCRIPT = Path(sys.executable).with_name("sunledger")
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The servers that the machines share, as settings of the program; and the services of SMA."""
+
+    settings: Mapping[str, str]
+    sandbox: SandboxAddress
+
+    def machine(self, folder: Path, **more: str) -> dict[str, str]:
+        """The environment of a machine whose home is below that folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return environment(folder, **{**self.settings, **more})
+
+
+@contextmanager
+def serve(folder: Path, plants: int, kind: str) -> Iterator[Servers]:
+    """PostgreSQL, Redis, an object store with one bucket, and the sandbox; ended with the block."""
+    with ExitStack() as opened:
+        found = opened.enter_context(postgres())
+        redis = opened.enter_context(redis_server(folder))
+        store = opened.enter_context(_serve_store())
+        sandbox = opened.enter_context(run_sandbox("--plants", str(plants)))
+        boto3.client(
+            "s3",
+            endpoint_url=store,
+            region_name="us-east-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+        ).create_bucket(Bucket=BUCKET)
+        address = f"{found['DAGSTER_PG_HOST']}:{found['DAGSTER_PG_PORT']}/{found['DAGSTER_PG_DB']}"
+        yield Servers(
+            {
+                **sandbox.settings(),
+                **LOCATION,
+                "AWS_ENDPOINT_URL": store,
+                "SUNLEDGER_CLUSTER": kind,
+                "SUNLEDGER_CLUSTER_POSTGRES_URL": f"postgresql://{found['DAGSTER_PG_USER']}:"
+                f"{found['DAGSTER_PG_PASSWORD']}@{address}",
+                "SUNLEDGER_CLUSTER_BROKER_URL": redis.url.replace("/0", "/1"),
+                "SUNLEDGER_BUDGET_URL": redis.url,
+                "SUNLEDGER_CLUSTER_KEY": "k" * 40,
+                "SUNLEDGER_CLUSTER_RUNS": "2",
+                "SUNLEDGER_CLUSTER_IMAGE": "sunledger",
+                "SUNLEDGER_LAKE": f"s3://{BUCKET}/lake",
+            },
+            sandbox,
+        )
+
+
+@contextmanager
+def start_machine(words: list[str], env: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of the program in a session of its own, ended with all that it has started."""
+    with log.open("a") as said:
+        process = subprocess.Popen(
+            [SCRIPT, *words],
+            env=dict(env),
+            cwd=Path(env["HOME"]),
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                kill_machine(process.pid)
+                process.wait(60)
+
+
+def kill_machine(pid: int) -> int:
+    """Kill a process and all below it with SIGKILL, as the loss of a machine does; how many they were."""
+    doomed = [pid, *list_below(pid)]
+    for one in doomed:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+    return len(doomed)
+
+
+def list_below(pid: int) -> list[int]:
+    """The processes that one has started, and those that they have."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            text = stat.read_text()
+            children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found = list(children.get(pid, ()))
+    for child in found:
+        found += children.get(child, ())
+    return found
+
+
+def wait_for(look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """The first result that counts as true. Raises AssertionError with `what` after a long time."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{what} did not happen in time.")
+
+
+@contextmanager
+def _serve_store() -> Iterator[str]:
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    # Its output goes into a file: a pipe that nobody reads would stop it.
+    with (
+        tempfile.NamedTemporaryFile("w+") as said,
+        subprocess.Popen(command, stdout=said, stderr=said) as server,
+    ):
+        try:
+            yield wait_for(lambda: _find_address(Path(said.name)), "The start of the object store", 60)
+        finally:
+            server.kill()
+
+
+def _find_address(log: Path) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+    return found[0] if found else ""

@@ -1,0 +1,191 @@
+"""What processes of a cluster share in PostgreSQL: claims, requests on their way to the lake, private documents."""
+
+import datetime as dt
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.common.settings import Settings, load_settings
+from pipeline.common.shared_session import SharedSession, SharedStoreError
+from pipeline.extract.claims import Claims, take_claims
+from pipeline.run.shared_request_log import SharedRequestLog
+from pipeline.sma.auth.private_documents import SharedDocument, open_document
+from pipeline.sma.auth.secret_files import SecretFileError
+from pipeline.sma.consents.consent_book import ConsentBook
+from schemas import ApiRequests
+from tests.assets.postgres_server import needs_postgres, postgres
+from tests.assets.test_cluster_setup import CLUSTER
+from tests.programs import PATIENCE_S
+from warehouse.lake import Lake
+
+pytestmark = [pytest.mark.long, needs_postgres]
+
+DAY = dt.date(2026, 10, 5)
+# A process of its own that claims two plants and has sent three requests, and then waits to be killed.
+WORKER = """
+import datetime as dt, sys, time
+from pipeline.common.settings import load_settings
+from pipeline.common.shared_session import open_shared_session
+from pipeline.extract.claims import Claims, take_claims
+from pipeline.run.context import RunContext
+from pipeline.sma.http.attempt_log import LoggedTry
+settings = load_settings(env_file=None)
+runtime, session = RunContext(settings), open_shared_session(settings)
+day = dt.date(2026, 10, 5)
+assert take_claims(session, Claims("raw", frozenset((day, plant) for plant in ("1", "2")))) == set()
+for number in range(3):
+    at = dt.datetime(2026, 10, 5, 12, number, tzinfo=dt.UTC)
+    runtime.requests.add(LoggedTry(at, "plants", None, None, 200, None, 10, 1.0))
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    pytest.importorskip("psycopg2", reason="The extra 'cluster' is not installed.")
+    with postgres() as server:
+        form = "postgresql://{DAGSTER_PG_USER}:{DAGSTER_PG_PASSWORD}@{DAGSTER_PG_HOST}:{DAGSTER_PG_PORT}/{DAGSTER_PG_DB}"
+        yield form.format(**server)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, url: str) -> Settings:
+    pytest.importorskip("dagster_celery", reason="The extra 'cluster' is not installed.")
+    return load_settings(env_file=None, home=tmp_path / "home", **{**CLUSTER, "cluster_postgres_url": url})
+
+
+@pytest.fixture
+def session(settings: Settings) -> Iterator[SharedSession]:
+    """A process: each session has a number of its own."""
+    opened = SharedSession(settings.cluster_postgres_url)
+    opened.create_tables()
+    yield opened
+    opened.close()
+
+
+def claims(*plants: str, day: dt.date = DAY, dataset: str = "raw") -> Claims:
+    return Claims(dataset, frozenset((day, plant) for plant in plants))
+
+
+def count(session: SharedSession, table: str) -> int:
+    def look(cursor: object) -> int:
+        cursor.execute(f"SELECT count(*) FROM {table}")  # type: ignore[attr-defined]
+        return int(cursor.fetchone()[0])  # type: ignore[attr-defined]
+
+    return session.transact(look)
+
+
+def test_claims_and_requests_of_a_killed_process_come_to_the_others(
+    settings: Settings, session: SharedSession, tmp_path: Path
+) -> None:
+    environment = {f"SUNLEDGER_{name.upper()}": value for name, value in CLUSTER.items()}
+    environment |= {"SUNLEDGER_CLUSTER_POSTGRES_URL": settings.cluster_postgres_url.get_secret_value()}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER],
+        env={**environment, "SUNLEDGER_HOME": str(tmp_path / "other"), "PATH": "/usr/bin:/bin"},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    log = SharedRequestLog(session, tmp_path / "requests")
+    try:
+        assert worker.stdout
+        assert worker.stdout.readline() == "ready\n"
+        # What it has is its own while it lives, all or nothing; other days, plants and tables are free.
+        (holder,) = take_claims(session, claims("2", "3"))
+        assert holder.startswith(f"{worker.pid} on ")
+        assert take_claims(session, claims("3")) == set()
+        assert take_claims(session, claims("1", day=DAY + dt.timedelta(days=1))) == set()
+        assert take_claims(session, claims("1", dataset="other")) == set()
+        assert log.store(lake).tries == 0
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(PATIENCE_S)
+    finally:
+        worker.kill()
+        worker.wait(PATIENCE_S)
+        assert worker.stdout
+        worker.stdout.close()
+    while take_claims(session, claims("1", "2")):
+        pass
+    assert count(session, "requests") == 3
+    assert log.store(lake).tries == 3
+    assert lake.scan(ApiRequests).collect().height == 3
+    assert (count(session, "requests"), log.store(lake).tries) == (0, 0)
+
+
+def test_a_session_goes_on_after_an_outage_with_the_same_number(session: SharedSession) -> None:
+    number = session.holder
+    with session.open_connection() as other, other.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND usename = 'sunledger'"
+        )
+    assert session.holder == number
+    assert number in session.list_living()
+    session.close()
+    other_session = SharedSession(session._url)
+    while number in other_session.list_living():
+        pass
+    other_session.close()
+
+
+def test_documents_are_encrypted_and_one_at_a_time_writes_them(
+    settings: Settings, session: SharedSession
+) -> None:
+    document = open_document(settings, "login.json")
+    assert document.read() is None
+    document.write(b"the-refresh-token")
+    assert (
+        SharedDocument(session, "credentials/login.json", CLUSTER["cluster_key"]).read()
+        == b"the-refresh-token"
+    )
+
+    def look(cursor: object) -> bytes:
+        cursor.execute("SELECT content FROM documents WHERE name = 'credentials/login.json'")  # type: ignore[attr-defined]
+        return bytes(cursor.fetchone()[0])  # type: ignore[attr-defined]
+
+    assert b"refresh" not in session.transact(look)
+    with pytest.raises(SecretFileError, match="can't be decrypted: set SUNLEDGER_CLUSTER_KEY"):
+        SharedDocument(session, "credentials/login.json", "another key").read()
+    with document.reserve_room() as put:
+        assert document.read() == b"the-refresh-token"
+        put(b"a newer one")
+    assert document.read() == b"a newer one"
+    with (
+        document.lock(),
+        pytest.raises(SecretFileError, match="stop that process"),
+        session.lock("credentials/login.json", 0.2, lambda: SecretFileError("stop that process")),
+    ):
+        pass
+    assert not (settings.home / "credentials").exists()
+
+
+def test_a_machine_with_another_home_knows_the_owners_of_the_first(
+    settings: Settings, session: SharedSession, tmp_path: Path
+) -> None:
+    other = load_settings(
+        env_file=None,
+        home=tmp_path / "another",
+        **{**CLUSTER, "cluster_postgres_url": settings.cluster_postgres_url.get_secret_value()},
+    )
+    assert ConsentBook.of(settings).hash("owner@example.org") == ConsentBook.of(other).hash(
+        "owner@example.org"
+    )
+    assert not (tmp_path / "another").exists()
+
+
+def test_a_database_without_the_tables_says_what_to_run(url: str) -> None:
+    empty = SharedSession(
+        load_settings(
+            env_file=None, cluster_postgres_url=url.replace("/postgres", "/template1")
+        ).cluster_postgres_url
+    )
+    with pytest.raises(SharedStoreError, match=r"its tables are missing.*sunledger cluster init") as caught:
+        _ = empty.holder
+    assert "only-on-loopback" not in str(caught.value)
