@@ -62,7 +62,7 @@ Row: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, order=True)
 class GridRequest(Request):
-    """One request of the GridControl API. A cancellation has the schedule's id as `set_type`."""
+    """One request of the GridControl API."""
 
     @classmethod
     def schedules(cls, plant_id: str) -> Self:

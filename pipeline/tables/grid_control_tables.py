@@ -60,7 +60,7 @@ def judge_grid_commands(runtime: RunContext) -> Finding:
         plant, name = late.select("plant_id", "command").row(0)
         said.append(
             f"{pluralize(late.height, 'command')} were not over when they were read last, but their time is, such as "
-            f"{name} of plant {plant}: read them again with 'sunledger grid list'."
+            f"{name} of plant {plant}: read them again with 'sunledger refresh'."
         )
     if unclear.height:
         said.append(
