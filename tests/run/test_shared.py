@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common import shared_session
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import SharedSession, SharedStoreError
 from pipeline.extract.claims import Claims, take_claims
@@ -54,7 +55,9 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, url: str) -> Settings:
+def settings(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    # Tests of other files are not to find a session in a server that has ended.
+    monkeypatch.setattr(shared_session, "_OPEN", {})
     pytest.importorskip("dagster_celery", reason="The extra 'cluster' is not installed.")
     return load_settings(env_file=None, home=tmp_path / "home", **{**CLUSTER, "cluster_postgres_url": url})
 

@@ -37,6 +37,7 @@ TABLES_THAT_MAY_DIFFER = {
 }
 # Figures of views are compared to so many digits, those near zero to so many decimals.
 VIEWS_DIGITS, VIEWS_DECIMALS = 12, 9
+SHOWN_OF_A_ROW = 300
 Tables = Mapping[str, pl.DataFrame]
 # A target names the period that was asked for: a day, a week or a month by its date, logs by their first and last day.
 PERIOD = r"(?:/(Day|Week|Month|Year))?\?(?:Date|From)=([0-9-]+)(?:&To=([0-9-]+))?"
@@ -153,4 +154,5 @@ def _how_they_differ(before: pl.DataFrame, after: pl.DataFrame) -> str:
     ]
     shown = f", in {', '.join(columns[:6])}" if columns else ""
     one = (new if new.height else lost).head(1).to_dicts()
-    return f"{before.height} rows became {after.height}: {lost.height} lost, {new.height} new{shown}; {str(one)[:300]}"
+    counts = f"{before.height} rows became {after.height}: {lost.height} lost, {new.height} new"
+    return f"{counts}{shown}; {str(one)[:SHOWN_OF_A_ROW]}"
