@@ -12,8 +12,8 @@ from tests.programs import run
 DAYS = ("--from", "2024-06-03", "--to", "2024-06-04", "--yes")
 SENTENCES = {
     "503": "answered 503 Service Unavailable, the last of 6 tries",
-    "a page": "answered 200, but not with plants",
-    "nothing": "answered 200, but not with plants",
+    "a page": "answered 200, but not with {asked}",
+    "nothing": "answered 200, but not with {asked}",
     "cut": "was truncated or damaged",
 }
 
@@ -40,14 +40,14 @@ def test_each_command_ends_with_a_sentence_and_the_next_run_heals(
     try:
         # A list that can't be had is asked for in all its tries. Who knows no plant asks for nothing else, and who
         # knows some asks for the devices of these three.
-        for home, words, most in (
-            (new, ("refresh", "--yes"), 6),
-            (old, ("backfill", "--again", *DAYS), 6 + 3 * 6),
+        for home, words, asked, most in (
+            (new, ("refresh", "--yes"), "plants", 6),
+            (old, ("backfill", "--again", *DAYS), "devices", 6 + 3 * 6),
         ):
             before.asked = 0
             code, said = run(home, *words, **settings)
             assert (code, "Traceback" in said, "bug" in said) == (1, False, False), said
-            assert SENTENCES[kind] in said.splitlines()[-1]
+            assert SENTENCES[kind].format(asked=asked) in said.splitlines()[-1]
             assert before.asked <= most
         code, said = run(old, "publish", **settings)
         assert code == 0, said
