@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-long test-exhaustive test-ui torture torture-short conformance lint docs bench bi dbt audit fuzz ui clean
+.PHONY: setup demo test test-long test-exhaustive test-ui torture torture-short test-cluster conformance lint docs bench bi dbt audit fuzz ui clean
 
 setup: $(STAMP)
 
@@ -70,6 +70,12 @@ $(ORACLE)/.installed: requirements-oracle.lock.txt
 # The control room as a person has it: Dagster's processes and a browser (apt-get install chromium). Takes minutes.
 test-ui: $(TOOLS)
 	@$(BIN)/python -m pytest -m ui tests/ui
+
+# Celery workers and Kubernetes Jobs (a stand-in runs them as processes), one of which is killed: every table is compared
+# with that of one machine. It needs postgresql and redis-server. A larger one: make test-cluster CLUSTER="--plants 200 --days 60"
+CLUSTER ?= --plants 12 --days 8 --runs 4
+test-cluster: $(TOOLS)
+	@$(BIN)/python -m tests.cluster $(CLUSTER)
 
 lint: $(TOOLS)
 	@$(BIN)/ruff check .
