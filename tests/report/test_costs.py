@@ -155,7 +155,10 @@ def test_a_plant_that_moved_may_be_named_by_either_id(file: Path, tmp_path: Path
                 "earlier requests of this month are unknown",
             ],
         ),
-        ("2021-10-01", ["PU of the month 0 Fees of the month 0.00 EUR Limited", "SMA charges nothing for it"]),
+        (
+            "2021-10-01",
+            ["PU of the month 0 Fees of the month 0.00 EUR Limited", "SMA charges nothing for it"],
+        ),
     ],
 )
 def test_before_the_record_begins_nothing_is_known(
