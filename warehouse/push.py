@@ -106,8 +106,8 @@ def push_published(
             if is_new or full:
                 old = {}
             changed = [part for part in {**old, **new} if old.get(part) != new.get(part) and part != SHAPE]
-            if changed:
-                # Without a record of its parts, a table may hold any.
+            if changed or (full and not is_new):
+                # Without a record of its parts, or with one that is not believed, a table may hold any.
                 chosen = changed if old else None
                 rows[table.name] = _replace(published, server, target.schema, table, chosen, is_new=is_new)
                 parts += len(changed)

@@ -16,6 +16,7 @@ from pipeline.run.supplied_limits import SETTING, read_supplied_limits
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.limited_months import (
     LimitedMonthFacts,
+    find_without_meter,
     list_limited_months,
     name_month_sources,
     read_light_series,
@@ -157,10 +158,8 @@ def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:
     days = _build_bounds(found.limited, found.dates)
     segments = curtailed_energy.cut_limits(found.limits, days)
     stored = read_quarter_hours(runtime, found, found.limited)
-    fed_in = stored.group_by("plant_id").agg(never=pl.col("grid_feed_in_kwh").is_null().all())
-    without_meter = fed_in.filter("never")["plant_id"].to_list()
     pieces = curtailed_energy.find_binding(
-        read_limited_rows(runtime, found, segments), segments, days, without_meter
+        read_limited_rows(runtime, found, segments), segments, days, find_without_meter(runtime, stored)
     )
     quarters = lost_energy.prepare_quarters(
         stored, segments, curtailed_energy.sum_binding_quarters(pieces), days

@@ -29,6 +29,8 @@ from schemas import (
 )
 from schemas.curtailment import MANUAL, NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
 
+# How the estimates are made. A month of another method is made again, as if its sources had changed.
+METHOD = "like quarter hours"
 # Plants no farther away than this see the same sky in the mean of a quarter hour, more or less.
 NEIGHBOURHOOD_KM = 20.0
 # More of them make the estimate no better, and a town of a thousand plants would make a million pairs.
@@ -168,6 +170,7 @@ def name_month_sources(runtime: RunContext, found: LimitedMonthFacts) -> str:
     seen = f"{path} {path.stat().st_mtime_ns}" if path is not None else ""
     plants = found.plants.sort("plant_id")
     texts = (
+        METHOD,
         *files,
         seen,
         found.limits.write_csv(),
@@ -202,6 +205,24 @@ def read_quarter_hours(runtime: RunContext, found: LimitedMonthFacts, plants: pl
         .select(_QUARTERS)
         .collect()
     )
+
+
+def find_without_meter(runtime: RunContext, quarters: pl.DataFrame) -> list[str]:
+    """The plants of these quarter hours for which no stored day has a feed-in.
+
+    Days without it alone don't tell: the meter of a plant that has one may have been down.
+    """
+    fed_in = pl.col("grid_feed_in_kwh").is_not_null()
+    silent = quarters.group_by("plant_id").agg(fed_in.any()).filter(~pl.col("grid_feed_in_kwh"))["plant_id"]
+    if silent.is_empty():
+        return []
+    metered = (
+        runtime.lake.scan(QuarterHours)
+        .filter(pl.col("plant_id").is_in(silent.implode()), fed_in)
+        .select(pl.col("plant_id").unique())
+        .collect()["plant_id"]
+    )
+    return sorted({*silent} - {*metered})
 
 
 def read_light_series(

@@ -80,7 +80,8 @@ def find_states(rows: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
     # Without an end, a fallback holds until further notice.
     far = pl.col("command_end")
     seen = pl.when(pl.col("sma_state").is_in(_STOPPED)).then("stopped_at")
-    ended = pl.min_horizontal(far, "superseded_at", seen, "gone_at")
+    whole = (pl.col("sma_state") == COMPLETED) & far.is_not_null()
+    ended = pl.when(whole).then(far).otherwise(pl.min_horizontal(far, "superseded_at", seen, "gone_at"))
     held = pl.max_horizontal("command_start", ended)
     return (
         found.with_columns(held_until=pl.when(ended.is_not_null()).then(held))
@@ -107,7 +108,7 @@ def sum_schedules(commands: pl.DataFrame) -> pl.DataFrame:
             schedule_end=pl.col("command_end").max(),
             n_commands=own.sum().cast(pl.Int64),
             has_fallback=pl.col("is_fallback").any(),
-            is_listed=pl.col("is_listed").first(),
+            is_listed=pl.col("is_listed").any(),
             first_read_at=pl.col("first_read_at").min(),
             last_read_at=pl.col("last_read_at").max(),
         )
@@ -131,14 +132,14 @@ def list_grid_limits(commands: pl.DataFrame, unknown_asker: str) -> pl.DataFrame
 
 
 def _add_listing(commands: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
-    """With `is_listed`, `read_at`, and `gone_at`: when the plant's answers first lacked the schedule for good."""
+    """With `is_listed`, `read_at`, and `gone_at`: when the plant's answers first lacked the command for good.
+
+    That is the whole schedule, or a command of it that an amended schedule no longer has.
+    """
     moments = readings.select("plant_id", gone_at="read_at").unique().sort("gone_at")
     last = readings.group_by("plant_id").agg(read_at=pl.col("read_at").max())
     after = (
-        commands.select(*_SCHEDULE, "last_read_at")
-        .group_by(_SCHEDULE)
-        .agg(pl.col("last_read_at").max())
-        .with_columns(after=pl.col("last_read_at") + pl.duration(microseconds=1))
+        commands.select(*_COMMAND, after=pl.col("last_read_at") + pl.duration(microseconds=1))
         .sort("after")
         .join_asof(
             moments,
@@ -148,20 +149,26 @@ def _add_listing(commands: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame
             strategy="forward",
             check_sortedness=False,
         )
-        .select(*_SCHEDULE, "gone_at")
+        .select(*_COMMAND, "gone_at")
     )
     return (
-        commands.join(after, on=_SCHEDULE)
+        commands.join(after, on=_COMMAND)
         .join(last, on="plant_id")
         .with_columns(is_listed=pl.col("gone_at").is_null())
     )
 
 
 def _add_superseding(commands: pl.DataFrame) -> pl.DataFrame:
-    """With `superseded_at`: when a newer schedule with the same command began, at the earliest when it came."""
+    """With `superseded_at`: when a newer schedule with the same command began, at the earliest when it came.
+
+    A command that was stopped before its start supersedes nothing.
+    """
     named = pl.coalesce("standard_command", "command").alias("named")
+    stopped = pl.min_horizontal(pl.when(pl.col("sma_state").is_in(_STOPPED)).then("stopped_at"), "gone_at")
+    began = stopped.is_null() | (stopped > pl.col("command_start"))
     begins = (
-        commands.with_columns(named)
+        commands.filter(began)
+        .with_columns(named)
         .group_by(*_SCHEDULE, "named")
         .agg(
             came=pl.coalesce(pl.col("created_at").first(), pl.col("first_read_at").min()),
@@ -177,7 +184,7 @@ def _add_superseding(commands: pl.DataFrame) -> pl.DataFrame:
         "named",
         superseded_at=pl.col("at").cum_min(reverse=True).shift(-1).over("plant_id", "named"),
     )
-    return commands.with_columns(named).join(cut, on=[*_SCHEDULE, "named"]).drop("named")
+    return commands.with_columns(named).join(cut, on=[*_SCHEDULE, "named"], how="left").drop("named")
 
 
 def _judge_state() -> pl.Expr:

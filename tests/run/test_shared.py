@@ -143,6 +143,10 @@ def test_documents_are_encrypted_and_one_at_a_time_writes_them(
 ) -> None:
     document = open_document(settings, "login.json")
     assert document.read() is None
+    # A login that failed before there was anything to keep.
+    with document.reserve_room():
+        pass
+    assert document.read() is None
     document.write(b"the-refresh-token")
     assert (
         SharedDocument(session, "credentials/login.json", CLUSTER["cluster_key"]).read()

@@ -136,3 +136,33 @@ def test_limits_name_somebody() -> None:
     assert found.select("asked_by", "limit_kw", "kind", "limit_end").rows() == [
         ("manual", 3.0, "feed_in", at(2))
     ]
+
+
+def test_a_command_that_an_amended_schedule_no_longer_has_is_over() -> None:
+    rows = [
+        command("a", -4, 1, read=(-5, -5)),
+        command("a", -3, 1, position=2, read=(-5, -5)),
+        command("a", -2, None, position=3, limit_kw=0.0, read=(-5, -5)),
+        command("a", -4, 1, read=(-1, 0)),
+        command("a", -3, None, position=2, limit_kw=5.0, read=(-1, 0)),
+    ]
+    found = states(rows, -5, -1, 0)
+    assert of(found) == [("a", "Completed", -3), ("a", "Active", None), ("a", "Cancelled", -1)]
+    limits = list_grid_limits(found, "manual")
+    assert limits.filter(pl.col("limit_end").is_null())["limit_kw"].to_list() == [5.0]
+    assert sum_schedules(found)["is_listed"].to_list() == [True]
+
+
+@pytest.mark.parametrize("how", ["sma", "not_listed"])
+def test_a_newer_schedule_that_was_cancelled_before_its_start_supersedes_nothing(how: str) -> None:
+    newer: dict[str, Any] = {"created_at": at(-8)}
+    listed = [command("new", 1, 1, **newer, read=(-7, -6))]
+    if how == "sma":
+        listed.append(command("new", 1, 1, **newer, sma_state="Cancelled", read=(-5, 6)))
+    found = states([command("old", 0, 4), *listed], -7, -6, -5, 6)
+    assert of(found) == [("new", "Cancelled", 1), ("old", "Completed", 4)]
+
+
+def test_what_sma_says_was_completed_held_to_its_end() -> None:
+    rows = [command("old", -4, 4, sma_state="Completed"), command("new", -3, 1, created_at=at(-5))]
+    assert of(states(rows, 1)) == [("new", "Completed", -2), ("old", "Completed", 0)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import duckdb
 import psycopg2
 import pytest
 
@@ -192,6 +193,13 @@ def test_every_table_is_equal_and_a_second_push_writes_what_changed(
     assert "devices" not in third.rows
     assert server.fetch(f"{kept}'{FIRST}'") == of_first_day
     assert_equal(published, server)
+    # All is written again, also what a table had that is empty now.
+    copy = home.parent / "emptied.duckdb"
+    shutil.copy(published, copy)
+    with duckdb.connect(str(copy)) as file:
+        file.execute("DELETE FROM energy_daily")
+    push_published(copy, target, full=True)
+    assert_equal(copy, server)
 
 
 @pytest.mark.long

@@ -127,7 +127,8 @@ class SharedDocument:
 
         content = self._session.transact(select)
         try:
-            return None if content is None else bytes(self._cipher.decrypt(content))
+            # Room that was reserved, and for which nothing came, holds no document.
+            return None if content is None else bytes(self._cipher.decrypt(content)) or None
         except InvalidToken:
             raise SecretFileError(
                 f"{self.place} can't be decrypted: set SUNLEDGER_CLUSTER_KEY to the key that it was stored with."
