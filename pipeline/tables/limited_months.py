@@ -29,7 +29,7 @@ from schemas import (
 )
 from schemas.curtailment import MANUAL, NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
 
-# How the estimates are made. It counts as a source of each month, so that no month keeps the figures of an older method.
+# How the estimates are made. It counts as a source of each month, so no month keeps figures of an older method.
 METHOD = "like quarter hours"
 # Plants no farther away than this see the same sky in the mean of a quarter hour, more or less.
 NEIGHBOURHOOD_KM = 20.0
