@@ -1,7 +1,7 @@
 """SMA's GridControl API. NOTHING HERE IS PROVEN: no answer of the real service has been recorded yet.
 
 SMA documents two paths, the command FeedInLimit, and that schedules overwrite older ones. All JSON bodies, the units,
-the states, GET and DELETE of schedules and the names of the standard are assumptions, so all of them are in this
+the states, GET of schedules and the names of the standard are assumptions, so all of them are in this
 module, and the setting SUNLEDGER_GRID_CONTROL keeps them switched off.
 """
 
