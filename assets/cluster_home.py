@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from assets.home_configuration import CONFIGURATION
 from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings
@@ -28,7 +29,7 @@ LAUNCHERS = {
 
 
 def build_cluster_configuration(settings: Settings) -> dict[str, Any]:
-    """The content of dagster.yaml for the cluster of the settings."""
+    """The content of dagster.yaml for the cluster of the settings. The rest is as on one machine."""
     module, name = LAUNCHERS[settings.cluster]
     launcher: dict[str, Any] = {"module": module, "class": name}
     if settings.cluster == "celery":
@@ -48,32 +49,14 @@ def build_cluster_configuration(settings: Settings) -> dict[str, Any]:
             "env_secrets": [KUBERNETES_NAME],
         }
     runs = settings.cluster_runs
-    return {
-        "telemetry": {"enabled": False},
-        "nux": {"enabled": False},
-        "storage": {"postgres": {"postgres_url": {"env": POSTGRES}}},
-        "run_launcher": launcher,
-        "concurrency": {
-            "pools": {"granularity": "op", "default_limit": 1},
-            "runs": {
-                "max_concurrent_runs": runs,
-                "tag_concurrency_limits": [{"key": "dagster/backfill", "limit": max(1, runs - 1)}],
-            },
-        },
-        "run_monitoring": {
-            "enabled": True,
-            "poll_interval_seconds": 10,
-            "start_timeout_seconds": 300,
-            "cancel_timeout_seconds": 120,
-            "max_runtime_seconds": 86_400,
-            "free_slots_after_run_end_seconds": 30,
-        },
-        "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
-        "retention": {
-            "schedule": {"purge_after_days": {"skipped": 7, "success": 90, "failure": 90, "started": 90}},
-            "sensor": {"purge_after_days": {"skipped": 2, "success": 30, "failure": 90, "started": 30}},
-        },
+    content: dict[str, Any] = yaml.safe_load(CONFIGURATION)
+    content["concurrency"]["runs"] = {
+        "max_concurrent_runs": runs,
+        "tag_concurrency_limits": [{"key": "dagster/backfill", "limit": max(1, runs - 1)}],
     }
+    content["run_monitoring"]["poll_interval_seconds"] = 10
+    storage = {"postgres": {"postgres_url": {"env": POSTGRES}}}
+    return {**content, "storage": storage, "run_launcher": launcher}
 
 
 def format_cluster_configuration(settings: Settings) -> str:

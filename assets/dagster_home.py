@@ -16,6 +16,7 @@ from assets.cluster_home import (
     write_cluster_configuration,
 )
 from assets.former_storage import replace_former_storage
+from assets.home_configuration import CONFIGURATION
 from assets.plain_path import find_plain_path
 from assets.record_files import OPEN_FILES
 from assets.start_lock import PATIENCE_S, StartLockedError, start_lock
@@ -28,44 +29,6 @@ from pipeline.common.text import escape_controls
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
-
-# docs/operations.md explains every figure of this file; `assets.cluster_home` has the one for more than one machine.
-CONFIGURATION = """\
-# sunledger writes this file once, at the first start. You may change it: see docs/operations.md.
-# Without this, usage data would still be written to disk, and nux would ask users for their e-mail address.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-concurrency:
-  pools:
-    # A run holds a slot of a pool only while one of its assets needs it. Unnamed pools let one in at a time.
-    granularity: op
-    default_limit: 1
-  runs:
-    # At most two runs of backfills, so that two runs are left for schedules and people.
-    max_concurrent_runs: 4
-    tag_concurrency_limits:
-      - key: dagster/backfill
-        limit: 2
-run_monitoring:
-  enabled: true
-  start_timeout_seconds: 300
-  cancel_timeout_seconds: 120
-  # A month of 1,000 plants needs 220,000 requests, which takes a day at 770 requests in five minutes.
-  max_runtime_seconds: 86400
-  free_slots_after_run_end_seconds: 30
-run_retries:
-  # For runs whose process has died. The schedule 'closing' retries failed days up to five times.
-  enabled: true
-  max_retries: 2
-  retry_on_asset_or_op_failure: false
-retention:
-  schedule:
-    purge_after_days: {skipped: 7, success: 90, failure: 90, started: 90}
-  sensor:
-    purge_after_days: {skipped: 2, success: 30, failure: 90, started: 30}
-"""
 
 # Names and slots of the pools. Each slot of the API is an asset with up to SMA_MAX_CONNECTIONS connections (16): three
 # are 48 connections, for two runs of backfills and one of a schedule. Requests are not counted here: their budget is

@@ -1,7 +1,7 @@
 """The role of PostgreSQL that readers of the pushed tables get: it can read them, and nothing else of them."""
 
 from warehouse.ddl import quote_identifier, quote_text
-from warehouse.postgresql import PostgresqlConnection, PostgresqlError
+from warehouse.postgresql import PostgresqlConnection, PostgresqlError, name_table
 
 _WRITES = "INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER"
 
@@ -37,6 +37,4 @@ def allow_reading(server: PostgresqlConnection, schema: str, role: str) -> None:
             "a role that is neither a superuser nor the user of SUNLEDGER_PUSH_URL, or revoke what it may do."
         )
     for table in [table for table, may_read, _ in tables if not may_read]:
-        server.run(
-            f"GRANT SELECT ON {quote_identifier(schema)}.{quote_identifier(table)} TO {quote_identifier(role)}"
-        )
+        server.run(f"GRANT SELECT ON {name_table(schema, table)} TO {quote_identifier(role)}")

@@ -5,11 +5,11 @@ the states, GET of schedules and the names of the standard are assumptions, so a
 module, and the setting SUNLEDGER_GRID_CONTROL keeps them switched off.
 """
 
-import asyncio
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ import orjson
 from pipeline.common.errors import ConfigurationError, PermanentError, SmaError
 from pipeline.common.settings import Settings
 from pipeline.sma.client import SmaClient
+from pipeline.sma.http.at_once import collect_results
 from pipeline.sma.http.attempt import Outcome
 from pipeline.sma.http.error_messages import Call, Reply, build_refusal_error
 from pipeline.sma.http.retry import is_transient
@@ -107,16 +108,8 @@ async def ask_grid(
     They are admitted by the request budget, and tried again as the client's other requests are.
     """
     check_reading(settings)
-    slots = asyncio.Semaphore(settings.sma_max_connections)
-
-    async def ask(request: GridRequest) -> GridAnswer | SmaError:
-        async with slots:
-            try:
-                return await _ask_until_answered(client, settings, request)
-            except SmaError as error:
-                return error
-
-    return await asyncio.gather(*map(ask, requests))
+    send = partial(_ask_until_answered, client, settings)
+    return await collect_results(requests, settings.sma_max_connections, send)
 
 
 async def _ask_until_answered(client: SmaClient, settings: Settings, request: GridRequest) -> GridAnswer:

@@ -6,11 +6,11 @@ called once in ten seconds, for sessions of about ten minutes, and only plants o
 Manager or by WebConnect.
 """
 
-import asyncio
 import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.common.local_time import TimeBasis
 from pipeline.common.settings import Settings
 from pipeline.sma.client import SmaClient
+from pipeline.sma.http.at_once import collect_results
 from pipeline.sma.http.error_messages import Call, Reply, build_last_try_error, format_status
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, retry_after_s
 from pipeline.sma.requests import Request, quote_segment
@@ -106,16 +107,8 @@ async def ask_live(
 
     They are admitted by the request budget too: whether Live has one of its own is not known.
     """
-    slots = asyncio.Semaphore(settings.sma_max_connections)
-
-    async def ask(request: LiveRequest) -> LiveAnswer | SmaError:
-        async with slots:
-            try:
-                return await _send(client, settings.sma_live_url, request)
-            except SmaError as error:
-                return error
-
-    return await asyncio.gather(*map(ask, requests))
+    send = partial(_send, client, settings.sma_live_url)
+    return await collect_results(requests, settings.sma_max_connections, send)
 
 
 async def _send(client: SmaClient, base: str, request: LiveRequest) -> LiveAnswer:

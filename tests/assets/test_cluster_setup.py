@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from assets.cluster_home import FORMER_FILE, build_cluster_configuration
-from assets.dagster_home import CONFIGURATION, prepare_cluster, prepare_dagster_home
+from assets.dagster_home import prepare_cluster, prepare_dagster_home
+from assets.home_configuration import CONFIGURATION
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings

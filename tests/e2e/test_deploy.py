@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assets.dagster_home import CONFIGURATION
+from assets.home_configuration import CONFIGURATION
 from pipeline.common.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
