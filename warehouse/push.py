@@ -66,7 +66,7 @@ class PushResult:
     def describe(self) -> str:
         """The result in one sentence."""
         if not (self.rows or self.created or self.dropped):
-            return f"{self.place} holds this publication already: nothing was written."
+            return f"Nothing was written: {self.place} holds this publication already."
         return (
             f"Wrote {pluralize(sum(self.rows.values()), 'row')} of {pluralize(len(self.rows), 'table')} to "
             f"{self.place}, in {pluralize(self.parts, 'part')} that changed."

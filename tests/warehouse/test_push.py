@@ -180,7 +180,7 @@ def test_every_table_is_equal_and_a_second_push_writes_what_changed(
     before = server.fetch("SELECT xmin::text, ctid::text FROM sunledger._pushed ORDER BY 2")
     again = push_published(published, target)
     assert (dict(again.rows), again.parts, again.created) == ({}, 0, ())
-    assert "nothing was written" in again.describe()
+    assert "Nothing was written" in again.describe()
     assert server.fetch("SELECT xmin::text, ctid::text FROM sunledger._pushed ORDER BY 2") == before
     # Of what changed, the changed days alone.
     kept = "SELECT plant_id, xmin::text FROM sunledger.energy_daily WHERE local_date = "
