@@ -84,7 +84,8 @@ def with_any_period(tables: Tables) -> Tables:
     """The tables as they are whichever period an answer was asked for by.
 
     A run asks for a week; `repair`, and a run that finds a part of the week stored, ask for a day. `target` becomes
-    what was asked without its period, and beside it stands whether that period holds the row's day.
+    what was asked without its period, and beside it stands whether that period holds the row's day. Of `request_date`
+    stays whether it names the same period.
     """
     return {
         name: _without_period(frame) if {"target", "local_date"} <= set(frame.columns) else frame
@@ -108,9 +109,11 @@ def _without_period(frame: pl.DataFrame) -> pl.DataFrame:
     # A local day reaches into the date before and the one after in another zone's time.
     a_day = pl.duration(days=1)
     holds = pl.col("local_date").is_between(begins - a_day, ends + a_day).fill_null(value=True)
-    return drop_what_may_differ(
-        frame.with_columns(target=pl.col("target").str.replace(PERIOD, ""), period_holds_day=holds)
-    )
+    without = {"target": pl.col("target").str.replace(PERIOD, ""), "period_holds_day": holds}
+    if "request_date" in frame.columns:
+        named = pl.concat_str(first, last, separator="/", ignore_nulls=True)
+        without["request_date"] = (pl.col("request_date") == named).cast(pl.String)
+    return drop_what_may_differ(frame.with_columns(**without))
 
 
 def _lake(home: Path) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -52,6 +52,21 @@ def test_an_answer_to_another_question_is_a_difference(other: str) -> None:
     assert differences(*map(with_any_period, (expected, _answers(other))))
 
 
+@pytest.mark.parametrize(
+    ("date", "differs"), [("2025-06-04/2025-06-05", False), ("2025-06-03/2025-06-05", True)]
+)
+def test_the_period_that_a_row_names_is_that_of_its_target(date: str, differs: bool) -> None:
+    named = (
+        ("/v1/plants/1/logs?From=2025-06-02&To=2025-06-04", "2025-06-02/2025-06-04"),
+        ("/v1/plants/1/logs?From=2025-06-04&To=2025-06-05", date),
+    )
+    expected, found = (
+        {name: frame.with_columns(request_date=pl.lit(asked)) for name, frame in _answers(target).items()}
+        for target, asked in named
+    )
+    assert bool(differences(*map(with_any_period, (expected, found)))) == differs
+
+
 def test_a_row_that_is_there_twice_or_not_at_all_is_a_difference() -> None:
     one = {"lake energy_daily": pl.DataFrame({"plant_id": ["1"], "pv_generation_kwh": [1.0]})}
     twice = {"lake energy_daily": pl.concat([one["lake energy_daily"]] * 2)}
