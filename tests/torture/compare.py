@@ -111,7 +111,9 @@ def _without_period(frame: pl.DataFrame) -> pl.DataFrame:
     holds = pl.col("local_date").is_between(begins - a_day, ends + a_day).fill_null(value=True)
     without = {"target": pl.col("target").str.replace(PERIOD, ""), "period_holds_day": holds}
     if "request_date" in frame.columns:
-        named = pl.concat_str(first, last, separator="/", ignore_nulls=True)
+        # Logs of one day are asked for from it to it.
+        other_end = pl.when(last != first).then(last)
+        named = pl.concat_str(first, other_end, separator="/", ignore_nulls=True)
         without["request_date"] = (pl.col("request_date") == named).cast(pl.String)
     return drop_what_may_differ(frame.with_columns(**without))
 

@@ -53,12 +53,12 @@ def test_an_answer_to_another_question_is_a_difference(other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("date", "differs"), [("2025-06-04/2025-06-05", False), ("2025-06-03/2025-06-05", True)]
+    ("date", "differs"), [("2025-06-04", False), ("2025-06-04/2025-06-05", True), ("2025-06-03", True)]
 )
 def test_the_period_that_a_row_names_is_that_of_its_target(date: str, differs: bool) -> None:
     named = (
         ("/v1/plants/1/logs?From=2025-06-02&To=2025-06-04", "2025-06-02/2025-06-04"),
-        ("/v1/plants/1/logs?From=2025-06-04&To=2025-06-05", date),
+        ("/v1/plants/1/logs?From=2025-06-04&To=2025-06-04", date),
     )
     expected, found = (
         {name: frame.with_columns(request_date=pl.lit(asked)) for name, frame in _answers(target).items()}
