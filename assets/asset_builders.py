@@ -18,6 +18,7 @@ from pipeline.common.store_faults import StoreError, translate_store_faults
 from pipeline.common.text import escape_controls, join_lines, shorten_text
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
+from pipeline.run.plants import count_turn
 from pipeline.run.step import StepResult
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import trace_columns
@@ -165,10 +166,11 @@ def build_days_asset(
         with convert_errors(), record_finished_days(context, done):
             begun = time.monotonic()
             wanted = map(dt.date.fromisoformat, context.partition_keys)
+            turn = count_turn(sunledger_runtime)
             for day, report in do_each_day(sunledger_runtime, wanted, steps, groups):
                 sunledger_notices.add(report.notices)
                 key = day.isoformat()
-                done[key] = describe_report(report) | {"seconds": round(time.monotonic() - begun, 3)}
+                done[key] = describe_report(report) | turn | {"seconds": round(time.monotonic() - begun, 3)}
                 begun = time.monotonic()
                 context.add_asset_metadata(done[key], partition_key=key)
         return dg.MaterializeResult()

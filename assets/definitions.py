@@ -7,7 +7,7 @@ first calls SMA, so the graph can be looked at without any.
 import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,12 +40,14 @@ from assets.table_assets import (
     list_assets,
     select_chosen,
 )
+from pipeline.common.errors import SunledgerError
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.common.text import escape_line
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
+from pipeline.run.plants import count_turn
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
@@ -196,9 +198,21 @@ def _build_runtime_resource(settings: Settings) -> Any:
         tags = context.run.tags if context.run else {}
         opened = RunContext(settings, tell=_find_log(context), **read_limits(tags))
         with opened, _attend_run(context, settings):
+            _tell_turn(opened)
             yield opened
 
     return runtime
+
+
+def _tell_turn(runtime: RunContext) -> None:
+    """Say in the run's log how many plants it leaves out, if any."""
+    # The first step meets a fault too, and reports it.
+    with suppress(SunledgerError):
+        if turn := count_turn(runtime):
+            runtime.tell(
+                f"This run reads {turn['plants_read']} plants and leaves out {turn['plants_left_out_today']}, whose "
+                "turn comes in later hours, because the request budget can't hold the current day of all plants."
+            )
 
 
 @contextmanager

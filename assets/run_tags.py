@@ -25,6 +25,8 @@ DAYS: Final = "sunledger/days"
 # `all`: ask also for what is stored and final. Without it a run asks for what is missing.
 ASK: Final = "sunledger/ask"
 ALL: Final = "all"
+# The turn of plants whose current day a run reads, as WHO:FIRST...LAST with two ids; without the tag all.
+TURN: Final = "sunledger/turn"
 # The moment for which a schedule found the days of a run due.
 DUE_AT: Final = "sunledger/due_at"
 
@@ -35,6 +37,7 @@ def read_limits(tags: Mapping[str, str]) -> dict[str, Any]:
         "only_plants": _split_words(tags.get(PLANTS, "")),
         "only_groups": _split_words(tags.get(GROUPS, "")),
         "only_backends": _split_words(tags.get(BACKENDS, "")),
+        "turn": tags.get(TURN, ""),
         # A run that tries another one again carries its tags, and asks for what that one missed.
         "again": tags.get(ASK) == ALL and PARENT not in tags,
         # What the first try was allowed is on the bill already; its amount is not there a second time.

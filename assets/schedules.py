@@ -12,13 +12,15 @@ import polars as pl
 
 from assets.asset_builders import DAYS_PER_RUN
 from assets.prefix import build_name
-from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START
+from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START, TURN
 from pipeline.billing.spending import build_refusal, look_ahead
 from pipeline.common import day_availability
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
+from pipeline.extract.today_plan import plan_turn
 from pipeline.run.context import RunContext
 from pipeline.run.plants import list_own_plants
+from pipeline.run.today_turn import TurnOf, read_last_id
 from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_stored_days
 
 SCHEDULE = "dagster/schedule_name"
@@ -48,8 +50,9 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
             every=HOUR,
             job=job,
             tick=_choose_live_days,
-            description="Hourly: fetches the current days of ennexOS plants. Days of Classic plants are fetched after "
-            "they have ended.",
+            description="Hourly: fetches the current days of ennexOS plants, as many as the request budget holds: "
+            "those of SUNLEDGER_TODAY_PLANTS first, the others in turn. Days of Classic plants are fetched after they "
+            "have ended.",
         ),
         _build_schedule(
             settings,
@@ -126,8 +129,18 @@ def _choose_live_days(
         )
     if refusal := _find_refusal(runtime, "ennexos"):
         return refusal
-    days = day_availability.find_live_days(context.scheduled_execution_time, groups)
-    return list(_build_requests(days, {BACKENDS: "ennexos"}))
+    now, name = context.scheduled_execution_time, build_name(runtime.settings, "today")
+    try:
+        turn = plan_turn(runtime, now, _read_last_turn(context.instance, name))
+    except SunledgerError as fault:
+        return dg.SkipReason(str(fault))
+    days, tags = day_availability.find_live_days(now, groups), {BACKENDS: "ennexos"}
+    if turn is None or turn.turn_of is TurnOf.NOBODY:
+        return list(_build_requests(days, tags))
+    context.log.info(turn.describe())
+    if not turn.read:
+        return dg.SkipReason(f"Skipped, because nothing fits. {turn.describe()}")
+    return list(_build_requests(days, {**tags, TURN: turn.build_tag()}))
 
 
 def _choose_closing_days(
@@ -202,6 +215,12 @@ def _build_requests(days: Iterable[dt.date], tags: dict[str, str]) -> Iterator[d
 def _list_unfinished_days(instance: dg.DagsterInstance, name: str) -> bool:
     found = dg.RunsFilter(tags={SCHEDULE: name}, statuses=UNFINISHED)
     return instance.get_runs_count(found) > 0
+
+
+def _read_last_turn(instance: dg.DagsterInstance, name: str) -> str:
+    """The plant with which the schedule's last turn ended; empty where it never gave one."""
+    runs = instance.get_runs(dg.RunsFilter(tags={SCHEDULE: name}), limit=1)
+    return read_last_id(runs[0].tags, TURN) if runs else ""
 
 
 def _read_attempts(

@@ -10,9 +10,11 @@ from pipeline.cli.cost_consent import know_plants
 from pipeline.common.day_availability import check_days
 from pipeline.common.text import pluralize
 from pipeline.extract.backfill_estimate import Plan, plan_backfill, refuse_beyond
+from pipeline.extract.today_plan import plan_turn
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import check_sets
 from pipeline.run.plants import list_own_plants
+from pipeline.run.today_turn import TurnOf
 
 MB = 1e6
 
@@ -45,6 +47,13 @@ def refuse_beyond_limits(
             runtime,
             find_new_units(runtime, list_own_plants(runtime, first)["plant_id"].to_list(), next_month),
         )
+
+
+def show_today(runtime: RunContext) -> None:
+    """Print which plants' current day the schedule `today` leaves out, if any."""
+    turn = plan_turn(runtime, runtime.now())
+    if turn is not None and turn.turn_of is not TurnOf.NOBODY:
+        out.print(f"The schedule today: {turn.describe()}")
 
 
 def show_plan(found: Plan) -> None:

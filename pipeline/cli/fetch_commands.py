@@ -160,10 +160,12 @@ def run_plan(
     again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
     """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that SMA charges."""
-    from pipeline.cli.backfill_plan import make_plan, show_plan  # noqa: PLC0415
+    from pipeline.cli.backfill_plan import make_plan, show_plan, show_today  # noqa: PLC0415
 
     with open_runtime(plants, sets, groups=groups, again=again) as runtime:
         show_plan(make_plan(runtime, parse_day("--from", first), parse_day("--to", last)))
+        if not plants and not groups:
+            show_today(runtime)
 
 
 def run_reconcile(

@@ -249,6 +249,12 @@ class Settings(BaseSettings):
         "(`5000022 from 2026-10-15`). From that day on no request names these plants, they cost nothing, and they do "
         "not count as missing. Default: none.",
     )
+    today_plants: str = Field(
+        default="",
+        description="Plants whose current day matters most, written as in SUNLEDGER_INCLUDE_PLANTS. Where the request "
+        "budget can't hold the current day of all plants, the schedule `today` reads these each hour and the others "
+        "in turn. Default: none, so that all take turns.",
+    )
     plant_attributes: AbsolutePath | None = Field(
         default=None,
         description="Your own facts about plants, CSV or TOML: group, owner, region, tariff, battery_capacity_kwh, "

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import polars as pl
@@ -70,32 +71,40 @@ def plan_set(
     )
 
 
+def count_series(runtime: RunContext, day: dt.date) -> pl.DataFrame:
+    """plant_id and series: how many answers of a day the settings choose of each plant and its devices.
+
+    What is stored already counts too.
+    """
+    sources = list(choose_sets(runtime.settings))
+    if asks_for_others(runtime.settings):
+        sources += map(build_other_set, list_other_sets(runtime))
+    places = [_list_places_with_set(runtime, source, day) for source in sources]
+    if runtime.settings.logs != "none":
+        places.append(_list_places_with_log(runtime, day))
+    if runtime.settings.logs == "devices":
+        places.append(_list_devices_with_log(runtime, day))
+    plants = pl.concat(
+        [pl.DataFrame(schema={"plant_id": pl.String}), *(one.select("plant_id") for one in places)]
+    )
+    return plants.group_by("plant_id").agg(pl.len().cast(pl.Int64).alias("series"))
+
+
 def plan_plant_logs(runtime: RunContext, week: Sequence[dt.date]) -> FetchPlan:
     """The requests for the missing answers of every plant's log."""
-
-    def places(day: dt.date) -> pl.DataFrame:
-        return select_in_operation(list_plants(runtime), day, runtime.now()).with_columns(
-            device_id=pl.lit("")
-        )
-
-    basis = runtime.settings.sma_time_basis
-    return _plan_requests(
-        runtime, RawLogs, week, places, lambda series: request_plan.plan_logs(series, basis)
-    )
+    return _plan_logs(runtime, RawLogs, week, partial(_list_places_with_log, runtime))
 
 
 def plan_device_logs(runtime: RunContext, week: Sequence[dt.date]) -> FetchPlan:
     """The requests for the missing answers of every device's own log."""
+    return _plan_logs(runtime, RawDeviceLogs, week, partial(_list_devices_with_log, runtime))
 
-    def places(day: dt.date) -> pl.DataFrame:
-        plants = select_in_operation(list_plants(runtime), day, runtime.now())
-        devices = runtime.lake.scan(Devices).select("plant_id", "device_id").collect()
-        return _drop_deactivated(runtime, devices.join(plants, on="plant_id"), day)
 
+def _plan_logs(
+    runtime: RunContext, model: type[RawAnswers], week: Sequence[dt.date], places: Places
+) -> FetchPlan:
     basis = runtime.settings.sma_time_basis
-    return _plan_requests(
-        runtime, RawDeviceLogs, week, places, lambda series: request_plan.plan_logs(series, basis)
-    )
+    return _plan_requests(runtime, model, week, places, lambda series: request_plan.plan_logs(series, basis))
 
 
 def _plan_requests(
@@ -192,6 +201,18 @@ def _list_places_with_set(runtime: RunContext, source: SetSource, day: dt.date) 
         sets = sets.filter(pl.col("device_id").is_not_null() == source.of_devices)
     having = sets.collect().join(plants, on="plant_id").sort("plant_id", "device_id")
     return _drop_deactivated(runtime, having, day).with_columns(pl.col("device_id").fill_null(""))
+
+
+def _list_places_with_log(runtime: RunContext, day: dt.date) -> pl.DataFrame:
+    """The plants to request the log of: listed and in operation on the day."""
+    return select_in_operation(list_plants(runtime), day, runtime.now()).with_columns(device_id=pl.lit(""))
+
+
+def _list_devices_with_log(runtime: RunContext, day: dt.date) -> pl.DataFrame:
+    """The devices to request the log of: those of plants in operation, in operation themselves on the day."""
+    plants = select_in_operation(list_plants(runtime), day, runtime.now())
+    devices = runtime.lake.scan(Devices).select("plant_id", "device_id").collect()
+    return _drop_deactivated(runtime, devices.join(plants, on="plant_id"), day)
 
 
 def _drop_deactivated(runtime: RunContext, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:

@@ -64,15 +64,17 @@ class OpenResources:
 class RunContext:
     """One per run. Close it, or use it as a context. No step writes to it: what a step finds, it returns.
 
-    `only_plants` with `only_groups`, and `only_backends`, limit a run to these; empty means all. A run asks only for
-    what is not stored yet, may have grown since it was read, or failed the last time, and for lists once a day; with
-    `again` it asks for all.
+    `only_plants` with `only_groups`, `only_backends` and `turn` limit a run to these; empty means all. A run asks only
+    for what is not stored yet, may have grown since it was read, or failed the last time, and for lists once a day;
+    with `again` it asks for all.
     """
 
     settings: Settings
     only_plants: frozenset[str] = frozenset()
     only_groups: frozenset[str] = frozenset()
     only_backends: frozenset[str] = frozenset()
+    # The turn of plants whose current day is read (`today_turn`); empty for all.
+    turn: str = ""
     again: bool = False
     # What the run may cost where the settings have no monthly limit.
     allowance: Allowance = field(default_factory=Allowance)

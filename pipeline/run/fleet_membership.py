@@ -17,6 +17,7 @@ from pipeline.common.settings import Settings, name_variable
 from pipeline.run.plant_attributes import build_pattern, find_members
 
 INCLUDE, EXCLUDE = name_variable("include_plants"), name_variable("exclude_plants")
+TODAY = name_variable("today_plants")
 # Before any day that a plant can have: it is not yours on any.
 ALWAYS = dt.date(1970, 1, 1)
 EXCLUDED = {"plant_id": pl.String, "excluded_from": pl.Date}
@@ -83,6 +84,25 @@ def read_fleet(settings: Settings) -> Fleet:
         _find_groups(settings, INCLUDE, _parse_entries(INCLUDE, settings.include_plants, dated=False)),
         _find_groups(settings, EXCLUDE, _parse_entries(EXCLUDE, settings.exclude_plants, dated=True)),
     )
+
+
+def read_today_plants(settings: Settings) -> Fleet:
+    """The plants of SUNLEDGER_TODAY_PLANTS, as `include`.
+
+    Raises ConfigurationError as `read_fleet`.
+    """
+    return Fleet(
+        _find_groups(settings, TODAY, _parse_entries(TODAY, settings.today_plants, dated=False)),
+    )
+
+
+def match_today_plants(settings: Settings) -> pl.Expr:
+    """Whether a row of plants is one whose current day SUNLEDGER_TODAY_PLANTS chooses; none is without the setting.
+
+    Raises ConfigurationError as `read_fleet`.
+    """
+    entries = read_today_plants(settings).include
+    return pl.any_horizontal(pl.lit(value=False), *(entry.matches() for entry in entries))
 
 
 def select_own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:

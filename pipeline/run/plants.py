@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection
+from dataclasses import replace
 from functools import lru_cache
 
 import polars as pl
@@ -12,9 +13,10 @@ from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, read_fleet
+from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, match_today_plants, read_fleet
 from pipeline.run.measurement_sets import SetSource
 from pipeline.run.plant_attributes import SETTING, find_members, match_plants
+from pipeline.run.today_turn import select_turn
 from pipeline.transform import inventory
 from pipeline.transform.plant_moves import find_successors
 from schemas import (
@@ -69,7 +71,24 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
             )
     if runtime.only_backends:
         listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
+    if runtime.turn:
+        of_turn = select_turn(listed.with_columns(chosen=match_today_plants(runtime.settings)), runtime.turn)
+        listed = listed.filter(pl.col("plant_id").is_in(sorted(of_turn)))
     return listed
+
+
+def count_turn(runtime: RunContext) -> dict[str, int]:
+    """How many plants a run reads in its turn, and how many it leaves out; nothing of a run that has none.
+
+    Raises as `list_plants`.
+    """
+    if not runtime.turn:
+        return {}
+    read = list_plants(runtime).height
+    return {
+        "plants_read": read,
+        "plants_left_out_today": list_plants(replace(runtime, turn="")).height - read,
+    }
 
 
 def find_chosen_plants(runtime: RunContext) -> frozenset[str]:

@@ -9,13 +9,14 @@ import polars as pl
 import pytest
 
 from assets.dagster_home import open_dagster
-from assets.run_tags import ASK, BACKENDS, GROUPS, MAX_EUR, read_limits
+from assets.run_tags import ASK, BACKENDS, GROUPS, MAX_EUR, TURN, read_limits
 from pipeline.billing.spending import CostNotAllowedError
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.ops.alert_conditions import collect_concerns
 from pipeline.run.allowance import Allowance
+from pipeline.run.plants import count_turn
 from pipeline.tables.inventory_tables import write_plants
 from schemas import EnergyDaily, KpiDaily
 from tests.assets.clockwork import ClockedSma, Clockwork, refresh_lists
@@ -77,6 +78,32 @@ def test_today_is_read_hourly_for_ennexos_and_classic_waits_for_the_end_of_its_d
     machine.tick("closing")
     # The balance and the one inverter of the Classic plant: what is whole is not fetched again.
     assert asked(machine, "2021-10-20")[before:] == [CLASSIC, CLASSIC]
+
+
+def test_a_small_budget_reads_the_chosen_plant_each_hour_and_the_others_in_turn(machine: Clockwork) -> None:
+    machine.sma.lists = ["11", "12", "13", "14", "15", "16", "17", CLASSIC]
+    machine.tick("lists")
+    # 285 requests a day, of which closing, the window and lists take most.
+    update = {"sma_requests_per_5_min": 1, "today_plants": "Plant 13", "logs": "none"}
+    machine.settings = machine.settings.model_copy(update=update)
+    read = []
+    for hour in (9, 10, 11):
+        machine.turn_to(MIDNIGHT + dt.timedelta(hours=hour, minutes=20))
+        before = len(machine.sma.asked)
+        (request,) = machine.tick("today")
+        read.append({one.plant_id for one in machine.sma.asked[before:]})
+        with machine.runtime(dict(request.tags)) as runtime:
+            turn = count_turn(runtime)
+        assert turn == {"plants_read": len(read[-1]), "plants_left_out_today": 7 - len(read[-1])}
+    assert all("13" in one for one in read)
+    assert CLASSIC not in set.union(*read)
+    others = [sorted(one - {"13"}) for one in read]
+    assert others == [["11", "12", "14", "15"], ["11", "12", "16", "17"], ["14", "15", "16", "17"]]
+    # With room for all nothing is limited.
+    machine.settings = machine.settings.model_copy(update={"sma_requests_per_5_min": 770})
+    machine.turn_to(MIDNIGHT + dt.timedelta(hours=12, minutes=20))
+    (request,) = machine.tick("today")
+    assert TURN not in request.tags
 
 
 def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> None:
@@ -194,6 +221,7 @@ def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
         "only_plants": frozenset(),
         "only_groups": frozenset(),
         "only_backends": frozenset(),
+        "turn": "",
         "again": False,
         "allowance": Allowance(),
     }

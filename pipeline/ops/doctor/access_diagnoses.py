@@ -8,7 +8,8 @@ from decimal import Decimal
 from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
-from pipeline.run.fleet_membership import EXCLUDE, INCLUDE
+from pipeline.run.fleet_membership import EXCLUDE, INCLUDE, TODAY
+from pipeline.run.today_turn import TodayTurn, TurnOf
 from pipeline.sma.budget.file_store import BudgetState
 from pipeline.sma.budget.shared_budget import Budget
 from pipeline.sma.consents import access_problems
@@ -92,6 +93,27 @@ def describe_lists(lists: int, cycle: int, rules: Budget) -> Diagnosis:
         f"plants does not show, such as a new meter, is found within {pluralize(cycle, 'day')}, or by 'sunledger "
         "refresh --all'",
     )
+
+
+def judge_turn(turn: TodayTurn | None, unknown: Sequence[str]) -> list[Diagnosis]:
+    """Which plants' current day the budget leaves out, and entries of SUNLEDGER_TODAY_PLANTS that no plant fits."""
+    found = []
+    if turn is not None and turn.turn_of is not TurnOf.NOBODY:
+        text = f"schedule today: {turn.describe()}"
+        if turn.turn_of is TurnOf.OTHERS and turn.chosen:
+            found.append(pass_check("budget", text))
+        else:
+            cure = "name fewer plants in" if turn.chosen else "name the plants that matter most in"
+            found.append(warn("budget", f"{text} To change that, {cure} {TODAY}."))
+    if unknown:
+        named = ", ".join(unknown)
+        found.append(
+            warn(
+                "budget",
+                f"no plant fits {named} of {TODAY}: compare it with the ids and names of the table plants.",
+            )
+        )
+    return found
 
 
 def judge_budget_state(rules: Budget, state: BudgetState, where: str, refused: int) -> list[Diagnosis]:

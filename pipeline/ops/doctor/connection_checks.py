@@ -12,10 +12,12 @@ import polars as pl
 
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.extract.due_lists import count_lists
+from pipeline.extract.today_plan import plan_turn
 from pipeline.ops.doctor import access_diagnoses, network
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.patient import LIMITS, Patient
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
+from pipeline.run.fleet_membership import read_today_plants
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.auth.token_source import NO_LOGIN
 from pipeline.sma.budget.file_store import BudgetState
@@ -26,7 +28,7 @@ from pipeline.sma.http.attempt import Wire
 from pipeline.sma.http.error_messages import Call, Reply, explain_transport_fault, is_certificate_fault
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.http.transport import load_trusted_authorities
-from schemas import ApiRequests
+from schemas import ApiRequests, Plants
 
 
 def examine_tls(_: Patient) -> list[Diagnosis]:
@@ -70,7 +72,9 @@ def examine_token(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_budget(patient: Patient) -> list[Diagnosis]:
-    """How full the request budget is, what SMA has refused since yesterday, and what lists take of it."""
+    """How full the request budget is, what SMA has refused since yesterday, what lists take of it, and which
+    current days it leaves out.
+    """
     settings = patient.settings
     url = settings.budget_url
     where = (
@@ -91,6 +95,9 @@ def examine_budget(patient: Patient) -> list[Diagnosis]:
     with suppress(SunledgerError):
         lists = count_lists(patient.runtime)
         found.append(access_diagnoses.describe_lists(lists, settings.lists_cycle_days, rules))
+        chosen = read_today_plants(settings)
+        unknown = chosen.list_unknown(patient.runtime.lake.scan(Plants).collect())
+        found += access_diagnoses.judge_turn(plan_turn(patient.runtime, patient.runtime.now()), unknown)
     return found
 
 

@@ -11,6 +11,7 @@ from pipeline.ops.doctor import access_diagnoses, basis, machine, network
 from pipeline.ops.doctor.machine import HeldLock
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Level
+from pipeline.run.today_turn import choose_turn
 from pipeline.sma.budget.file_store import BudgetState, Moment
 from pipeline.sma.budget.shared_budget import Budget
 from tests.sandbox.conftest import NOW
@@ -284,3 +285,33 @@ def test_a_lock_of_a_running_process_is_no_fault() -> None:
         [HeldLock(Path("/x.lock"), 4711, stopped=False), HeldLock(Path("/y.lock"), None, stopped=False)], []
     )
     assert [f.level for f in found] == [Level.OK, Level.WARN]
+
+
+@pytest.mark.parametrize(
+    ("room", "chosen", "level", "says"),
+    [
+        (33, 0, Level.WARN, "name the plants that matter most in SUNLEDGER_TODAY_PLANTS"),
+        (
+            33,
+            2,
+            Level.OK,
+            "reads the 2 chosen ones and 9 of the 98 others at a time, each about every 11 hours",
+        ),
+        (33, 50, Level.WARN, "name fewer plants in SUNLEDGER_TODAY_PLANTS"),
+    ],
+)
+def test_plants_whose_current_day_is_left_out_are_said(
+    room: int, chosen: int, level: Level, says: str
+) -> None:
+    costs = pl.DataFrame(
+        {
+            "plant_id": [f"{i:03}" for i in range(100)],
+            "requests": 3,
+            "chosen": [i < chosen for i in range(100)],
+        }
+    )
+    found, unknown = access_diagnoses.judge_turn(choose_turn(costs, room), ["Rof*"])
+    assert found.level is level
+    assert says in found.text
+    assert unknown.text.startswith("no plant fits Rof* of SUNLEDGER_TODAY_PLANTS")
+    assert access_diagnoses.judge_turn(choose_turn(costs, 300), []) == []

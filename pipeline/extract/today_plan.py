@@ -1,0 +1,81 @@
+"""Plans what the hourly schedule reads of the current days within the request budget. Makes no API calls."""
+
+import datetime as dt
+import math
+
+import polars as pl
+
+from pipeline.common.day_availability import (
+    build_groups,
+    find_live_days,
+    find_sliding_window,
+    list_days,
+)
+from pipeline.extract.due_lists import count_lists
+from pipeline.extract.missing_answers import count_series
+from pipeline.extract.request_plan import Series, plan_measurements
+from pipeline.run.context import RunContext
+from pipeline.run.fleet_membership import match_today_plants
+from pipeline.run.plants import list_own_plants
+from pipeline.run.today_turn import TodayTurn, choose_turn, count_room
+from pipeline.sma.budget.shared_budget import Budget
+
+# Of this backend the current day can be read; Classic portals have it when it is over.
+LIVE = "ennexos"
+
+
+def plan_turn(runtime: RunContext, now: dt.datetime, after: str = "") -> TodayTurn | None:
+    """What the tick at `now` reads, after the turn that ended with the plant `after`; None without an ennexOS plant.
+
+    Raises as `list_own_plants`, and ConfigurationError for a SUNLEDGER_TODAY_PLANTS that can't be used.
+    """
+    plants = list_plants_with_today(runtime)
+    if not plants.height:
+        return None
+    budget = runtime.settings.sma_requests_per_5_min
+    room = None if budget is None else count_room(Budget(budget).rate, count_daily_requests(runtime, now))
+    return choose_turn(_count_costs(runtime, plants, now), room, after)
+
+
+def list_plants_with_today(runtime: RunContext) -> pl.DataFrame:
+    """plant_id, timezone and chosen of the plants whose current day can be read. Raises as `plan_turn`."""
+    plants = list_own_plants(runtime).filter(pl.col("backend") == LIVE)
+    return plants.select("plant_id", "timezone", chosen=match_today_plants(runtime.settings))
+
+
+def count_daily_requests(runtime: RunContext, now: dt.datetime) -> int:
+    """The requests of an ordinary day without the schedule `today`: closing it, reading the window again, and lists."""
+    plants = list_own_plants(runtime)
+    settings = runtime.settings
+    first, last = find_sliding_window(now, build_groups(plants), settings.window_days)
+    series = (
+        plants.join(count_series(runtime, last), on="plant_id")
+        .group_by("timezone")
+        .agg(pl.col("series").sum())
+    )
+    closing = sum(
+        count
+        * (_count_requests(runtime, zone, [last]) + _count_requests(runtime, zone, list_days(first, last)))
+        for zone, count in series.select("timezone", "series").rows()
+    )
+    return int(closing) + 1 + math.ceil(count_lists(runtime) / settings.lists_cycle_days)
+
+
+def _count_costs(runtime: RunContext, plants: pl.DataFrame, now: dt.datetime) -> pl.DataFrame:
+    """plant_id, chosen and the requests of one reading, of each plant that has news."""
+    groups = build_groups(plants.with_columns(backend=pl.lit(LIVE)))
+    of_zone = {group.timezone: find_live_days(now, [group]) for group in groups}
+    zones = pl.DataFrame(
+        [(zone, _count_requests(runtime, zone, days)) for zone, days in of_zone.items()],
+        {"timezone": pl.String, "each": pl.Int64},
+        orient="row",
+    )
+    series = count_series(runtime, max(day for days in of_zone.values() for day in days))
+    found = plants.join(zones, on="timezone").join(series, on="plant_id")
+    return found.select("plant_id", "chosen", requests=pl.col("each") * pl.col("series"))
+
+
+def _count_requests(runtime: RunContext, timezone: str, days: list[dt.date]) -> int:
+    """The requests for some days of one series of a plant there."""
+    one = Series("", "", timezone, tuple(days))
+    return len(plan_measurements([one], "", runtime.settings.sma_time_basis))
