@@ -12,7 +12,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
+from assets.home_configuration import CONFIGURATION
 from tests.ports import find_free_port
 
 PASSWORD = "only-on-loopback"
@@ -35,9 +37,17 @@ needs_postgres = pytest.mark.skipif(
 )
 
 
+def configure_postgres(dagster_home: Path) -> None:
+    """Write the dagster.yaml of a home on one machine, but with its records in the server of `postgres`."""
+    names = {"hostname": "HOST", "username": "USER", "password": "PASSWORD", "db_name": "DB", "port": "PORT"}
+    database = {key: {"env": f"DAGSTER_PG_{name}"} for key, name in names.items()}
+    content = {**yaml.safe_load(CONFIGURATION), "storage": {"postgres": {"postgres_db": database}}}
+    (dagster_home / "dagster.yaml").write_text(yaml.safe_dump(content))
+
+
 @contextmanager
 def postgres() -> Iterator[dict[str, str]]:
-    """The environment that deploy/dagster-cluster.yaml reads, while a server listens on loopback."""
+    """The environment that names a server on loopback, while it listens."""
     assert BINARIES
     # PostgreSQL refuses to run as root, and the user it runs as must own its files.
     user = "postgres" if os.getuid() == 0 else None

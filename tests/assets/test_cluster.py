@@ -1,9 +1,7 @@
-"""Records in PostgreSQL, by the configuration for more than one machine: days are fetched and recorded, twice."""
+"""Records in PostgreSQL, with the limits of one machine's configuration: days are fetched and recorded, twice."""
 
 import datetime as dt
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,9 +11,8 @@ from assets.runs import record_runs
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
-from tests.assets.postgres_server import needs_postgres, postgres
+from tests.assets.postgres_server import configure_postgres, needs_postgres, postgres
 
-CONFIGURATION = Path(__file__).parents[2] / "deploy" / "dagster-cluster.yaml"
 DAYS = ["2021-10-04", "2021-10-05"]
 
 pytestmark = [pytest.mark.long, needs_postgres]
@@ -29,7 +26,7 @@ def cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     with postgres() as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        shutil.copy(CONFIGURATION, prepare_dagster_home(settings) / "dagster.yaml")
+        configure_postgres(prepare_dagster_home(settings))
         yield
 
 

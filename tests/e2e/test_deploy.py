@@ -7,9 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
-from assets.home_configuration import CONFIGURATION
 from pipeline.common.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -52,10 +50,3 @@ def test_the_container_gets_every_package_and_file_that_the_installation_names()
     packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert packages | {project["project"]["readme"], *project["project"]["license-files"]} <= copied
     assert "--require-hashes --requirement requirements.lock.txt" in text
-
-
-def test_more_machines_are_bound_by_the_same_rules_as_one() -> None:
-    one, more = yaml.safe_load(CONFIGURATION), yaml.safe_load((DEPLOY / "dagster-cluster.yaml").read_text())
-    for name in ("telemetry", "nux", "run_monitoring", "run_retries", "retention"):
-        assert more[name] == one[name], name
-    assert more["concurrency"]["pools"] == one["concurrency"]["pools"]

@@ -4,19 +4,16 @@ Each ends well, `verify` passes, and every table is that of one undisturbed run.
 """
 
 import random
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.torture.cases import Case
 from tests.torture.kills import SHOWN, compare, look_for_remains, verify
 from tests.torture.programs import Running, run
 from tests.torture.states import ACTS, DAYS, Stage
 
-CLUSTER = Path(__file__).parents[2] / "deploy" / "dagster-cluster.yaml"
 # Within so many seconds all of them are started, each at a moment of its own.
 SPREAD_S = 0.6
 Settings = dict[str, str]
@@ -109,11 +106,11 @@ def _records(stage: Stage, *, postgres: bool) -> Iterator[Settings]:
     if not postgres:
         yield {}
         return
-    from tests.assets.postgres_server import postgres as server  # noqa: PLC0415 - needs pytest
+    from tests.assets import postgres_server  # noqa: PLC0415 - needs pytest
 
-    with server() as settings:
+    with postgres_server.postgres() as settings:
         (stage.home / "dagster").mkdir(parents=True)
-        shutil.copy(CLUSTER, stage.home / "dagster" / "dagster.yaml")
+        postgres_server.configure_postgres(stage.home / "dagster")
         yield settings
 
 
