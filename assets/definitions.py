@@ -40,6 +40,7 @@ from assets.table_assets import (
     list_assets,
     select_chosen,
 )
+from assets.upkeep_job import build_upkeep_job, build_upkeep_schedule
 from pipeline.common.errors import SunledgerError
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
@@ -130,6 +131,7 @@ def build_definitions(
             finish,
             *(_build_closing_job(settings, cadence) for cadence in cadences),
             *push_job,
+            build_upkeep_job(settings),
         ],
         schedules=[
             build_job_schedule(
@@ -143,6 +145,7 @@ def build_definitions(
             ),
             *build_day_schedules(settings, days_job),
             *(_build_closing_schedule(settings, cadence) for cadence in cadences),
+            build_upkeep_schedule(settings),
         ],
         sensors=[
             build_finishing_sensor(settings, fetched=[asset.op.name for asset in fetched], job=finish),

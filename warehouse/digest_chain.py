@@ -85,7 +85,7 @@ class Chain:
             record = self.follow(before, version)
             self.store.write(record)
             if record.base is None:
-                self._prune(version)
+                self.prune(version)
 
     def read_head(self, version: int) -> DigestRecord:
         """The record of a version that the table has. One that is missing or truncated is rebuilt.
@@ -258,7 +258,7 @@ class Chain:
         except UnreadableRecordError:
             return self._complete_record(version)
 
-    def _prune(self, version: int) -> None:
+    def prune(self, version: int) -> None:
         """Remove records of versions that the log has no entry of any more, and that nothing goes on from."""
         oldest = min([*self.list_entries(), version - 3 * WHOLE_EVERY])
         for each in self.store.list_versions():

@@ -25,6 +25,7 @@ from pipeline.cli.query_commands import run_sql
 from pipeline.cli.rebuild_commands import run_publish, run_rebuild
 from pipeline.cli.report_commands import run_report
 from pipeline.cli.ui import run_ui
+from pipeline.cli.upkeep_command import run_upkeep
 from pipeline.common.errors import ConfigurationError
 from sandbox.command_line import app as sandbox_app
 
@@ -70,6 +71,7 @@ app.command("publish")(run_publish)
 app.command("push")(run_push)
 app.command("verify")(run_verify)
 app.command("repair")(run_repair)
+app.command("upkeep")(run_upkeep)
 app.command("sql")(run_sql)
 app.command("backup")(run_backup)
 app.command("restore")(run_restore)

@@ -28,6 +28,7 @@ def run_verify(
     from warehouse.full_comparison import compare_with_full  # noqa: PLC0415
     from warehouse.known_tables import KnownTables  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
+    from warehouse.removed_answers import AnswerRetention  # noqa: PLC0415
     from warehouse.verify import (  # noqa: PLC0415
         verify_lake,
         verify_published,
@@ -57,6 +58,8 @@ def run_verify(
     say(f"Read {pluralize(parts, 'part')} and found {pluralize(faults, 'fault')}.")
     if aside := describe_set_aside(settings):
         say(aside)
+    if removed := AnswerRetention(lake).describe():
+        say(removed)
     if faults:
         raise typer.Exit(FAILED)
 

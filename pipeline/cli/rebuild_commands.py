@@ -31,6 +31,7 @@ def run_rebuild(
         list_stored_days,
     )
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
+    from warehouse.removed_answers import AnswerRetention  # noqa: PLC0415
 
     with open_runtime(None) as runtime:
         stored = list_stored_days(runtime)
@@ -57,6 +58,8 @@ def run_rebuild(
                 f"The answers of {pluralize(len(gone), 'day')} are no longer stored (the first: {gone[0]}), so the "
                 "tables of these days stay as they are."
             )
+            if said := AnswerRetention(runtime.lake).describe():
+                say(said)
         with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
             say_all(runs.publish())

@@ -210,6 +210,13 @@ class Settings(BaseSettings):
         description="Days after which a run of Dagster is deleted, once newer runs have materialized all its "
         "partitions again. Default: 90.",
     )
+    keep_raw_days: int | None = Field(
+        default=None,
+        ge=62,
+        description="Days after which `sunledger upkeep` removes the raw answers of a day, at least 62. Its tables "
+        "stay as they are but can't be rebuilt any more, and a backfill of the day asks SMA again. Default: none, so "
+        "that answers stay.",
+    )
     keep_set_aside_days: int = Field(
         default=90,
         ge=1,

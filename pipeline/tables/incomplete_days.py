@@ -25,6 +25,7 @@ from schemas import (
     Table,
     storage,
 )
+from warehouse.removed_answers import AnswerRetention
 
 # Why a plant's day is not complete. Another run may help for all reasons but the last, where SMA answered without rows.
 NOT_FETCHED, FAILED, PROVISIONAL, SILENT = "not_fetched", "request_failed", "provisional", "silent"
@@ -83,7 +84,10 @@ def list_days_with_answers(runtime: RunContext) -> set[dt.date]:
     """The days of which the lake holds answers for EnergyBalance or, if that is not chosen, for any chosen set."""
     sets = choose_sets(runtime.settings)
     decisive = [BALANCE] if BALANCE in sets else sets
-    return set().union(*(_list_days(runtime, source.raw) for source in decisive))
+    days = set().union(*(_list_days(runtime, source.raw) for source in decisive))
+    # Of these, an upkeep that was interrupted may have removed some answers and left others.
+    unfinished = AnswerRetention(runtime.lake).unfinished_before
+    return {day for day in days if unfinished is None or day >= unfinished}
 
 
 def list_unmade_days(runtime: RunContext, idle: Collection[str] = ()) -> set[dt.date]:

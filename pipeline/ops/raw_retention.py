@@ -1,0 +1,93 @@
+"""Removes raw answers of days that are older than SUNLEDGER_KEEP_RAW_DAYS. Without the setting they stay forever.
+
+Nothing but what is made of them is lost with them: tables and the published file stay as they are. But such a day can't
+be rebuilt any more, so the lake says up to which day that is. Lists of plants and devices stay, because all days need
+them.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.common.local_time import ONE_DAY
+from pipeline.run.context import RunContext
+from schemas import (
+    RAW,
+    RawDevices,
+    RawEnergyBalance,
+    RawMeasurementSets,
+    RawPlants,
+    Table,
+    polars_schema,
+    storage,
+)
+from warehouse.digest_chain import Chain
+from warehouse.lake_reader import Part, cut_table_path, find_part
+from warehouse.removed_answers import AnswerRetention
+
+LISTS = (RawPlants, RawDevices, RawMeasurementSets)
+# EnergyBalance decides whether a day has answers, so a kill in between leaves no day that looks rebuildable.
+ANSWERS: tuple[type[Table], ...] = (
+    RawEnergyBalance,
+    *(model for model in RAW if model not in (*LISTS, RawEnergyBalance)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OldAnswers:
+    """Parts of a raw table that are too old, with their bytes together."""
+
+    model: type[Table]
+    parts: tuple[Part, ...]
+    bytes: int
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return storage(self.model).table
+
+
+def find_first_kept_day(runtime: RunContext) -> dt.date | None:
+    """The first day whose answers stay; None where all do."""
+    days = runtime.settings.keep_raw_days
+    return None if days is None else runtime.find_today() - days * ONE_DAY
+
+
+def find_old_answers(runtime: RunContext, before: dt.date) -> list[OldAnswers]:
+    """The parts of days before that one, by table. Raises DamagedError, UnreadableLogError and OSError."""
+    return [found for model in ANSWERS if (found := _find_of(runtime, model, before)).parts]
+
+
+def delete_old_answers(runtime: RunContext, before: dt.date, old: list[OldAnswers]) -> Iterator[OldAnswers]:
+    """Remove these parts, each by a commit of its own; each table that is done. What a kill leaves is done next time.
+
+    The files themselves go when no reader needs them, as those of any part that was replaced.
+    """
+    retention = AnswerRetention(runtime.lake)
+    if not old:
+        return
+    retention.begin(before)
+    for one in old:
+        for part in one.parts:
+            runtime.lake.replace(one.model, part, [], empty=True)
+        yield one
+    retention.finish(before)
+
+
+def _find_of(runtime: RunContext, model: type[Table], before: dt.date) -> OldAnswers:
+    table = runtime.lake.open(model)
+    if table is None:
+        return OldAnswers(model, (), 0)
+    chain = Chain(runtime.lake, model)
+    recorded = chain.list_active_files(chain.read_head(table.version()))
+    old: dict[str, int] = {}
+    parts: dict[str, Part] = {}
+    for path in (cut_table_path(model, uri) for uri in table.file_uris()):
+        part = find_part(path, polars_schema(model))
+        day = part.get("local_date")
+        if isinstance(day, dt.date) and day < before:
+            folder = path.rpartition("/")[0]
+            parts[folder] = part
+            known = recorded.get(path)
+            old[path] = known.bytes if known else 0
+    return OldAnswers(model, tuple(part for _, part in sorted(parts.items())), sum(old.values()))

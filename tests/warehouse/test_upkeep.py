@@ -1,0 +1,256 @@
+"""What upkeep removes: files and log entries that nothing needs, never one that a reader, a writer or a repair does."""
+
+import datetime as dt
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import httpx
+import pyarrow.fs as pafs
+import pytest
+
+from pipeline.ops import raw_retention
+from pipeline.ops.upkeep import UpkeepError, keep_up_lake
+from pipeline.run.context import RunContext
+from pipeline.tables.incomplete_days import list_days_with_answers
+from schemas import EnergyDaily, PvIntervals, RawEnergyBalance, RawLogs
+from tests.programs import PATIENCE_S, environment
+from tests.warehouse.publish.conftest import make_frame
+from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
+from tests.warehouse.test_object_store import Store, store
+from warehouse.dead_files import KEEP_ENTRIES, KEEP_FILES, list_shown_files
+from warehouse.lake import Lake
+from warehouse.publish import publish
+from warehouse.removed_answers import AnswerRetention
+from warehouse.table_upkeep import keep_up_table
+from warehouse.verify import verify_lake
+
+__all__ = ["store"]
+
+MINUTE = dt.timedelta(minutes=1)
+DAY = {"local_date": DAYS[1]}
+
+
+def read_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def again(lake: Lake) -> Lake:
+    return Lake(lake.root, lake.scratch, lake.storage_options)
+
+
+def rewrite(lake: Lake, times: int) -> None:
+    for n in range(times):
+        lake.replace(EnergyDaily, DAY, [frame_of(EnergyDaily, DAYS[1], 20.0 + (times - 1 - n))])
+
+
+def sum_data(lake: Lake) -> int:
+    """The bytes of all data files that lie in the table's folder."""
+    found = lake.open_files(EnergyDaily).get_file_info(
+        pafs.FileSelector("/" if lake.remote else ".", recursive=True)
+    )
+    return sum(one.size for one in found if one.base_name.startswith("part-"))
+
+
+def faults(lake: Lake) -> list[str | None]:
+    return [found.fault for found in verify_lake(again(lake)) if found.fault]
+
+
+@pytest.fixture(
+    params=[("folder", 40), pytest.param(("folder", 230), marks=pytest.mark.long), ("store", 12)], ids=str
+)
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    if request.param[0] == "folder":
+        lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    else:
+        served: Store = request.getfixturevalue("store")
+        bucket = f"upkeep-{abs(hash(request.node.nodeid))}"
+        httpx.put(f"{served.address}/{bucket}").raise_for_status()
+        lake = served.lake(bucket, tmp_path / "tmp")
+    for day, value in NEWEST.items():
+        lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
+    return lake
+
+
+def test_a_day_that_was_rewritten_takes_no_more_than_twice_its_bytes(
+    lake: Lake, request: pytest.FixtureRequest
+) -> None:
+    times = request.node.callspec.params["lake"][1]
+    rewrite(lake, times)
+    before = sum_data(lake)
+    # Readers of a week ago still find their files.
+    young = keep_up_table(again(lake), EnergyDaily, (), read_now() + KEEP_FILES - MINUTE)
+    assert young is not None
+    assert (young.files, young.entries) == ((), ())
+    looked_at = keep_up_table(again(lake), EnergyDaily, (), read_now() + KEEP_FILES + MINUTE, dry_run=True)
+    assert looked_at is not None
+    assert len(looked_at.files) == times
+    assert sum_data(lake) == before
+    done = keep_up_table(again(lake), EnergyDaily, (), read_now() + KEEP_FILES + MINUTE)
+    assert done is not None
+    assert done.files == looked_at.files
+    assert sum_data(lake) == done.live_bytes
+    assert before > 2 * done.live_bytes
+    # The log stays until its entries are old too.
+    assert done.entries == ()
+    late = read_now() + KEEP_ENTRIES + MINUTE
+    old = keep_up_table(again(lake), EnergyDaily, (), late)
+    assert old is not None
+    assert len(old.entries) >= times
+    assert faults(lake) == []
+    assert values(again(lake), EnergyDaily) == NEWEST
+    # A handle from before goes on as well as a new one.
+    for one in (lake, again(lake)):
+        for value in (5.0, 20.0):
+            one.replace(EnergyDaily, DAY, [frame_of(EnergyDaily, DAYS[1], value)])
+    assert values(again(lake), EnergyDaily) == NEWEST
+    assert faults(lake) == []
+
+
+def test_a_file_that_the_published_file_shows_stays(tmp_path: Path) -> None:
+    lake, target = Lake(str(tmp_path / "lake"), tmp_path / "tmp"), tmp_path / "sunledger.duckdb"
+    rows = [
+        {"plant_id": "a", "device_id": "i", "local_date": DAYS[1], "pv_generation_w": watts}
+        for watts in (1.0, 2.0, 3.0)
+    ]
+    for row in rows:
+        lake.replace(PvIntervals, DAY, [make_frame(PvIntervals, [row | {"interval_end": read_now()}])])
+        if row is rows[1]:
+            publish(lake, target, now=read_now(), version="1")
+    late = read_now() + 30 * KEEP_FILES
+    done = keep_up_table(again(lake), PvIntervals, list_shown_files(target), late)
+    assert done is not None
+    assert len(done.files) == 1
+    with duckdb.connect(target, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM pv_intervals").fetchall() == [(1,)]
+    publish(again(lake), target, now=read_now(), version="1")
+    freed = keep_up_table(again(lake), PvIntervals, list_shown_files(target), late)
+    assert freed is not None
+    assert len(freed.files) == 1
+    assert faults(lake) == []
+
+
+@pytest.fixture
+def runtime(new_runtime: Callable[..., RunContext]) -> RunContext:
+    runtime = new_runtime()
+    for model in (RawEnergyBalance, RawLogs):
+        for day in DAYS:
+            runtime.lake.replace(model, {"local_date": day}, [frame_of(model, day, 1.0)])
+    for day, value in NEWEST.items():
+        runtime.lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
+    return runtime
+
+
+def test_files_of_dead_writers_go_and_damaged_tables_are_left_alone(runtime: RunContext) -> None:
+    now = runtime.now()
+    folder = Path(runtime.lake.find_uri(EnergyDaily))
+    file = next(folder.rglob("part-*.parquet"))
+    week_ago = (now - KEEP_FILES - MINUTE).timestamp()
+    orphan, young = (file.with_name(f"part-{name}.parquet") for name in ("orphan", "young"))
+    for one, moment in ((orphan, week_ago), (young, now.timestamp())):
+        one.write_bytes(b"x" * 100)
+        os.utime(one, (moment, moment))
+    entry = Path(runtime.lake.find_uri(RawLogs)) / "_delta_log" / f"{1:020d}.json"
+    entry.unlink()
+    runtime.opened.lake = None
+    dry = keep_up_lake(runtime, lambda _: None, dry_run=True)
+    assert [row[0] for row in dry.list_rows()] == ["energy_daily"]
+    assert orphan.exists()
+    outcome = keep_up_lake(runtime, lambda _: None)
+    assert [orphan.exists(), young.exists()] == [False, True]
+    with pytest.raises(UpkeepError, match=r"raw_logs: .*Run 'sunledger repair'"):
+        outcome.raise_faults()
+    assert list(outcome.left_alone) == ["raw_logs"]
+
+
+def test_old_answers_go_where_a_setting_says_so_and_are_no_damage(runtime: RunContext) -> None:
+    first = DAYS[0]
+    assert keep_up_lake(runtime, lambda _: None).answers == []
+    days = (runtime.find_today() - DAYS[1]).days
+    runtime.settings = runtime.settings.model_copy(update={"keep_raw_days": days})
+    said: list[str] = []
+    dry = keep_up_lake(runtime, said.append, dry_run=True)
+    assert {one.table: len(one.parts) for one in dry.answers} == {"raw_energy_balance": 1, "raw_logs": 1}
+    assert list_days_with_answers(runtime) == set(DAYS)
+    keep_up_lake(runtime, said.append)
+    assert f"days before {DAYS[1]} were removed because of their age" in said[-1]
+    assert list_days_with_answers(runtime) == {*DAYS} - {first}
+    assert values(runtime.lake, EnergyDaily) == NEWEST
+    assert faults(runtime.lake) == []
+    # What is fetched again counts.
+    runtime.lake.replace(RawEnergyBalance, {"local_date": first}, [frame_of(RawEnergyBalance, first, 1.0)])
+    assert list_days_with_answers(runtime) == set(DAYS)
+
+
+def test_a_day_of_which_some_answers_are_left_can_not_be_rebuilt(runtime: RunContext) -> None:
+    old = raw_retention.find_old_answers(runtime, DAYS[1])
+    removing = raw_retention.delete_old_answers(runtime, DAYS[1], old[1:])
+    next(removing)
+    removing.close()
+    assert list_days_with_answers(runtime) == {*DAYS} - {DAYS[0]}
+    assert AnswerRetention(again(runtime.lake)).unfinished_before == DAYS[1]
+    list(raw_retention.delete_old_answers(runtime, DAYS[1], raw_retention.find_old_answers(runtime, DAYS[1])))
+    assert AnswerRetention(again(runtime.lake)).unfinished_before is None
+    assert AnswerRetention(again(runtime.lake)).removed_before == DAYS[1]
+
+
+# The program, 40 days later.
+LATER = """
+import datetime as dt
+from pipeline.run import context
+begin = context.RunContext.__init__
+def begin_later(self, *given, **named):
+    begin(self, *given, **{**named, "now": lambda: dt.datetime.now(dt.UTC) + dt.timedelta(days=40)})
+context.RunContext.__init__ = begin_later
+from pipeline.cli import main
+main()
+"""
+
+
+@pytest.mark.long
+def test_a_killed_upkeep_leaves_a_sound_lake_and_the_next_one_finishes(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "home" / "lake"), tmp_path / "tmp")
+    for day, value in NEWEST.items():
+        lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
+    chance = random.Random(7)  # noqa: S311
+    cut = 0
+    for _ in range(6):
+        rewrite(lake, 60)
+        folder = Path(lake.find_uri(EnergyDaily))
+        files = len(list(folder.rglob("*")))
+        program = subprocess.Popen(
+            [sys.executable, "-c", LATER, "upkeep"],
+            cwd=tmp_path,
+            env=environment(tmp_path, SMA_CLIENT_ID="a", SMA_CLIENT_SECRET="b"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        while len(list(folder.rglob("*"))) >= files and program.poll() is None:
+            assert time.monotonic() < deadline
+        time.sleep(chance.uniform(0, 0.01))
+        program.send_signal(signal.SIGKILL)
+        said, _ = program.communicate()
+        cut += program.returncode == -signal.SIGKILL
+        assert program.returncode in {0, -signal.SIGKILL}, said
+        assert faults(lake) == []
+        assert values(again(lake), EnergyDaily) == NEWEST
+    assert cut
+    done = subprocess.run(
+        [sys.executable, "-c", LATER, "upkeep"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert faults(lake) == []
+    assert len(list(Path(lake.find_uri(EnergyDaily)).rglob("part-*.parquet"))) == len(NEWEST)
