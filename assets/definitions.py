@@ -29,6 +29,7 @@ from assets.sensors import (
     build_dead_run_sensor,
     build_finishing_sensor,
     build_retention_sensor,
+    build_shard_sensor,
 )
 from assets.table_assets import (
     build_fetched_day_assets,
@@ -52,6 +53,7 @@ from pipeline.run.plants import count_turn
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
+SHARD_JOB = "shard_of_days"
 ENERGY_JOB = "energy_from_lake"
 # One process a run: connections and the token live through it, and libraries are loaded once.
 JOB_EXECUTOR = dg.in_process_executor
@@ -106,6 +108,8 @@ def build_definitions(
         executor_def=JOB_EXECUTOR,
         description="Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
     )
+    shard_job = build_name(settings, SHARD_JOB)
+    sharded = settings.shards > 1
     return dg.Definitions(
         assets=add_links(drop_optional_inputs(assets, settings), settings.docs_url),
         asset_checks=[
@@ -129,6 +133,7 @@ def build_definitions(
                 description="Fetch days, turn power into energy, add up days, months and PU, and publish.",
             ),
             finish,
+            *([_build_shard_job(settings, fetched)] if sharded else []),
             *(_build_closing_job(settings, cadence) for cadence in cadences),
             *push_job,
             build_upkeep_job(settings),
@@ -143,14 +148,17 @@ def build_definitions(
                 description="Daily: fetches the states of consents and the lists of plants, devices and measurement "
                 "sets.",
             ),
-            *build_day_schedules(settings, days_job),
+            *build_day_schedules(settings, shard_job if sharded else days_job),
             *(_build_closing_schedule(settings, cadence) for cadence in cadences),
             build_upkeep_schedule(settings),
         ],
         sensors=[
             build_finishing_sensor(settings, fetched=[asset.op.name for asset in fetched], job=finish),
+            *([build_shard_sensor(settings, job=finish)] if sharded else []),
             # Runs that people start from the graph have no job of ours.
-            build_alert_sensor(settings, jobs=[*job_names, *(job.name for job in push_job), "__ASSET_JOB"]),
+            build_alert_sensor(
+                settings, jobs=[*job_names, shard_job, *(job.name for job in push_job), "__ASSET_JOB"]
+            ),
             *build_push_sensor(settings, push_job),
             build_retention_sensor(settings),
             build_dead_run_sensor(settings),
@@ -160,6 +168,16 @@ def build_definitions(
             NOTICES: _build_notices,
         },
         executor=executor,
+    )
+
+
+def _build_shard_job(settings: Settings, fetched: Iterable[dg.AssetsDefinition]) -> Any:
+    return dg.define_asset_job(
+        build_name(settings, SHARD_JOB),
+        selection=dg.AssetSelection.assets(*select_chosen(fetched, settings)),
+        executor_def=JOB_EXECUTOR,
+        description="Fetch the answers of days, of one shard of the plants. After the last shard the sensor "
+        "finish_shards starts the job that makes energy of them.",
     )
 
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+import dagster as dg
+
 from pipeline.common.errors import UsageError
 from pipeline.run.allowance import MAX_EUR, Allowance, parse_limit
+from pipeline.run.shards import Shard, parse_shard
 
 # Dagster's own: the days of a run.
 RANGE_START: Final = "dagster/asset_partition_range_start"
@@ -15,6 +18,17 @@ RANGE_END: Final = "dagster/asset_partition_range_end"
 PARENT: Final = "dagster/parent_run_id"
 # Dagster's own: how often the daemon has tried a run again by itself.
 RETRY: Final = "dagster/retry_number"
+# Dagster's own: the schedule that started a run, and its tick.
+SCHEDULE: Final = "dagster/schedule_name"
+TICK: Final = "dagster/tick"
+# The states of a run that is not over.
+UNFINISHED: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 # Comma-separated backends, ids of plants, or groups of plants, to ask for; without the tag all.
 BACKENDS: Final = "sunledger/backends"
 PLANTS: Final = "sunledger/plants"
@@ -27,6 +41,8 @@ ASK: Final = "sunledger/ask"
 ALL: Final = "all"
 # The turn of plants whose current day a run reads, as WHO:FIRST...LAST with two ids; without the tag all.
 TURN: Final = "sunledger/turn"
+# The shard of the fleet whose answers a run fetches, as NUMBER/COUNT; without the tag all.
+SHARD: Final = "sunledger/shard"
 # The moment for which a schedule found the days of a run due.
 DUE_AT: Final = "sunledger/due_at"
 
@@ -38,6 +54,7 @@ def read_limits(tags: Mapping[str, str]) -> dict[str, Any]:
         "only_groups": _split_words(tags.get(GROUPS, "")),
         "only_backends": _split_words(tags.get(BACKENDS, "")),
         "turn": tags.get(TURN, ""),
+        "shard": parse_shard(f"The run's tag {SHARD}:", tags[SHARD]) if SHARD in tags else None,
         # A run that tries another one again carries its tags, and asks for what that one missed.
         "again": tags.get(ASK) == ALL and PARENT not in tags,
         # What the first try was allowed is on the bill already; its amount is not there a second time.
@@ -63,6 +80,7 @@ def build_command_tags(
     sets: str,
     again: bool,
     days: tuple[dt.date, dt.date] | None,
+    shard: Shard | None = None,
 ) -> dict[str, str]:
     """The tags of a command's runs: what they were started for. What was not limited has no tag."""
     named, grouped = ",".join(sorted(plants)), ",".join(sorted(groups))
@@ -72,6 +90,7 @@ def build_command_tags(
         **({SETS: sets} if days else {}),
         **({DAYS: f"{days[0]}...{days[1]}"} if days else {}),
         **({ASK: ALL} if again else {}),
+        **({SHARD: str(shard)} if shard else {}),
     }
 
 

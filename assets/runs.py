@@ -4,7 +4,7 @@ import datetime as dt
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +23,7 @@ from assets.sensors import DECISIVE
 from assets.table_assets import (
     build_day_assets,
     build_device_assets,
+    build_fetched_day_assets,
     build_made_day_assets,
     build_money_assets,
     build_month_assets,
@@ -33,8 +34,11 @@ from assets.table_assets import (
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
+from pipeline.extract.due_lists import find_unlisted_plants
+from pipeline.extract.missing_answers import find_unanswered_plants
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
+from pipeline.run.plants import list_plants
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
 
@@ -113,6 +117,21 @@ class Runs:
                     failed = failure
             if failed is not None:
                 raise failed
+
+    def fetch_answers(self, first: dt.date, last: dt.date) -> frozenset[str]:
+        """Fetch the answers of all days from first to last, of the runtime's shard, and make nothing of them yet.
+
+        Returns the plants of other shards whose answers are still lacking. Where there is none, this shard was the
+        last one: the days are complete in the lake, whichever runs have fetched them. Raises RunFailedError.
+        """
+        settings = self.runtime.settings
+        for start, end in split_days(first, last):
+            fetched = select_chosen(build_fetched_day_assets(settings), settings)
+            self._run(fetched, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+        # Every shard looks after its own commits, so of those that end at once at least one sees the answers of all.
+        whole = replace(self.runtime, shard=None, again=False)
+        lacking = find_unanswered_plants(whole, list_days(first, last)) | find_unlisted_plants(whole)
+        return lacking - set(list_plants(self.runtime)["plant_id"])
 
     def remake(self, days: Iterable[dt.date]) -> None:
         """Rebuild these days from the stored answers, in runs of up to a month without holes; sends no request to SMA.
@@ -279,6 +298,7 @@ def record_runs(
         sets=settings.sets,
         again=runtime.again,
         days=days,
+        shard=runtime.shard,
     )
     with (
         open_dagster(settings) as instance,

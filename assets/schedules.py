@@ -12,7 +12,18 @@ import polars as pl
 
 from assets.asset_builders import DAYS_PER_RUN
 from assets.prefix import build_name
-from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START, TURN
+from assets.run_tags import (
+    ALL,
+    ASK,
+    BACKENDS,
+    DUE_AT,
+    RANGE_END,
+    RANGE_START,
+    SCHEDULE,
+    SHARD,
+    TURN,
+    UNFINISHED,
+)
 from pipeline.billing.spending import build_refusal, look_ahead
 from pipeline.common import day_availability
 from pipeline.common.errors import SunledgerError
@@ -20,20 +31,13 @@ from pipeline.common.settings import Settings
 from pipeline.extract.today_plan import plan_turn
 from pipeline.run.context import RunContext
 from pipeline.run.plants import list_own_plants
+from pipeline.run.shards import list_shards
 from pipeline.run.today_turn import TurnOf, read_last_id
 from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_stored_days
 
-SCHEDULE = "dagster/schedule_name"
 HALF_HOUR, HOUR, DAY = dt.timedelta(minutes=30), dt.timedelta(hours=1), dt.timedelta(days=1)
 # The day's runs are started at most so often, so older ones say nothing about tries that are left.
 ATTEMPTS_REMEMBERED = dt.timedelta(days=day_availability.LONGEST_PAUSE_DAYS + 2)
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 NO_PLANTS = "No plants are stored yet: run the job refresh_lists, or wait for its schedule."
 
 Tick = Callable[[dg.ScheduleEvaluationContext, RunContext], Sequence[dg.RunRequest] | dg.SkipReason]
@@ -136,11 +140,11 @@ def _choose_live_days(
         return dg.SkipReason(str(fault))
     days, tags = day_availability.find_live_days(now, groups), {BACKENDS: "ennexos"}
     if turn is None or turn.turn_of is TurnOf.NOBODY:
-        return list(_build_requests(days, tags))
+        return list(_build_requests(runtime, days, tags))
     context.log.info(turn.describe())
     if not turn.read:
         return dg.SkipReason(f"Skipped, because nothing fits. {turn.describe()}")
-    return list(_build_requests(days, {**tags, TURN: turn.build_tag()}))
+    return list(_build_requests(runtime, days, {**tags, TURN: turn.build_tag()}))
 
 
 def _choose_closing_days(
@@ -158,7 +162,7 @@ def _choose_closing_days(
     if not days:
         return dg.SkipReason(f"Skipped, because all days up to {last} are complete.")
     ready = day_availability.find_days_to_retry(
-        now, days, list(_read_attempts(context.instance, build_name(runtime.settings, "closing"), now))
+        now, days, set(_read_attempts(context.instance, build_name(runtime.settings, "closing"), now))
     )
     if ready and (refusal := _find_refusal(runtime)):
         return refusal
@@ -167,7 +171,7 @@ def _choose_closing_days(
             f"Skipped, because all {len(days)} incomplete days (the newest is {max(days)}) were tried recently: look "
             "at the check 'standing' of energy_daily."
         )
-    return list(_build_requests(ready, {DUE_AT: now.isoformat()}))
+    return list(_build_requests(runtime, ready, {DUE_AT: now.isoformat()}))
 
 
 def _choose_window(
@@ -180,7 +184,9 @@ def _choose_window(
         return refusal
     first, last = day_availability.find_sliding_window(context.scheduled_execution_time, groups, days)
     first = max(first, runtime.settings.first_day)
-    return list(_build_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
+    return list(
+        _build_requests(runtime, [first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL})
+    )
 
 
 def _read_groups(runtime: RunContext) -> frozenset[day_availability.Group]:
@@ -204,12 +210,19 @@ def _find_refusal(runtime: RunContext, backend: str | None = None) -> dg.SkipRea
     return dg.SkipReason(str(build_refusal(runtime, admission.refused)))
 
 
-def _build_requests(days: Iterable[dt.date], tags: dict[str, str]) -> Iterator[dg.RunRequest]:
+def _build_requests(
+    runtime: RunContext, days: Iterable[dt.date], tags: dict[str, str]
+) -> Iterator[dg.RunRequest]:
+    """A run for each range of days, or one for each of its shards."""
+    count = runtime.settings.shards
+    shards = [None] if count == 1 else list_shards(count)
     for first, last in day_availability.join_days(days, DAYS_PER_RUN):
-        yield dg.RunRequest(
-            run_key=f"{first}",
-            tags={**tags, RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
-        )
+        of_days = {**tags, RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+        for shard in shards:
+            if shard is None:
+                yield dg.RunRequest(run_key=f"{first}", tags=of_days)
+            else:
+                yield dg.RunRequest(run_key=f"{first} {shard}", tags={**of_days, SHARD: str(shard)})
 
 
 def _list_unfinished_days(instance: dg.DagsterInstance, name: str) -> bool:
@@ -226,7 +239,7 @@ def _read_last_turn(instance: dg.DagsterInstance, name: str) -> str:
 def _read_attempts(
     instance: dg.DagsterInstance, name: str, now: dt.datetime
 ) -> Iterator[day_availability.Attempt]:
-    """The runs that the schedule has started, with their days."""
+    """The runs that the schedule has started, with their days; the shards of a range are equal."""
     found = dg.RunsFilter(tags={SCHEDULE: name}, created_after=now - ATTEMPTS_REMEMBERED)
     for record in instance.get_run_records(found):
         tags = record.dagster_run.tags

@@ -12,7 +12,7 @@ from assets.dead_runs import end_dead_runs
 from assets.pool_waits import describe_ended_run
 from assets.prefix import build_name, build_step_key
 from assets.retention import purge_runs
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_tags import RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, UNFINISHED
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
@@ -58,6 +58,34 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
             )
             for first, last in join_days(left, len(days))
         ] or dg.SkipReason("Skipped, because the run has fetched none of its days.")
+
+    return sensor
+
+
+def build_shard_sensor(settings: Settings, *, job: Job) -> dg.SensorDefinition:
+    """When the last shard of some days is fetched: make energy of the days, by `job`."""
+
+    @dg.run_status_sensor(
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        name=build_name(settings, "finish_shards"),
+        description="After the last run of the shards of some days: turns the fetched days into energy.",
+        request_job=job,
+        default_status=choose_sensor_status(settings),
+    )
+    def sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        run = context.dagster_run
+        if SHARD not in run.tags or RANGE_START not in run.tags:
+            return dg.SkipReason("Skipped, because the run is none of a shard.")
+        days = {name: run.tags[name] for name in (RANGE_START, RANGE_END)}
+        of_tick = {name: run.tags[name] for name in (SCHEDULE, TICK) if name in run.tags}
+        others = context.instance.get_runs(dg.RunsFilter(tags={**days, **of_tick}, statuses=UNFINISHED))
+        if going := sorted(other.tags[SHARD] for other in others if SHARD in other.tags):
+            return dg.SkipReason(
+                f"Skipped, because shards of these days are still fetched: {', '.join(going)}."
+            )
+        # Of shards that end at once each one asks for it, and Dagster starts one run a key.
+        key = " ".join([*days.values(), of_tick.get(TICK, run.run_id)])
+        return dg.RunRequest(run_key=key, tags=days)
 
     return sensor
 

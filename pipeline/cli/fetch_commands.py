@@ -6,13 +6,14 @@ import typer
 
 from pipeline.cli.console import Bars, say, say_all
 from pipeline.cli.exit_codes import IN_PART
-from pipeline.cli.outcome_notices import tell_missing, tell_unknown
+from pipeline.cli.outcome_notices import tell_missing, tell_shard_end, tell_unknown
 from pipeline.cli.run_options import (
     FIRST_DAY,
     GROUPS,
     LAST_DAY,
     PLANTS,
     SETS,
+    SHARD,
     YES,
     check_days_of_run,
     open_runtime,
@@ -51,13 +52,14 @@ def run_backfill(
             "more.",
         ),
     ] = None,
+    shard: Annotated[str | None, SHARD] = None,
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Fetch from SMA what these days still lack, turn power into energy, and publish the result."""
     from pipeline.billing import load_prices  # noqa: PLC0415
 
     begin, end = parse_day("--from", first), parse_day("--to", last)
-    with open_runtime(plants, sets, groups=groups, again=again) as runtime:
+    with open_runtime(plants, sets, groups=groups, again=again, shard=shard) as runtime:
         check_days_of_run(runtime, begin, end)
         runtime.settings.require_credentials()
         # Publishing needs the price list. A wrong one must stop the run before requests have cost fees.
@@ -84,8 +86,17 @@ def run_backfill(
                 runtime.progress = bars
                 runs.refresh_devices()
                 check_sets(runtime)
+                if runtime.shard is not None:
+                    lacking = runs.fetch_answers(begin, end)
+                    if lacking:
+                        tell_shard_end(runtime, len(lacking))
+                        tell_missing(runs.notices)
+                        return
                 try:
-                    runs.fetch_days(begin, end)
+                    if runtime.shard is None:
+                        runs.fetch_days(begin, end)
+                    else:
+                        runs.remake(list_days(begin, end))
                 finally:
                     # Also after a failure, because the days finished before it are whole; but not after an interrupt.
                     if SIGNALS.received is None:

@@ -9,6 +9,7 @@ from pipeline.cli.exit_codes import IN_PART
 from pipeline.common.text import pluralize, shorten_text
 
 if TYPE_CHECKING:
+    from pipeline.run.context import RunContext
     from pipeline.run.notices import Notices
     from pipeline.transform.sun.fleet_verdict import SolarTime
 
@@ -29,6 +30,15 @@ def tell_unknown(notices: "Notices") -> None:
             "is stored as null, names without their broken characters, and the rest as it is. Look at the table "
             "quarantine (sources plants, devices, measurement_sets and logs) for each."
         )
+
+
+def tell_shard_end(runtime: "RunContext", lacking: int) -> None:
+    """Report that a shard is fetched, and who makes the tables: `lacking` plants of other shards lack answers."""
+    say(
+        f"Shard {runtime.shard} is fetched with {pluralize(runtime.session.requests_sent, 'request')}. "
+        f"{pluralize(lacking, 'plant')} of other shards {'lacks' if lacking == 1 else 'lack'} answers of these days: "
+        "the shard that comes last makes their tables and publishes. If none comes, 'sunledger publish' does."
+    )
 
 
 def tell_missing(notices: "Notices", solar_time: "SolarTime | None" = None) -> None:

@@ -25,6 +25,12 @@ GROUPS = typer.Option(
     metavar="NAME",
     help="Group of plants in SUNLEDGER_PLANT_ATTRIBUTES. Repeat the option for more groups. Default: all plants.",
 )
+SHARD = typer.Option(
+    "--shard",
+    metavar="NUMBER/COUNT",
+    help="Fetch only this shard of the plants, such as 2/3. The shards may run at once, on any machine; the last one "
+    "makes the tables of the days and publishes.",
+)
 YES = typer.Option("--yes", help="Accept the PU that this adds to the month's bill, without being asked.")
 
 
@@ -44,17 +50,19 @@ def open_runtime(
     *,
     groups: list[str] | None = None,
     again: bool = False,
+    shard: str | None = None,
     overrides: Mapping[str, str] | None = None,
 ) -> "RunContext":
-    """The context of a run that is limited to these plants, groups and sets; without them it is about all.
+    """The context of a run that is limited to these plants, groups, sets and shard; without them it is about all.
 
     `overrides` are settings that options of the command give, by the names of their fields.
 
-    Raises UsageError for an empty list and for a group that does not exist.
+    Raises UsageError for an empty list, for a group that does not exist, and for what is no shard.
     """
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
+    from pipeline.run.shards import parse_shard  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
@@ -64,7 +72,8 @@ def open_runtime(
     chosen = frozenset(groups or [])
     # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")
-    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
+    part = parse_shard("--shard", shard) if shard else None
+    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, shard=part, tell=say)
 
 
 def check_days_of_run(runtime: "RunContext", first: dt.date, last: dt.date) -> None:

@@ -197,6 +197,13 @@ class Settings(BaseSettings):
         default="off",
         description="Whether schedules and sensors run (on or off), unless the UI has switched them. Default: off.",
     )
+    shards: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Runs among which schedules divide the plants of each day, on workers of a cluster or side by "
+        "side; a shard should have at least 1,000 plants. Default: 1, so that one run fetches a day.",
+    )
     window_days: int = Field(
         default=7,
         ge=1,

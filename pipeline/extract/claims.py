@@ -1,7 +1,7 @@
-"""Claims of days of plants, so that two runs of a cluster never ask SMA for the same at once.
+"""Claims of days of plants, so that two runs never ask SMA for the same at once.
 
-A claim is a row in PostgreSQL with the number of its process (`pipeline.common.shared_session`), and counts while that
-process lives. Without a cluster there are none: there runs of one home take turns by pools, and commits guard the days.
+In a cluster a claim is a row in PostgreSQL with the number of its process (`pipeline.common.shared_session`), on one
+machine a locked file of the home (`claim_files`). It counts while that process lives.
 """
 
 import datetime as dt
@@ -21,6 +21,7 @@ from pipeline.common.shared_session import (
     open_shared_session,
 )
 from pipeline.common.text import pluralize
+from pipeline.extract.claim_files import ClaimFiles
 from pipeline.extract.request_plan import FetchPlan
 from pipeline.run.context import RunContext
 from schemas import storage
@@ -57,22 +58,30 @@ class Claims(NamedTuple):
             frozenset((day, planned.request.plant_id) for planned in plan.requests for day in planned.days),
         )
 
+    def group_by_day(self) -> dict[str, list[str]]:
+        """The ids of plants by day."""
+        found: dict[str, list[str]] = {}
+        for day, plant in sorted(self.plant_days):
+            found.setdefault(str(day), []).append(plant)
+        return found
+
 
 @contextmanager
 def claim_plan(runtime: RunContext, plan_requests: Callable[[RunContext], FetchPlan]) -> Iterator[FetchPlan]:
-    """The plan, whose days nobody else in the cluster fetches during the block.
+    """The plan, whose days nobody else who shares the home or the cluster fetches during the block.
 
     Waits while others fetch some of them, and plans again then: they may have stored what was missing. Raises
     ClaimedDaysError after SUNLEDGER_POOL_WAIT_MINUTES.
     """
     plan = plan_requests(runtime)
-    session = open_shared_session(runtime.settings)
-    if session is None or not plan.requests:
+    if not plan.requests:
         yield plan
         return
+    session = open_shared_session(runtime.settings)
+    store = ClaimFiles(runtime.settings.home / "claims") if session is None else session
     while True:
         claims = Claims.of(plan)
-        _wait_for_claims(runtime, session, claims)
+        _wait_for_claims(runtime, store, claims)
         try:
             # Between the plan and the claim somebody may have stored the days.
             plan = plan_requests(runtime)
@@ -80,13 +89,13 @@ def claim_plan(runtime: RunContext, plan_requests: Callable[[RunContext], FetchP
                 yield plan
                 return
         finally:
-            _release(session, claims)
+            _release(store, claims)
 
 
-def _wait_for_claims(runtime: RunContext, session: SharedSession, claims: Claims) -> None:
+def _wait_for_claims(runtime: RunContext, store: SharedSession | ClaimFiles, claims: Claims) -> None:
     began, told = time.monotonic(), None
     patience_s = runtime.settings.pool_wait_minutes * 60
-    while others := take_claims(session, claims):
+    while others := _take(store, claims):
         now = time.monotonic()
         who = f"process {' and '.join(sorted(others))}"
         what = f"{pluralize(len({day for day, _ in claims.plant_days}), 'day')} of {claims.dataset}"
@@ -101,6 +110,14 @@ def _wait_for_claims(runtime: RunContext, session: SharedSession, claims: Claims
                 f"{who} is fetching plants of the same {what}. This run waits for at most {patience_s / 60:g} minutes."
             )
         time.sleep(LOOK_EVERY_S)
+
+
+def _take(store: SharedSession | ClaimFiles, claims: Claims) -> set[str]:
+    return (
+        store.take(claims.dataset, claims.group_by_day())
+        if isinstance(store, ClaimFiles)
+        else take_claims(store, claims)
+    )
 
 
 def take_claims(session: SharedSession, claims: Claims) -> set[str]:
@@ -125,8 +142,11 @@ def take_claims(session: SharedSession, claims: Claims) -> set[str]:
     return session.transact(take)
 
 
-def _release(session: SharedSession, claims: Claims) -> None:
-    me = session.holder
+def _release(store: SharedSession | ClaimFiles, claims: Claims) -> None:
+    if isinstance(store, ClaimFiles):
+        store.release()
+        return
+    me = store.holder
 
     def release(cursor: Any) -> None:
         cursor.execute(
@@ -141,4 +161,4 @@ def _release(session: SharedSession, claims: Claims) -> None:
             ],
         )
 
-    session.transact(release)
+    store.transact(release)

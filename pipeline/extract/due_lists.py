@@ -56,6 +56,12 @@ def plan_set_lists(runtime: RunContext) -> list[Request]:
     return sorted(requests)
 
 
+def find_unlisted_plants(runtime: RunContext) -> frozenset[str]:
+    """The plants of which no list of sets was answered within the cycle, so that nobody knows what they have."""
+    asked = read_last_asked(runtime.lake, RawMeasurementSets, *_find_cycle(runtime))
+    return frozenset(list_own_plants(runtime).join(asked, on="plant_id", how="anti")["plant_id"])
+
+
 def count_lists(runtime: RunContext) -> int:
     """How many lists of devices and sets one cycle takes, as far as devices are known."""
     owners = _list_owners(runtime)

@@ -50,6 +50,26 @@ def plan_missing(runtime: RunContext, week: Sequence[dt.date]) -> Iterator[Fetch
         yield plan_device_logs(runtime, week)
 
 
+def find_unanswered_plants(runtime: RunContext, days: Sequence[dt.date]) -> frozenset[str]:
+    """The plants that were never asked for some answer that these days need.
+
+    A request that failed has its row in `quarantine`; an answer that may have grown since is stored.
+    """
+    found: set[str] = set()
+    for week in request_plan.group_by_week(days):
+        for plan in plan_missing(runtime, week):
+            for day in week:
+                lacking = {
+                    (one.request.plant_id, one.request.device_id) for one in plan.requests if day in one.days
+                }
+                if lacking:
+                    stored = _read_stored(runtime, plan.model, build_raw_part(day, plan.set_type))
+                    lacking -= set(stored.select("plant_id", "device_id").iter_rows())
+                    aside = _read_aside(runtime, build_quarantine_part(plan.model, day, plan.set_type))
+                    found.update(plant for plant, _ in lacking - set(aside.iter_rows()))
+    return frozenset(found)
+
+
 def plan_set(
     runtime: RunContext, source: SetSource, week: Sequence[dt.date], *, by_week: bool = True
 ) -> FetchPlan:
@@ -166,11 +186,7 @@ def _find_settled(
     growing = now < pl.col("day_end") + pl.col("delay")
     lately = growing & (now < pl.col("fetched_at") + pl.col("delay"))
     known = read.join(places, on=["plant_id", "device_id"]).filter("same_basis", pl.col("final") | lately)
-    set_aside = [
-        batch.with_columns(pl.col("device_id").fill_null(""))
-        for batch in runtime.lake.read_batches(Quarantine, aside, columns=["plant_id", "device_id"])
-    ]
-    doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *set_aside])
+    doubtful = _read_aside(runtime, aside)
     moved = _read_before_a_move(runtime, stored.with_columns(same_basis), doubtful)
     return pl.concat(
         [
@@ -178,6 +194,14 @@ def _find_settled(
             places.join(moved, on="plant_id", how="semi").select("plant_id", "device_id"),
         ]
     )
+
+
+def _read_aside(runtime: RunContext, aside: Part) -> pl.DataFrame:
+    """plant_id and device_id, empty for a plant, of what was set aside in a part of `quarantine`."""
+    schema = dict.fromkeys(("plant_id", "device_id"), pl.String)
+    batches = runtime.lake.read_batches(Quarantine, aside, columns=list(schema))
+    found = pl.concat([pl.DataFrame(schema=schema), *batches])
+    return found.with_columns(pl.col("device_id").fill_null(""))
 
 
 def _read_before_a_move(runtime: RunContext, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:

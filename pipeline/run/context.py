@@ -14,6 +14,7 @@ from pipeline.common.shared_session import open_shared_session
 from pipeline.run.allowance import Allowance
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
+from pipeline.run.shards import Shard
 from pipeline.run.shared_request_log import SharedRequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -64,9 +65,9 @@ class OpenResources:
 class RunContext:
     """One per run. Close it, or use it as a context. No step writes to it: what a step finds, it returns.
 
-    `only_plants` with `only_groups`, `only_backends` and `turn` limit a run to these; empty means all. A run asks only
-    for what is not stored yet, may have grown since it was read, or failed the last time, and for lists once a day;
-    with `again` it asks for all.
+    `only_plants` with `only_groups`, `only_backends`, `turn` and `shard` limit a run to these; empty means all. A run
+    asks only for what is not stored yet, may have grown since it was read, or failed the last time, and for lists
+    once a day; with `again` it asks for all.
     """
 
     settings: Settings
@@ -75,6 +76,8 @@ class RunContext:
     only_backends: frozenset[str] = frozenset()
     # The turn of plants whose current day is read (`today_turn`); empty for all.
     turn: str = ""
+    # The part of the fleet whose answers are fetched; None for all of it.
+    shard: Shard | None = None
     again: bool = False
     # What the run may cost where the settings have no monthly limit.
     allowance: Allowance = field(default_factory=Allowance)

@@ -71,6 +71,8 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
             )
     if runtime.only_backends:
         listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
+    if runtime.shard is not None:
+        listed = listed.filter(pl.col("plant_id").is_in(runtime.shard.select(listed["plant_id"])))
     if runtime.turn:
         of_turn = select_turn(listed.with_columns(chosen=match_today_plants(runtime.settings)), runtime.turn)
         listed = listed.filter(pl.col("plant_id").is_in(sorted(of_turn)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
+from assets.definitions import DAYS_JOB, LISTS_JOB, SHARD_JOB, build_definitions
 from assets.prefix import RUNTIME
 from assets.run_tags import read_limits
 from bench.lists import refresh_lists
@@ -80,7 +80,7 @@ class Clockwork:
         with self.runtime(tags) as runtime:
             if job == LISTS_JOB:
                 refresh_lists(runtime)
-            elif job == DAYS_JOB:
+            elif job in {DAYS_JOB, SHARD_JOB}:
                 _days(runtime, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
 
 

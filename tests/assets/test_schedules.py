@@ -222,6 +222,7 @@ def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
         "only_groups": frozenset(),
         "only_backends": frozenset(),
         "turn": "",
+        "shard": None,
         "again": False,
         "allowance": Allowance(),
     }

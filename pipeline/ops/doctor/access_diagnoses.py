@@ -9,6 +9,7 @@ from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from pipeline.run.fleet_membership import EXCLUDE, INCLUDE, TODAY
+from pipeline.run.shards import LEAST_PLANTS
 from pipeline.run.today_turn import TodayTurn, TurnOf
 from pipeline.sma.budget.file_store import BudgetState
 from pipeline.sma.budget.shared_budget import Budget
@@ -114,6 +115,20 @@ def judge_turn(turn: TodayTurn | None, unknown: Sequence[str]) -> list[Diagnosis
             )
         )
     return found
+
+
+def judge_shards(shards: int, plants: int) -> list[Diagnosis]:
+    """Whether the shards of SUNLEDGER_SHARDS are large enough to be worth a run each."""
+    if shards == 1 or plants >= shards * LEAST_PLANTS:
+        return []
+    fitting = max(1, plants // LEAST_PLANTS)
+    return [
+        warn(
+            "budget",
+            f"SUNLEDGER_SHARDS={shards} makes shards of about {pluralize(plants // shards, 'plant')}, and each "
+            f"rewrites the day's part of the lake: set it to {fitting}, so that a shard has {LEAST_PLANTS:,} plants.",
+        )
+    ]
 
 
 def judge_budget_state(rules: Budget, state: BudgetState, where: str, refused: int) -> list[Diagnosis]:

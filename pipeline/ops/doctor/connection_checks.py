@@ -18,6 +18,7 @@ from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.patient import LIMITS, Patient
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
 from pipeline.run.fleet_membership import read_today_plants
+from pipeline.run.plants import list_own_plants
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.auth.token_source import NO_LOGIN
 from pipeline.sma.budget.file_store import BudgetState
@@ -96,6 +97,7 @@ def examine_budget(patient: Patient) -> list[Diagnosis]:
         lists = count_lists(patient.runtime)
         found.append(access_diagnoses.describe_lists(lists, settings.lists_cycle_days, rules))
         chosen = read_today_plants(settings)
+        found += access_diagnoses.judge_shards(settings.shards, list_own_plants(patient.runtime).height)
         unknown = chosen.list_unknown(patient.runtime.lake.scan(Plants).collect())
         found += access_diagnoses.judge_turn(plan_turn(patient.runtime, patient.runtime.now()), unknown)
     return found
