@@ -6,7 +6,8 @@ from enum import StrEnum
 from pipeline.common.errors import SunledgerError
 from schemas import Table
 from warehouse.frames import name_place
-from warehouse.lake_reader import Part, UnreadableLogError
+from warehouse.lake_reader import UnreadableLogError
+from warehouse.lake_table import Part
 
 CURE = "Run 'sunledger repair'."
 

@@ -21,7 +21,8 @@ from warehouse.digests import (
     UnreadableRecordError,
     digest_of,
 )
-from warehouse.lake_reader import LakeReader, cut_table_path, find_part
+from warehouse.lake_reader import LakeReader, find_part
+from warehouse.lake_table import cut_table_path
 
 LOG = "_delta_log"
 READERS = 4

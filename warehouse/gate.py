@@ -10,7 +10,8 @@ from schemas import Table, storage
 from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
 from warehouse.file_check import CheckedFiles
-from warehouse.lake_reader import LakeReader, Snapshot, UnreadableLogError, cut_table_path
+from warehouse.lake_reader import LakeReader, Snapshot, UnreadableLogError
+from warehouse.lake_table import cut_table_path
 
 
 def take_snapshots(lake: LakeReader, models: Iterable[type[Table]]) -> dict[type[Table], Snapshot]:

@@ -11,7 +11,8 @@ import polars as pl
 
 from schemas import Table, storage
 from warehouse.file_check import SoundFiles
-from warehouse.lake_reader import LakeReader, Part, Snapshot
+from warehouse.lake_reader import LakeReader, Snapshot
+from warehouse.lake_table import Part
 from warehouse.lake_writer import EmptyPartError, PartChange, Replacement, WriteResult
 
 __all__ = ["EmptyPartError", "Lake", "Part", "PartChange", "Replacement", "Snapshot", "WriteResult"]

@@ -2,14 +2,13 @@
 
 import datetime as dt
 import json
-import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import cast
 from urllib.parse import unquote
 
 import polars as pl
@@ -24,12 +23,10 @@ from pipeline.common.store_faults import find_store_error, translate_store_fault
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
+from warehouse.lake_table import LakeTable, Part, cut_table_path
 from warehouse.object_store import DELTA_RETRIES, POLARS_RETRIES, ObjectStore
 from warehouse.spool import SharedMemory
 
-Part: TypeAlias = Mapping[str, dt.date | str]
-
-PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 # Where a file says what its rows were made from.
 FACTS = b"sunledger"
 ARROW_TYPES = {pl.String: pa.string(), pl.Binary: pa.binary()}
@@ -112,7 +109,7 @@ class LakeReader:
         """The stored rows of a part in the order of the key, about a row group at a time. Raises DamagedError."""
         table = self.open(model)
         if table is not None:
-            yield from self.read_files(model, list_file_uris(table, part or {}), columns)
+            yield from self.read_files(model, table.list_file_uris(part or {}), columns)
 
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
         """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest).
@@ -142,7 +139,7 @@ class LakeReader:
         table = self.open(model)
         if table is None:
             return Snapshot(-1, ())
-        uris = table.file_uris(file_pruning_predicate=_build_predicate(part or {}))
+        uris = table.list_file_uris(part or {})
         # delta-rs writes local paths as the paths of URLs, which nothing else can open.
         paths = uris if self.remote else [unquote(uri) for uri in uris]
         return Snapshot(table.version(), tuple(sorted(paths)))
@@ -153,32 +150,32 @@ class LakeReader:
         found: list[dict[str, str]] = [] if table is None else table.partitions()
         return sorted(found, key=lambda part: tuple(part.values()))
 
-    def open(self, model: type[Table]) -> DeltaTable | None:
+    def open(self, model: type[Table]) -> LakeTable | None:
         """The model's table at its newest version; None if it was never written.
 
         Raises UnreadableLogError.
         """
-        tables: dict[str, DeltaTable] = self._tables.__dict__
+        tables: dict[str, LakeTable] = self._tables.__dict__
         uri = self.find_uri(model)
         try:
             if uri not in tables:
                 tables[uri] = self.open_anew(model)
             else:
                 with _translate_errors(model):
-                    tables[uri].update_incremental()
+                    tables[uri].refresh()
         except TableNotFoundError:
             return None
         return tables[uri]
 
-    def open_anew(self, model: type[Table], version: int | None = None) -> DeltaTable:
+    def open_anew(self, model: type[Table], version: int | None = None) -> LakeTable:
         """The model's table as its log says now, whatever this process read of it before; or a version.
 
         Raises TableNotFoundError and UnreadableLogError.
         """
         with _translate_errors(model):
-            return DeltaTable(self.find_uri(model), version=version, storage_options=self._delta_options)
+            return LakeTable(model, self.find_uri(model), version, self._delta_options)
 
-    def open_or_create(self, model: type[Table]) -> DeltaTable:
+    def open_or_create(self, model: type[Table]) -> LakeTable:
         """The model's table at its newest version, created empty if need be. Raises UnreadableLogError."""
         table = self.open(model)
         if table is not None:
@@ -188,7 +185,7 @@ class LakeReader:
             Path(self.find_uri(model)).mkdir(parents=True, exist_ok=True)
         try:
             with translate_store_faults():
-                return DeltaTable.create(
+                DeltaTable.create(
                     self.find_uri(model),
                     build_arrow_schema(model),
                     mode="ignore",
@@ -197,7 +194,8 @@ class LakeReader:
                 )
         except CommitFailedError:
             # Another run created it between the look that found nothing and this commit.
-            return self.open_anew(model)
+            pass
+        return self.open_anew(model)
 
     def read_files(
         self,
@@ -239,7 +237,7 @@ class LakeReader:
     def name_stored_files(self, model: type[Table], part: Part) -> str:
         """The names of the part's active files, as a `PartChange` names them; empty where nothing is stored."""
         table = self.open(model)
-        return " ".join(cut_table_path(model, uri) for uri in list_file_uris(table, part)) if table else ""
+        return " ".join(cut_table_path(model, uri) for uri in table.list_file_uris(part)) if table else ""
 
     def read_facts(self, model: type[Table], part: Part) -> dict[str, str]:
         """What the part's rows were said to be made from; empty where nothing is stored or was said.
@@ -247,7 +245,7 @@ class LakeReader:
         Raises DamagedError and UnreadableLogError.
         """
         table = self.open(model)
-        return self.read_facts_of(model, list_file_uris(table, part)) if table else {}
+        return self.read_facts_of(model, table.list_file_uris(part)) if table else {}
 
     def read_facts_of(self, model: type[Table], uris: Collection[str]) -> dict[str, str]:
         """What the rows of active files of the model's table were said to be made from. Raises DamagedError."""
@@ -322,12 +320,6 @@ def _keep_empty_frame(model: type[Table], columns: frozenset[str] | None) -> pl.
     return pl.DataFrame(schema={name: kind for name, kind in schema if columns is None or name in columns})
 
 
-def cut_table_path(model: type[Table], uri: str) -> str:
-    """A file's path inside the model's table."""
-    # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
-    return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
-
-
 def find_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
     """As `parse_part`; nothing for a path that no table of ours has, as a damaged log may name one."""
     try:
@@ -340,19 +332,3 @@ def parse_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
     """The values of the part that a file belongs to, from its folders."""
     texts = dict(folder.split("=", 1) for folder in path.split("/")[:-1])
     return {n: dt.date.fromisoformat(v) if schema[n] == pl.Date else v for n, v in texts.items()}
-
-
-def list_file_uris(table: DeltaTable, part: Part) -> list[str]:
-    """The active files of a part in the order of their names, which is that of parts by date."""
-    return sorted(table.file_uris(file_pruning_predicate=_build_predicate(part)))
-
-
-def _build_predicate(part: Part) -> str | None:
-    """The part as SQL; None for a table that is replaced whole.
-
-    Values stand in SQL and in paths, so they are plain words: our own dates and table names.
-    """
-    for name, value in part.items():
-        if not PLAIN.fullmatch(str(value)):
-            raise ValueError(f"{name}={value!r} cannot name a part: use letters, digits, '_' and '-'.")
-    return " AND ".join(f"{name} = '{value}'" for name, value in part.items()) or None

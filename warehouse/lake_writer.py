@@ -32,12 +32,10 @@ from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import (
     FACTS,
     LakeReader,
-    Part,
     build_arrow_schema,
     build_empty_frame,
-    cut_table_path,
-    list_file_uris,
 )
+from warehouse.lake_table import Part, cut_table_path
 from warehouse.spool import Spool
 
 # Level 3 is the measured best point of zstd: 9 costs three times the CPU for 7 % of the bytes.
@@ -256,7 +254,7 @@ class _Attempt:
     def compare(self) -> bool:
         """Whether the added rows differ from what is stored now. Reads it again only where another run wrote it."""
         self.table = self.lake.open_or_create(self.model)
-        files = list_file_uris(self.table, self.part)
+        files = self.table.list_file_uris(self.part)
         if not self.compared or files != self.files:
             stored, self.kept = self._read_stored(files)
             self.equal = stored == self.digest

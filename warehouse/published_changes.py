@@ -10,7 +10,8 @@ import duckdb
 
 from schemas import Table, polars_schema, storage
 from warehouse.ddl import quote_identifier, quote_text
-from warehouse.lake_reader import cut_table_path, find_part, parse_part
+from warehouse.lake_reader import find_part, parse_part
+from warehouse.lake_table import cut_table_path
 from warehouse.views import CuratedView
 
 # Rows of these views depend on rows of their own day, and on lists of plants, devices and attributes.

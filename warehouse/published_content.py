@@ -35,7 +35,7 @@ from warehouse.ddl import (
 from warehouse.detail import ALL, NONE, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
-from warehouse.lake_reader import cut_table_path
+from warehouse.lake_table import cut_table_path
 from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.meta import FILE_TABLES, Meta, hash_schema
 from warehouse.open_published import take_first_line

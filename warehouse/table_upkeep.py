@@ -24,7 +24,8 @@ from warehouse.dead_files import (
 )
 from warehouse.digest_chain import Chain
 from warehouse.lake_lock import take_write_turn
-from warehouse.lake_reader import LakeReader, cut_table_path
+from warehouse.lake_reader import LakeReader
+from warehouse.lake_table import cut_table_path
 
 # Opening a table takes an object a commit since its last checkpoint. By themselves they come every 100 commits.
 CHECKPOINT_EVERY = 10

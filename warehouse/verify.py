@@ -16,7 +16,8 @@ from warehouse.digests import StoredFile
 from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, name_place, sort, validate
 from warehouse.known_tables import KnownTables, report_lost_table
-from warehouse.lake_reader import LakeReader, Part, UnreadableLogError, find_part
+from warehouse.lake_reader import LakeReader, UnreadableLogError, find_part
+from warehouse.lake_table import Part
 from warehouse.log_check import check_log
 from warehouse.open_published import NotPublishedError, check_published
 from warehouse.published_copy import open_published_copy

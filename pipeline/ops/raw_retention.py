@@ -22,7 +22,8 @@ from schemas import (
     storage,
 )
 from warehouse.digest_chain import Chain
-from warehouse.lake_reader import Part, cut_table_path, find_part
+from warehouse.lake_reader import find_part
+from warehouse.lake_table import Part, cut_table_path
 from warehouse.removed_answers import AnswerRetention
 
 LISTS = (RawPlants, RawDevices, RawMeasurementSets)

@@ -1,0 +1,88 @@
+"""A Delta table as the lake's readers and writers hold it: what its log says is asked for once a version.
+
+A day passes through twenty tables, each step looks at the versions of what it reads before and after, and each look
+through delta-rs lists the log and wakes its threads: more CPU than the rows of a small fleet. A look at one file name
+tells as well whether anything was committed, and the files of a version never change.
+"""
+
+import datetime as dt
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import unquote
+
+from deltalake import DeltaTable
+
+from schemas import Table, storage
+
+Part: TypeAlias = Mapping[str, dt.date | str]
+
+PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class LakeTable(DeltaTable):
+    """A model's table at one version, until it is brought to the newest."""
+
+    def __init__(
+        self,
+        model: type[Table],
+        uri: str,
+        version: int | None = None,
+        storage_options: dict[str, str] | None = None,
+    ) -> None:
+        """As DeltaTable's."""
+        super().__init__(uri, version=version, storage_options=storage_options)
+        self._model = model
+        # The folder of the log, where that is one of this machine.
+        self._log = None if "://" in uri else Path(uri, "_delta_log")
+        self._listed_at = -1
+        self._listed: dict[str, list[str]] = {}
+
+    def refresh(self) -> None:
+        """Bring the table to its newest version. Raises what delta-rs raises for a log that can't be read."""
+        if not self._is_newest():
+            self.update_incremental()
+
+    def list_file_uris(self, part: Part) -> list[str]:
+        """The active files of a part in the order of their names, which is that of parts by date.
+
+        Raises ValueError for a value that cannot name a part.
+        """
+        if self._listed_at != self.version():
+            self._list_all_files()
+        folders = {f"{name}={_check_plain(name, str(value))}" for name, value in part.items()}
+        return [
+            uri for folder, uris in self._listed.items() if folders <= {*folder.split("/")} for uri in uris
+        ]
+
+    def _list_all_files(self) -> None:
+        """The files of this version by their folders, which name their parts."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for uri in sorted(self.file_uris()):
+            found[cut_table_path(self._model, uri).rpartition("/")[0]].append(uri)
+        self._listed, self._listed_at = found, self.version()
+
+    def _is_newest(self) -> bool:
+        """Whether nothing was committed since; False too where only a look at the whole log can tell.
+
+        Entries of a log have the numbers of their versions, without holes.
+        """
+        if self._log is None:
+            return False
+        now, following = (self._log / f"{self.version() + step:020d}.json" for step in (0, 1))
+        return now.exists() and not following.exists()
+
+
+def cut_table_path(model: type[Table], uri: str) -> str:
+    """A file's path inside the model's table."""
+    # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
+    return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
+
+
+def _check_plain(name: str, value: str) -> str:
+    """The value, which stands in paths and is a plain word: our own dates and table names."""
+    if not PLAIN.fullmatch(value):
+        raise ValueError(f"{name}={value!r} cannot name a part: use letters, digits, '_' and '-'.")
+    return value
