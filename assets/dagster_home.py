@@ -20,12 +20,15 @@ from assets.home_configuration import CONFIGURATION
 from assets.plain_path import find_plain_path
 from assets.record_files import OPEN_FILES
 from assets.start_lock import PATIENCE_S, StartLockedError, start_lock
+from pipeline.billing.spending import FOLDER as SPENDING
 from pipeline.common.atomic_files import write_file
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import ConfigurationError, SunledgerError
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.shared_session import open_shared_session
-from pipeline.common.text import escape_controls
+from pipeline.common.text import escape_controls, pluralize
+from pipeline.sma.auth.private_documents import adopt_documents
+from pipeline.sma.auth.secret_files import FOLDER as CREDENTIALS
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -173,6 +176,7 @@ def prepare_cluster(settings: Settings) -> list[str]:
         instance.upgrade()
         for pool, slots in build_pool_limits(settings).items():
             instance.event_log_storage.set_concurrency_slots(pool, slots)
+    adopted = adopt_documents(settings, (CREDENTIALS, SPENDING))
     session = open_shared_session(settings)
     pools = ", ".join(f"{pool} {slots}" for pool, slots in build_pool_limits(settings).items())
     return [
@@ -180,7 +184,13 @@ def prepare_cluster(settings: Settings) -> list[str]:
         if written
         else f"{folder / 'dagster.yaml'} is right as it is.",
         f"{session.place if session else ''} has the tables of Dagster and of sunledger. Slots of pools: {pools}.",
+        *([_describe_adopted(adopted)] if adopted else []),
     ]
+
+
+def _describe_adopted(count: int) -> str:
+    what = f"{pluralize(count, 'document')} of this home (logins, consents, agreed costs)"
+    return f"{what} went there too; the files stay."
 
 
 def build_environment(settings: Settings) -> dict[str, str]:
@@ -202,6 +212,7 @@ def _build_own_environment(home: Path, settings: Settings) -> dict[str, str]:
         name: getattr(settings, name).get_secret_value()
         for name in ("cluster_postgres_url", "cluster_broker_url")
     }
+    named |= {name: getattr(settings, name) for name in ("cluster_namespace", "cluster_image")}
     return {
         **{name_variable(name): value for name, value in named.items() if value},
         "DAGSTER_HOME": str(home),

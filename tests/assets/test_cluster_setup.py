@@ -134,6 +134,9 @@ def test_four_machines_set_up_a_fresh_postgresql_at_once(tmp_path: Path, environ
     # The first one goes on with a home of one machine.
     (homes[0] / "home" / "dagster").mkdir(parents=True)
     (homes[0] / "home" / "dagster" / "dagster.yaml").write_text(CONFIGURATION)
+    (homes[0] / "home" / "credentials").mkdir(mode=0o700)
+    for name in ("consents.key", "consents.lock"):
+        (homes[0] / "home" / "credentials" / name).write_bytes(b"of one machine")
     several = [start(home, "cluster", "init", **environment) for home in homes]
     said = [process.communicate(timeout=PATIENCE_S)[0] for process in several]
     assert [process.returncode for process in several] == [0, 0, 0, 0], said
@@ -149,6 +152,9 @@ def test_four_machines_set_up_a_fresh_postgresql_at_once(tmp_path: Path, environ
         assert cursor.fetchall() == [("publish", 1), ("sma_api", 12)]
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'sunledger_cluster' ORDER BY 1")
         assert cursor.fetchall() == [("claims",), ("documents",), ("requests",)]
+        cursor.execute("SELECT name, position('machine'::bytea in content) FROM sunledger_cluster.documents")
+        assert cursor.fetchall() == [("credentials/consents.key", 0)]
+    assert "1 document of this home (logins, consents, agreed costs) went there too" in said[0]
     code, again = run(homes[1], "cluster", "init", **environment)
     assert code == 0, again
     assert "dagster.yaml is right as it is." in again

@@ -88,20 +88,25 @@ def lose_worker(folder: Path, kind: str, plants: int, first: dt.date, days: int,
             words = ("backfill", "--from", f"{begin}", "--to", f"{end}", "--yes")
             code, said = run(alone, *words, **servers.sandbox.settings())
             assert code == 0, said
-        options = {name.lower(): value for name, value in LOCATION.items()}
-        options["aws_endpoint_url"] = servers.settings["AWS_ENDPOINT_URL"]
-        here = Lake(servers.settings["SUNLEDGER_LAKE"], folder / "tmp", options)
-        there = Lake(str(alone / "home" / "lake"), folder / "tmp")
-        for name, one, other in _read_both(here, there, home, alone / "home"):
-            report.tables += 1
-            if not one.equals(other, null_equal=True):
-                lost = other.join(one, on=one.columns, how="anti", nulls_equal=True)
-                new = one.join(other, on=one.columns, how="anti", nulls_equal=True)
-                example = str((new if new.height else lost).head(1).to_dicts())[:SHOWN_OF_A_ROW]
-                report.differences.append(
-                    f"{name}: {other.height} rows, {lost.height} lost, {new.height} new {example}"
-                )
+        compare_with(report, servers, folder, home, alone / "home")
     return report
+
+
+def compare_with(report: Report, servers: Servers, folder: Path, home: Path, alone: Path) -> None:
+    """Note how the lake in the object store and `home`'s published file differ from those of the home `alone`."""
+    options = {name.lower(): value for name, value in LOCATION.items()}
+    options["aws_endpoint_url"] = servers.settings["AWS_ENDPOINT_URL"]
+    here = Lake(servers.settings["SUNLEDGER_LAKE"], folder / "tmp", options)
+    there = Lake(str(alone / "lake"), folder / "tmp")
+    for name, one, other in _read_both(here, there, home, alone):
+        report.tables += 1
+        if not one.equals(other, null_equal=True):
+            lost = other.join(one, on=one.columns, how="anti", nulls_equal=True)
+            new = one.join(other, on=one.columns, how="anti", nulls_equal=True)
+            example = str((new if new.height else lost).head(1).to_dicts())[:SHOWN_OF_A_ROW]
+            report.differences.append(
+                f"{name}: {other.height} rows, {lost.height} lost, {new.height} new {example}"
+            )
 
 
 def _watch(room: ControlRoom, report: Report, seen: set[tuple[str, str]], killed: float, runs: int) -> bool:

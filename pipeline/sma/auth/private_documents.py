@@ -8,7 +8,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -33,6 +33,9 @@ from pipeline.sma.auth.secret_files import (
     write_private,
 )
 from pipeline.sma.clock import Clock
+
+# Of files that are documents; beside them lie locks.
+KINDS = {".json", ".key"}
 
 
 class PrivateDocument(Protocol):
@@ -180,3 +183,18 @@ def open_document(settings: Settings, name: str, folder: str = FOLDER) -> Privat
     if session is not None:
         return SharedDocument(session, f"{folder}/{name}", settings.cluster_key.get_secret_value())
     return PrivateFile(settings.home, folder, name)
+
+
+def adopt_documents(settings: Settings, folders: Iterable[str]) -> int:
+    """Store in PostgreSQL what files of this home hold and PostgreSQL lacks; how many. The files stay.
+
+    So the logins and consents of one machine go with it into a cluster. Raises SecretFileError or SharedStoreError.
+    """
+    adopted = 0
+    for folder in folders:
+        for file in sorted((settings.home / folder).glob("*")):
+            document = open_document(settings, file.name, folder)
+            if file.suffix in KINDS and document.read() is None and (content := read_private(file)):
+                document.write(content)
+                adopted += 1
+    return adopted

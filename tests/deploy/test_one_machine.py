@@ -43,10 +43,10 @@ def test_the_environment_of_the_units_names_settings_that_there_are(monkeypatch:
 
 
 def test_the_container_gets_every_package_and_file_that_the_installation_names() -> None:
-    text = (DEPLOY / "Containerfile").read_text()
+    text = (DEPLOY / "Containerfile").read_text().replace("${LOCK}", "requirements.lock.txt")
     copied = {word for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for word in line.split()}
     assert all((ROOT / name).exists() for name in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert packages | {project["project"]["readme"], *project["project"]["license-files"]} <= copied
-    assert "--require-hashes --requirement requirements.lock.txt" in text
+    assert '--require-hashes --requirement "requirements.lock.txt"' in text

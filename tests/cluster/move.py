@@ -1,0 +1,84 @@
+"""The way from one machine to several, step by step as docs/scale.md tells it, with a home that is at work already."""
+
+import datetime as dt
+import time
+from pathlib import Path
+
+import boto3
+
+from assets.run_tags import RANGE_END, RANGE_START
+from tests.cluster.lost_worker import Report, compare_with
+from tests.cluster.stage import BUCKET, Servers, serve, start_machine, wait_for
+from tests.control_room import control_room
+from tests.programs import run
+
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+def move_home(folder: Path, plants: int, first: dt.date, before: int, after: int) -> Report:
+    """Do days on one machine, move its home, do more days by a worker, and compare with a home that stayed.
+
+    Raises AssertionError where a step fails.
+    """
+    report, began = Report(), time.monotonic()
+    last = first + dt.timedelta(days=before + after - 1)
+    middle = first + dt.timedelta(days=before)
+    with serve(folder, plants, "celery") as servers:
+        for name in ("moved", "stayed"):
+            (folder / name).mkdir()
+            _do(
+                folder / name,
+                servers.sandbox.settings(),
+                "backfill",
+                *_name_days(first, middle - dt.timedelta(days=1)),
+            )
+        report.note(f"{before} days of {plants} plants are on one machine", began)
+        _copy_lake(folder / "moved" / "home" / "lake", servers)
+        report.note("its lake is copied to the bucket", began)
+        for line in _do(folder / "moved", servers.settings, "cluster", "init").splitlines():
+            report.note(line, began)
+        report.note(_do(folder / "moved", servers.settings, "verify").splitlines()[-1], began)
+        env = servers.machine(folder / "moved")
+        with (
+            start_machine(["worker"], servers.machine(folder / "worker"), folder / "worker.log"),
+            control_room(folder / "moved" / "home", env, servers.sandbox, folder / "ui.log") as room,
+        ):
+            room.launch_days({RANGE_START: middle.isoformat(), RANGE_END: last.isoformat()})
+            report.note(f"{after} more days are launched", began)
+            wait_for(
+                lambda: any(
+                    "sunledger/days" not in one["tags"] and one["status"] in ENDED for one in room.runs()
+                ),
+                "The end of the run",
+            )
+            (launched,) = [one for one in room.runs() if RANGE_START in one["tags"]]
+            assert launched["status"] == "SUCCESS", launched
+            report.note("the worker has done them", began)
+        _do(folder / "moved", servers.settings, "publish")
+        _do(folder / "stayed", servers.sandbox.settings(), "backfill", *_name_days(middle, last))
+        compare_with(report, servers, folder, folder / "moved" / "home", folder / "stayed" / "home")
+    return report
+
+
+def _name_days(first: dt.date, last: dt.date) -> tuple[str, ...]:
+    return "--from", f"{first}", "--to", f"{last}", "--yes"
+
+
+def _do(folder: Path, settings: object, *words: str) -> str:
+    code, said = run(folder, *words, **settings)
+    assert code == 0, said
+    return said
+
+
+def _copy_lake(lake: Path, servers: Servers) -> None:
+    """What `aws s3 sync` does with a bucket that is empty."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=servers.settings["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+    for file in sorted(lake.rglob("*")):
+        if file.is_file():
+            client.upload_file(str(file), BUCKET, f"lake/{file.relative_to(lake)}")
