@@ -4,8 +4,8 @@ import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column
 
-# A plant's day is about 75 kB of JSON: 256 of them are some 20 MB in memory.
-RAW_ROW_GROUP = 256
+# A plant's day is about 75 kB of JSON: 128 of them are some 10 MB in memory.
+RAW_ROW_GROUP = 128
 
 
 class RawAnswers(

@@ -1,0 +1,64 @@
+"""The bounds of the allocators hold in a process that imports the product, and a person's own settings win."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# Sixteen threads that allocate at the same time each have an arena of their own, up to the bound.
+PROGRAM = """
+import pipeline
+import ctypes, threading
+import pyarrow
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+together = threading.Barrier(16)
+
+def allocate():
+    together.wait()
+    libc.free(libc.malloc(4096))
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(pyarrow.default_memory_pool().backend_name, flush=True)
+libc.malloc_stats()
+"""
+OWN_VARIABLES = (
+    "MALLOC_ARENA_MAX",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "ARROW_DEFAULT_MEMORY_POOL",
+)
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not os.confstr("CS_GNU_LIBC_VERSION"), reason="only glibc is bounded"
+)
+
+
+def _run_program(**variables: str) -> tuple[str, int]:
+    """The name of Arrow's pool, and the number of arenas after sixteen threads."""
+    environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.strip(), sum(line.startswith("Arena ") for line in ran.stderr.splitlines())
+
+
+def test_a_process_has_two_arenas_and_arrow_shares_them() -> None:
+    pool, arenas = _run_program()
+    assert pool == "system"
+    assert arenas <= 2
+
+
+def test_what_a_person_has_set_stays() -> None:
+    pool, arenas = _run_program(MALLOC_ARENA_MAX="5", ARROW_DEFAULT_MEMORY_POOL="mimalloc")
+    assert pool == "mimalloc"
+    assert arenas == 5
