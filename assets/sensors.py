@@ -83,7 +83,13 @@ def build_shard_sensor(settings: Settings, *, job: Job) -> dg.SensorDefinition:
             return dg.SkipReason(
                 f"Skipped, because shards of these days are still fetched: {', '.join(going)}."
             )
-        # Of shards that end at once each one asks for it, and Dagster starts one run a key.
+        ended = context.instance.get_run_records(
+            dg.RunsFilter(tags={**days, **of_tick}, statuses=[dg.DagsterRunStatus.SUCCESS])
+        )
+        at = {one.dagster_run.run_id: one.end_time or 0.0 for one in ended if SHARD in one.dagster_run.tags}
+        if max(at.values(), default=0.0) > at.get(run.run_id, 0.0):
+            return dg.SkipReason("Skipped, because another shard of these days ended later and asks for it.")
+        # Of shards that end at the same moment each one asks for it, and Dagster starts one run a key.
         key = " ".join([*days.values(), of_tick.get(TICK, run.run_id)])
         return dg.RunRequest(run_key=key, tags=days)
 

@@ -55,11 +55,13 @@ class TodayTurn:
             return f"The current day of {pluralize(self.listed, 'plant')} is read each hour, which is all of them."
         taking = self.chosen if self.turn_of is TurnOf.CHOSEN else self.listed - self.chosen
         kept = self.chosen if self.turn_of is TurnOf.OTHERS else 0
-        of_them = "chosen plants" if self.turn_of is TurnOf.CHOSEN else "others"
+        of_them = f"the {taking} {'chosen plants' if self.turn_of is TurnOf.CHOSEN else 'others'}"
+        if not self.chosen:
+            of_them = "them"
         turns = (
-            f"{self.read - kept} of the {taking} {of_them} at a time, each about every {self.cycle} hours"
+            f"{self.read - kept} of {of_them} at a time, each about every {self.cycle} hours"
             if self.cycle
-            else f"none of the {taking} {of_them}"
+            else f"none of {of_them}"
         )
         said = [f"the {kept} chosen ones", turns] if kept else [turns]
         unread = self.listed - self.chosen if self.turn_of is TurnOf.CHOSEN else 0

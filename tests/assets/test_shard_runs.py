@@ -81,6 +81,10 @@ def test_the_last_shard_has_the_days_made(machine: Clockwork, sharded: Settings)
     assert isinstance(made, dg.RunRequest)
     assert made.tags == DAYS
     assert made.run_key == "2021-10-18 2021-10-19 a tick"
+    # Where both have ended before the sensor looks, the later one asks for it.
+    later = shard_of_days.execute_in_process(instance=machine.instance, tags={**tags, SHARD: "2/3"})
+    assert isinstance(answer(run), dg.SkipReason)
+    assert isinstance(answer(later.dagster_run), dg.RunRequest)
     assert isinstance(answer(run.with_tags(DAYS)), dg.SkipReason)
 
 

@@ -49,7 +49,7 @@ def test_no_room_reads_nobody_and_says_so() -> None:
     turn = choose_turn(build_costs(100, 0), 2)
     assert (turn.read, turn.cycle) == (0, 0)
     assert select_turn(build_costs(100, 0), turn.build_tag()) == frozenset()
-    assert "none of the 100 others" in turn.describe()
+    assert "Each hour reads none of them" in turn.describe()
 
 
 def test_the_room_of_an_hour_is_what_the_daily_runs_leave() -> None:
