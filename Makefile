@@ -73,7 +73,8 @@ test-ui: $(TOOLS)
 	@$(BIN)/python -m pytest -m ui tests/ui
 
 # Celery workers and Kubernetes Jobs (a stand-in runs them as processes), one of which is killed: every table is compared
-# with that of one machine. It needs postgresql and redis-server. A larger one: make test-cluster CLUSTER="--plants 200 --days 60"
+# with that of one machine. It needs postgresql and redis-server. A larger one: make test-cluster CLUSTER="--plants 200 --days 60".
+# A home moves from one machine to several: make test-cluster CLUSTER="--move --plants 5 --days 4"
 CLUSTER ?= --plants 12 --days 8 --runs 4
 test-cluster: $(TOOLS)
 	@$(BIN)/python -m tests.cluster $(CLUSTER)

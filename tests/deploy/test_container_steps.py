@@ -20,7 +20,7 @@ import pytest
 from tests.ports import find_free_port
 
 ROOT = Path(__file__).parents[2]
-WITHIN_S = 900
+WITHIN_S = 1800
 PAGE_WITHIN_S = 300
 COMMANDS = (("cluster", "init", "--help"), ("worker", "--help"), ("push", "--help"))
 EXTRA = "import dagster_celery, dagster_k8s, dagster_postgres, psycopg2, redis, cryptography, adbc_driver_postgresql"
