@@ -2,7 +2,8 @@
 
 Nothing but what is made of them is lost with them: tables and the published file stay as they are. But such a day can't
 be rebuilt any more, so the lake says up to which day that is. Lists of plants and devices stay, because all days need
-them.
+them, and the vendor's own energies of months and years, because a year that goes on is compared with them: all of them
+together are small.
 """
 
 import datetime as dt
@@ -15,6 +16,8 @@ from schemas import (
     RAW,
     RawDevices,
     RawEnergyBalance,
+    RawEnergyMonths,
+    RawEnergyYears,
     RawMeasurementSets,
     RawPlants,
     Table,
@@ -26,11 +29,11 @@ from warehouse.lake_reader import find_part
 from warehouse.lake_table import Part, cut_table_path
 from warehouse.removed_answers import AnswerRetention
 
-LISTS = (RawPlants, RawDevices, RawMeasurementSets)
+KEPT = (RawPlants, RawDevices, RawMeasurementSets, RawEnergyMonths, RawEnergyYears)
 # EnergyBalance decides whether a day has answers, so a kill in between leaves no day that looks rebuildable.
 ANSWERS: tuple[type[Table], ...] = (
     RawEnergyBalance,
-    *(model for model in RAW if model not in (*LISTS, RawEnergyBalance)),
+    *(model for model in RAW if model not in (*KEPT, RawEnergyBalance)),
 )
 
 

@@ -19,7 +19,7 @@ from pipeline.ops import raw_retention
 from pipeline.ops.upkeep import UpkeepError, keep_up_lake
 from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import list_days_with_answers
-from schemas import EnergyDaily, PvIntervals, RawEnergyBalance, RawLogs
+from schemas import EnergyDaily, PvIntervals, RawEnergyBalance, RawEnergyYears, RawLogs
 from tests.programs import PATIENCE_S, environment
 from tests.warehouse.publish.conftest import make_frame
 from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
@@ -171,6 +171,9 @@ def test_files_of_dead_writers_go_and_damaged_tables_are_left_alone(runtime: Run
 
 def test_old_answers_go_where_a_setting_says_so_and_are_no_damage(runtime: RunContext) -> None:
     first = DAYS[0]
+    # A year has one answer, which is of its first day, and goes on.
+    year = [frame_of(RawEnergyYears, first, 1.0)]
+    runtime.lake.replace(RawEnergyYears, {"local_date": first}, year)
     assert keep_up_lake(runtime, lambda _: None).answers == []
     days = (runtime.find_today() - DAYS[1]).days
     runtime.settings = runtime.settings.model_copy(update={"keep_raw_days": days})
