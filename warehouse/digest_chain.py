@@ -197,8 +197,9 @@ class Chain:
             return StoredFile(0, None, None)
 
     def _complete_record(self, version: int) -> DigestRecord:
-        record = self._find_newest_before(version)
-        if record is None and not self._is_ours_from_the_start():
+        # Nothing comes before a table's first version, which holds no files.
+        record = self._find_newest_before(version) if version else None
+        if record is None and not (version == 0 or self._is_ours_from_the_start()):
             self._lake.tell_once(ADOPTED)
             return self.adopt(version)
         for each in range(record.version + 1 if record else 0, version + 1):

@@ -26,6 +26,7 @@ from warehouse.digests import RecordStore
 from warehouse.lake_table import LakeTable, Part, cut_table_path
 from warehouse.object_store import DELTA_RETRIES, POLARS_RETRIES, ObjectStore
 from warehouse.spool import SharedMemory
+from warehouse.version_looks import VersionLooks
 
 # Where a file says what its rows were made from.
 FACTS = b"sunledger"
@@ -92,6 +93,7 @@ class LakeReader:
         # Reading a log from its start costs milliseconds, going on where one was costs next to nothing.
         # A handle moves with its table's version, so each thread has its own.
         self._tables = threading.local()
+        self._looks = VersionLooks(self.root, self._open_files_below) if self.remote else None
 
     def tell_once(self, sentence: str) -> None:
         """Tell a person what holds for many tables, at the first of them."""
@@ -157,23 +159,33 @@ class LakeReader:
         """
         tables: dict[str, LakeTable] = self._tables.__dict__
         uri = self.find_uri(model)
+        held = tables.get(uri)
+        if self._looks and not self._looks.may_have_changed(uri, -1 if held is None else held.version()):
+            return held
         try:
-            if uri not in tables:
-                tables[uri] = self.open_anew(model)
-            else:
-                with _translate_errors(model):
-                    tables[uri].refresh()
+            if held is None:
+                return self.open_anew(model)
+            with _translate_errors(model):
+                held.refresh()
         except TableNotFoundError:
-            return None
-        return tables[uri]
+            tables.pop(uri, None)
+        if self._looks:
+            self._looks.note_listing(uri)
+        return tables.get(uri)
 
     def open_anew(self, model: type[Table], version: int | None = None) -> LakeTable:
         """The model's table as its log says now, whatever this process read of it before; or a version.
 
         Raises TableNotFoundError and UnreadableLogError.
         """
+        uri = self.find_uri(model)
         with _translate_errors(model):
-            return LakeTable(model, self.find_uri(model), version, self._delta_options)
+            table = LakeTable(model, uri, version, self._delta_options)
+        if version is None:
+            self._tables.__dict__[uri] = table
+            if self._looks:
+                self._looks.note_listing(uri)
+        return table
 
     def open_or_create(self, model: type[Table]) -> LakeTable:
         """The model's table at its newest version, created empty if need be. Raises UnreadableLogError."""
@@ -183,10 +195,11 @@ class LakeReader:
         # Created first and separately: of two racing first writers that create by writing, one fails.
         if not self.remote:
             Path(self.find_uri(model)).mkdir(parents=True, exist_ok=True)
+        uri = self.find_uri(model)
         try:
             with translate_store_faults():
                 DeltaTable.create(
-                    self.find_uri(model),
+                    uri,
                     build_arrow_schema(model),
                     mode="ignore",
                     partition_by=list(storage(model).partition),

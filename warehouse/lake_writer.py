@@ -36,6 +36,7 @@ from warehouse.lake_reader import (
     build_empty_frame,
 )
 from warehouse.lake_table import Part, cut_table_path
+from warehouse.object_store import choose_hooks
 from warehouse.spool import Spool
 
 # Level 3 is the measured best point of zstd: 9 costs three times the CPU for 7 % of the bytes.
@@ -286,6 +287,9 @@ class _Attempt:
                 commit_properties=CommitProperties(
                     max_commit_retries=0, custom_metadata=commit_facts(before, self.digests)
                 ),
+                post_commithook_properties=choose_hooks(self.table.version() + 1)
+                if self.lake.remote
+                else None,
             )
         version = self.table.version() + 1
         chain.record_commit(before, version)
@@ -315,7 +319,8 @@ class _Attempt:
         schema = pa.schema([field for field in whole if field.name not in self.part])
         repeating = {column.name for column in columns(self.model) if column.few_values}
         files = self.lake.open_files(self.model)
-        files.create_dir(folder or ".", recursive=True)
+        if not self.lake.remote:  # An object store has no folders, and lists to find that out.
+            files.create_dir(folder or ".", recursive=True)
         rows = 0
         with files.open_output_stream(path) as opened:
             sink = DigestingSink(opened)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+from deltalake import PostCommitHookProperties
 from deltalake.fs import DeltaStorageHandler
 
 from pipeline.common.store_faults import translate_store_faults
@@ -13,6 +14,20 @@ from pipeline.common.store_faults import translate_store_faults
 _RETRIES, _RETRY_S = 100, 20
 DELTA_RETRIES = {"max_retries": str(_RETRIES), "retry_timeout": f"{_RETRY_S}s"}
 POLARS_RETRIES = {"max_retries": _RETRIES, "retry_timeout_ms": _RETRY_S * 1000}
+
+
+# As delta-rs does by itself.
+CHECKPOINT_AFTER = 100
+
+
+def choose_hooks(version: int) -> PostCommitHookProperties:
+    """What delta-rs does on an object store after the commit of a version.
+
+    By itself it would list the log after each commit, to look for old entries, which upkeep removes.
+    """
+    return PostCommitHookProperties(
+        create_checkpoint=version % CHECKPOINT_AFTER == 0, cleanup_expired_logs=False
+    )
 
 
 class ObjectStore(DeltaStorageHandler):

@@ -1,0 +1,118 @@
+"""How often a lake on an object store lists, and that no version is missed for asking less."""
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from schemas import EnergyDaily
+from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
+from tests.warehouse.test_object_store import Store, store
+from warehouse import version_looks
+from warehouse.lake import Lake
+from warehouse.table_upkeep import keep_up_table
+from warehouse.verify import verify_lake
+
+__all__ = ["store"]
+
+READS, WRITES = 20, 5
+
+
+@pytest.fixture(scope="module")
+def proxy(store: Store) -> Iterator[Store]:
+    """A counting proxy before the store."""
+    command = [sys.executable, "-m", "tests.warehouse.store_proxy", store.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield Store(f"http://127.0.0.1:{server.stdout.readline().strip()}")
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def lake(proxy: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
+    bucket = f"calls-{abs(hash(request.node.nodeid))}"
+    httpx.put(f"{proxy.address}/{bucket}").raise_for_status()
+    lake = proxy.lake(bucket, tmp_path / "tmp")
+    for day, value in NEWEST.items():
+        lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
+    return lake
+
+
+def count(proxy: Store) -> dict[str, int]:
+    return dict(httpx.get(f"{proxy.address}/-/counts").json())
+
+
+def again(lake: Lake) -> Lake:
+    return Lake(lake.root, lake.scratch, lake.storage_options)
+
+
+def write(lake: Lake, value: float) -> None:
+    lake.replace(EnergyDaily, {"local_date": DAYS[1]}, [frame_of(EnergyDaily, DAYS[1], value)])
+
+
+def test_what_is_read_again_is_not_listed_again(lake: Lake, proxy: Store) -> None:
+    values(lake, EnergyDaily)
+    count(proxy)
+    for _ in range(READS):
+        assert values(lake, EnergyDaily) == NEWEST
+    assert count(proxy).get("LIST", 0) == 0
+    for n in range(WRITES):
+        write(lake, 5.0 + n)
+    # The library lists before a commit and after it, and once more when the table is read again.
+    assert count(proxy)["LIST"] <= 3 * WRITES
+
+
+def test_a_commit_of_another_process_is_seen_at_once(lake: Lake, proxy: Store) -> None:
+    other = again(lake)
+    for n in range(3):
+        write(other, 7.0 + n)
+        assert values(lake, EnergyDaily)[DAYS[1]] == 7.0 + n
+        write(lake, 8.5 + n)
+        assert values(other, EnergyDaily)[DAYS[1]] == 8.5 + n
+    assert [found.fault for found in verify_lake(again(lake), [EnergyDaily]) if found.fault] == []
+
+
+def test_a_table_that_was_not_there_is_found_when_another_process_makes_it(
+    proxy: Store, tmp_path: Path
+) -> None:
+    httpx.put(f"{proxy.address}/born").raise_for_status()
+    lake = proxy.lake("born", tmp_path)
+    assert lake.take_snapshot(EnergyDaily).version == -1
+    count(proxy)
+    assert lake.take_snapshot(EnergyDaily).version == -1
+    assert count(proxy).get("LIST", 0) == 0
+    write(again(lake), 3.0)
+    assert values(lake, EnergyDaily) == {DAYS[1]: 3.0}
+
+
+def test_a_version_whose_successors_were_removed_is_not_taken_for_the_newest(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values(lake, EnergyDaily)
+    other = again(lake)
+    for n in range(12):
+        write(other, 40.0 + n)
+    done = keep_up_table(again(lake), EnergyDaily, (), dt.datetime.now(dt.UTC) + dt.timedelta(days=40))
+    assert done is not None
+    assert len(done.entries) > 10
+    # So much later, no process trusts what it has seen before.
+    monkeypatch.setattr(version_looks, "LIST_AGAIN_S", 0.0)
+    assert values(lake, EnergyDaily)[DAYS[1]] == 51.0
+    write(lake, 20.0)
+    assert values(again(lake), EnergyDaily) == NEWEST
+
+
+def test_an_answer_that_is_lost_after_a_commit_doubles_and_loses_nothing(lake: Lake, proxy: Store) -> None:
+    for n, word in enumerate(("_delta_log", "part-", "_digests")):
+        httpx.put(f"{proxy.address}/-/lose/{word}")
+        count(proxy)
+        write(lake, 60.0 + n)
+        assert count(proxy)["LOST"] == 1
+        assert values(again(lake), EnergyDaily) == {**NEWEST, DAYS[1]: 60.0 + n}
+        assert [found.fault for found in verify_lake(again(lake), [EnergyDaily]) if found.fault] == []
