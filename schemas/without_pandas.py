@@ -1,8 +1,8 @@
-"""pandera for polars, loaded as if pandas were not installed.
+"""pandera for polars and Arrow's datasets, loaded as if pandas were not installed.
 
-pandera imports pandas wherever it is installed, which costs each process half a second and 80 MB, and sunledger uses no
-frame of pandas. pandera also works without pandas and looks for it only while it is imported itself, so a program that
-needs pandas can still import it afterwards.
+Both import pandas wherever it is installed, which costs each process half a second and 80 MB, and sunledger uses no
+frame of pandas. Both also work without pandas and look for it only while they are imported themselves, so a program
+that needs pandas can still import it afterwards. DuckDB imports Arrow's datasets when it is given a table of Arrow.
 """
 
 import sys
@@ -37,7 +37,8 @@ def _hide_pandas() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-# Where pandas is loaded already, this has no effect, and pandera uses it.
+# Where pandas is loaded already, this has no effect, and both use it.
 with _hide_pandas():
     import pandera.errors as pandera_errors
     import pandera.polars as pandera_polars
+    import pyarrow.dataset as _  # noqa: F401

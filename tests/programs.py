@@ -1,12 +1,18 @@
 """The program as a process of its own, for tests that kill it, race it, or look at how it ends."""
 
+import atexit
+import json
 import os
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +44,68 @@ def start(folder: Path, *words: str, **settings: str) -> "subprocess.Popen[str]"
 
 def run(folder: Path, *words: str, **settings: str) -> tuple[int, str]:
     """The exit code of the program, and what it said."""
-    process = start(folder, *words, **settings)
-    said, _ = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, said
+    with tempfile.NamedTemporaryFile("r") as said:
+        code = _run_loaded(folder, words, environment(folder, **settings), said.name, said.name)
+        return code, said.read()
+
+
+def run_strictly(folder: Path, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """The same with output and errors apart; files and connections that it leaves open are told as errors."""
+    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+        given = environment(folder, **settings)
+        code = _run_loaded(folder, words, given, out.name, err.name, strict=True)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+def _run_loaded(
+    folder: Path, words: tuple[str, ...], given: dict[str, str], out: str, err: str, *, strict: bool = False
+) -> int:
+    """Run the program as a fork of one that is loaded; return its exit code."""
+    asked = {
+        "folder": str(folder),
+        "words": words,
+        "environment": given,
+        "out": out,
+        "err": err,
+        "strict": strict,
+    }
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(_load_program())
+        connection.settimeout(PATIENCE_S)
+        with connection.makefile("rw") as wire:
+            wire.write(json.dumps(asked) + "\n")
+            wire.flush()
+            pid = int(wire.readline())
+            try:
+                return int(wire.readline())
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise
+
+
+@cache
+def _load_program() -> str:
+    """The socket of the loaded program, which ends with this process."""
+    folder = tempfile.TemporaryDirectory()
+    path = str(Path(folder.name) / "socket")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.loaded_program", path],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def end() -> None:
+        with process:
+            assert process.stdin
+            process.stdin.close()
+        folder.cleanup()
+
+    atexit.register(end)
+    assert process.stdout
+    assert process.stdout.readline() == "loaded\n"
+    return path
 
 
 def wait_until(true: Callable[[], Any], process: "subprocess.Popen[str]") -> None:

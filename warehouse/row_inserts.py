@@ -14,7 +14,7 @@ from warehouse.ddl import quote_identifier, quote_text
 def put_few_rows(
     connection: duckdb.DuckDBPyConnection, place: Path, model: type[Table], frames: Iterator[pl.DataFrame]
 ) -> None:
-    """As `put_rows`, by Parquet files at `place`: for frames DuckDB loads pandas, which takes longer than a day."""
+    """As `put_rows`, by Parquet files at `place`: for a day or a few."""
     files: list[str] = []
     for frame in frames:
         files.append(f"{place}-{len(files)}.parquet")

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, run_sandbox
-from tests.programs import PATIENCE_S, environment
+from tests.programs import PATIENCE_S, environment, run_strictly
 
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
 
@@ -22,16 +22,7 @@ def box() -> Iterator[SandboxAddress]:
 
 
 def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        [*PROGRAM, *words],
-        cwd=home,
-        env=environment(home, **settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    result = run_strictly(home, *words, **settings)
     assert "Traceback" not in result.stderr
     assert "Warning" not in result.stderr
     return result

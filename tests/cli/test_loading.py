@@ -63,7 +63,16 @@ def test_runs_load_neither_pandas_nor_what_draws(tmp_path: Path) -> None:
     assert not modules & {"pandas", "matplotlib"}
 
 
+def test_a_publication_gives_duckdb_its_rows_without_pandas(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, command("publish"))
+    assert "duckdb" in modules
+    assert "pandas" not in modules
+
+
 def test_pandas_can_be_loaded_after_the_tables(tmp_path: Path) -> None:
-    """It is hidden from pandera alone, which then judges as before."""
-    code = "import schemas, pandas; assert pandas.DataFrame({'a': [1]}).shape == (1, 1)"
+    """It is hidden from pandera and Arrow alone, which then work as before."""
+    code = (
+        "import schemas, pandas, pyarrow; assert pandas.DataFrame({'a': [1]}).shape == (1, 1); "
+        "assert pyarrow.table({'a': [1]}).to_pandas().shape == (1, 1)"
+    )
     assert "pandas" in loaded(tmp_path, code)
