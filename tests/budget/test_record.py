@@ -3,8 +3,6 @@
 import datetime as dt
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -21,8 +19,8 @@ from pipeline.sma.http.attempt_log import LoggedTry, name_service
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import ApiRequests, Plants
+from tests import programs
 from tests.budget.conftest import Sandbox
-from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 from warehouse.publish import publish
 
@@ -179,20 +177,10 @@ def test_an_odd_line_stops_no_command(tmp_path: Path, command: list[str], code: 
     log.close()
     (path,) = folder.iterdir()
     path.write_bytes(b'{"request_id":"x","ask' + path.read_bytes() + b"[]\n" + path.read_bytes())
-    program = Path(sys.executable).with_name("sunledger")
-    env = {**os.environ, "SUNLEDGER_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        [program, *command],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    ended, said = programs.run(tmp_path, *command)
+    assert (ended, "Traceback" in said) == (code, False), said
     assert sorted(each.suffix for each in folder.iterdir()) == [".unreadable"]
-    assert "2 lines of the record of requests can't be read" in done.stderr + done.stdout
+    assert "2 lines of the record of requests can't be read" in said
 
 
 def test_the_doctor_names_what_could_not_be_read(tmp_path: Path) -> None:
