@@ -13,6 +13,26 @@ STATES = [SCHEDULED, ACTIVE, CANCELLED, CANCELLED_WITH_RANDOMIZATION, SUPERSEDED
 # Where the state comes from.
 FROM_SMA, FROM_TIMES, NOT_LISTED = "sma", "times", "not_listed"
 UNITS = ["W", "0.01 %", "switch"]
+# What can happen to an order of `sunledger grid`.
+SENDING, ACCEPTED, REFUSED, UNANSWERED = "sending", "accepted", "refused", "unanswered"
+FOUND, NOT_KNOWN, NEW_STATE, LAPSED = "found", "not_known", "new_state", "lapsed"
+CANCELLING, CANCEL_ACCEPTED, CANCEL_REFUSED = "cancelling", "cancel_accepted", "cancel_refused"
+CANCEL_UNANSWERED, GIVEN_UP = "cancel_unanswered", "given_up"
+ORDER_EVENTS = [
+    SENDING,
+    ACCEPTED,
+    REFUSED,
+    UNANSWERED,
+    FOUND,
+    NOT_KNOWN,
+    NEW_STATE,
+    LAPSED,
+    CANCELLING,
+    CANCEL_ACCEPTED,
+    CANCEL_REFUSED,
+    CANCEL_UNANSWERED,
+    GIVEN_UP,
+]
 
 
 class RawGridSchedules(
@@ -165,3 +185,41 @@ class GridCommands(
         of=("body",),
     )
     read_at: Utc = column("When it was read last.")
+
+
+class GridCommandAudit(
+    Table,
+    table="grid_command_audit",
+    asset=False,
+    layer="core",
+    key=("request_key", "event_number"),
+    partition=("event_date",),
+):
+    """What `sunledger grid` has ordered of plants, and what became of it, event by event. No command changes a row.
+
+    An event is recorded in the home, or in the cluster's PostgreSQL, before the request that it is about is sent, and
+    comes here at the end of the command, or with the next one or the next daily reading where it was killed.
+    """
+
+    request_key: str = column("Our own key of the order, which SMA gets as mRID.")
+    event_number: pl.Int64 = column("Number of the event of this order, from 1.", ge=1)
+    event_at: Utc = column("When it happened, by the clock of the machine.")
+    event_date: pl.Date = column("Partition: the UTC day of event_at.", of=("event_at",))
+    event: str = column(
+        "What happened. sending: recorded before the request is sent; accepted, refused, unanswered: what SMA said to "
+        "it; found, not_known: whether its schedules have the key; new_state: the state is another one; lapsed: its "
+        "time is over and SMA does not list it; cancelling, cancel_accepted, cancel_refused, cancel_unanswered: the "
+        "same of its cancellation; given_up: nobody wants it any more, and SMA does not list it.",
+        isin=ORDER_EVENTS,
+    )
+    operator: str = column("Who ran the command: the user of the operating system.")
+    asked_by: str = column("Who asked for the limit.", isin=ASKED_BY)
+    plant_id: str = column(PLANT_ID)
+    command: str = column("Command as SMA names it.")
+    limit_kw: float = column("The limit.", unit="kW", ge=0, le=FINITE)
+    command_start: Utc = column("Start of the command.")
+    command_end: Utc = column("End of the command.")
+    schedule_id: str = column("Id of the schedule, by SMA.", null="not known, or not known yet")
+    status: pl.Int64 = column("HTTP status of SMA's answer.", null="no answer came, or none was asked for")
+    state: str = column("State of the command by SMA.", null="not known, or not known yet", isin=STATES)
+    text: str = column("The event as a sentence.")

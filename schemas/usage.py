@@ -27,7 +27,8 @@ class ApiRequests(
     device_id: str = column("Device that the request names; empty where it names none.")
     endpoint: str = column(
         "Kind of data requested (plants, devices, sets, measurements, logs; of the Live API: live, "
-        "live_configuration; of the GridControl API: grid_schedules), or token, logout, consent, other."
+        "live_configuration; of the GridControl API: grid_schedules, grid_eligibility, grid_command, "
+        "grid_cancellation), or token, logout, consent, other."
     )
     set_type: str = column("Measurement set as the API names it; empty where the request has none.")
     period: str = column("Period as the API names it; empty where the request has none.")

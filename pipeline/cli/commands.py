@@ -16,6 +16,7 @@ from pipeline.cli.demo_command import run_demo
 from pipeline.cli.exports import run_export, run_pack
 from pipeline.cli.fault_commands import run_doctor, run_repair, run_verify
 from pipeline.cli.fetch_commands import run_backfill, run_plan, run_reconcile, run_refresh
+from pipeline.cli.grid_control_commands import app as grid_app
 from pipeline.cli.live_command import run_live
 from pipeline.cli.login_commands import run_login, run_logout
 from pipeline.cli.months import run_close, run_open
@@ -52,6 +53,7 @@ app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
 app.add_typer(cluster_app, name="cluster")
+app.add_typer(grid_app, name="grid")
 app.command("export")(run_export)
 app.command("pack")(run_pack)
 app.command("close")(run_close)

@@ -60,7 +60,7 @@ def agree(
     if limit is not None and found.spent_eur + found.eur > limit:
         raise build_refusal(runtime, found)
     within = limit is not None or (max_eur is not None and found.eur <= max_eur)
-    if not (within or yes or _is_attended()):
+    if not (within or yes or may_ask()):
         raise build_refusal(runtime, found, ("repeat the command with --yes",))
     say(found.describe())
     if not (within or yes or _confirm()):
@@ -84,7 +84,7 @@ def agree_on_live(runtime: RunContext, plan: LivePlan, book: LiveBook, plants: i
                 f"{LIMIT}={limit} does not allow the plan's {plan.eur} {plan.currency}: {plan.month:%Y-%m} has cost "
                 f"{spent} so far. No call was made. Raise the limit, or use 'sunledger backfill'."
             )
-    elif not (yes or _is_attended()):
+    elif not (yes or may_ask()):
         raise CostNotAllowedError(
             f"Nobody has accepted the plan's {plan.eur} {plan.currency} for {plan.month:%Y-%m}, so no call was made. "
             f"To accept it, repeat the command with --yes, or set {LIMIT} to what a month may cost."
@@ -104,8 +104,8 @@ def parse_eur(option: str, text: str | None) -> Decimal | None:
         raise UsageError(f"{option} {text} is not an amount: write it as 120 or 120.50.") from None
 
 
-def _is_attended() -> bool:
-    """Return whether a person is at the terminal, which needs both input and output to be one."""
+def may_ask() -> bool:
+    """Whether a person is at the terminal, which needs both input and output to be one."""
     return sys.stdin.isatty() and err.is_terminal
 
 

@@ -361,10 +361,11 @@ class Settings(BaseSettings):
         description="Whether `sunledger live` may call SMA's Live API, whose requests and answers were never compared "
         "with the real service; see docs/live.md. Default: off.",
     )
-    grid_control: Literal["off", "read"] = Field(
+    grid_control: Literal["off", "read", "command"] = Field(
         default="off",
         description="Whether sunledger uses SMA's GridControl API, whose requests and answers were never compared with "
-        "the real service: off, or read (schedules and commands are read); see docs/grid-control.md. Default: off.",
+        "the real service: off, read (schedules and commands are read) or command (`sunledger grid` may also send "
+        "commands, each after a question); see docs/grid-control.md. Default: off.",
     )
     irradiation: AbsolutePath | None = Field(
         default=None,

@@ -1,12 +1,14 @@
 """Reads the schedules of plants from the GridControl API into the raw table, while the setting allows it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
 from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.extract.order_states import note_order_states
 from pipeline.run.context import RunContext
+from pipeline.run.grid_order_book import GridOrderBook
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import list_own_plants
 from pipeline.run.step import StepResult
@@ -18,14 +20,20 @@ _TABLE = storage(RawGridSchedules).table
 
 
 def fetch_grid_schedules(runtime: RunContext) -> StepResult:
-    """Fetch the schedules of each plant once a day, and again of those with commands that are not over.
+    """Fetch the schedules of each plant once a day, and again of those with commands or orders that are not over.
 
-    Sends no request while SUNLEDGER_GRID_CONTROL is off.
+    Notes what became of orders of `sunledger grid`. Sends no request while SUNLEDGER_GRID_CONTROL is off.
     """
     if runtime.settings.grid_control == "off":
         return StepResult(facts={"requests": 0})
-    plants = list_own_plants(runtime)["plant_id"].to_list()
-    return read_schedules(runtime, _find_due(runtime, plants))
+    book = GridOrderBook(runtime.settings)
+    ordered = {one.order.plant_id for one in book.list_orders()}
+    due = _find_due(runtime, list_own_plants(runtime)["plant_id"].to_list(), ordered)
+    result = read_schedules(runtime, due)
+    silent = {one.plant_id for one in result.notices.missing}
+    note_order_states(runtime, book, [plant for plant in due if plant not in silent])
+    book.store_events(runtime.lake)
+    return result
 
 
 def read_schedules(runtime: RunContext, plants: Sequence[str]) -> StepResult:
@@ -52,8 +60,8 @@ def read_schedules(runtime: RunContext, plants: Sequence[str]) -> StepResult:
     return StepResult(len(answers), bool(answers), facts, Notices.of(missing))
 
 
-def _find_due(runtime: RunContext, plants: Sequence[str]) -> list[str]:
-    """The plants that were not read on this UTC day, and those that have a command that is not over."""
+def _find_due(runtime: RunContext, plants: Sequence[str], ordered: Collection[str]) -> list[str]:
+    """The plants that were not read on this UTC day, and those that have a command or an order that is not over."""
     if runtime.again:
         return list(plants)
     today = runtime.find_today()
@@ -66,7 +74,7 @@ def _find_due(runtime: RunContext, plants: Sequence[str]) -> list[str]:
         .select("plant_id")
         .collect()
     )
-    done = {*read["plant_id"]} - {*open_["plant_id"]}
+    done = {*read["plant_id"]} - {*open_["plant_id"], *ordered}
     return [plant for plant in plants if plant not in done]
 
 

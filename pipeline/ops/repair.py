@@ -43,6 +43,7 @@ from schemas import (
     EnergyDaily,
     EnergyHourly,
     EnergyMonthly,
+    GridCommandAudit,
     GridCommands,
     GridSchedules,
     Invoices,
@@ -83,7 +84,17 @@ from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy
 
 # Tables that hold what happened: nothing but a copy brings it back.
-RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings, RawGridSchedules)
+RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings, RawGridSchedules, GridCommandAudit)
+# What it means for people that a day of them is lost.
+_LOST_RECORDS: dict[type[Table], str] = {
+    LiveReadings: "the live values of that day are lost; SMA keeps none, and no other table needs them",
+    RawGridSchedules: (
+        "what was read of grid control on that day is lost: schedules that SMA still lists are read again"
+    ),
+    GridCommandAudit: (
+        "what was ordered of plants on that day is lost: api_requests and SMA's portal still show it"
+    ),
+}
 # Made of a day's stored answers, and of nothing else that may be lost.
 OF_DAYS: frozenset[type[Table]] = frozenset(
     model for model in TABLES if storage(model).partition == ("local_date",) and model not in (*RAW, *RECORDS)
@@ -288,14 +299,8 @@ def judge_repair(
                 "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
                 "SMA's invoice"
             )
-        elif one.model is LiveReadings:
-            outcome.gone[one] = (
-                "the live values of that day are lost; SMA keeps none, and no other table needs them"
-            )
-        elif one.model is RawGridSchedules:
-            outcome.gone[one] = (
-                "what was read of grid control on that day is lost: schedules that SMA still lists are read again"
-            )
+        elif one.model in _LOST_RECORDS:
+            outcome.gone[one] = _LOST_RECORDS[one.model]
         elif one.model in RECORDS:
             outcome.gone[one] = "the list of changes of that day is lost; the figures are complete"
         elif one.model is EnergyMonthly and there:

@@ -20,6 +20,9 @@ Endpoint = Literal[
     "live",
     "live_configuration",
     "grid_schedules",
+    "grid_eligibility",
+    "grid_command",
+    "grid_cancellation",
 ]
 
 Period = Literal["Day", "Week", "Month", "Year"]

@@ -1,8 +1,11 @@
 """SMA's GridControl API. NOTHING HERE IS PROVEN: no answer of the real service has been recorded yet.
 
 SMA documents two paths, the command FeedInLimit, and that schedules overwrite older ones. All JSON bodies, the units,
-the states, GET of schedules and the names of the standard are assumptions, so all of them are in this
-module, and the setting SUNLEDGER_GRID_CONTROL keeps them switched off.
+the states, GET and DELETE of schedules, the key that comes back and the names of the standard are assumptions, so all
+of them are in this module, and the setting SUNLEDGER_GRID_CONTROL keeps them switched off.
+
+What changes nothing is tried again like other requests. A command or a cancellation is sent once: where no answer
+comes, nobody knows what SMA did, and only a look at the plant's schedules tells.
 """
 
 import datetime as dt
@@ -19,16 +22,27 @@ import orjson
 from pipeline.common.errors import ConfigurationError, PermanentError, SmaError
 from pipeline.common.settings import Settings
 from pipeline.sma.client import SmaClient
+from pipeline.sma.feed_in_order import Eligibility, FeedInOrder, GridReceipt
 from pipeline.sma.http.at_once import collect_results
 from pipeline.sma.http.attempt import Outcome
-from pipeline.sma.http.error_messages import Call, Reply, build_refusal_error
+from pipeline.sma.http.error_messages import (
+    Call,
+    Reply,
+    build_last_try_error,
+    build_refusal_error,
+    read_error_fields,
+)
 from pipeline.sma.http.retry import is_transient
 from pipeline.sma.requests import Request, quote_segment
 from schemas.curtailment import ASKED_BY, FEED_IN, GENERATION
 
+Row: TypeAlias = dict[str, Any]
+
 FEED_IN_LIMIT: Final = "FeedInLimit"
 _SETTING: Final = "SMA_GRIDCONTROL_URL"
 _UNAUTHORIZED: Final = 401
+# So many plants are asked about in one check of eligibility.
+PLANTS_A_CHECK: Final = 100
 _LONGEST_TEXT: Final = 200
 # The moments that a table can hold.
 _EARLIEST, _LATEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
@@ -58,27 +72,47 @@ MEANINGS: Final = {
     },
 }
 
-Row: TypeAlias = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class GridRequest(Request):
     """One request of the GridControl API."""
+
+    schedule_id: str = ""
 
     @classmethod
     def schedules(cls, plant_id: str) -> Self:
         """GET of the plant's schedules."""
         return cls("grid_schedules", plant_id)
 
+    @classmethod
+    def command(cls, plant_id: str) -> Self:
+        """POST of a schedule with a command."""
+        return cls("grid_command", plant_id)
+
+    @classmethod
+    def cancellation(cls, plant_id: str, schedule_id: str) -> Self:
+        """DELETE of a schedule."""
+        return cls("grid_cancellation", plant_id, schedule_id=schedule_id)
+
     @property
     def path(self) -> str:
         """The path after the GridControl base. Raises UsageError for an id that cannot be one segment of a path."""
-        return f"/v1/plants/{quote_segment('plant', self.plant_id)}/schedules"
+        if self.endpoint == "grid_eligibility":
+            return "/v1/plants/eligibilityCheck"
+        path = f"/v1/plants/{quote_segment('plant', self.plant_id)}/schedules"
+        if self.endpoint != "grid_cancellation":
+            return path
+        return f"{path}/{quote_segment('schedule', self.schedule_id)}"
 
     @property
     def params(self) -> tuple[tuple[str, str], ...]:
         """The query: none."""
         return ()
+
+    @property
+    def method(self) -> str:
+        """The method of HTTP."""
+        return {"grid_schedules": "GET", "grid_cancellation": "DELETE"}.get(self.endpoint, "POST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +134,16 @@ def check_reading(settings: Settings) -> None:
         )
 
 
+def check_commanding(settings: Settings) -> None:
+    """Raise ConfigurationError unless commands may be sent to the GridControl API."""
+    if settings.grid_control != "command":
+        raise ConfigurationError(
+            f"SUNLEDGER_GRID_CONTROL is {settings.grid_control}, so 'sunledger grid' does nothing. A command changes "
+            "what real plants feed in, and the requests and answers were never compared with the real service: read "
+            "docs/grid-control.md, then set SUNLEDGER_GRID_CONTROL=command."
+        )
+
+
 async def ask_grid(
     client: SmaClient, settings: Settings, requests: Sequence[GridRequest]
 ) -> list[GridAnswer | SmaError]:
@@ -112,12 +156,69 @@ async def ask_grid(
     return await collect_results(requests, settings.sma_max_connections, send)
 
 
-async def _ask_until_answered(client: SmaClient, settings: Settings, request: GridRequest) -> GridAnswer:
+async def check_eligibility(
+    client: SmaClient, settings: Settings, plants: Sequence[str]
+) -> dict[str, Eligibility]:
+    """What SMA says of each plant and FeedInLimit. Raises SmaError, and PermanentError for an unreadable answer."""
+    check_commanding(settings)
+    found: dict[str, Eligibility] = {}
+    for first in range(0, len(plants), PLANTS_A_CHECK):
+        asked = list(plants[first : first + PLANTS_A_CHECK])
+        body = {"plantIds": asked, "commands": [FEED_IN_LIMIT]}
+        answer = await _ask_until_answered(client, settings, GridRequest("grid_eligibility"), body)
+        found |= _parse_eligibility(answer.body)
+    silent = Eligibility(supported=False, reason="SMA's answer does not name it")
+    return {plant: found.get(plant, silent) for plant in plants}
+
+
+async def send_command(client: SmaClient, settings: Settings, order: FeedInOrder) -> GridReceipt:
+    """Send the command once, whatever comes of it. Raises SmaError where no request was sent."""
+    request = GridRequest.command(order.plant_id)
+    return await _send_once(client, settings, request, _build_schedule(order))
+
+
+async def cancel_schedule(
+    client: SmaClient, settings: Settings, plant_id: str, schedule_id: str
+) -> GridReceipt:
+    """Cancel the schedule, asking once. Raises SmaError where no request was sent."""
+    return await _send_once(client, settings, GridRequest.cancellation(plant_id, schedule_id))
+
+
+async def _send_once(
+    client: SmaClient, settings: Settings, request: GridRequest, body: Row | None = None
+) -> GridReceipt:
+    check_commanding(settings)
+    token = await client.await_token()
+    call, message = _build_message(client, settings, request, token, body)
+    try:
+        outcome = await client.wire.try_once(call, message, request, 1)
+    except PermanentError as error:
+        # The answer is too large to be read.
+        return GridReceipt(None, str(error))
+    if not isinstance(outcome, Reply):
+        return GridReceipt(None, str(build_last_try_error(call, outcome, 1)))
+    if outcome.status == _UNAUTHORIZED:
+        client.tokens.discard(token)
+    if _is_success(outcome):
+        named = read_error_fields(outcome.body).get("scheduleId")
+        known = isinstance(named, str) and 0 < len(named) <= _LONGEST_TEXT
+        return GridReceipt(outcome.status, f"{call} was accepted.", named if known else None)
+    reason = (
+        build_last_try_error(call, outcome, 1)
+        if is_transient(outcome.status)
+        else build_refusal_error(call, outcome)
+    )
+    return GridReceipt(outcome.status, str(reason))
+
+
+async def _ask_until_answered(
+    client: SmaClient, settings: Settings, request: GridRequest, body: Row | None = None
+) -> GridAnswer:
     renewed, tries, failures = False, 0, 0
     while True:
         token = await client.await_token()
         tries += 1
-        call, message = _build_message(client, settings, request, token)
+        call, message = _build_message(client, settings, request, token, body)
         outcome = await client.wire.try_once(call, message, request, tries)
         if isinstance(outcome, Reply):
             if _is_success(outcome):
@@ -133,15 +234,46 @@ async def _ask_until_answered(client: SmaClient, settings: Settings, request: Gr
 
 
 def _build_message(
-    client: SmaClient, settings: Settings, request: GridRequest, token: str
+    client: SmaClient, settings: Settings, request: GridRequest, token: str, body: Row | None
 ) -> tuple[Call, httpx.Request]:
     base = settings.sma_gridcontrol_url
-    call = Call("GET", request.path, urlsplit(base).netloc, _SETTING)
-    return call, client.wire.get(f"{base}{request.target}", f"Bearer {token}")
+    call = Call(request.method, request.path, urlsplit(base).netloc, _SETTING)
+    url, bearer = f"{base}{request.target}", f"Bearer {token}"
+    if body is not None:
+        return call, client.wire.post_json(url, bearer, body)
+    build = client.wire.delete if request.method == "DELETE" else client.wire.get
+    return call, build(url, bearer)
 
 
 def _is_success(outcome: Outcome) -> bool:
     return isinstance(outcome, Reply) and 200 <= outcome.status < 300  # noqa: PLR2004 - success by HTTP's own classes
+
+
+def _build_schedule(order: FeedInOrder) -> Row:
+    command = {
+        "command": FEED_IN_LIMIT,
+        "startTime": f"{order.start.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "duration": order.duration_s,
+        "value": order.limit_w,
+        "mRID": order.request_key,
+    }
+    return {"commands": [command], "requestedBy": order.asked_by}
+
+
+def _parse_eligibility(body: bytes) -> dict[str, Eligibility]:
+    try:
+        return {
+            _read_text(plant["plantId"]): Eligibility(one["supported"] is True, str(one.get("reason", "")))
+            for plant in orjson.loads(body)["plants"]
+            for one in plant["commands"]
+            if one["command"] == FEED_IN_LIMIT
+        }
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise PermanentError(
+            "An answer of the GridControl API about eligibility has another form than is expected, so no command is "
+            f"sent: check {_SETTING}. The form of these answers is not proven; docs/grid-control.md says what is "
+            "expected."
+        ) from fault
 
 
 def parse_schedules(body: bytes) -> list[Row]:

@@ -1,37 +1,31 @@
 """Schedules and commands of the GridControl API, from all stored answers; calls no API."""
 
-from functools import lru_cache
-
 import polars as pl
 
-from pipeline.common.errors import PermanentError
 from pipeline.common.finding import Finding
-from pipeline.common.local_time import UTC_US
 from pipeline.common.text import pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.step import StepResult, build_result
+from pipeline.run.stored_schedules import read_stored_commands
 from pipeline.run.table_step import Stage, writes
-from pipeline.sma.unproven_grid_control import Row, parse_schedules
-from pipeline.transform.grid_states import LISTED, find_states, sum_schedules
+from pipeline.transform.grid_states import sum_schedules
 from schemas import GridCommands, GridSchedules, RawGridSchedules, Table, polars_schema, storage
 from schemas.grid_control import ACTIVE, FROM_TIMES, SCHEDULED
-
-_READINGS = pl.Schema({"plant_id": pl.String(), "read_at": UTC_US})
 
 
 @writes(GridSchedules, reads=(RawGridSchedules,), stage=Stage.DEVICES)
 def write_grid_schedules(runtime: RunContext) -> StepResult:
     """The schedules of all stored answers."""
-    commands, unread = _read_commands(runtime)
+    commands, unread = read_stored_commands(runtime.lake)
     return _write(runtime, GridSchedules, sum_schedules(commands), unread)
 
 
 @writes(GridCommands, reads=(RawGridSchedules,), stage=Stage.DEVICES)
 def write_grid_commands(runtime: RunContext) -> StepResult:
     """The commands of all stored answers, with what became of each."""
-    commands, unread = _read_commands(runtime)
+    commands, unread = read_stored_commands(runtime.lake)
     return _write(runtime, GridCommands, commands, unread)
 
 
@@ -77,38 +71,6 @@ def judge_grid_commands(runtime: RunContext) -> Finding:
         " ".join(said) or f"{pluralize(commands.height, 'command')} of the GridControl API are accounted for."
     )
     return Finding(passed=not said, text=text, facts=facts)
-
-
-def _read_commands(runtime: RunContext) -> tuple[pl.DataFrame, dict[str, str]]:
-    """The commands as `find_states` gives them, and the plants with an answer that can't be read, with the reason."""
-    raw = runtime.lake.scan(RawGridSchedules)
-    # Most answers are equal to the plant's answer of the day before, or to that of a plant without schedules.
-    answers = (
-        raw.group_by("plant_id", "body")
-        .agg("read_at", first_read_at=pl.col("read_at").min(), last_read_at=pl.col("read_at").max())
-        .collect()
-        .sort("plant_id", "first_read_at")
-    )
-    parsed, readings = [LISTED.to_frame()], [pl.DataFrame(schema=_READINGS)]
-    unread: dict[str, str] = {}
-    for body, same in answers.group_by("body", maintain_order=True):
-        try:
-            rows = _parse(bytes(body[0]))
-        except PermanentError as error:
-            # What such an answer lacks is not gone.
-            unread |= dict.fromkeys(same["plant_id"], str(error))
-            continue
-        parsed.append(same.drop("body", "read_at").join(rows, how="cross").select(LISTED.names()))
-        readings.append(same.select("plant_id", "read_at").explode("read_at"))
-    return find_states(pl.concat(parsed), pl.concat(readings)), unread
-
-
-@lru_cache(maxsize=1024)
-def _parse(body: bytes) -> pl.DataFrame:
-    """The rows of an answer, parsed once for both tables."""
-    rows: list[Row] = parse_schedules(body)
-    names = [name for name in LISTED if name not in {"plant_id", "first_read_at", "last_read_at"}]
-    return pl.DataFrame(rows, schema={name: LISTED[name] for name in names})
 
 
 def _write(runtime: RunContext, model: type[Table], rows: pl.DataFrame, unread: dict[str, str]) -> StepResult:

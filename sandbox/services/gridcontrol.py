@@ -5,8 +5,8 @@ as the answer. A limit is visible in the plant's power.
 """
 
 import uuid
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from starlette.requests import Request
@@ -45,6 +45,7 @@ class GridControlService:
         self._world = world
         self._schedules: dict[int, OrderedDict[str, Schedule]] = {}
         self._past: dict[int, list[PowerLimit]] = {}
+        self._received: Counter[tuple[int, str]] = Counter()
 
     def routes(self) -> list[Route]:
         """The service's routes."""
@@ -52,6 +53,7 @@ class GridControlService:
             Route(f"{_BASE}/plants/eligibilityCheck", self.check_eligibility, methods=["POST"]),
             Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.create_schedule, methods=["POST"]),
             Route(f"{_BASE}/plants/{{plant_id}}/schedules", self.show_schedules, methods=["GET"]),
+            Route("/_truth/gridcontrol/plants/{plant_id}", self.show_received),
             Route(
                 f"{_BASE}/plants/{{plant_id}}/schedules/{{schedule_id}}",
                 self.delete_schedule,
@@ -91,10 +93,12 @@ class GridControlService:
     async def create_schedule(self, request: Request) -> Response:
         """Accept a schedule, which supersedes older ones of the same command.
 
-        Commands that the plant can't follow are a 400 unless `skipEligibilityCheck` is set.
+        Commands that the plant can't follow are a 400 unless `skipEligibilityCheck` is set. One whose key (mRID) the
+        plant has already is answered by the schedule that is there (200), or is a 409 where it asks something else.
         """
         source = self._find_controlled(request)
         plant, now = source.plant, self._world.clock.now()
+        self._received[plant.index, "schedules"] += 1
         body = await read_json_object(request)
         values = read_query(request)
         skip = "skipeligibilitycheck" in values and (
@@ -106,6 +110,9 @@ class GridControlService:
         if refused is not None and not skip:
             raise ApiError(400, f"Command {refused['command']} is not supported: {refused['reason']}")
         older = self._schedules.setdefault(plant.index, OrderedDict())
+        if (known := _find_known(schedule, older.values())) is not None:
+            self._received[plant.index, "repeated"] += 1
+            return build_json_answer(known.describe(plant, now))
         self._forget_oldest(plant, older, now)
         for item in older.values():
             schedule.supersede(item, now)
@@ -122,6 +129,7 @@ class GridControlService:
     async def delete_schedule(self, request: Request) -> Response:
         """Cancel a schedule at once, fallback included; what it has limited until now stays in the plant's power."""
         source = self._find_controlled(request)
+        self._received[source.plant.index, "cancellations"] += 1
         mine, now = self._schedules.get(source.plant.index, OrderedDict()), self._world.clock.now()
         schedule = mine.get(request.path_params["schedule_id"])
         if schedule is None:
@@ -131,6 +139,14 @@ class GridControlService:
         schedule.cancel(now)
         self._apply(source)
         return Response(status_code=204)
+
+    async def show_received(self, request: Request) -> Response:
+        """How many schedules and cancellations came for a plant, and how many of the schedules repeated a key."""
+        found = self._find_plant(request.path_params["plant_id"].lower())
+        if found is None:
+            raise build_not_found()
+        names = ("schedules", "repeated", "cancellations")
+        return build_json_answer({name: self._received[found[0].index, name] for name in names})
 
     def _find_controlled(self, request: Request) -> SimulatedSource:
         found = find_resource(self._world, request)
@@ -176,6 +192,18 @@ class GridControlService:
         )
         source.limit([*self._past.get(index, ()), *mine])
         self._world.version += 1
+
+
+def _find_known(schedule: Schedule, others: Iterable[Schedule]) -> Schedule | None:
+    """The schedule that holds the commands of this one by their keys; 409 where a key is of another command."""
+    keys = schedule.find_keys()
+    for item in others:
+        same = item.find_keys()
+        if shared := keys.keys() & same.keys():
+            if any(keys[key] != same[key] for key in shared):
+                raise ApiError(409, "This mRID is that of another command")
+            return item
+    return None
 
 
 def _read_ids(body: dict[str, Any], name: str) -> list[str] | None:

@@ -142,7 +142,8 @@ def _describe_other_services() -> Iterator[_Operation]:
             "skipEligibilityCheck", "accept commands that the plant may not take", type="boolean"
         ),
     )
-    yield _Operation("post", schedules, tag, "A schedule of commands", {202: "Object"}, (*_DATA, 409), skip,
+    accepted: dict[int, str | None] = {200: "Object", 202: "Object"}
+    yield _Operation("post", schedules, tag, "A schedule of commands", accepted, (*_DATA, 409), skip,
                      body="Schedule")  # fmt: skip
     yield _Operation("get", schedules, tag, "The plant's schedules", {200: "Object"}, _DATA)
     yield _Operation(
@@ -155,6 +156,8 @@ def _describe_own_services() -> Iterator[_Operation]:
     for level, key in (("plants", "plantId"), ("devices", "deviceId")):
         yield _Operation("get", f"/_truth/{level}/{{{key}}}/{{quantity}}", tag, "Exact energy", {200: "Truth"},
                          (400, 404), _TRUTH_QUERY, open_to_all=True)  # fmt: skip
+    yield _Operation("get", "/_truth/gridcontrol/plants/{plantId}", tag, "Schedules and cancellations that came",
+                     {200: "Object"}, (404,), open_to_all=True)  # fmt: skip
     yield _Operation(
         "get", "/_control", tag, "Everything that can be changed", {200: "Object"}, open_to_all=True
     )

@@ -72,6 +72,10 @@ class Schedule:
     fallback: Command | None = None
     requested_by: str | None = None
 
+    def find_keys(self) -> dict[str, dict[str, Any]]:
+        """The commands as they were sent that have a key of their sender (mRID), by it."""
+        return {item.sent["mRID"]: item.sent for item in self.commands if "mRID" in item.sent}
+
     def list_parts(self) -> list[Command]:
         """The commands and the fallback, which is one too."""
         return self.commands if self.fallback is None else [*self.commands, self.fallback]
@@ -151,6 +155,9 @@ def read_command_names(value: object) -> list[str]:
 def _read_command(sent: object, now: float) -> Command:
     kind = _read_kind(sent, "Each command")
     assert isinstance(sent, dict)  # noqa: S101 - what _read_kind has checked
+    key = sent.get("mRID")
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_NAME):
+        raise ApiError(400, f"mRID must be a text of at most {MAX_NAME} characters")
     start, duration = _read_start(sent.get("startTime")), _read_number(sent.get("duration"))
     if duration is None or not 0 < duration <= MAX_DURATION_S:
         raise ApiError(400, "duration must be seconds, more than 0 and at most a year")

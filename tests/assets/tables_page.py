@@ -11,6 +11,7 @@ from typing import Any
 from assets.table_assets import TABLE_MODULES
 from pipeline.extract import consent_refresh, fetch, fetch_days, grid_schedules, live_session, vendor_energies
 from pipeline.run import step
+from pipeline.run.grid_order_book import GridOrderBook
 from pipeline.run.measurement_sets import SETS, SOURCES, VALUES
 from pipeline.run.request_log import RequestLog
 from pipeline.run.table_step import Stage, list_steps
@@ -22,6 +23,7 @@ from schemas import (
     ApiRequests,
     Consents,
     CoverageDaily,
+    GridCommandAudit,
     LiveReadings,
     Quarantine,
     RawDeviceLogs,
@@ -66,6 +68,7 @@ _OTHERS: dict[type[Table], tuple[Callable[..., Any], ...]] = {
     RawGridSchedules: (grid_schedules.fetch_grid_schedules,),
     Consents: (consent_refresh.refresh_consents,),
     ApiRequests: (RequestLog.store,),
+    GridCommandAudit: (GridOrderBook.store_events,),
     LiveReadings: (live_session.LiveSession,),
     # The rows of intervals and of answers, and the one place that stores them.
     Quarantine: (step.quarantine, batch_account.build_quarantine, fetch_days.fetch_days),

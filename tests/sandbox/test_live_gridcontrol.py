@@ -310,5 +310,25 @@ def test_a_schedule_moves_along_with_its_plant(serve: Serve) -> None:
     assert [item["plantId"] for item in it.get(f"{GRID}/{new}/schedules")["schedules"]] == [new]
 
 
+def test_a_repeated_key_makes_no_second_schedule_and_all_that_came_is_counted(serve: Serve) -> None:
+    it = serve(plants=3)
+    plant = plant_of(it, 0)
+    path = f"{GRID}/{plant}/schedules"
+    one = command("2024-06-16T08:00:00Z", 60, 0) | {"mRID": "k"}
+    codes = [it.http.post(path, json={"commands": [one]}).status_code for _ in range(2)]
+    codes.append(it.http.post(path, json={"commands": [one | {"value": 1}]}).status_code)
+    codes.append(it.http.post(path, json={"commands": [one | {"mRID": 7}]}).status_code)
+    assert codes == [202, 200, 409, 400]
+    (schedule,) = it.get(path)["schedules"]
+    assert schedule["commands"][0]["mRID"] == "k"
+    it.http.delete(f"{path}/{schedule['scheduleId']}")
+    assert it.get(f"/_truth/gridcontrol/plants/{plant}") == {
+        "schedules": 4,
+        "repeated": 1,
+        "cancellations": 1,
+    }
+    assert it.http.get("/_truth/gridcontrol/plants/none").status_code == 404
+
+
 def test_recordings_cannot_be_controlled(sandbox: Served) -> None:
     assert sandbox.http.get(f"{GRID}/900001/schedules").status_code == 404

@@ -1,7 +1,9 @@
 """Single tries over one HTTP client, and the wait between them. Knows neither tokens nor SMA's paths."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -95,10 +97,15 @@ class Wire:
             headers = (*headers, ("Authorization", authorization))
         return httpx.Request("POST", url, headers=headers, data=form, extensions=self._extensions)
 
-    def post_json(self, url: str, authorization: str, content: dict[str, str]) -> httpx.Request:
+    def post_json(self, url: str, authorization: str, content: Mapping[str, Any]) -> httpx.Request:
         """A POST of a JSON object with the client's headers."""
         headers = (*self.headers, ("Authorization", authorization))
         return httpx.Request("POST", url, headers=headers, json=content, extensions=self._extensions)
+
+    def delete(self, url: str, authorization: str) -> httpx.Request:
+        """A DELETE with the client's headers."""
+        headers = (*self.headers, ("Authorization", authorization))
+        return httpx.Request("DELETE", url, headers=headers, extensions=self._extensions)
 
     async def try_once(
         self, call: Call, request: httpx.Request, asked: Request | None = None, attempt: int | None = None
