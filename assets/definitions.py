@@ -19,6 +19,7 @@ from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
 from assets.prefix import NOTICES, RUNTIME, build_key, build_name
 from assets.published import WAREHOUSE, build_monthly_report, build_warehouse
+from assets.publishing import build_publish_job, build_publish_sensor
 from assets.pushed import build_push_job, build_push_sensor, build_pushed_tables
 from assets.record_files import OPEN_FILES
 from assets.run_processes import THIS_PROCESS
@@ -55,6 +56,8 @@ LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
 SHARD_JOB = "shard_of_days"
 ENERGY_JOB = "energy_from_lake"
+# What Dagster calls the job of runs that people start from the graph.
+ASSET_JOB = "__ASSET_JOB"
 # One process a run: connections and the token live through it, and libraries are loaded once.
 JOB_EXECUTOR = dg.in_process_executor
 
@@ -94,14 +97,20 @@ def build_definitions(
     """
     lists = list_assets(settings)
     fetched, made = build_fetched_day_assets(settings), build_made_day_assets(settings)
-    reports = [*build_month_assets(settings), *build_money_assets(settings), build_warehouse(settings)]
+    warehouse = build_warehouse(settings)
+    publish_job = build_publish_job(settings, warehouse)
+    sums = [*build_month_assets(settings), *build_money_assets(settings)]
+    # With a job that publishes, no other run does.
+    reports = sums if publish_job else [*sums, warehouse]
     others = [*build_vendor_assets(settings), build_monthly_report(settings)]
     pushed = build_pushed_tables(settings)
     push_job = build_push_job(settings, pushed)
-    assets = [*lists, *fetched, *made, *reports, *others, *pushed]
+    assets = [*lists, *fetched, *made, *sums, warehouse, *others, *pushed]
     cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
     job_names = [build_name(settings, name) for name in (LISTS_JOB, DAYS_JOB, ENERGY_JOB)]
     lists_job, days_job, energy_job = job_names
+    closing_jobs = [build_name(settings, cadence.job) for cadence in cadences]
+    targets = [job.name for job in (*publish_job, *push_job)]
     finish = dg.define_asset_job(
         energy_job,
         selection=dg.AssetSelection.assets(*made, *reports),
@@ -135,6 +144,7 @@ def build_definitions(
             finish,
             *([_build_shard_job(settings, fetched)] if sharded else []),
             *(_build_closing_job(settings, cadence) for cadence in cadences),
+            *publish_job,
             *push_job,
             build_upkeep_job(settings),
         ],
@@ -156,9 +166,8 @@ def build_definitions(
             build_finishing_sensor(settings, fetched=[asset.op.name for asset in fetched], job=finish),
             *([build_shard_sensor(settings, job=finish)] if sharded else []),
             # Runs that people start from the graph have no job of ours.
-            build_alert_sensor(
-                settings, jobs=[*job_names, shard_job, *(job.name for job in push_job), "__ASSET_JOB"]
-            ),
+            build_alert_sensor(settings, jobs=[*job_names, shard_job, *targets, ASSET_JOB]),
+            *build_publish_sensor(settings, publish_job, after=[*job_names, *closing_jobs, ASSET_JOB]),
             *build_push_sensor(settings, push_job),
             build_retention_sensor(settings),
             build_dead_run_sensor(settings),
@@ -182,10 +191,12 @@ def _build_shard_job(settings: Settings, fetched: Iterable[dg.AssetsDefinition])
 
 
 def _build_closing_job(settings: Settings, cadence: Cadence) -> Any:
-    published = dg.AssetSelection.assets(build_key(settings, WAREHOUSE))
+    chosen = dg.AssetSelection.tag(EVERY, cadence.name)
+    if settings.cluster == "none":
+        chosen |= dg.AssetSelection.assets(build_key(settings, WAREHOUSE))
     return dg.define_asset_job(
         build_name(settings, cadence.job),
-        selection=dg.AssetSelection.tag(EVERY, cadence.name) | published,
+        selection=chosen,
         executor_def=JOB_EXECUTOR,
         description=f"Materialize the tables of whole {cadence.name}s, and publish.",
     )

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from importlib.metadata import version
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -17,6 +18,7 @@ from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
 from warehouse.known_tables import KnownTables
 from warehouse.publish import connect, publish
+from warehouse.published_object import fetch_published, open_target, publish_object
 
 WAREHOUSE = "warehouse"
 
@@ -52,22 +54,27 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
             # The settings may have changed since the list of plants was made.
             mark_excluded(sunledger_runtime)
             write_plant_attributes(sunledger_runtime)
-            published = publish(
-                sunledger_runtime.lake,
-                sunledger_runtime.settings.warehouse,
-                now=sunledger_runtime.now(),
-                version=version("sunledger"),
-                own_tables=sunledger_runtime.settings.own_tables,
-                detail=sunledger_runtime.settings.detail,
-            )
             settings = sunledger_runtime.settings
+            target = open_target(settings, sunledger_runtime.tell)
+            lake = sunledger_runtime.lake
+            options: dict[str, Any] = {
+                "now": sunledger_runtime.now(),
+                "version": version("sunledger"),
+                "own_tables": settings.own_tables,
+                "detail": settings.detail,
+            }
+            published = (
+                publish_object(lake, target, **options)
+                if target
+                else publish(lake, settings.warehouse, **options)
+            )
             KnownTables(settings.home, settings.warehouse).record(sunledger_runtime.lake)
             today = str(sunledger_runtime.find_today())
             left_out = [MissingItem(today, one.name, "", one.reason) for one in published.left_out]
             sunledger_notices.add(Notices.of(left_out))
         return dg.MaterializeResult(
             metadata={
-                "path": dg.MetadataValue.path(str(published.path)),
+                "path": dg.MetadataValue.path(target.address if target else str(published.path)),
                 "bytes": published.bytes,
                 "seconds": published.seconds,
                 "had_log": published.had_log,
@@ -112,7 +119,8 @@ def build_monthly_report(settings: Settings) -> dg.AssetsDefinition:
         with convert_errors():
             month = choose_month(config.month, sunledger_runtime.now())
             folder = sunledger_runtime.settings.home / "reports" / f"{month:%Y-%m}"
-            with connect(sunledger_runtime.settings.warehouse) as connection:
+            source = fetch_published(sunledger_runtime.settings, sunledger_runtime.tell)
+            with connect(source) as connection:
                 done = write_report(connection, month, folder)
         picture = b64encode(draw_month_png(done.month)).decode()
         return dg.MaterializeResult(

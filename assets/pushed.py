@@ -11,6 +11,7 @@ from assets.published import WAREHOUSE
 from assets.sensors import choose_sensor_status
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
+from warehouse.published_object import fetch_published
 from warehouse.push import PushTarget, push_published
 
 PUSHED = "postgresql_tables"
@@ -40,7 +41,8 @@ def build_pushed_tables(settings: Settings) -> list[dg.AssetsDefinition]:
         chosen = sunledger_runtime.settings
         target = PushTarget(chosen.push_url.get_secret_value(), chosen.push_schema, chosen.push_reader)
         with convert_errors():
-            done = push_published(chosen.warehouse, target, tell=sunledger_runtime.tell)
+            source = fetch_published(chosen, sunledger_runtime.tell)
+            done = push_published(source, target, tell=sunledger_runtime.tell)
         return dg.MaterializeResult(
             metadata={
                 "place": done.place,

@@ -43,10 +43,13 @@ WORDS = {
 }
 
 
-def fill(lake: Lake, plants: int, days: int, plants_with_detail: int | None = None) -> None:
+def fill(
+    lake: Lake, plants: int, days: int, plants_with_detail: int | None = None, full_days: int = 0
+) -> None:
     """A fleet with all that the questions look at; days that the lake holds already are not written again.
 
-    `plants_with_detail` limits intervals, hours and quarter hours to the first plants (default: all have them).
+    `plants_with_detail` limits intervals, hours and quarter hours to the first plants (default: all have them), except
+    on the last `full_days`.
     """
     ids = [str(900_001 + number) for number in range(plants)]
     first = OCTOBER if days <= LAST_QUARTER else NEW_YEAR
@@ -70,7 +73,9 @@ def fill(lake: Lake, plants: int, days: int, plants_with_detail: int | None = No
         {part["local_date"] for part in lake.list_parts(m)} for m in (EnergyBalanceIntervals, EnergyHourly)
     )
     for date in (date for date in dates if str(date) not in stored & made):
-        rows = _rows(fleet.head(plants_with_detail or plants), date).sort("plant_id", "interval_end")
+        is_full = date in dates[days - full_days :]
+        shown = fleet if is_full else fleet.head(plants_with_detail or plants)
+        rows = _rows(shown, date).sort("plant_id", "interval_end")
         if str(date) not in stored:
             put(lake, EnergyBalanceIntervals, rows)
         quarters = summarize_quarters([_all_quantities(rows)], named, date, QUANTITIES)

@@ -4,6 +4,9 @@ A fleet's year of report tables and of the record of requests is written by the 
 a few plants, of which a publication reads the footers alone. Then the file is published in full, something is changed,
 and the file is published again. Each is a process of its own, so that nothing is remembered; what counts is the ratio
 of their CPU time within one run of this program.
+
+With `--store` the lake is copied to a look-alike of an object store, and the file is published as an object there, with
+the detail of all plants on the newest days. Each publication is then that of a machine that has no copy of the file.
 """
 
 import argparse
@@ -22,6 +25,7 @@ import polars as pl
 
 from bench.child import BYTES_PER_MB, cpu_seconds, peak_mb
 from bench.fleet import NEW_YEAR, fill, put
+from bench.store import BUCKET, copy_lake, open_look_alike
 from schemas import (
     TABLES,
     ApiRequests,
@@ -37,9 +41,12 @@ from schemas import (
 from warehouse.lake import Lake
 from warehouse.meta import hash_schema
 from warehouse.publish import publish
+from warehouse.published_object import PublishedObject, publish_object
 
 # One changed day may cost so much of a full publication.
 MOST = 0.2
+# A year of 1,000 plants to an object, and the days of detail that the file then has.
+MOST_OBJECT_S, MOST_OBJECT_MB, FULL_DAYS = 60, 1000, 7
 DAILY = (EnergyDaily, KpiDaily, DeviceEnergyDaily)
 MONTHLY = (EnergyMonthly, KpiMonthly)
 
@@ -58,15 +65,21 @@ def main() -> None:
     """Measure and print; leaves with 1 where a changed day costs more than it may."""
     options = _options()
     if options.publish is not None:
-        _publish(options.publish)
+        _publish(options.publish, options.object)
         return
     with ExitStack() as stack:
         home = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         lake = Lake(str(home / "lake"), home / "tmp")
         if not lake.scan(EnergyDaily).head(1).collect().height:
-            fill(lake, options.plants, options.days, options.plants_with_detail)
+            full_days = FULL_DAYS if options.store else 0
+            fill(lake, options.plants, options.days, options.plants_with_detail, full_days)
             _record_requests(lake, options.plants, options.days)
         print(f"{options.plants} plants, {options.days} days", flush=True)
+        if options.store:
+            stack.enter_context(open_look_alike())
+            lake = copy_lake(lake)
+            _measure_object(lake)
+            return
         _measure(home)
         (home / "sunledger.duckdb").unlink()
         full = _measure(home)
@@ -79,6 +92,19 @@ def main() -> None:
             shares[name] = found.cpu_s / full.cpu_s
     if shares["one day"] > MOST:
         raise SystemExit(f"A changed day costs more than {MOST:.0%} of a full publication.")
+
+
+def _measure_object(lake: Lake) -> None:
+    """A full publication to an object, and one after a changed day; leaves with 1 where the first costs too much."""
+    full = _measure(lake.scratch, lake.root)
+    _tell("full publication", full, full)
+    newest = max(part["local_date"] for part in lake.list_parts(EnergyDaily))
+    change_days(lake, [dt.date.fromisoformat(newest)])
+    _tell("one day", _measure(lake.scratch, lake.root), full)
+    if full.cpu_s > MOST_OBJECT_S or full.peak_mb > MOST_OBJECT_MB:
+        raise SystemExit(
+            f"A full publication takes more than {MOST_OBJECT_S} CPU s or {MOST_OBJECT_MB} MB of memory."
+        )
 
 
 def _list_changes(lake: Lake, days: int) -> dict[str, Callable[[], object]]:
@@ -142,19 +168,27 @@ def _record_requests(lake: Lake, plants: int, days: int) -> None:
         put(lake, ApiRequests, asked)
 
 
-def _measure(home: Path) -> PublicationCost:
-    """What a publication takes in a process of its own."""
-    command = [sys.executable, "-m", "bench.publication", "--publish", str(home)]
+def _measure(home: Path, root: str = "") -> PublicationCost:
+    """What a publication takes in a process of its own; from the lake `root` in a store, to an object there."""
+    command = [sys.executable, "-m", "bench.publication", "--publish", str(home), "--object", root]
     ended = subprocess.run(command, check=True, capture_output=True, text=True)
     return PublicationCost(**json.loads(ended.stdout))
 
 
-def _publish(home: Path) -> None:
-    lake = Lake(str(home / "lake"), home / "tmp")
+def _publish(home: Path, root: str) -> None:
+    lake = Lake(root or str(home / "lake"), home / "tmp")
     # Every command has read the models before it publishes.
     hash_schema(TABLES)
     cpu, wall = cpu_seconds(), time.monotonic()
-    published = publish(lake, home / "sunledger.duckdb", now=dt.datetime.now(dt.UTC), version="bench")
+    now, version = dt.datetime.now(dt.UTC), "bench"
+    if root:
+        with tempfile.TemporaryDirectory() as empty:
+            file, address = Path(empty) / "sunledger.duckdb", f"s3://{BUCKET}/sunledger.duckdb"
+            published = publish_object(
+                lake, PublishedObject(address, file, sys.stderr.write), now=now, version=version
+            )
+    else:
+        published = publish(lake, home / "sunledger.duckdb", now=now, version=version)
     cost = PublicationCost(cpu_seconds() - cpu, time.monotonic() - wall, peak_mb(), published.bytes)
     print(json.dumps(asdict(cost)))
 
@@ -171,7 +205,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, help="keep the data here, and use what is here (default: a temporary folder)"
     )
+    parser.add_argument(
+        "--store", action="store_true", help="publish from a look-alike of an object store to an object there"
+    )
     parser.add_argument("--publish", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--object", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

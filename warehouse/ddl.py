@@ -36,7 +36,13 @@ def create_table(model: type[Table]) -> str:
 
 
 def create_file_view(
-    model: type[Table], groups: Iterable[Sequence[str]], *, source: str = "", condition: str = ""
+    model: type[Table],
+    groups: Iterable[Sequence[str]],
+    *,
+    source: str = "",
+    condition: str = "",
+    schema: str = "",
+    by_name: bool = False,
 ) -> str:
     """CREATE VIEW over Parquet files in groups; all files of a group have the same columns.
 
@@ -44,22 +50,27 @@ def create_file_view(
     the model's own in any case: an empty select that spells them out leads the union. Groups serve in place
     of `union_by_name`, which opens every file for every query (0.2 s for 1,500 files, against 0.02 s).
     `source` is SQL of a source that must be there before any file is looked for, and `condition` SQL that must be true.
+    `schema` is that of the view, by default the current one. With `by_name` the files of a group need not be alike.
     """
-    reads = (f"(FROM {read_files(model, _list(files))})" for files in groups)
+    reads = (f"(FROM {read_files(model, _list(files), by_name=by_name)})" for files in groups)
     parts = [_build_empty_select(columns(model), source), *reads]
     union = " UNION ALL BY NAME ".join(parts)
     names = ", ".join(quote_identifier(c.name) for c in columns(model))
     where = f" WHERE {condition}" if condition else ""
-    return f"CREATE OR REPLACE VIEW {quote_identifier(storage(model).table)} AS SELECT {names} FROM ({union}){where}"  # noqa: S608
+    name = ".".join(quote_identifier(part) for part in (schema, storage(model).table) if part)
+    return f"CREATE OR REPLACE VIEW {name} AS SELECT {names} FROM ({union}){where}"  # noqa: S608
 
 
-def read_files(model: type[Table], files: str) -> str:
-    """The table function that reads Parquet files of the model; `files` is SQL for a path or a list of paths."""
+def read_files(model: type[Table], files: str, *, by_name: bool = False) -> str:
+    """The table function that reads Parquet files of the model; `files` is SQL for a path or a list of paths.
+
+    With `by_name` a file may lack columns that others have; each is then opened for every query.
+    """
     partition = [c for c in columns(model) if c.name in storage(model).partition]
-    options = ""
+    options = ", union_by_name = true" if by_name else ""
     if partition:
         types = ", ".join(f"{quote_text(c.name)}: {c.duckdb_type}" for c in partition)
-        options = f", hive_partitioning = true, hive_types = {{{types}}}"
+        options += f", hive_partitioning = true, hive_types = {{{types}}}"
     return f"read_parquet({files}{options})"
 
 

@@ -8,6 +8,8 @@ from pipeline.common.setting_values import DETAIL_DAYS
 
 _DAY = re.compile(r"/local_date=(\d{4}-\d{2}-\d{2})/")
 NONE, MONTH, ALL = "none", "month", "all"
+# What is copied from an object store, whose files a view in the file can't reach, where the setting says none.
+OF_STORE = "7d"
 
 
 def read_day(file: str) -> dt.date | None:

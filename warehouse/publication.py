@@ -56,7 +56,7 @@ def digest_file(file: Path) -> PublicationDigest:
 
 def record_publication(published: PublicationDigest, target: Path) -> None:
     """Write that this is the newest publication of `target`. Raises OSError."""
-    kept = [published, *_read_recorded(target)][:PUBLICATIONS_KEPT]
+    kept = [published, *read_publications(target)][:PUBLICATIONS_KEPT]
     place = _record_of(target)
     write_file(place, json.dumps([asdict(one) for one in kept], indent=1).encode())
 
@@ -100,7 +100,7 @@ def find_log(target: Path) -> str | None:
 
 def find_content_damage(target: Path) -> str | None:
     """As `find_change`, and reads the whole file. Raises OSError."""
-    known = _read_recorded(target)
+    known = read_publications(target)
     changed = find_change(target)
     if changed or not known:
         return changed
@@ -111,11 +111,11 @@ def find_content_damage(target: Path) -> str | None:
 
 def is_recorded(target: Path) -> bool:
     """Whether there is a record to compare the file with. Older versions wrote none."""
-    return bool(_read_recorded(target))
+    return bool(read_publications(target))
 
 
 def _find_change(target: Path) -> str | None:
-    known = _read_recorded(target)
+    known = read_publications(target)
     if not known:
         return None
     with target.open("rb") as handle:
@@ -130,7 +130,7 @@ def _record_of(target: Path) -> Path:
     return place.with_name(f".{place.name}.published")
 
 
-def _read_recorded(target: Path) -> list[PublicationDigest]:
+def read_publications(target: Path) -> list[PublicationDigest]:
     """The last publications; none where there is no record or it can't be understood."""
     with suppress(OSError, ValueError, TypeError):
         return [PublicationDigest(**one) for one in json.loads(_record_of(target).read_text())]

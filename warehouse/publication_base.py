@@ -70,7 +70,7 @@ def record_sources(sources: Sources, published: PublicationDigest, target: Path)
         "full_bytes": sources.full_bytes,
     }
     content = json.dumps(found).encode()
-    write_file(_name_record(target), _digest_record(content) + b"\n" + content)
+    write_file(name_record(target), _digest_record(content) + b"\n" + content)
 
 
 def take_base(target: Path, file: Path, made_by: str) -> Sources | None:
@@ -80,7 +80,7 @@ def take_base(target: Path, file: Path, made_by: str) -> Sources | None:
     counts. None, and no file, where there is any doubt.
     """
     try:
-        digest, _, content = _name_record(target).read_bytes().partition(b"\n")
+        digest, _, content = name_record(target).read_bytes().partition(b"\n")
         if digest != _digest_record(content):
             return None
         found: Mapping[str, Any] = json.loads(content)
@@ -100,12 +100,13 @@ def take_base(target: Path, file: Path, made_by: str) -> Sources | None:
 
 def forget_base(target: Path) -> None:
     """Have the next publication of `target` built from nothing, unless one runs now. Raises OSError."""
-    _name_record(target.resolve()).unlink(missing_ok=True)
+    name_record(target.resolve()).unlink(missing_ok=True)
 
 
 def _digest_record(content: bytes) -> bytes:
     return hashlib.sha256(content).hexdigest().encode()
 
 
-def _name_record(target: Path) -> Path:
+def name_record(target: Path) -> Path:
+    """Where it is written what a published file was made of."""
     return target.with_name(f".{target.name}.made-of")

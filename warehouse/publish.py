@@ -3,8 +3,8 @@
 No writer ever opens the published file, so readers are neither blocked nor broken: who has it open keeps the
 old one, who opens it next gets the new one. Report tables are copied into the file; detail tables are views
 over the Parquet files of the snapshot, which the lake keeps for days after they were replaced. Views reach
-local files only, so from an object store the detail tables are copied as well, and from any lake where `detail` says
-so.
+local files only, so from an object store the newest days of the detail tables are copied, and a script beside the file
+makes views of all days where the reader has httpfs. From any lake detail is copied where `detail` says so.
 
 One publication at a time: a lock beside the file makes the next one wait and read newer snapshots. What clients do to
 the file reaches no later one, and no reader unseen: `warehouse.publication` says how.
@@ -31,6 +31,7 @@ from warehouse.damage import CURE, Damage, DamagedError
 from warehouse.detail import NONE
 from warehouse.gate import find_damage, take_snapshots
 from warehouse.lake import Lake
+from warehouse.lake_script import write_lake_script
 from warehouse.open_published import (
     FIRST_DAYS,
     NotPublishedError,
@@ -56,7 +57,9 @@ __all__ = [
     "connect",
     "forget_published",
     "has_days",
+    "hold_turn",
     "publish",
+    "reserve_name",
 ]
 
 # Publishing takes seconds, so a longer wait means that another process hangs.
@@ -122,7 +125,7 @@ def publish(
     named, target = target, target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _turn(target, lake.tell), _reserve_name(target) as file:
+        with hold_turn(target, lake.tell), reserve_name(target) as file:
             snapshots = take_snapshots(lake, TABLES)
             if damages := find_damage(lake, snapshots):
                 raise DamagedLakeError(target, damages)
@@ -130,7 +133,8 @@ def publish(
                 {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
             )
             places = places or (target, named.absolute())
-            made_by = hash_maker([version, lake.root, places, *list_making(plan)])
+            # Without views the file can be opened anywhere, so another machine may go on from it.
+            made_by = hash_maker([version, lake.root, () if lake.remote else places, *list_making(plan)])
             write = partial(
                 build,
                 lake,
@@ -148,6 +152,8 @@ def publish(
             full_bytes = base.full_bytes if base else file.stat().st_size
             sources = Sources(made_by, plan.list_sources(), content.footers, full_bytes)
             had_log = forbid_log(named)
+            if lake.remote:
+                write_lake_script(lake, snapshots, target)
             size = _put(file, target, sources)
             # A session on the old file that was just emptying its log may have put it back.
             had_log |= forbid_log(named)
@@ -184,7 +190,7 @@ def forget_published(target: Path, tell: Callable[[str], None]) -> None:
     target = target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _turn(target, tell):
+        with hold_turn(target, tell):
             forget_base(target)
     except OSError as fault:
         raise PublishError(
@@ -194,7 +200,7 @@ def forget_published(target: Path, tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
+def hold_turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
     """Be the only publisher of `target`. The lock ends with its process, however that ends.
 
     `tell` gets who publishes it while this waits. Raises PublishError at last.
@@ -210,8 +216,8 @@ def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _reserve_name(target: Path) -> Iterator[Path]:
-    """A hidden name beside `target` for the new file, gone at the end with all that DuckDB put beside it.
+def reserve_name(target: Path) -> Iterator[Path]:
+    """Reserve a hidden name beside `target` for the new file, gone at the end with all that DuckDB put beside it.
 
     Called by the only publisher, so whatever else has such a name was left by one that was killed.
     """

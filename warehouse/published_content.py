@@ -32,7 +32,7 @@ from warehouse.ddl import (
     write_comment,
     write_comments,
 )
-from warehouse.detail import ALL, NONE, choose_files, find_first_day
+from warehouse.detail import NONE, OF_STORE, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
 from warehouse.lake_table import cut_table_path
@@ -99,7 +99,7 @@ class PublicationPlan:
 def plan_content(snapshots: Snapshots, detail: str = NONE) -> PublicationPlan:
     """What goes into a publication of these snapshots. `detail` says how much detail is copied."""
     copied = _choose_detail(snapshots, detail)
-    viewed = frozenset(model for model, found in snapshots.items() if _is_view(model, found, detail))
+    viewed = frozenset(model for model, found in snapshots.items() if _is_view(model, found, copied.amount))
     files = {
         model: choose_files(snapshot.files, copied.first_day_of(model))
         for model, snapshot in snapshots.items()
@@ -165,7 +165,7 @@ def build(
             _drop_file_tables(connection)
             _add_file_tables(connection, plan, fill, now=now, version=version)
             replace_curated_rows(connection, load_curated_views(), found)
-        guard = place_guard(lake.root, places) if plan.viewed and places else None
+        guard = place_guard(lake.root, places) if plan.viewed and places and not lake.remote else None
         for model in plan.viewed:
             as_before = base is not None and known.get(storage(model).table) == footers[model]
             if not as_before or model in unguarded:
@@ -249,7 +249,7 @@ class CopiedDetail:
 def _choose_detail(snapshots: Snapshots, detail: str) -> CopiedDetail:
     found = [snapshot for model, snapshot in snapshots.items() if storage(model).published == "view"]
     if detail == NONE and not all(map(_is_in_reach, found)):
-        detail = ALL
+        detail = OF_STORE
     return CopiedDetail(detail, find_first_day(detail, (file for one in found for file in one.files)))
 
 
@@ -262,7 +262,9 @@ def _add(
 ) -> None:
     """Add one table with its comments."""
     connection.execute(create_table(model))
-    put_rows(connection, model, _read_frames(lake, model, plan.files[model]))
+    # A few days of detail come sorted by day, and are more rows than all report tables have.
+    in_order = storage(model).published == "native" or plan.copied.first_day is None
+    put_rows(connection, model, _read_frames(lake, model, plan.files[model]), in_order=in_order)
     _execute(connection, write_comments(model, "TABLE"))
 
 

@@ -35,9 +35,16 @@ def _write_order(model: type[Table]) -> str:
 
 
 def put_rows(
-    connection: duckdb.DuckDBPyConnection, model: type[Table], frames: Iterator[pl.DataFrame]
+    connection: duckdb.DuckDBPyConnection,
+    model: type[Table],
+    frames: Iterator[pl.DataFrame],
+    *,
+    in_order: bool = True,
 ) -> None:
-    """Fill a new table by Arrow, in the order of the key (DuckDB sorts, and spills to disk where it must)."""
+    """Fill a new table by Arrow, in the order of the key (DuckDB sorts, and spills to disk where it must).
+
+    Without `in_order` the rows stay as they come, and no more of them are in memory than come at once.
+    """
     layout = pl.CompatLevel.oldest()
     shape = polars_schema(model).to_frame().to_arrow(compat_level=layout).schema
     failures: list[Exception] = []
@@ -45,9 +52,8 @@ def put_rows(
     batches = (batch for frame in kept for batch in frame.to_arrow(compat_level=layout).to_batches())
     connection.register("incoming", pa.RecordBatchReader.from_batches(shape, batches))
     try:
-        connection.execute(
-            f"INSERT INTO {quote_identifier(storage(model).table)} FROM incoming{_write_order(model)}"
-        )
+        order = _write_order(model) if in_order else ""
+        connection.execute(f"INSERT INTO {quote_identifier(storage(model).table)} FROM incoming{order}")
     except duckdb.Error:
         # Of what goes wrong while the lake is read, DuckDB passes on the text alone.
         if failures:

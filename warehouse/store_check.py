@@ -40,7 +40,7 @@ def check_store(root: str, options: Mapping[str, str] | None = None) -> None:
 
 
 def _try_store(root: str, name: str, options: Mapping[str, str]) -> None:
-    store = _open_store(root, options)
+    store = open_store(root, options)
     put_first = _put_if_absent(store, name, FIRST)
     try:
         if _put_if_absent(store, name, SECOND):
@@ -72,7 +72,8 @@ def _try_store(root: str, name: str, options: Mapping[str, str]) -> None:
         )
 
 
-def _open_store(root: str, options: Mapping[str, str]) -> Any:
+def open_store(root: str, options: Mapping[str, str]) -> Any:
+    """The objects below an address of a store, with the credentials and the retries of the lake."""
     from obstore.store import from_url  # noqa: PLC0415 - only a lake on an object store needs it
 
     known: Any = {**DELTA_RETRIES, **options}

@@ -50,5 +50,5 @@ def run_restore(
             say_all(runs.publish())
         say(
             f"Restored {pluralize(files, 'file')} into {runtime.settings.home} and published "
-            f"{runtime.settings.warehouse}."
+            f"{runtime.settings.published_place}."
         )

@@ -40,9 +40,10 @@ def run_export(
     from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
     from warehouse.export import export_table  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.published_object import fetch_published  # noqa: PLC0415
 
     settings = load_settings()
-    with connect(settings.warehouse) as connection:
+    with connect(fetch_published(settings, say)) as connection:
         done = export_table(connection, table, output, form, CSV_STYLES[settings.csv])
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 
@@ -87,11 +88,12 @@ def run_pack(
     from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
     from warehouse.pack import PackChoice, write_pack  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.published_object import fetch_published  # noqa: PLC0415
     from warehouse.published_units import list_members  # noqa: PLC0415
 
     first, settings = month_of("--month", month), load_settings()
     checked = None if invoice is None else read_checked_lines(settings, invoice)
-    with connect(settings.warehouse) as connection:
+    with connect(fetch_published(settings, say)) as connection:
         plants = list_members(connection, first, groups) if groups else None
         choice = PackChoice(
             form, language.value if language else settings.language, CSV_STYLES[settings.csv], plants, checked

@@ -28,6 +28,7 @@ def run_verify(
     from warehouse.full_comparison import compare_with_full  # noqa: PLC0415
     from warehouse.known_tables import KnownTables  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
+    from warehouse.published_object import open_target  # noqa: PLC0415
     from warehouse.removed_answers import AnswerRetention  # noqa: PLC0415
     from warehouse.verify import (  # noqa: PLC0415
         verify_lake,
@@ -42,6 +43,8 @@ def run_verify(
     parts = faults = 0
     known = KnownTables(settings.home, settings.warehouse)
     known.check_lake(lake)
+    if (target := open_target(settings, say)) and target.fetch() is not None:
+        say(f"The published file is {target.address}. Its copy {settings.warehouse} is verified.")
     checked = [
         verify_lake(lake),
         verify_tables(lake, known),

@@ -105,7 +105,7 @@ def run_backfill(
         sent = runtime.session.requests_sent
         say(
             f"Fetched {pluralize(days, 'day')} with {pluralize(sent, 'request')} and published "
-            f"{runtime.settings.warehouse}."
+            f"{runtime.settings.published_place}."
         )
         whole = show_completeness(runtime, list_days(begin, end))
         tell_unknown(runs.notices)

@@ -20,6 +20,7 @@ def run_push(
     """Write what changed of the published report tables to PostgreSQL (SUNLEDGER_PUSH_URL), for BI servers."""
     from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
     from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from warehouse.published_object import fetch_published  # noqa: PLC0415
     from warehouse.push import PushTarget, push_published  # noqa: PLC0415
 
     settings = load_settings()
@@ -29,4 +30,4 @@ def run_push(
             "postgresql://user:password@host/database."
         )
     target = PushTarget(url, settings.push_schema, settings.push_reader)
-    say(push_published(settings.warehouse, target, full=full, tell=say).describe())
+    say(push_published(fetch_published(settings, say), target, full=full, tell=say).describe())

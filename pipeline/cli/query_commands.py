@@ -49,10 +49,11 @@ def run_sql(
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
+    from warehouse.published_object import fetch_published  # noqa: PLC0415
     from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
 
     granted, settings = check_readable_files(files or []), load_settings()
-    with connect(settings.warehouse) as connection:
+    with connect(fetch_published(settings, say)) as connection:
         if output is not None:
             text = sys.stdin.read() if query is None else query
             save_rows(connection, text, output, form, granted, CSV_STYLES[settings.csv])

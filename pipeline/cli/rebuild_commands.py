@@ -65,7 +65,7 @@ def run_rebuild(
             say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
         say(f"{pluralize(len(days), 'day')} from {begin} to {end} {verb} rebuilt.")
-        say(f"Published {runtime.settings.warehouse}.")
+        say(f"Published {runtime.settings.published_place}.")
         whole = show_completeness(runtime, days)
         runs.notices.add(list_other_zones(runtime))
         tell_missing(runs.notices)
@@ -95,15 +95,19 @@ def run_publish(
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.detail import describe_detail  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, forget_published  # noqa: PLC0415
+    from warehouse.published_object import open_target  # noqa: PLC0415
 
     with (
         open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,
         record_runs(runtime, command="publish") as runs,
     ):
         if full:
+            # The file to be forgotten is the newest: a copy of it that comes later would be gone on from.
+            if target := open_target(runtime.settings, say):
+                target.fetch()
             forget_published(runtime.settings.warehouse, say)
         say_all(runs.publish())
-        say(f"Published {runtime.settings.warehouse}.")
+        say(f"Published {runtime.settings.published_place}.")
         with connect(runtime.settings.warehouse) as published:
             ((held, first),) = published.execute("SELECT detail, detail_first_day FROM _meta").fetchall()
         if said := describe_detail(held, first):

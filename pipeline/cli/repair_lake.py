@@ -30,6 +30,7 @@ from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.lake import Lake
 from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy, open_published_copy
+from warehouse.published_object import open_target
 from warehouse.verify import verify_lake, verify_published
 
 
@@ -38,6 +39,7 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iter
 
     `lost_lake` says that a lake that is gone as a whole won't come back.
     """
+    _fetch_copy(settings)
     with open_published_copy(settings.warehouse) as copy, _list_lost_lake(settings):
         steps = repair.make_readable(settings, copy, say, lost_lake=lost_lake)
         lost = LostParts(settings.home).read()
@@ -53,8 +55,15 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iter
     yield "All damage that was found is repaired, and 'sunledger verify' passes."
 
 
+def _fetch_copy(settings: Settings) -> None:
+    """What is published holds rows that may be lost in the lake, so this machine's copy of it has to be the newest."""
+    if target := open_target(settings, say):
+        target.fetch()
+
+
 def look_at_lake(settings: Settings) -> Iterator[str]:
     """Show what `mend_lake` would do and cost. Changes nothing and sends no request."""
+    _fetch_copy(settings)
     published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
     with (
         repair.open_shadow(settings) as shadow,

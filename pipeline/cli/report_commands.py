@@ -35,11 +35,12 @@ def run_report(
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.report.write_report import write_report as write  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.published_object import fetch_published  # noqa: PLC0415
     from warehouse.published_units import list_members  # noqa: PLC0415
 
     first = month_of("--month", month)
     only = [word for plant in plants or [] for word in plant.split(",") if word]
-    with connect(load_settings().warehouse) as connection, Bars("plant") as bars:
+    with connect(fetch_published(load_settings(), say)) as connection, Bars("plant") as bars:
         if groups:
             only += list_members(connection, first, groups)
         done = write(connection, first, output or Path(f"report-{month}"), only, bars)

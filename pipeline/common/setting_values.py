@@ -74,6 +74,28 @@ def check_lake(value: str) -> str:
     return value
 
 
+def check_publish_target(value: str) -> str:
+    """An absolute folder, or the s3 address of a DuckDB file."""
+    if not value or "://" not in value:
+        return str(_make_absolute(Path(value))) if value else ""
+    parts = urlsplit(value)
+    if (
+        parts.scheme != "s3"
+        or not parts.netloc
+        or parts.query
+        or parts.fragment
+        or not parts.path.endswith(".duckdb")
+    ):
+        raise _build_rejection("is neither a folder nor s3://bucket/prefix/name.duckdb")
+    return value
+
+
+def choose_warehouse(home: Path, target: str) -> Path:
+    """The published file where none is set: in the folder of the target, or in the home."""
+    folder = Path(target) if target and "://" not in target else home
+    return folder / "sunledger.duckdb"
+
+
 def check_warehouse(value: Path) -> Path:
     """An absolute path of a file that DuckDB can write."""
     file = _make_absolute(value)

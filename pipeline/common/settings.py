@@ -24,9 +24,11 @@ from pipeline.common.setting_values import (
     check_asset_prefix,
     check_detail,
     check_lake,
+    check_publish_target,
     check_push_reader,
     check_push_schema,
     check_warehouse,
+    choose_warehouse,
     split_host_names,
     split_ids,
     split_sets,
@@ -137,9 +139,16 @@ class Settings(BaseSettings):
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
     )
+    publish_target: Annotated[str, AfterValidator(check_publish_target)] = Field(
+        default="",
+        description="Where everybody reads what is published: a folder, which then holds sunledger.duckdb, or an "
+        "object as s3://bucket/prefix/name.duckdb, of which SUNLEDGER_WAREHOUSE is this machine's copy; see "
+        "docs/bi.md. Default: none, and in a cluster _published/sunledger.duckdb in the lake.",
+    )
     warehouse: Annotated[Path, AfterValidator(check_warehouse)] = Field(
-        default_factory=lambda data: data["home"] / "sunledger.duckdb",
-        description="The published DuckDB file. Default: $SUNLEDGER_HOME/sunledger.duckdb.",
+        default_factory=lambda data: choose_warehouse(data["home"], data.get("publish_target", "")),
+        description="The published DuckDB file. Default: sunledger.duckdb in the folder of SUNLEDGER_PUBLISH_TARGET or "
+        "in $SUNLEDGER_HOME.",
     )
     budget_url: BudgetUrl = Field(
         default=SecretStr(""),
@@ -284,7 +293,7 @@ class Settings(BaseSettings):
         description="Detail (intervals, hours, quarter hours) that each publication copies into the file, so that it "
         "can be read anywhere: the last days as in 31d, the newest day's month (month), all, or none, which leaves "
         "it in the lake as views that work in this home alone. Earlier days are not in a file with copied detail. "
-        "From a lake in an object store, none copies all. Default: none.",
+        "From a lake in an object store, none copies 7d. Default: none.",
     )
     push_url: PostgresUrl = Field(
         default=SecretStr(""),
@@ -412,6 +421,20 @@ class Settings(BaseSettings):
         description="Whether the schedule `year` fetches SMA's energies of each past year, with one request for each "
         "plant and year. `sunledger reconcile --year` fetches them in any case. Default: off.",
     )
+
+    @property
+    def published_object(self) -> str | None:
+        """The address of the object that is published, so that machines share it; None where it is a file."""
+        if "://" in self.publish_target:
+            return self.publish_target
+        if self.cluster != "none" and not self.publish_target and "://" in self.lake:
+            return f"{self.lake}/_published/sunledger.duckdb"
+        return None
+
+    @property
+    def published_place(self) -> str:
+        """Where the published file is for those who read it: its path, or the address of the object."""
+        return self.published_object or str(self.warehouse)
 
     def require_credentials(self) -> None:
         """Raise ConfigurationError naming every credential that is missing (a login is not one of them)."""

@@ -97,8 +97,12 @@ def examine(
 
 def _concerns(check: DoctorCheck, patient: Patient) -> bool:
     """Whether these settings have what is checked."""
-    has = {"login": not patient.custom, "consent": patient.custom, STORE: "://" in patient.settings.lake}
+    has = {"login": not patient.custom, "consent": patient.custom, STORE: _has_store(patient.settings)}
     return has.get(check.name, True)
+
+
+def _has_store(settings: Settings) -> bool:
+    return "://" in settings.lake or settings.published_object is not None
 
 
 def _run_check(check: DoctorCheck, patient: Patient) -> list[Diagnosis]:

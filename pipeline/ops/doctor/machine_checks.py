@@ -7,6 +7,7 @@ from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, Level, pass_check
 from pipeline.ops.set_aside import describe_set_aside
 from warehouse.known_tables import KnownTables
+from warehouse.published_object import open_target
 from warehouse.store_check import check_store
 
 
@@ -53,13 +54,25 @@ def examine_locks(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_store(patient: Patient) -> list[Diagnosis]:
-    """Whether the object store of the lake can hold one: conditional puts, lists, deletions."""
-    check_store(patient.settings.lake)
+    """Whether the stores of the lake and of what is published can hold them: conditional puts, lists, deletions."""
+    settings = patient.settings
+    published = (settings.published_object or "").rpartition("/")[0]
+    tried = [place for place in (settings.lake, published) if "://" in place]
+    # What lies in the lake is in the same store.
+    tried = [place for place in tried if place == settings.lake or not place.startswith(f"{settings.lake}/")]
+    for place in tried:
+        check_store(place)
     found = "can be listed, written and deleted from, and keeps the condition of a put (If-None-Match)"
-    return [pass_check("object store", f"{patient.settings.lake} {found}")]
+    return [pass_check("object store", f"{place} {found}") for place in tried]
 
 
 def examine_warehouse(patient: Patient) -> list[Diagnosis]:
     """The published file: whether it is there, and which version of sunledger wrote it."""
-    path = patient.settings.warehouse
-    return machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
+    path, target = patient.settings.warehouse, open_target(patient.settings, patient.runtime.tell)
+    if target is None:
+        return machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
+    if target.fetch() is None:
+        text = f"there is nothing published at {target.address} yet; the first publication puts it there"
+        return [pass_check("warehouse", text)]
+    found = machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
+    return [*found, pass_check("warehouse", f"{path} is this machine's copy of {target.address}")]
