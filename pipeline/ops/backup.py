@@ -29,7 +29,8 @@ from warehouse.lake import Lake
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
 # What a run leaves behind when it is killed, and what only says that somebody is at work.
-SKIPPED_FOLDERS, SKIPPED_ENDS = {"tmp"}, (".lock", "-wal", "-shm", "-journal", ".log")
+# Claims come and go while others work, and mean nothing without their process.
+SKIPPED_FOLDERS, SKIPPED_ENDS = {"tmp", "claims"}, (".lock", "-wal", "-shm", "-journal", ".log")
 LOG = "_delta_log"
 UNPACKING = ".sunledger-restore-"
 SQLITE = b"SQLite format 3\0"

@@ -35,6 +35,7 @@ def stored(new_runtime: Callable[..., RunContext], settings: Settings) -> Iterat
         (settings.home / "credentials").mkdir(exist_ok=True)
         (settings.home / "credentials" / "login").write_text("a login")
         (settings.home / "credentials" / "login").chmod(0o600)
+        (settings.home / "claims" / "left.claims").write_text("by a run that was killed")
         (settings.home / "tmp").mkdir(exist_ok=True)
         (settings.home / "tmp" / "left").write_text("by a run that was killed")
         yield runtime
@@ -66,6 +67,7 @@ def test_all_state_comes_back_elsewhere(stored: RunContext, settings: Settings, 
     assert (other.home / "credentials" / "login").read_text() == "a login"
     assert stat.S_IMODE((other.home / "credentials" / "login").stat().st_mode) == 0o600
     assert not (other.home / "tmp" / "left").exists()
+    assert not (other.home / "claims").exists()
     with open_dagster(other) as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey("warehouse")) is not None
 
