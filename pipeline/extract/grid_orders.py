@@ -69,7 +69,7 @@ class GridDesk:
         return silent | unread
 
     def send(self, order: FeedInOrder, *, supersede: bool) -> OrderOutcome:
-        """Write the order down and send it once. Raises UsageError where something is in the way by now."""
+        """Write the order down and send it once. Raises UsageError where something is in the way meanwhile."""
         now = self._runtime.now()
         check_window(order.start, dt.timedelta(seconds=order.duration_s), now)
         with self._book.open() as content:
