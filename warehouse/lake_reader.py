@@ -27,6 +27,7 @@ from warehouse.lake_table import LakeTable, Part, cut_table_path
 from warehouse.object_store import DELTA_RETRIES, POLARS_RETRIES, ObjectStore
 from warehouse.spool import SharedMemory
 from warehouse.version_looks import VersionLooks
+from warehouse.whole_tables import WholeTables
 
 # Where a file says what its rows were made from.
 FACTS = b"sunledger"
@@ -94,6 +95,7 @@ class LakeReader:
         # A handle moves with its table's version, so each thread has its own.
         self._tables = threading.local()
         self._looks = VersionLooks(self.root, self._open_files_below) if self.remote else None
+        self._whole = WholeTables()
 
     def tell_once(self, sentence: str) -> None:
         """Tell a person what holds for many tables, at the first of them."""
@@ -116,13 +118,18 @@ class LakeReader:
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
         """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest).
 
-        Raises DamagedError.
+        Lists of plants, devices and the like are read once for each change of them. Raises DamagedError.
         """
-        schema = polars_schema(model)
         chosen = snapshot or self.take_snapshot(model)
         if not chosen.files:
-            return pl.LazyFrame(schema=schema)
+            return pl.LazyFrame(schema=polars_schema(model))
         self.check_files(model, chosen.files)
+        if storage(model).partition:
+            return self._scan_files(model, chosen)
+        return self._whole.read(model, chosen.files, lambda: self._scan_files(model, chosen))
+
+    def _scan_files(self, model: type[Table], chosen: Snapshot) -> pl.LazyFrame:
+        schema = polars_schema(model)
         partition = storage(model).partition
         return pl.scan_parquet(
             list(chosen.files),

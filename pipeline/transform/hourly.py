@@ -5,6 +5,7 @@ Hours and average days are sums of quarters: there is one way from intervals to 
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import polars as pl
@@ -16,6 +17,8 @@ from pipeline.transform.row_groups import split_by_group
 
 # All offsets from UTC in use are multiples of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
+# Of days and zones whose quarters are kept: quarters, hours and profiles of a month ask for the same ones.
+DAYS_KEPT = 128
 ONE_US = dt.timedelta(microseconds=1)
 # A quarter's energy is stored as a whole multiple of this part of a kWh, because further digits are noise of float sums
 # and take twice the space. The rounding error of a quarter is added to the next one, so the quarters of a day are wrong
@@ -198,6 +201,7 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
     )
 
 
+@lru_cache(maxsize=DAYS_KEPT)
 def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
     bounds = find_local_day(day, timezone)
     first, end = bounds.start - ONE_DAY, bounds.end + ONE_DAY

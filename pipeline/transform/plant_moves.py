@@ -16,6 +16,8 @@ def find_successors(plants: pl.DataFrame) -> pl.DataFrame:
     moved = plants.filter(
         pl.col("migrated_from").is_not_null(), pl.col("migrated_from") != pl.col("plant_id")
     )
+    if not moved.height:
+        return pl.DataFrame(schema=_SCHEMA)
     steps = moved.select(plant_id="migrated_from", successor="plant_id").unique("plant_id", keep="last")
     # More moves than plants would be a circle, which ends here too.
     for _ in range(steps.height):

@@ -1,0 +1,29 @@
+"""The small tables that are replaced whole, kept as they were read: every step of every day asks for them."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from schemas import Table
+
+# Of all kept rows of a table. The lists of 10,000 plants with their devices and sets take half of it.
+KEPT_BYTES = 16 * 2**20
+
+
+class WholeTables:
+    """The rows of each table at the version that was asked for last, while they are small."""
+
+    def __init__(self) -> None:
+        # The files of a version are never written again, so their names stand for its rows.
+        self._kept: dict[type[Table], tuple[tuple[str, ...], pl.DataFrame | None]] = {}
+
+    def read(
+        self, model: type[Table], files: tuple[str, ...], scan: Callable[[], pl.LazyFrame]
+    ) -> pl.LazyFrame:
+        """The rows of these files, by `scan` where they are new or too many to be kept."""
+        known = self._kept.get(model)
+        if known is None or known[0] != files:
+            rows = scan().collect()
+            known = files, rows if rows.estimated_size() <= KEPT_BYTES else None
+            self._kept[model] = known
+        return scan() if known[1] is None else known[1].lazy()
