@@ -8,7 +8,7 @@ tells as well whether anything was committed, and the files of a version never c
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -34,7 +34,7 @@ class LakeTable(DeltaTable):
     ) -> None:
         """As DeltaTable's."""
         super().__init__(uri, version=version, storage_options=storage_options)
-        self._model = model
+        self._levels = storage(model).partition
         # The folder of the log, where that is one of this machine.
         self._log = None if "://" in uri else Path(uri, "_delta_log")
         self._listed_at = -1
@@ -52,16 +52,19 @@ class LakeTable(DeltaTable):
         """
         if self._listed_at != self.version():
             self._list_all_files()
-        folders = {f"{name}={_check_plain(name, str(value))}" for name, value in part.items()}
+        if len(part) == len(self._levels):
+            return list(self._listed.get(_name_folder(self._levels, part), ()))
+        folders = {_name_folder([name], part) for name in part}
         return [
             uri for folder, uris in self._listed.items() if folders <= {*folder.split("/")} for uri in uris
         ]
 
     def _list_all_files(self) -> None:
-        """The files of this version by their folders, which name their parts."""
+        """The files of this version by the folders that name their parts."""
         found: defaultdict[str, list[str]] = defaultdict(list)
+        first = -1 - len(self._levels)
         for uri in sorted(self.file_uris()):
-            found[cut_table_path(self._model, uri).rpartition("/")[0]].append(uri)
+            found["/".join(uri.split("/")[first:-1])].append(uri)
         self._listed, self._listed_at = found, self.version()
 
     def _is_newest(self) -> bool:
@@ -81,8 +84,9 @@ def cut_table_path(model: type[Table], uri: str) -> str:
     return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
 
 
-def _check_plain(name: str, value: str) -> str:
-    """The value, which stands in paths and is a plain word: our own dates and table names."""
-    if not PLAIN.fullmatch(value):
-        raise ValueError(f"{name}={value!r} cannot name a part: use letters, digits, '_' and '-'.")
-    return value
+def _name_folder(names: Iterable[str], part: Part) -> str:
+    """The folder of a part. Its values stand in paths, so they are plain words: our own dates and table names."""
+    for name, value in part.items():
+        if not PLAIN.fullmatch(str(value)):
+            raise ValueError(f"{name}={value!r} cannot name a part: use letters, digits, '_' and '-'.")
+    return "/".join(f"{name}={part[name]}" for name in names)

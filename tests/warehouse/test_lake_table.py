@@ -9,13 +9,15 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from schemas import Plants
+from schemas import Plants, RawOtherSets
 from schemas.core import PvIntervals
+from tests.warehouse.publish.conftest import make_frame
 from tests.warehouse.test_lake import pv
 from warehouse.lake import Lake
 from warehouse.lake_table import LakeTable
 
 FIRST, SECOND = dt.date(2026, 3, 1), dt.date(2026, 3, 2)
+NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
@@ -58,3 +60,37 @@ def test_a_log_that_lost_its_newest_entry_is_read(tmp_path: Path, monkeypatch: p
     reads = count_calls(monkeypatch, "update_incremental")
     lake.take_snapshot(PvIntervals)
     assert len(reads) == 1
+
+
+def test_files_are_found_by_all_their_folders_or_some(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path)
+    parts: list[dict[str, dt.date | str]] = [
+        {"local_date": day, "set_type": source} for day in (FIRST, SECOND) for source in ("a", "b")
+    ]
+    for part in parts:
+        lake.replace(
+            RawOtherSets,
+            part,
+            [
+                make_frame(
+                    RawOtherSets,
+                    [
+                        part
+                        | {
+                            "body": b"{}",
+                            "fetched_at": NOON,
+                            "status": 200,
+                            "time_basis": "utc",
+                            "attempts": 1,
+                        }
+                    ],
+                )
+            ],
+        )
+    for part in parts:
+        assert len(lake.take_snapshot(RawOtherSets, part).files) == 1
+    assert len(lake.take_snapshot(RawOtherSets, {"local_date": FIRST}).files) == 2
+    assert len(lake.take_snapshot(RawOtherSets, {"set_type": "a"}).files) == 2
+    assert len(lake.take_snapshot(RawOtherSets).files) == 4
+    with pytest.raises(ValueError, match="cannot name a part"):
+        lake.take_snapshot(RawOtherSets, {"local_date": "x' OR 1=1"})
