@@ -205,7 +205,7 @@ class LakeReader:
         uri = self.find_uri(model)
         try:
             with translate_store_faults():
-                DeltaTable.create(
+                created = DeltaTable.create(
                     uri,
                     build_arrow_schema(model),
                     mode="ignore",
@@ -214,8 +214,9 @@ class LakeReader:
                 )
         except CommitFailedError:
             # Another run created it between the look that found nothing and this commit.
-            pass
-        return self.open_anew(model)
+            return self.open_anew(model)
+        table = self._tables.__dict__[uri] = LakeTable.wrap(model, uri, created)
+        return table
 
     def read_files(
         self,

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 from urllib.parse import unquote
 
 from deltalake import DeltaTable
@@ -34,6 +34,18 @@ class LakeTable(DeltaTable):
     ) -> None:
         """As DeltaTable's."""
         super().__init__(uri, version=version, storage_options=storage_options)
+        self.remember_place(model, uri)
+
+    @classmethod
+    def wrap(cls, model: type[Table], uri: str, created: DeltaTable) -> Self:
+        """A table that was just created, without a further look at its log."""
+        table = cls.__new__(cls)
+        table.__dict__.update(created.__dict__)
+        table.remember_place(model, uri)
+        return table
+
+    def remember_place(self, model: type[Table], uri: str) -> None:
+        """Keep which table this is, and that nothing of it was listed yet."""
         self._levels = storage(model).partition
         # The folder of the log, where that is one of this machine.
         self._log = None if "://" in uri else Path(uri, "_delta_log")

@@ -2,8 +2,8 @@
 
 delta-rs looks for a newer version by listing the log. But the entry that follows a version has a name that is known
 before, so it is enough to ask for that one object. Entries are removed when they are 30 days old, so a version that was
-the newest one a while ago has no successor that is gone already. A table that was lost and made again begins anew,
-which that name does not tell. So the log is listed again now and then.
+the newest one a while ago has no successor that is gone already. A table that was lost and rebuilt begins at
+version 0 again, which that name does not tell. So the log is listed again now and then.
 """
 
 import threading
