@@ -14,12 +14,13 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.common.store_faults import StoreError, translate_store_faults
+from pipeline.common.store_faults import StoreError, StoreUnavailableError, translate_store_faults
 from pipeline.common.text import escape_controls, join_lines, shorten_text
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import count_turn
 from pipeline.run.step import StepResult
+from pipeline.run.store_waits import wait_for_store
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import trace_columns
 from warehouse.postgresql import PostgresqlError
@@ -184,7 +185,8 @@ def do_each_day(
     """Yield the report of each day that succeeded; then raise DaysFailedError if some days failed.
 
     A failing group of days does not stop the others, unless it is one of several in a row or the fault is that of all
-    days. Days that may succeed later are tried again at the end, for what is missing of them.
+    days. An outage of the lake's store is waited for. Days that may succeed later are tried again at the end, for what
+    is missing of them.
     """
     failed: dict[dt.date, SunledgerError] = {}
     in_a_row = 0
@@ -200,6 +202,8 @@ def do_each_day(
             raise
         except SunledgerError as error:
             failed |= dict.fromkeys(left, error)
+            if isinstance(error, StoreUnavailableError) and wait_for_store(runtime):
+                continue
             in_a_row += 1
             if in_a_row == MOST_FAILING_IN_A_ROW and len(wanted) > in_a_row:
                 not_tried = [day for later in wanted[place + 1 :] for day in later]
