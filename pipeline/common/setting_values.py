@@ -58,8 +58,12 @@ def _make_absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
+# S3 and what speaks it; Azure's and Google's stores, which nobody has tried.
+STORES = ("s3", "az", "gs")
+
+
 def check_lake(value: str) -> str:
-    """An absolute folder, or an s3 address as it is (without a trailing slash)."""
+    """An absolute folder, or the address of an object store as it is (without a trailing slash)."""
     remote = "://" in value
     value = value.rstrip("/") if remote else str(_make_absolute(Path(value)))
     if odd := NO_LAKE.search(value):
@@ -69,8 +73,10 @@ def check_lake(value: str) -> str:
         )
     if remote:
         parts = urlsplit(value)
-        if parts.scheme != "s3" or not parts.netloc:
-            raise _build_rejection("is neither a folder nor s3://bucket/prefix")
+        if parts.scheme not in STORES or not parts.netloc:
+            raise _build_rejection(
+                "is neither a folder nor s3://bucket/prefix, az://container/prefix or gs://bucket/prefix"
+            )
     return value
 
 

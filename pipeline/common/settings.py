@@ -137,7 +137,8 @@ class Settings(BaseSettings):
     )
     lake: Annotated[str, AfterValidator(check_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
-        description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
+        description="The lake: a folder or s3://bucket/prefix; az://container/prefix and gs://bucket/prefix were never "
+        "tried. Default: $SUNLEDGER_HOME/lake.",
     )
     publish_target: Annotated[str, AfterValidator(check_publish_target)] = Field(
         default="",

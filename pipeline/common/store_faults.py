@@ -112,6 +112,11 @@ _STORE = re.compile(
     r"Generic \{?(?:S3|MicrosoftAzure|GCS|HTTP)|Error performing (?:GET|PUT|HEAD|POST|DELETE|list)|S3 error"
     r"|NoSuchBucket"
 )
+# Of stores that are not S3, as the libraries name them.
+_VARIABLES = {
+    "MicrosoftAzure": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY",
+    "GCS": "GOOGLE_APPLICATION_CREDENTIALS",
+}
 _ADDRESS = re.compile(r"https?://([^/\s?]+)")
 _LOCAL_SERVICES = re.compile(r"169\.254\.")
 
@@ -139,11 +144,21 @@ def build_store_error(said: str) -> StoreError | None:
     )
     for cause in _CAUSES:
         if cause.pattern.search(said):
-            return cause.kind(f"{place} {cause.clause}. What was stored before is unchanged.")
+            return cause.kind(
+                f"{place} {_name_variables(cause.clause, said)}. What was stored before is unchanged."
+            )
     return StoreError(
         f"{place} did not do what was asked of it: check its log, AWS_ENDPOINT_URL and SUNLEDGER_LAKE. "
         "What was stored before is unchanged."
     )
+
+
+def _name_variables(clause: str, said: str) -> str:
+    """The clause with the variables of the store that it is about; those of S3 stand in it."""
+    for store, variables in _VARIABLES.items():
+        if store in said and "AWS_" in clause:
+            return f"{clause.partition(':')[0]}: check {variables} and SUNLEDGER_LAKE"
+    return clause
 
 
 @contextmanager

@@ -116,7 +116,11 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "many",
             "SMA_REQUESTS_PER_5_MIN=many is wrong: it should be a valid integer",
         ),
-        ("lake", "gs://bucket", "SUNLEDGER_LAKE=gs://bucket is neither a folder nor s3://bucket/prefix."),
+        (
+            "lake",
+            "ftp://bucket",
+            "SUNLEDGER_LAKE=ftp://bucket is neither a folder nor s3://bucket/prefix, az://container/prefix or gs://",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence(

@@ -137,6 +137,14 @@ def test_a_lake_that_is_gone_from_its_bucket_is_not_taken_for_a_new_one(store: S
             "Generic S3 error: Error performing GET https://u:secret@host/b: operation timed out",
             "at host can't be",
         ),
+        (
+            "Generic GCS error: Error performing GET http://169.254.169.254/computeMetadata/v1: 403 Forbidden",
+            "can't be used without credentials: check GOOGLE_APPLICATION_CREDENTIALS and SUNLEDGER_LAKE.",
+        ),
+        (
+            "Generic MicrosoftAzure error: 403 Forbidden",
+            "check AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY",
+        ),
         ("Generic S3 error: something new", "did not do what was asked of it"),
     ],
 )
