@@ -6,7 +6,7 @@ from pipeline.common.store_faults import StoreError, StoreUnavailableError
 from pipeline.run.context import RunContext
 from warehouse.lake import Lake
 
-# A store that restarts, or a network that is mended, is back by then.
+# A store that restarts, or a network that was cut, is back by then.
 LONGEST_OUTAGE_S, LOOK_EVERY_S = 300.0, 2.0
 
 
