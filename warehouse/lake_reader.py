@@ -216,6 +216,8 @@ class LakeReader:
             # Another run created it between the look that found nothing and this commit.
             return self.open_anew(model)
         table = self._tables.__dict__[uri] = LakeTable.wrap(model, uri, created)
+        if self._looks:
+            self._looks.note_listing(uri)
         return table
 
     def read_files(

@@ -87,7 +87,10 @@ def test_a_table_that_was_not_there_is_found_when_another_process_makes_it(
     count(proxy)
     assert lake.take_snapshot(EnergyDaily).version == -1
     assert count(proxy).get("LIST", 0) == 0
-    write(again(lake), 3.0)
+    other = again(lake)
+    write(other, 3.0)
+    # Most of them are the library's own, at the creation and at the commit.
+    assert count(proxy)["LIST"] <= 7
     assert values(lake, EnergyDaily) == {DAYS[1]: 3.0}
 
 
