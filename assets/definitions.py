@@ -30,7 +30,7 @@ from assets.sensors import (
     build_dead_run_sensor,
     build_finishing_sensor,
     build_retention_sensor,
-    build_shard_sensor,
+    build_shard_sensors,
 )
 from assets.table_assets import (
     build_fetched_day_assets,
@@ -164,7 +164,7 @@ def build_definitions(
         ],
         sensors=[
             build_finishing_sensor(settings, fetched=[asset.op.name for asset in fetched], job=finish),
-            *([build_shard_sensor(settings, job=finish)] if sharded else []),
+            *(build_shard_sensors(settings, job=finish) if sharded else []),
             # Runs that people start from the graph have no job of ours.
             build_alert_sensor(settings, jobs=[*job_names, shard_job, *targets, ASSET_JOB]),
             *build_publish_sensor(settings, publish_job, after=[*job_names, *closing_jobs, ASSET_JOB]),

@@ -18,6 +18,8 @@ RANGE_END: Final = "dagster/asset_partition_range_end"
 PARENT: Final = "dagster/parent_run_id"
 # Dagster's own: how often the daemon has tried a run again by itself.
 RETRY: Final = "dagster/retry_number"
+# Dagster's own: `true` where the daemon will try the failed run again by itself.
+WILL_RETRY: Final = "dagster/will_retry"
 # Dagster's own: the schedule that started a run, and its tick.
 SCHEDULE: Final = "dagster/schedule_name"
 TICK: Final = "dagster/tick"

@@ -12,7 +12,7 @@ from assets.dead_runs import end_dead_runs
 from assets.pool_waits import describe_ended_run
 from assets.prefix import build_name, build_step_key
 from assets.retention import purge_runs
-from assets.run_tags import RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, UNFINISHED
+from assets.run_tags import RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, UNFINISHED, WILL_RETRY
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
@@ -48,6 +48,8 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
         run = context.dagster_run
         failures = {event.step_key: event for event in context.get_step_failure_events()}
         days = _list_days(run)
+        if SHARD in run.tags:
+            return dg.SkipReason("Skipped, because the last shard of these days has them made.")
         if days is None or not failures.keys() & set(fetched):
             return dg.SkipReason("Skipped, because no failed run has fetched days that lack their energy.")
         left = set(days) - find_failed_days(failures.get(build_step_key(settings, DECISIVE)))
@@ -62,38 +64,52 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
     return sensor
 
 
-def build_shard_sensor(settings: Settings, *, job: Job) -> dg.SensorDefinition:
-    """When the last shard of some days is fetched: make energy of the days, by `job`."""
+def build_shard_sensors(settings: Settings, *, job: Job) -> Iterator[dg.SensorDefinition]:
+    """When the last shard of some days has ended, well or not: make energy of what was fetched, by `job`."""
+    facts: dict[str, Any] = {"request_job": job, "default_status": choose_sensor_status(settings)}
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.SUCCESS,
         name=build_name(settings, "finish_shards"),
         description="After the last run of the shards of some days: turns the fetched days into energy.",
-        request_job=job,
-        default_status=choose_sensor_status(settings),
+        **facts,
     )
-    def sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-        run = context.dagster_run
-        if SHARD not in run.tags or RANGE_START not in run.tags:
-            return dg.SkipReason("Skipped, because the run is none of a shard.")
-        days = {name: run.tags[name] for name in (RANGE_START, RANGE_END)}
-        of_tick = {name: run.tags[name] for name in (SCHEDULE, TICK) if name in run.tags}
-        others = context.instance.get_runs(dg.RunsFilter(tags={**days, **of_tick}, statuses=UNFINISHED))
-        if going := sorted(other.tags[SHARD] for other in others if SHARD in other.tags):
-            return dg.SkipReason(
-                f"Skipped, because shards of these days are still fetched: {', '.join(going)}."
-            )
-        ended = context.instance.get_run_records(
-            dg.RunsFilter(tags={**days, **of_tick}, statuses=[dg.DagsterRunStatus.SUCCESS])
-        )
-        at = {one.dagster_run.run_id: one.end_time or 0.0 for one in ended if SHARD in one.dagster_run.tags}
-        if max(at.values(), default=0.0) > at.get(run.run_id, 0.0):
-            return dg.SkipReason("Skipped, because another shard of these days ended later and asks for it.")
-        # Of shards that end at the same moment each one asks for it, and Dagster starts one run a key.
-        key = " ".join([*days.values(), of_tick.get(TICK, run.run_id)])
-        return dg.RunRequest(run_key=key, tags=days)
+    def finish_shards(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        return _request_days_of_shards(context)
 
-    return sensor
+    @dg.run_failure_sensor(
+        name=build_name(settings, "finish_failed_shards"),
+        description="After the last run of the shards of some days, where it failed: turns what the others have "
+        "fetched into energy.",
+        **facts,
+    )
+    def finish_failed_shards(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+        return _request_days_of_shards(context)
+
+    yield from (finish_shards, finish_failed_shards)
+
+
+def _request_days_of_shards(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+    run = context.dagster_run
+    if SHARD not in run.tags or RANGE_START not in run.tags:
+        return dg.SkipReason("Skipped, because the run is none of a shard.")
+    if run.tags.get(WILL_RETRY) == "true":
+        return dg.SkipReason("Skipped, because the run is tried again by itself.")
+    days = {name: run.tags[name] for name in (RANGE_START, RANGE_END)}
+    of_tick = {name: run.tags[name] for name in (SCHEDULE, TICK) if name in run.tags}
+    records = context.instance.get_run_records(dg.RunsFilter(tags={**days, **of_tick}))
+    shards = [record for record in records if SHARD in record.dagster_run.tags]
+    going = sorted(one.dagster_run.tags[SHARD] for one in shards if one.dagster_run.status in UNFINISHED)
+    if going:
+        return dg.SkipReason(f"Skipped, because shards of these days are still fetched: {', '.join(going)}.")
+    if not any(one.dagster_run.status == dg.DagsterRunStatus.SUCCESS for one in shards):
+        return dg.SkipReason("Skipped, because no shard has fetched these days.")
+    at = {one.dagster_run.run_id: one.end_time or 0.0 for one in shards}
+    if max(at.values()) > at.get(run.run_id, 0.0):
+        return dg.SkipReason("Skipped, because another shard of these days ended later and asks for it.")
+    # Of shards that end at the same moment each one asks for it, and Dagster starts one run a key.
+    key = " ".join([*days.values(), of_tick.get(TICK, run.run_id)])
+    return dg.RunRequest(run_key=key, tags=days)
 
 
 def build_alert_sensor(

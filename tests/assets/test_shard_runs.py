@@ -8,7 +8,7 @@ import pytest
 
 from assets.dagster_home import open_dagster
 from assets.definitions import DAYS_JOB, SHARD_JOB, build_definitions
-from assets.run_tags import RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, read_limits
+from assets.run_tags import RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, WILL_RETRY, read_limits
 from pipeline.common.settings import Settings
 from pipeline.run.shards import Shard
 from tests.assets.clockwork import ClockedSma, Clockwork
@@ -88,9 +88,49 @@ def test_the_last_shard_has_the_days_made(machine: Clockwork, sharded: Settings)
     assert isinstance(answer(run.with_tags(DAYS)), dg.SkipReason)
 
 
+def test_a_shard_that_fails_last_does_not_keep_the_others_from_being_made(
+    machine: Clockwork, sharded: Settings
+) -> None:
+    sensors = {one.name: one for one in build_definitions(sharded).sensors or []}
+    tags = {**DAYS, SHARD: "1/3", SCHEDULE: "closing", TICK: "a tick"}
+
+    @dg.job
+    def shard_of_days() -> None:
+        pass
+
+    @dg.op
+    def fail() -> None:
+        raise ValueError("The machine is gone.")
+
+    @dg.job(name="shard_of_days")
+    def failing_shard_of_days() -> None:
+        fail()
+
+    def run_last(shard: str, **told: str) -> dg.RunRequest | dg.SkipReason:
+        result = failing_shard_of_days.execute_in_process(
+            instance=machine.instance, tags={**tags, SHARD: shard}, raise_on_error=False
+        )
+        run = result.dagster_run
+        context = dg.build_run_status_sensor_context(
+            sensor_name="finish_failed_shards",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=machine.instance,
+            dagster_run=run.with_tags({**run.tags, **told}),
+        ).for_run_failure()
+        assert isinstance(sensors["finish_partly"](context), dg.SkipReason)
+        return sensors["finish_failed_shards"](context)  # type: ignore[no-any-return]
+
+    assert isinstance(run_last("1/3"), dg.SkipReason)
+    shard_of_days.execute_in_process(instance=machine.instance, tags={**tags, SHARD: "2/3"})
+    assert isinstance(run_last("3/3", **{WILL_RETRY: "true"}), dg.SkipReason)
+    made = run_last("3/3")
+    assert isinstance(made, dg.RunRequest)
+    assert made.tags == DAYS
+
+
 def test_without_the_setting_nothing_changes(settings: Settings) -> None:
     defs = build_definitions(settings)
-    assert not [one for one in defs.sensors or [] if one.name == "finish_shards"]
+    assert not [one for one in defs.sensors or [] if one.name in {"finish_shards", "finish_failed_shards"}]
     assert {one.job_name for one in defs.schedules or [] if one.name in {"today", "closing", "window"}} == {
         DAYS_JOB
     }
