@@ -1,8 +1,9 @@
 """Whose current day the hourly schedule reads, where the request budget can't hold all plants: pure decisions.
 
 The chosen plants are read each hour. The others take turns in the order of their ids, as many as fit beside them: a
-turn begins after the last plant of the turn before, so each comes up, whatever ticks were skipped in between. Where not
-even the chosen ones fit, they take the turns, and the others are not read before their day is over.
+turn begins after the last plant of the turn before, so each comes up, whatever ticks were skipped in between. A plant
+that needs more requests than an hour has is passed over. Where not even the chosen ones fit, they take the turns, and
+the others are not read before their day is over.
 """
 
 import math
@@ -32,7 +33,7 @@ class TodayTurn:
 
     `listed` plants have news, `chosen` of them are named by the setting, `read` are read with `requests`; `room` is how
     many requests fit, None without a budget. `cycle` is the number of ticks in which each of those that take turns is
-    read once; 0 where none fits.
+    read once; 0 where none fits. `beyond` of them need more requests than an hour has room for, so they have no turn.
     """
 
     turn_of: TurnOf
@@ -44,6 +45,7 @@ class TodayTurn:
     requests: int
     room: int | None
     cycle: int
+    beyond: int = 0
 
     def build_tag(self) -> str:
         """The turn as the tag of a run: who takes turns, and from which id to which."""
@@ -70,10 +72,12 @@ class TodayTurn:
             if unread
             else ""
         )
+        passed = f" {pluralize(self.beyond, 'plant')} {'needs' if self.beyond == 1 else 'need'} more requests than that"
+        beyond = f"{passed}, and can't be read before the day is over." if self.beyond and self.cycle else ""
         return (
             f"{self.room} requests an hour are left beside the daily runs, too few for the current day of all "
             f"{self.listed} plants. Each hour reads {' and '.join(said)}; {self.listed - self.read} are left out."
-            f"{rest}"
+            f"{beyond}{rest}"
         )
 
 
@@ -99,8 +103,11 @@ def choose_turn(costs: pl.DataFrame, room: int | None, after: str = "") -> Today
     in_order = pl.concat(
         [taking.filter(pl.col("plant_id") > after), taking.filter(pl.col("plant_id") <= after)]
     )
-    found = in_order.filter(pl.col("requests").cum_sum() <= left)
-    spent = int(found["requests"].sum())
+    fits = pl.col("requests") <= left
+    # A plant that needs more than an hour has would end every turn before it: the turn passes over it.
+    from_first = in_order.filter(fits.cum_max())
+    found = from_first.filter(pl.col("requests").cum_sum() <= left)
+    spent, fitting = int(found["requests"].sum()), taking.filter(fits).height
     return TodayTurn(
         who,
         found["plant_id"][0] if found.height else "",
@@ -110,7 +117,8 @@ def choose_turn(costs: pl.DataFrame, room: int | None, after: str = "") -> Today
         found.height + (of_chosen.height if who is TurnOf.OTHERS else 0),
         beside + spent,
         room,
-        cycle=math.ceil(taking.height / found.height) if found.height else 0,
+        cycle=math.ceil(fitting / found.height) if found.height else 0,
+        beyond=taking.height - fitting,
     )
 
 

@@ -45,6 +45,24 @@ def test_more_chosen_plants_than_fit_take_turns_among_themselves() -> None:
     assert "The 40 plants that are not chosen are not read" in turn.describe()
 
 
+@pytest.mark.parametrize("chosen", [0, 2])
+def test_a_plant_beyond_an_hours_room_does_not_end_the_turns_of_the_others(chosen: int) -> None:
+    dear = pl.col("plant_id").is_in(["5000005", "5000019"])
+    costs = build_costs(20, chosen, 2).with_columns(requests=pl.when(dear).then(12).otherwise("requests"))
+    seen, after = [], ""
+    for _ in range(12):
+        turn = choose_turn(costs, 10, after)
+        read = select_turn(costs, turn.build_tag())
+        assert turn.read == len(read) > chosen
+        assert turn.requests == costs.filter(pl.col("plant_id").is_in(read))["requests"].sum() <= 10
+        seen.append(read)
+        after = turn.last
+    assert frozenset().union(*seen) == set(costs.filter(~dear)["plant_id"])
+    assert (
+        "2 plants need more requests than that, and can't be read before the day is over." in turn.describe()
+    )
+
+
 def test_no_room_reads_nobody_and_says_so() -> None:
     turn = choose_turn(build_costs(100, 0), 2)
     assert (turn.read, turn.cycle) == (0, 0)
