@@ -86,6 +86,8 @@ def find_clash(order: FeedInOrder, others: Iterable[OpenOrder], *, supersede: bo
     for one in others:
         if one.order.plant_id != order.plant_id or one.order.request_key == order.request_key:
             continue
+        if one.order.is_like(order):
+            return f"the order {one.order.request_key} asks the same ({one.order.describe()}), so nothing more is sent"
         if not one.accepted:
             return (
                 f"the order {one.order.request_key} ({one.order.describe()}) has no known outcome yet: run 'sunledger "

@@ -129,9 +129,10 @@ class GridOrderBook:
 
     def _parse(self, text: bytes | None) -> BookContent:
         try:
-            found = orjson.loads(text or b"{}")
-            orders = {key: _read_order(one) for key, one in found.get("orders", {}).items()}
-            events = [_read_moments(one, _EVENT_MOMENTS) for one in found.get("events", [])]
+            # Only a book that was never written is empty: what lost its orders must not look like one.
+            found = {"orders": {}, "events": []} if text is None else orjson.loads(text)
+            orders = {key: _read_order(one) for key, one in found["orders"].items()}
+            events = [_read_moments(one, _EVENT_MOMENTS) for one in found["events"]]
         except (ValueError, TypeError, KeyError, AttributeError):
             raise SunledgerError(
                 f"{self._document.place} does not hold orders of 'sunledger grid', so no command is sent: restore it "

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import grid_work
 from pipeline.cli.commands import app
-from pipeline.common.errors import SunledgerError
+from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.extract import grid_follow, grid_orders
 from pipeline.extract.grid_schedules import fetch_grid_schedules
@@ -308,8 +309,21 @@ def test_the_daily_reading_closes_orders_and_what_a_kill_left_comes_into_the_aud
     assert book.list_orders() == []
 
 
-def test_a_book_that_cannot_be_read_stops_everything(desk: Desk) -> None:
-    desk.order("--send", "--yes")
-    (Path(desk.environment["SUNLEDGER_HOME"]) / "grid" / "orders.json").write_bytes(b'{"orders":{"a":1}}')
+@pytest.mark.parametrize("left", [b'{"orders":{"a":1}}', b"", b"{}", b"null", b'{"orders":{}}', b"\0" * 64])
+def test_a_book_that_cannot_be_read_stops_everything(desk: Desk, left: bytes) -> None:
+    book = Path(desk.environment["SUNLEDGER_HOME"]) / "grid" / "orders.json"
+    with GridOrderBook(desk.runtime.settings).open():
+        pass
+    book.write_bytes(left)
     code, said = desk.order("--send", "--yes", kw="2")
-    assert (code, "does not hold orders" in said, desk.sent["schedules"]) == (1, True, 1)
+    assert (code, "does not hold orders" in said, desk.sent["schedules"]) == (1, True, 0)
+
+
+def test_the_same_order_that_came_while_a_person_thought_is_not_sent_twice(desk: Desk) -> None:
+    desk.order("--send", "--yes")
+    book = GridOrderBook(desk.runtime.settings)
+    [one] = book.list_orders()
+    twin = replace(one.order, request_key="b" * 32)
+    with pytest.raises(UsageError, match=f"the order {one.order.request_key} asks the same"):
+        grid_orders.GridDesk(desk.runtime, book).send(twin, supersede=True)
+    assert desk.sent["schedules"] == 1
