@@ -5,6 +5,7 @@ table and the rest to the next time.
 """
 
 import datetime as dt
+import uuid
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import pyarrow.fs as pafs
 
+from pipeline.common.errors import SunledgerError
 from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, storage
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
@@ -30,6 +32,12 @@ from warehouse.lake_table import cut_table_path
 # Opening a table takes an object a commit since its last checkpoint. By themselves they come every 100 commits.
 CHECKPOINT_EVERY = 10
 REMOVERS = 8
+# An empty object of which only the time is looked at; it is deleted at once.
+PROBE_FOLDER = "_retention"
+
+
+class WrongClockError(SunledgerError):
+    """This machine and the store disagree about the time, so nobody knows how old files are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,26 @@ def keep_up_table(
                 chain.prune(version)
         live = sum(file.bytes for file in recorded.values())
         return TableUpkeep(model, live, tuple(dead), tuple(old))
+
+
+def check_clock(lake: LakeReader, now: dt.datetime) -> None:
+    """Raise WrongClockError where `now` is over a day ahead of the object store, whose times say how old its files are.
+
+    A file that a writer has just put would look old enough to go. A folder has the times of this machine's own clock.
+    """
+    if not lake.remote:
+        return
+    with translate_store_faults():
+        root, probe = lake.open_root(), f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
+        with root.open_output_stream(probe) as sink:
+            sink.write(b"")
+        written = root.get_file_info(probe).mtime
+        root.delete_file(probe)
+    if written is not None and now - written > dt.timedelta(days=1):
+        raise WrongClockError(
+            f"Nothing was removed, because this machine's clock says {now:%Y-%m-%d %H:%M} UTC and the object store's "
+            f"{written:%Y-%m-%d %H:%M} UTC: set the clock, then run this again."
+        )
 
 
 def _check_versions(model: type[Table], files: TableFiles, version: int) -> None:

@@ -52,9 +52,18 @@ class OldAnswers:
 
 
 def find_first_kept_day(runtime: RunContext) -> dt.date | None:
-    """The first day whose answers stay; None where all do."""
+    """The first day whose answers stay; None where all do.
+
+    It is counted from the newest day that has answers, or from today where that is earlier: with a clock that is years
+    ahead all answers would look old. Raises UnreadableLogError.
+    """
     days = runtime.settings.keep_raw_days
-    return None if days is None else runtime.find_today() - days * ONE_DAY
+    if days is None:
+        return None
+    stored = [part["local_date"] for part in runtime.lake.list_parts(RawEnergyBalance)]
+    if not stored:
+        return None
+    return min(runtime.find_today(), dt.date.fromisoformat(max(stored))) - days * ONE_DAY
 
 
 def find_old_answers(runtime: RunContext, before: dt.date) -> list[OldAnswers]:

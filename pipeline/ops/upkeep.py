@@ -14,7 +14,7 @@ from warehouse.damage import CURE, DamagedError
 from warehouse.dead_files import list_shown_files
 from warehouse.lake_reader import UnreadableLogError
 from warehouse.removed_answers import AnswerRetention
-from warehouse.table_upkeep import TableUpkeep, keep_up_table
+from warehouse.table_upkeep import TableUpkeep, check_clock, keep_up_table
 
 
 class UpkeepError(SunledgerError):
@@ -69,21 +69,21 @@ def keep_up_lake(runtime: RunContext, tell: Callable[[str], None], *, dry_run: b
     """Remove what nothing needs any more, or with `dry_run` only find it. Sends no request to SMA.
 
     A table that is damaged is left alone, since its old files may be the last copy of its rows. Raises
-    UnknownReadersError, StoreError and OSError.
+    UnknownReadersError, WrongClockError, StoreError and OSError.
     """
     now, outcome = runtime.now(), UpkeepOutcome()
+    check_clock(runtime.lake, now)
     shown = list_shown_files(runtime.settings.warehouse)
-    first_kept = find_first_kept_day(runtime)
-    if first_kept is not None:
-        try:
+    try:
+        if (first_kept := find_first_kept_day(runtime)) is not None:
             outcome.answers = find_old_answers(runtime, first_kept)
             if not dry_run:
                 for done in delete_old_answers(runtime, first_kept, outcome.answers):
                     tell(f"{done.table}: the answers of {pluralize(len(done.parts), 'part')} were removed.")
                 if said := AnswerRetention(runtime.lake).describe():
                     tell(said)
-        except (DamagedError, UnreadableLogError) as fault:
-            outcome.left_alone["raw answers"] = str(fault)
+    except (DamagedError, UnreadableLogError) as fault:
+        outcome.left_alone["raw answers"] = str(fault)
     for model in TABLES:
         try:
             done_table = keep_up_table(runtime.lake, model, shown, now, dry_run=dry_run)

@@ -28,7 +28,7 @@ from warehouse.dead_files import KEEP_ENTRIES, KEEP_FILES, list_shown_files
 from warehouse.lake import Lake
 from warehouse.publish import publish
 from warehouse.removed_answers import AnswerRetention
-from warehouse.table_upkeep import keep_up_table
+from warehouse.table_upkeep import WrongClockError, check_clock, keep_up_table
 from warehouse.verify import verify_lake
 
 __all__ = ["store"]
@@ -113,6 +113,15 @@ def test_a_day_that_was_rewritten_takes_no_more_than_twice_its_bytes(
     assert faults(lake) == []
 
 
+@pytest.mark.parametrize("lake", [("store", 3)], indirect=True, ids=str)
+def test_a_clock_that_is_ahead_of_the_store_removes_nothing(lake: Lake) -> None:
+    before = lake.open_root().get_file_info(pafs.FileSelector("/", recursive=True))
+    with pytest.raises(WrongClockError, match="set the clock"):
+        check_clock(lake, read_now() + dt.timedelta(days=8))
+    check_clock(lake, read_now() + dt.timedelta(hours=20))
+    assert len(lake.open_root().get_file_info(pafs.FileSelector("/", recursive=True))) == len(before)
+
+
 def test_a_file_that_the_published_file_shows_stays(tmp_path: Path) -> None:
     lake, target = Lake(str(tmp_path / "lake"), tmp_path / "tmp"), tmp_path / "sunledger.duckdb"
     rows = [
@@ -175,8 +184,8 @@ def test_old_answers_go_where_a_setting_says_so_and_are_no_damage(runtime: RunCo
     year = [frame_of(RawEnergyYears, first, 1.0)]
     runtime.lake.replace(RawEnergyYears, {"local_date": first}, year)
     assert keep_up_lake(runtime, lambda _: None).answers == []
-    days = (runtime.find_today() - DAYS[1]).days
-    runtime.settings = runtime.settings.model_copy(update={"keep_raw_days": days})
+    # Of three days the newest and the one before stay, whatever the clock says: it may be years ahead.
+    runtime.settings = runtime.settings.model_copy(update={"keep_raw_days": 1})
     said: list[str] = []
     dry = keep_up_lake(runtime, said.append, dry_run=True)
     assert {one.table: len(one.parts) for one in dry.answers} == {"raw_energy_balance": 1, "raw_logs": 1}
