@@ -5,8 +5,7 @@ Without it nobody could tell such a day from one whose answers were lost or neve
 
 import datetime as dt
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipeline.common.atomic_files import write_file
 from warehouse.lake_reader import LakeReader
 
 FOLDER, FILE = "_retention", "raw-answers.json"
-_DONE, _BEGUN = "removed_before", "removing_before"
+_DONE, _BEGUN, _DAYS = "removed_before", "removing_before", "removing_days"
 
 
 class AnswerRetention:
@@ -26,27 +25,26 @@ class AnswerRetention:
     @property
     def removed_before(self) -> dt.date | None:
         """The answers of days before this one were removed; None: of no day."""
-        return self._read().get(_DONE)
+        return self._read_day(_DONE)
 
     @property
-    def unfinished_before(self) -> dt.date | None:
-        """The answers of days before this one are being removed, or a removal was interrupted: a day may have some."""
-        said = self._read()
-        begun, done = said.get(_BEGUN), said.get(_DONE)
-        return begun if begun is not None and begun != done else None
+    def unfinished_days(self) -> frozenset[dt.date]:
+        """The days whose removal was begun and not finished: of such a day some answers may be left."""
+        return frozenset(map(dt.date.fromisoformat, self._read().get(_DAYS, [])))
 
-    def begin(self, before: dt.date) -> None:
-        """Say that answers of days before `before` will be removed. Raises OSError and StoreError."""
-        said = self._read()
-        self._write({**said, _BEGUN: before})
+    def begin(self, before: dt.date, days: Collection[dt.date]) -> None:
+        """Say that answers of these days, all before `before`, will be removed. Raises OSError and StoreError."""
+        begun = max(filter(None, (before, self._read_day(_BEGUN))))
+        unfinished = sorted({*days, *self.unfinished_days})
+        self._write({**self._read(), _BEGUN: str(begun), _DAYS: [str(day) for day in unfinished]})
 
-    def finish(self, before: dt.date) -> None:
+    def finish(self) -> None:
         """Say that they were. Raises OSError and StoreError."""
-        self._write({_BEGUN: before, _DONE: before})
+        self._write({_BEGUN: str(self._read_day(_BEGUN)), _DONE: str(self._read_day(_BEGUN))})
 
     def describe(self) -> str:
         """A sentence that says what can't be rebuilt any more; empty where nothing was removed."""
-        day = self.unfinished_before or self.removed_before
+        day = self._read_day(_BEGUN)
         if day is None:
             return ""
         return (
@@ -54,15 +52,20 @@ class AnswerRetention:
             "tables of these days stay as they are and can't be rebuilt."
         )
 
-    def _read(self) -> Mapping[str, dt.date]:
-        with suppress(FileNotFoundError, ValueError, AttributeError, TypeError):
-            with self._lake.open_root().open_input_file(f"{FOLDER}/{FILE}") as source:
-                found: dict[str, Any] = json.loads(bytes(source.read()))
-            return {key: dt.date.fromisoformat(day) for key, day in found.items()}
-        return {}
+    def _read_day(self, name: str) -> dt.date | None:
+        said = self._read().get(name)
+        return None if said is None else dt.date.fromisoformat(said)
 
-    def _write(self, said: Mapping[str, dt.date]) -> None:
-        content = json.dumps({key: day.isoformat() for key, day in said.items()}).encode()
+    def _read(self) -> Mapping[str, Any]:
+        """The record; empty where there is none, or none that can be understood."""
+        try:
+            with self._lake.open_root().open_input_file(f"{FOLDER}/{FILE}") as source:
+                return dict(json.loads(bytes(source.read())))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
+
+    def _write(self, said: Mapping[str, Any]) -> None:
+        content = json.dumps(said).encode()
         if not self._lake.remote:
             place = Path(self._lake.root) / FOLDER
             place.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import say, say_all
-from pipeline.cli.exit_codes import IN_PART
+from pipeline.cli.exit_codes import FAILED, IN_PART
 from pipeline.cli.outcome_notices import tell_missing
 from pipeline.cli.run_options import check_days_of_run, open_runtime, parse_day
 from pipeline.common.errors import SunledgerError, UsageError
@@ -60,6 +60,9 @@ def run_rebuild(
             )
             if said := AnswerRetention(runtime.lake).describe():
                 say(said)
+            if not days:
+                say("Nothing was rebuilt.")
+                raise typer.Exit(FAILED)
         with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
             say_all(runs.publish())

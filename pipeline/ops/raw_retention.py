@@ -7,7 +7,7 @@ together are small.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pipeline.common.local_time import ONE_DAY
@@ -66,28 +66,39 @@ def find_first_kept_day(runtime: RunContext) -> dt.date | None:
     return min(runtime.find_today(), dt.date.fromisoformat(max(stored))) - days * ONE_DAY
 
 
-def find_old_answers(runtime: RunContext, before: dt.date) -> list[OldAnswers]:
-    """The parts of days before that one, by table. Raises DamagedError, UnreadableLogError and OSError."""
-    return [found for model in ANSWERS if (found := _find_of(runtime, model, before)).parts]
+def find_old_answers(runtime: RunContext, before: dt.date | None) -> list[OldAnswers]:
+    """The parts of days before that one, and of those whose removal was interrupted, by table.
+
+    What was begun is finished whatever the setting says since: such a day can't be rebuilt any more in any case.
+    Raises DamagedError, UnreadableLogError and OSError.
+    """
+    unfinished = AnswerRetention(runtime.lake).unfinished_days
+    if before is None and not unfinished:
+        return []
+    return [found for model in ANSWERS if (found := _find_of(runtime, model, before, unfinished)).parts]
 
 
-def delete_old_answers(runtime: RunContext, before: dt.date, old: list[OldAnswers]) -> Iterator[OldAnswers]:
+def delete_old_answers(runtime: RunContext, old: list[OldAnswers]) -> Iterator[OldAnswers]:
     """Remove these parts, each by a commit of its own; each table that is done. What a kill leaves is done next time.
 
     The files themselves go when no reader needs them, as those of any part that was replaced.
     """
     retention = AnswerRetention(runtime.lake)
-    if not old:
+    days = {day for one in old for part in one.parts if isinstance(day := part["local_date"], dt.date)}
+    if not days and not retention.unfinished_days:
         return
-    retention.begin(before)
+    if days:
+        retention.begin(max(days) + ONE_DAY, days)
     for one in old:
         for part in one.parts:
             runtime.lake.replace(one.model, part, [], empty=True)
         yield one
-    retention.finish(before)
+    retention.finish()
 
 
-def _find_of(runtime: RunContext, model: type[Table], before: dt.date) -> OldAnswers:
+def _find_of(
+    runtime: RunContext, model: type[Table], before: dt.date | None, unfinished: Collection[dt.date]
+) -> OldAnswers:
     table = runtime.lake.open(model)
     if table is None:
         return OldAnswers(model, (), 0)
@@ -98,7 +109,7 @@ def _find_of(runtime: RunContext, model: type[Table], before: dt.date) -> OldAns
     for path in (cut_table_path(model, uri) for uri in table.file_uris()):
         part = find_part(path, polars_schema(model))
         day = part.get("local_date")
-        if isinstance(day, dt.date) and day < before:
+        if isinstance(day, dt.date) and (day in unfinished or (before is not None and day < before)):
             folder = path.rpartition("/")[0]
             parts[folder] = part
             known = recorded.get(path)

@@ -75,13 +75,12 @@ def keep_up_lake(runtime: RunContext, tell: Callable[[str], None], *, dry_run: b
     check_clock(runtime.lake, now)
     shown = list_shown_files(runtime.settings.warehouse)
     try:
-        if (first_kept := find_first_kept_day(runtime)) is not None:
-            outcome.answers = find_old_answers(runtime, first_kept)
-            if not dry_run:
-                for done in delete_old_answers(runtime, first_kept, outcome.answers):
-                    tell(f"{done.table}: the answers of {pluralize(len(done.parts), 'part')} were removed.")
-                if said := AnswerRetention(runtime.lake).describe():
-                    tell(said)
+        outcome.answers = find_old_answers(runtime, find_first_kept_day(runtime))
+        if not dry_run:
+            for done in delete_old_answers(runtime, outcome.answers):
+                tell(f"{done.table}: the answers of {pluralize(len(done.parts), 'part')} were removed.")
+            if said := AnswerRetention(runtime.lake).describe():
+                tell(said)
     except (DamagedError, UnreadableLogError) as fault:
         outcome.left_alone["raw answers"] = str(fault)
     for model in TABLES:

@@ -86,8 +86,7 @@ def list_days_with_answers(runtime: RunContext) -> set[dt.date]:
     decisive = [BALANCE] if BALANCE in sets else sets
     days = set().union(*(_list_days(runtime, source.raw) for source in decisive))
     # Of these, an upkeep that was interrupted may have removed some answers and left others.
-    unfinished = AnswerRetention(runtime.lake).unfinished_before
-    return {day for day in days if unfinished is None or day >= unfinished}
+    return days - AnswerRetention(runtime.lake).unfinished_days
 
 
 def list_unmade_days(runtime: RunContext, idle: Collection[str] = ()) -> set[dt.date]:

@@ -200,16 +200,25 @@ def test_old_answers_go_where_a_setting_says_so_and_are_no_damage(runtime: RunCo
     assert list_days_with_answers(runtime) == set(DAYS)
 
 
-def test_a_day_of_which_some_answers_are_left_can_not_be_rebuilt(runtime: RunContext) -> None:
+def test_a_removal_that_was_interrupted_is_finished_whatever_the_setting_says(runtime: RunContext) -> None:
     old = raw_retention.find_old_answers(runtime, DAYS[1])
-    removing = raw_retention.delete_old_answers(runtime, DAYS[1], old[1:])
+    removing = raw_retention.delete_old_answers(runtime, old)
     next(removing)
     removing.close()
+    # Answers of the last tables are left; the other days are as they were.
     assert list_days_with_answers(runtime) == {*DAYS} - {DAYS[0]}
-    assert AnswerRetention(again(runtime.lake)).unfinished_before == DAYS[1]
-    list(raw_retention.delete_old_answers(runtime, DAYS[1], raw_retention.find_old_answers(runtime, DAYS[1])))
-    assert AnswerRetention(again(runtime.lake)).unfinished_before is None
+    assert AnswerRetention(again(runtime.lake)).unfinished_days == {DAYS[0]}
+    assert runtime.settings.keep_raw_days is None
+    outcome = keep_up_lake(runtime, lambda _: None)
+    assert {one.table: len(one.parts) for one in outcome.answers} == {"raw_logs": 1}
+    assert AnswerRetention(again(runtime.lake)).unfinished_days == frozenset()
     assert AnswerRetention(again(runtime.lake)).removed_before == DAYS[1]
+    # What is fetched again counts, and stays.
+    runtime.lake.replace(
+        RawEnergyBalance, {"local_date": DAYS[0]}, [frame_of(RawEnergyBalance, DAYS[0], 1.0)]
+    )
+    assert keep_up_lake(runtime, lambda _: None).answers == []
+    assert list_days_with_answers(runtime) == {*DAYS}
 
 
 # The program, 40 days later.
