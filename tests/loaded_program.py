@@ -28,7 +28,6 @@ PARTS = (
     "assets.runs",
     "alembic.op",
     "alembic.runtime.environment",
-    "dagster._core.storage.sqlite_storage",
     "rich.traceback",
     "typer._adapters",
 )

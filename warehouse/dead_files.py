@@ -29,6 +29,8 @@ from warehouse.open_published import NotPublishedError, connect
 KEEP_FILES = dt.timedelta(days=7)
 # As long as Delta keeps entries by default.
 KEEP_ENTRIES = dt.timedelta(days=30)
+# Longer than a backup takes.
+KEEP_CHECKPOINT = dt.timedelta(days=1)
 _PARQUET = re.compile(r"[\w-]+\.parquet")
 
 
@@ -110,12 +112,21 @@ def find_dead_files(
 def find_old_entries(files: TableFiles, now: dt.datetime) -> list[OldFile]:
     """The entries and checkpoints that no version of the last `KEEP_ENTRIES` needs, the oldest entry first.
 
-    A reader starts at a checkpoint and goes on by entries, so the newest checkpoint before what is kept stays.
+    A reader starts at a checkpoint and goes on by entries, so the newest checkpoint before what is kept stays. It
+    counts once it has lain there for `KEEP_CHECKPOINT`: who listed the log before, as a backup does, needs the entries.
     """
     before = now - KEEP_ENTRIES
     young = [version for version, info in files.entries.items() if not _was_written_before(info, before)]
     first_kept = min(young, default=max(files.entries, default=0))
-    base = max((version for version in files.checkpoints if version <= first_kept), default=0)
+    settled = now - KEEP_CHECKPOINT
+    base = max(
+        (
+            version
+            for version, parts in files.checkpoints.items()
+            if version <= first_kept and all(_was_written_before(one, settled) for one in parts)
+        ),
+        default=0,
+    )
     old = [info for version, info in sorted(files.entries.items()) if version < base]
     for version, parts in sorted(files.checkpoints.items()):
         old += parts if version < base else []

@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("assets", "bench", "deploy", "pipeline", "sandbox", "schemas", "tests", "warehouse")
 PRIVATE = re.compile(r"\bdagster\w*(\.\w+)*\._[a-z]\w*")
+# A dagster.yaml names classes by their modules, and this one of Dagster's has no public module.
+ONLY_NAME = "dagster._core.storage.noop_compute_log_manager"
 
 
 def private_names(source: str) -> Iterator[str]:
@@ -23,7 +25,7 @@ def private_names(source: str) -> Iterator[str]:
             names = [node.value]
         else:
             continue
-        yield from (found[0] for name in names for found in PRIVATE.finditer(name))
+        yield from (found[0] for name in names if name != ONLY_NAME for found in PRIVATE.finditer(name))
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -32,7 +34,7 @@ def test_nothing_private_of_dagster_is_named(room: str) -> None:
     found = {str(file.relative_to(ROOT)): list(private_names(file.read_text())) for file in files}
     assert {file: names for file, names in found.items() if names} == {}
     others = [file for end in ("yaml", "yml", "toml", "service") for file in (ROOT / room).rglob(f"*.{end}")]
-    assert [file for file in others if PRIVATE.search(file.read_text())] == []
+    assert [file for file in others if PRIVATE.search(file.read_text().replace(ONLY_NAME, ""))] == []
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,7 @@ def load_cluster_settings(kind: str) -> Settings:
 def build_job(folder: Path) -> dict[str, Any]:
     """The Job of a run as Dagster's launcher makes it of our dagster.yaml; variables that it names must be set."""
     import kubernetes  # noqa: PLC0415 - an extra
-    from dagster import DagsterRun  # noqa: PLC0415
-    from dagster._serdes import ConfigurableClassData  # noqa: PLC0415 - as Dagster itself loads it
+    from dagster import DagsterInstance, DagsterRun  # noqa: PLC0415
     from dagster_k8s.job import construct_dagster_k8s_job  # noqa: PLC0415
 
     kubeconfig = folder / "kubeconfig"
@@ -61,9 +60,13 @@ def build_job(folder: Path) -> dict[str, Any]:
     kubeconfig.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **content}))
     launcher = build_cluster_configuration(load_cluster_settings("kubernetes"))["run_launcher"]
     outside = {"load_incluster_config": False, "kubeconfig_file": str(kubeconfig)}
-    loaded = ConfigurableClassData(
-        launcher["module"], launcher["class"], yaml.safe_dump({**launcher["config"], **outside})
-    ).rehydrate(as_type=PatientKubernetesLauncher)
+    settled = {**launcher, "config": {**launcher["config"], **outside}}
+    (folder / "dagster.yaml").write_text(
+        yaml.safe_dump({"run_launcher": settled, "telemetry": {"enabled": False}})
+    )
+    with DagsterInstance.from_config(str(folder)) as instance:
+        loaded = instance.run_launcher
+    assert isinstance(loaded, PatientKubernetesLauncher)
     found = loaded.get_container_context_for_run(DagsterRun(job_name="energy_days", run_id="f" * 8))
     job = construct_dagster_k8s_job(
         found.get_k8s_job_config(job_image=None, run_launcher=loaded),

@@ -57,7 +57,7 @@ NAMES = {
     "that of the field": r"value",
 }
 # Numbers that nobody adds up: ids, places in a list, the status of HTTP, and parts of a date.
-LABELS = re.compile(r"\w+_id|position|status|year|quarter|local_hour")
+LABELS = re.compile(r"\w+_id|position|event_number|status|year|quarter|local_hour")
 NUMBERS = (pl.Int32, pl.Int64, pl.Float64, pl.Decimal)
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: storage(model).table)
 
