@@ -42,7 +42,7 @@ from warehouse.open_published import (
     take_first_line,
 )
 from warehouse.own_tables import LeftOut
-from warehouse.publication import digest_file, forbid_log, record_publication
+from warehouse.publication import PublicationDigest, digest_file, forbid_log, record_publication
 from warehouse.publication_base import Sources, forget_base, hash_maker, record_sources, take_base
 from warehouse.published_content import OFFLINE, Content, build, list_making, plan_content
 
@@ -87,7 +87,7 @@ class PublishedFile:
     """A published file: its rows by table (curated views are not counted), its size, and the time it took.
 
     `had_log` says that another program had opened the one before for writing and that its log was removed. `left_out`
-    are tables of the user's own that do not fit their description.
+    are tables of the user's own that do not fit their description. `digest` is the SHA-256 of the file.
     """
 
     path: Path
@@ -96,6 +96,7 @@ class PublishedFile:
     seconds: float
     had_log: bool
     left_out: tuple[LeftOut, ...] = ()
+    digest: str = ""
 
 
 def publish(
@@ -154,7 +155,7 @@ def publish(
             had_log = forbid_log(named)
             if lake.remote:
                 write_lake_script(lake, snapshots, target)
-            size = _put(file, target, sources)
+            put = _put(file, target, sources)
             # A session on the old file that was just emptying its log may have put it back.
             had_log |= forbid_log(named)
     except DamagedError as fault:
@@ -175,10 +176,11 @@ def publish(
     return PublishedFile(
         path=target,
         tables=content.rows,
-        bytes=size,
+        bytes=put.bytes,
         seconds=seconds,
         had_log=had_log,
         left_out=content.left_out,
+        digest=put.content,
     )
 
 
@@ -251,8 +253,8 @@ def _build_from(base: Sources | None, write: Callable[..., Content], file: Path)
         return None
 
 
-def _put(file: Path, target: Path, sources: Sources) -> int:
-    """Make the closed file durable, put it in the place of `target`, and return its size in bytes."""
+def _put(file: Path, target: Path, sources: Sources) -> PublicationDigest:
+    """Make the closed file durable, put it in the place of `target`, and return its digests."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
     published = digest_file(file)
@@ -266,4 +268,4 @@ def _put(file: Path, target: Path, sources: Sources) -> int:
             os.fsync(folder)
     finally:
         os.close(folder)
-    return published.bytes
+    return published

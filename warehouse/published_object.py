@@ -23,7 +23,14 @@ from warehouse.lake_script import find_lake_script
 from warehouse.open_published import FIRST_DAYS, NotPublishedError
 from warehouse.publication import digest_file, forbid_log, read_publications, record_publication
 from warehouse.publication_base import name_record
-from warehouse.publish import PublishedFile, PublishError, hold_turn, publish, reserve_name
+from warehouse.publish import (
+    PublishedFile,
+    PublishError,
+    forget_published,
+    hold_turn,
+    publish,
+    reserve_name,
+)
 from warehouse.store_check import open_store
 
 # Publications that come in between before one gives up; each of them was a newer one.
@@ -31,6 +38,17 @@ TRIES = 5
 # By S3, for one request.
 MOST_BYTES = 5 * 2**30
 CONTENT = "sunledger-content"
+
+
+class DamagedObjectError(StoreError):
+    """The object `address`, now with this ETag, is not what its publication said it is."""
+
+    def __init__(self, address: str, etag: str) -> None:
+        self.address, self.etag = address, etag
+        super().__init__(
+            f"{address} differs from what was published there: run 'sunledger publish', which then builds it from "
+            "nothing, and let nothing else write to this object."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,8 @@ class PublishedObject:
     def fetch(self) -> str | None:
         """Bring the file to what the object holds, and return the object's ETag; None where there is no object.
 
-        Raises StoreError, and PublishError where another process publishes the file for too long.
+        Raises DamagedObjectError and other StoreErrors, and PublishError where another process publishes the file for
+        too long.
         """
         file = self.file.resolve()
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,10 +76,11 @@ class PublishedObject:
                 return etag
             return self._download(file)
 
-    def put(self, etag: str | None) -> bool:
+    def put(self, etag: str | None, built: str) -> bool:
         """Put the file in the place of the object with this ETag (None: of no object). False where it is another one.
 
-        Raises StoreError.
+        `built` is the digest of what was published: False too where the file is another one meanwhile, as when a reader
+        of this machine has brought it back to what the object holds. Raises StoreError.
         """
         file, name = self.file.resolve(), self._name
         size = file.stat().st_size
@@ -77,6 +97,8 @@ class PublishedObject:
                 return False
             with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 digest = hashlib.sha256(content).hexdigest()
+                if digest != built:
+                    return False
                 found = _put_whole(store, name, content, digest, etag)
             if found is None:
                 return False
@@ -95,10 +117,7 @@ class PublishedObject:
                     sink.write(chunk)
             published = digest_file(new)
             if found.attributes.get(CONTENT, published.content) != published.content:
-                raise StoreError(
-                    f"{self.address} differs from what was published there: run 'sunledger publish --full', and let "
-                    "nothing else write to this object."
-                )
+                raise DamagedObjectError(self.address, str(found.meta["e_tag"]))
             name_record(file).unlink(missing_ok=True)
             for beside in (name_record(file), find_lake_script(file)):
                 if (content := _read_if_there(store, self._name_beside(beside))) is not None:
@@ -181,9 +200,16 @@ def publish_object(lake: Lake, target: PublishedObject, **options: Any) -> Publi
     `options` are those of `publish`. Raises as `publish` does, and StoreError.
     """
     for _ in range(TRIES):
-        etag = target.fetch()
+        try:
+            etag = target.fetch()
+        except DamagedObjectError as fault:
+            target.tell(
+                f"{fault.address} differs from what was published there, so it is built from nothing."
+            )
+            forget_published(target.file, target.tell)
+            etag = fault.etag
         published = publish(lake, target.file, **options)
-        if target.put(etag):
+        if target.put(etag, published.digest):
             return published
         target.tell(
             f"Another process has published {target.address} meanwhile: this one is built again from that."

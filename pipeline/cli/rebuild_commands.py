@@ -1,5 +1,6 @@
 """`sunledger rebuild` and `publish`: tables and the published file from what is stored, without a request to SMA."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -98,7 +99,7 @@ def run_publish(
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.detail import describe_detail  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, forget_published  # noqa: PLC0415
-    from warehouse.published_object import open_target  # noqa: PLC0415
+    from warehouse.published_object import DamagedObjectError, open_target  # noqa: PLC0415
 
     with (
         open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,
@@ -107,7 +108,8 @@ def run_publish(
         if full:
             # The file to be forgotten is the newest: a copy of it that comes later would be gone on from.
             if target := open_target(runtime.settings, say):
-                target.fetch()
+                with suppress(DamagedObjectError):
+                    target.fetch()
             forget_published(runtime.settings.warehouse, say)
         say_all(runs.publish())
         say(f"Published {runtime.settings.published_place}.")

@@ -23,7 +23,8 @@ from warehouse.lake import Lake
 from warehouse.lake_script import find_lake_script
 from warehouse.open_published import connect
 from warehouse.publication_base import take_base
-from warehouse.published_object import PublishedObject, publish_object
+from warehouse.published_object import DamagedObjectError, PublishedObject, publish_object
+from warehouse.store_check import open_store
 
 __all__ = ["store"]
 
@@ -198,6 +199,41 @@ class Publisher:
             time.sleep(0.002)
         self.process.send_signal(signal.SIGKILL)
         assert self.process.wait(60) == -signal.SIGKILL
+
+
+def test_a_reader_between_publication_and_put_does_not_bring_the_older_one_back(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = target_of(lake, tmp_path / "one")
+    publish_object(lake, target, now=NOW, version="1")
+    put_day(lake, 3, 5.0)
+    real, read_by = PublishedObject.put, [target_of(lake, tmp_path / "one")]
+
+    def put(self: PublishedObject, etag: str | None, built: str) -> bool:
+        # A reader with the same copy comes once, and finds that the copy is not what the object holds.
+        if read_by:
+            read_by.pop().fetch()
+        return real(self, etag, built)
+
+    monkeypatch.setattr(PublishedObject, "put", put)
+    publish_object(lake, target, now=NOW, version="1")
+    assert read(target_of(lake, tmp_path / "other")) == 2.0 * DAYS + 8.0
+
+
+def test_an_object_that_somebody_else_wrote_is_built_from_nothing(lake: Lake, tmp_path: Path) -> None:
+    target, told = target_of(lake, tmp_path / "one"), []
+    publish_object(lake, target, now=NOW, version="1")
+    folder, _, name = target.address.rpartition("/")
+    store = open_store(folder, {})
+    found = store.get(name)
+    attributes = dict(found.attributes)
+    store.put(name, bytes(found.bytes())[:-4096], attributes=attributes)
+    other = target_of(lake, tmp_path / "other", told)
+    with pytest.raises(DamagedObjectError, match="run 'sunledger publish'"):
+        other.fetch()
+    publish_object(lake, other, now=NOW, version="1")
+    assert "is built from nothing" in " ".join(told)
+    assert read(target) == 2.0 * DAYS
 
 
 @pytest.mark.long
