@@ -12,7 +12,7 @@ from assets.dead_runs import end_dead_runs
 from assets.pool_waits import describe_ended_run
 from assets.prefix import build_name, build_step_key
 from assets.retention import purge_runs
-from assets.run_tags import RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, UNFINISHED, WILL_RETRY
+from assets.run_tags import PARENT, RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, UNFINISHED, WILL_RETRY
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
@@ -99,17 +99,22 @@ def _request_days_of_shards(context: dg.RunStatusSensorContext) -> dg.RunRequest
     of_tick = {name: run.tags[name] for name in (SCHEDULE, TICK) if name in run.tags}
     records = context.instance.get_run_records(dg.RunsFilter(tags={**days, **of_tick}))
     shards = [record for record in records if SHARD in record.dagster_run.tags]
-    going = sorted(one.dagster_run.tags[SHARD] for one in shards if one.dagster_run.status in UNFINISHED)
+    tried_again = {one.dagster_run.tags.get(PARENT) for one in shards}
+    going = sorted(
+        other.tags[SHARD]
+        for other in (one.dagster_run for one in shards)
+        if other.status in UNFINISHED
+        or (other.tags.get(WILL_RETRY) == "true" and other.run_id not in tried_again)
+    )
     if going:
         return dg.SkipReason(f"Skipped, because shards of these days are still fetched: {', '.join(going)}.")
     if not any(one.dagster_run.status == dg.DagsterRunStatus.SUCCESS for one in shards):
         return dg.SkipReason("Skipped, because no shard has fetched these days.")
-    at = {one.dagster_run.run_id: one.end_time or 0.0 for one in shards}
-    if max(at.values()) > at.get(run.run_id, 0.0):
+    last = max(shards, key=lambda one: (one.end_time or 0.0, one.dagster_run.run_id)).dagster_run
+    if last.run_id != run.run_id:
         return dg.SkipReason("Skipped, because another shard of these days ended later and asks for it.")
-    # Of shards that end at the same moment each one asks for it, and Dagster starts one run a key.
-    key = " ".join([*days.values(), of_tick.get(TICK, run.run_id)])
-    return dg.RunRequest(run_key=key, tags=days)
+    # A shard that is done again later asks again, by a key of its own.
+    return dg.RunRequest(run_key=run.run_id, tags=days)
 
 
 def build_alert_sensor(

@@ -8,7 +8,7 @@ import pytest
 
 from assets.dagster_home import open_dagster
 from assets.definitions import DAYS_JOB, SHARD_JOB, build_definitions
-from assets.run_tags import RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, WILL_RETRY, read_limits
+from assets.run_tags import PARENT, RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, WILL_RETRY, read_limits
 from pipeline.common.settings import Settings
 from pipeline.run.shards import Shard
 from tests.assets.clockwork import ClockedSma, Clockwork
@@ -80,12 +80,23 @@ def test_the_last_shard_has_the_days_made(machine: Clockwork, sharded: Settings)
     made = answer(run)
     assert isinstance(made, dg.RunRequest)
     assert made.tags == DAYS
-    assert made.run_key == "2021-10-18 2021-10-19 a tick"
+    assert made.run_key == run.run_id
     # Where both have ended before the sensor looks, the later one asks for it.
     later = shard_of_days.execute_in_process(instance=machine.instance, tags={**tags, SHARD: "2/3"})
     assert isinstance(answer(run), dg.SkipReason)
     assert isinstance(answer(later.dagster_run), dg.RunRequest)
     assert isinstance(answer(run.with_tags(DAYS)), dg.SkipReason)
+    # A killed shard is waited for until it has been tried again, and then it has the days made with what it fetched.
+    failed = dg.DagsterRunStatus.FAILURE
+    killed = dg.DagsterRun(SHARD_JOB, tags={**tags, SHARD: "3/3", WILL_RETRY: "true"}, status=failed)
+    machine.instance.add_run(killed)
+    waits = answer(later.dagster_run)
+    assert isinstance(waits, dg.SkipReason)
+    assert str(waits.skip_message).endswith("still fetched: 3/3.")
+    again = {**tags, SHARD: "3/3", PARENT: killed.run_id}
+    repeated = shard_of_days.execute_in_process(instance=machine.instance, tags=again)
+    assert isinstance(answer(later.dagster_run), dg.SkipReason)
+    assert isinstance(answer(repeated.dagster_run), dg.RunRequest)
 
 
 def test_a_shard_that_fails_last_does_not_keep_the_others_from_being_made(
