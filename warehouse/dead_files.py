@@ -94,7 +94,7 @@ def find_dead_files(
     OSError, and ValueError for a log that can't be read.
     """
     before = now - KEEP_FILES
-    replaced = {
+    lately_replaced = {
         path
         for path, at_ms in _list_replaced(lake, model, files)
         if dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC) > before
@@ -103,7 +103,7 @@ def find_dead_files(
         OldFile(path, info.size)
         for info in files.data
         if (path := name_path(info)) not in kept
-        and path not in replaced
+        and path not in lately_replaced
         and info.base_name not in shown
         and _was_written_before(info, before)
     ]

@@ -95,8 +95,8 @@ class PublishedFile:
     bytes: int
     seconds: float
     had_log: bool
+    digest: str
     left_out: tuple[LeftOut, ...] = ()
-    digest: str = ""
 
 
 def publish(

@@ -28,12 +28,11 @@ from warehouse.digest_chain import Chain
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import LakeReader
 from warehouse.lake_table import cut_table_path
+from warehouse.removed_answers import FOLDER
 
 # Opening a table takes an object a commit since its last checkpoint. By themselves they come every 100 commits.
 CHECKPOINT_EVERY = 10
 REMOVERS = 8
-# An empty object of which only the time is looked at; it is deleted at once.
-PROBE_FOLDER = "_retention"
 
 
 class WrongClockError(SunledgerError):
@@ -103,7 +102,8 @@ def check_clock(lake: LakeReader, now: dt.datetime) -> None:
     if not lake.remote:
         return
     with translate_store_faults():
-        root, probe = lake.open_root(), f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
+        root, probe = lake.open_root(), f"{FOLDER}/{uuid.uuid4().hex}"
+        # An empty object of which only the time is looked at.
         with root.open_output_stream(probe) as sink:
             sink.write(b"")
         written = root.get_file_info(probe).mtime

@@ -6,7 +6,7 @@ import polars as pl
 
 from schemas import Table
 
-# Of all kept rows of a table. The lists of 10,000 plants with their devices and sets take half of it.
+# Of all kept rows of a table.
 KEPT_BYTES = 16 * 2**20
 
 
@@ -15,15 +15,24 @@ class WholeTables:
 
     def __init__(self) -> None:
         # The files of a version are never written again, so their names stand for its rows.
-        self._kept: dict[type[Table], tuple[tuple[str, ...], pl.DataFrame | None]] = {}
+        self._kept: dict[type[Table], tuple[tuple[str, ...], pl.DataFrame]] = {}
+        self._too_large: set[type[Table]] = set()
 
     def read(
         self, model: type[Table], files: tuple[str, ...], scan: Callable[[], pl.LazyFrame]
     ) -> pl.LazyFrame:
-        """The rows of these files, by `scan` where they are new or too many to be kept."""
+        """The rows of these files, by `scan` where they are new or too many to be kept.
+
+        A table that was too large once is not read whole again to find that out.
+        """
+        if model in self._too_large:
+            return scan()
         known = self._kept.get(model)
         if known is None or known[0] != files:
             rows = scan().collect()
-            known = files, rows if rows.estimated_size() <= KEPT_BYTES else None
-            self._kept[model] = known
-        return scan() if known[1] is None else known[1].lazy()
+            if rows.estimated_size() > KEPT_BYTES:
+                self._too_large.add(model)
+                self._kept.pop(model, None)
+                return scan()
+            known = self._kept[model] = files, rows
+        return known[1].lazy()
