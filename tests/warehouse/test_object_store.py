@@ -43,6 +43,12 @@ class Store:
         }
         return Lake(f"s3://{bucket}/lake", scratch, options)
 
+    def make_bucket(self, kind: str, node: pytest.Item) -> str:
+        """A bucket of the test's own."""
+        bucket = f"{kind}-{abs(hash(node.nodeid))}"
+        httpx.put(f"{self.address}/{bucket}", timeout=60).raise_for_status()
+        return bucket
+
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
@@ -65,9 +71,7 @@ def _read(file: object) -> str:
 @pytest.fixture
 def lake(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
     """An answer and a figure of three days, one of them replaced."""
-    bucket = f"lake-{abs(hash(request.node.nodeid))}"
-    httpx.put(f"{store.address}/{bucket}").raise_for_status()
-    lake = store.lake(bucket, tmp_path / "tmp")
+    lake = store.lake(store.make_bucket("lake", request.node), tmp_path / "tmp")
     for model in MODELS:
         for day, value in [(DAYS[0], 1.0), (DAYS[1], 2.0), (DAYS[2], 3.0), (DAYS[1], 20.0)]:
             lake.replace(model, {"local_date": day}, [frame_of(model, day, value)])

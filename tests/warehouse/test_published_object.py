@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import httpx
 import polars as pl
 import pytest
 
@@ -58,8 +57,7 @@ def lake(
     for name, value in environment(store).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    bucket = f"published-{abs(hash(request.node.nodeid))}"
-    httpx.put(f"{store.address}/{bucket}", timeout=60).raise_for_status()
+    bucket = store.make_bucket("published", request.node)
     lake = Lake(f"s3://{bucket}/lake", tmp_path / "tmp")
     for number in range(DAYS):
         put_day(lake, number, 1.0)

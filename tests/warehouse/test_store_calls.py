@@ -36,9 +36,7 @@ def proxy(store: Store) -> Iterator[Store]:
 
 @pytest.fixture
 def lake(proxy: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
-    bucket = f"calls-{abs(hash(request.node.nodeid))}"
-    httpx.put(f"{proxy.address}/{bucket}").raise_for_status()
-    lake = proxy.lake(bucket, tmp_path / "tmp")
+    lake = proxy.lake(proxy.make_bucket("calls", request.node), tmp_path / "tmp")
     for day, value in NEWEST.items():
         lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
     return lake

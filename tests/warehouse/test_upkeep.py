@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import httpx
 import pyarrow.fs as pafs
 import pytest
 
@@ -70,9 +69,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
         lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
     else:
         served: Store = request.getfixturevalue("store")
-        bucket = f"upkeep-{abs(hash(request.node.nodeid))}"
-        httpx.put(f"{served.address}/{bucket}").raise_for_status()
-        lake = served.lake(bucket, tmp_path / "tmp")
+        lake = served.lake(served.make_bucket("upkeep", request.node), tmp_path / "tmp")
     for day, value in NEWEST.items():
         lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
     return lake
