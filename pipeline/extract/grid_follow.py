@@ -55,7 +55,8 @@ def follow_orders(
         wait_s = find_wait(open_.values(), now, deadline)
         runtime.tell(
             f"Looks again in {wait_s:.0f} s, and at the latest until {deadline:%Y-%m-%d %H:%M} UTC: "
-            f"{pluralize(len(open_), 'order')} have not ended. Ctrl-C ends the looking and not the orders."
+            f"{pluralize(len(open_), 'order')} {'has' if len(open_) == 1 else 'have'} not ended. Ctrl-C ends the "
+            "looking and not the orders."
         )
         sleep(wait_s)
     return states
