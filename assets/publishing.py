@@ -4,7 +4,6 @@ The job is started after runs that may have stored something, one at a time. Wha
 next one.
 """
 
-import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +16,8 @@ from pipeline.common.settings import Settings
 
 PUBLISH_JOB = "publish"
 PUBLISH_INTERVAL_S = 60
+# Runs of a job that are looked at: more than end in one second.
+MOST_AT_ONCE = 100
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -37,7 +38,7 @@ def build_publish_job(settings: Settings, warehouse: dg.AssetsDefinition) -> lis
 def build_publish_sensor(
     settings: Settings, publish_jobs: Iterable[Any], *, after: Iterable[str]
 ) -> list[dg.SensorDefinition]:
-    """Start the job once after runs of the jobs `after`; its cursor is the time up to which they are published."""
+    """Start the job once after runs of the jobs `after`; its cursor says which of them are published."""
     return [_build_sensor(settings, job, tuple(after)) for job in publish_jobs]
 
 
@@ -54,24 +55,29 @@ def _build_sensor(settings: Settings, job: Any, after: tuple[str, ...]) -> dg.Se
             return dg.SensorResult(
                 skip_reason="Skipped, because a publication is not over yet: what ended since is published after it."
             )
-        newest = _find_newest_end(context.instance, after)
-        if newest is None or (context.cursor and newest <= dt.datetime.fromisoformat(context.cursor)):
+        newest = _describe_newest_ends(context.instance, after)
+        # Runs may have been purged since, so that an older one is the newest now.
+        if newest <= (context.cursor or ""):
             return dg.SensorResult(
                 skip_reason="Skipped, because no run has ended since the last publication."
             )
-        text = newest.isoformat()
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=text)], cursor=text)
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=newest)], cursor=newest)
 
     return sensor
 
 
-def _find_newest_end(instance: dg.DagsterInstance, jobs: Iterable[str]) -> dt.datetime | None:
-    """When the newest of the ended runs of these jobs was last changed, in UTC; None where there is none."""
+def _describe_newest_ends(instance: dg.DagsterInstance, jobs: Iterable[str]) -> str:
+    """When the newest of the ended runs of these jobs was last changed, in UTC, and how many were at that moment.
+
+    Empty where there is none. A store of runs may tell seconds only, so that several runs have the same moment: another
+    one of it makes the text greater.
+    """
     found = [
-        record.update_timestamp
+        record.update_timestamp.isoformat(timespec="microseconds")
         for job in jobs
         for record in instance.get_run_records(
-            dg.RunsFilter(job_name=job, statuses=FINISHED), limit=1, order_by="update_timestamp"
+            dg.RunsFilter(job_name=job, statuses=FINISHED), limit=MOST_AT_ONCE, order_by="update_timestamp"
         )
     ]
-    return max(found, default=None)
+    newest = max(found, default="")
+    return f"{newest} {found.count(newest):04}" if newest else ""
