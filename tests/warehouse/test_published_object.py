@@ -199,6 +199,7 @@ class Publisher:
         assert self.process.wait(60) == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_reader_between_publication_and_put_does_not_bring_the_older_one_back(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_reader_between_publication_and_put_does_not_bring_the_older_one_back(
     assert read(target_of(lake, tmp_path / "other")) == 2.0 * DAYS + 8.0
 
 
+@pytest.mark.long
 def test_an_object_that_somebody_else_wrote_is_built_from_nothing(lake: Lake, tmp_path: Path) -> None:
     target, told = target_of(lake, tmp_path / "one"), []
     publish_object(lake, target, now=NOW, version="1")

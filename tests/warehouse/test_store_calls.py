@@ -92,6 +92,7 @@ def test_a_table_that_was_not_there_is_found_when_another_process_makes_it(
     assert values(lake, EnergyDaily) == {DAYS[1]: 3.0}
 
 
+@pytest.mark.long
 def test_a_version_whose_successors_were_removed_is_not_taken_for_the_newest(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_version_whose_successors_were_removed_is_not_taken_for_the_newest(
     assert values(again(lake), EnergyDaily) == NEWEST
 
 
+@pytest.mark.long
 def test_an_answer_that_is_lost_after_a_commit_doubles_and_loses_nothing(lake: Lake, proxy: Store) -> None:
     for n, word in enumerate(("_delta_log", "part-", "_digests")):
         httpx.put(f"{proxy.address}/-/lose/{word}")

@@ -62,7 +62,12 @@ def faults(lake: Lake) -> list[str | None]:
 
 
 @pytest.fixture(
-    params=[("folder", 40), pytest.param(("folder", 230), marks=pytest.mark.long), ("store", 12)], ids=str
+    params=[
+        ("folder", 40),
+        pytest.param(("folder", 230), marks=pytest.mark.long),
+        pytest.param(("store", 12), marks=pytest.mark.long),
+    ],
+    ids=str,
 )
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     if request.param[0] == "folder":
