@@ -69,6 +69,7 @@ def test_a_mistake_is_told_in_one_sentence(
     assert "hush-hush" not in result.stderr + result.stdout
 
 
+@pytest.mark.long
 def test_an_unreachable_host_is_named_with_its_setting(tmp_path: Path) -> None:
     result = sunledger(tmp_path, "backfill", *OCTOBER, **CREDENTIALS, **NOBODY)
     assert result.returncode == 1

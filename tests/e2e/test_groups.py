@@ -68,6 +68,7 @@ def test_an_unknown_plant_stops_a_run_before_a_plant_is_asked(new_runtime: New, 
     assert sma.asked == []
 
 
+@pytest.mark.long
 def test_attributes_are_published_and_joined(new_runtime: New, sma: ScriptedSma) -> None:
     refresh(new_runtime())
     sma.watts["12", "2021-09-07"] = None

@@ -72,6 +72,7 @@ def test_a_first_answer_that_cannot_be_read_is_a_missing_day(new_runtime: New, s
     assert len(notices.missing) == 1
 
 
+@pytest.mark.long
 def test_a_day_that_sma_refuses_is_missing_and_the_others_are_done(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

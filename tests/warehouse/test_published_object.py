@@ -141,6 +141,7 @@ def test_script_names_the_files_of_all_days(lake: Lake, tmp_path: Path) -> None:
         assert connection.execute(query).fetchall() == [(2 * DAYS, 2.0 * DAYS + 8.0, newest)]
 
 
+@pytest.mark.long
 def test_older_publication_never_comes_last(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.long
 def test_the_program_says_whom_a_repair_waits_for_and_goes_on_after_it(tmp_path: Path) -> None:
     lock = tmp_path / "home" / "lake" / lake_lock.FILE
     lock.parent.mkdir(parents=True)
