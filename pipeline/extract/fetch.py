@@ -134,7 +134,8 @@ def fetch_device_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[
 
 def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence[Request]) -> StepResult:
     today = runtime.find_today()
-    planned = [PlannedRequest(request, {today: None}) for request in requests]
+    whole = {today: None}
+    planned = [PlannedRequest(request, whole) for request in requests]
     plan = FetchPlan(model, planned, {today: KnownDay(runtime.settings.sma_time_basis)}, {})
     ((_, report),) = fetch_days(runtime, lambda _: plan)
     return report

@@ -22,8 +22,10 @@ from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.transform.broken_lists import parse_list
 from schemas import RawAnswers, polars_schema
 
-# The bytes of the bodies in one frame, which the later steps hold in memory at once.
+# The bytes of the answers in one frame, which the later steps hold in memory at once; what an answer takes beside its
+# body, which is most of it where a fleet's lists are short.
 BATCH_BYTES = 16 * 2**20
+ANSWER_BYTES = 2**10
 # Rows of measurements have a "time", those of logs a "timestamp"; an answer without either has no rows. The envelope's
 # "timezone" is neither.
 ROW_KEY = re.compile(rb'"time(?:stamp)?"\s*:')
@@ -106,7 +108,7 @@ def accept_answers(
         for _, of_series in groupby(of_plant, key=lambda one: one.result.request.device_id):
             accepted = _judge_series(of_series, days)
             batch += accepted
-            size += sum(len(answer.body) for one in accepted for answer in one.answers)
+            size += sum(len(answer.body) + ANSWER_BYTES for one in accepted for answer in one.answers)
         if size >= BATCH_BYTES:
             yield from _accept_batch(batch, days, still_listed)
             batch, size = [], 0

@@ -10,7 +10,9 @@ A week in which the clocks change is asked for day by day: its labels repeat or 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import groupby
+from types import MappingProxyType
 
 import polars as pl
 
@@ -21,7 +23,9 @@ from schemas import RawAnswers
 
 # An additional date costs nothing where the answer holds seven.
 WORTH_A_WEEK = 2
-
+# Requests of plants of one time zone share their days: those of a fleet's week took as much memory as a batch of
+# answers. So many time zones and ranges of days are remembered.
+_SHARED_DAYS = 256
 
 # The time from which the days of a plant are final, where their end is not known.
 LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -152,7 +156,7 @@ def plan_logs(wanted: Collection[Series], basis: TimeBasis) -> list[PlannedReque
     found = [
         PlannedRequest(
             Request.logs(series.plant_id, week[0] - reach, week[-1] + reach, device_id=series.device_id),
-            {day: find_day_span(day, series.timezone, basis) for day in week},
+            _find_spans(week, series.timezone, basis),
         )
         for series in wanted
         for week in group_by_week(series.days)
@@ -170,7 +174,7 @@ def plan_single_days(planned: PlannedRequest, timezone: str, basis: TimeBasis) -
     series_ = Series(request.plant_id, request.device_id, timezone, tuple(planned.days))
     dates = _group_days_by_date(series_, basis)
     return [
-        PlannedRequest(_build_request(series_, request.set_type, DAY, date), dict.fromkeys(dates[date]))
+        PlannedRequest(_build_request(series_, request.set_type, DAY, date), _keep_whole(*dates[date]))
         for date in sorted(set(week) & dates.keys())
     ]
 
@@ -185,6 +189,18 @@ def find_day_span(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
     return Span(begin.isoformat().encode(), end.isoformat().encode())
 
 
+@lru_cache(maxsize=_SHARED_DAYS)
+def _find_spans(days: tuple[dt.date, ...], timezone: str, basis: TimeBasis) -> Mapping[dt.date, Span]:
+    """Each day with its labels, the same ones for all plants of a time zone."""
+    return MappingProxyType({day: find_day_span(day, timezone, basis) for day in days})
+
+
+@lru_cache(maxsize=_SHARED_DAYS)
+def _keep_whole(*days: dt.date) -> Mapping[dt.date, None]:
+    """The days of an answer that is not cut."""
+    return MappingProxyType(dict.fromkeys(days))
+
+
 def _plan_series(
     series: Series, set_type: str, basis: TimeBasis, *, by_week: bool
 ) -> Iterator[PlannedRequest]:
@@ -192,11 +208,12 @@ def _plan_series(
     for week in group_by_week(dates):
         days = sorted({day for date in week for day in dates[date]})
         if by_week and len(week) >= WORTH_A_WEEK and not _has_clock_change(days, series.timezone):
-            spans = {day: find_day_span(day, series.timezone, basis) for day in days}
+            spans = _find_spans(tuple(days), series.timezone, basis)
             yield PlannedRequest(_build_request(series, set_type, WEEK, find_monday(week[0])), spans)
         else:
             for date in week:
-                yield PlannedRequest(_build_request(series, set_type, DAY, date), dict.fromkeys(dates[date]))
+                request = _build_request(series, set_type, DAY, date)
+                yield PlannedRequest(request, _keep_whole(*dates[date]))
 
 
 def _group_days_by_date(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
@@ -219,4 +236,4 @@ def _build_request(series: Series, set_type: str, period: Period, date: dt.date)
 def _drop_cut(planned: PlannedRequest, reach: dt.timedelta) -> PlannedRequest:
     """The log of one day need not be split."""
     is_cut = len(planned.days) > 1 or bool(reach)
-    return planned if is_cut else PlannedRequest(planned.request, dict.fromkeys(planned.days))
+    return planned if is_cut else PlannedRequest(planned.request, _keep_whole(*planned.days))

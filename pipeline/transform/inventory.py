@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import duckdb
 import polars as pl
 
 from pipeline.common.local_time import is_timezone
 from pipeline.transform.broken_lists import decode_lists, find_odd_parts
 from pipeline.transform.decode import DETAIL_CHARACTERS
+from pipeline.transform.json_engine import run_on
 from pipeline.transform.row_rules import BROKEN_ENTRY, BROKEN_TEXT, DOUBLED_KEY, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
 from schemas.base import CAPACITY_CLASSES, FINITE
@@ -37,7 +37,7 @@ FROM (SELECT unnest(from_json(body, '{"plants": [{
     "plantId": "VARCHAR", "name": "VARCHAR", "timezone": "VARCHAR", "plantGroupId": "VARCHAR",
     "location": {"address": {"country": "VARCHAR", "latitude": "DOUBLE", "longitude": "DOUBLE"}},
     "installation": {"peakPower": "DOUBLE", "acNominalPower": "DOUBLE", "calcAcNominalPower": "DOUBLE",
-                     "co2SavingsFactor": "DOUBLE", "startUpUtc": "VARCHAR"}}]}').plants) AS answer FROM answers)
+                     "co2SavingsFactor": "DOUBLE", "startUpUtc": "VARCHAR"}}]}').plants) AS answer FROM batch)
 """
 
 _SUB_PLANTS = """
@@ -45,7 +45,7 @@ SELECT plant_id, sub.subPlantId AS sub_plant_id, sub.name, sub.description, sub.
 FROM (SELECT answer.plantId AS plant_id, unnest(answer.subPlants) AS sub
       FROM (SELECT unnest(from_json(body, '{"plants": [{"plantId": "VARCHAR", "subPlants": [{
           "subPlantId": "VARCHAR", "name": "VARCHAR", "description": "VARCHAR", "timezone": "VARCHAR",
-          "status": "VARCHAR"}]}]}').plants) AS answer FROM answers))
+          "status": "VARCHAR"}]}]}').plants) AS answer FROM batch))
 """
 
 _DEVICES = """
@@ -56,18 +56,18 @@ SELECT plant_id, device.deviceId AS device_id, device.name, device.type, device.
 FROM (SELECT plant_id, unnest(from_json(body, '{"devices": [{
     "deviceId": "VARCHAR", "name": "VARCHAR", "type": "VARCHAR", "product": "VARCHAR", "productId": "BIGINT",
     "vendor": "VARCHAR", "serial": "VARCHAR", "generatorPower": "DOUBLE", "generatorPowerDc": "DOUBLE",
-    "isActive": "BOOLEAN", "deactivatedAt": "VARCHAR", "subPlantId": "VARCHAR"}]}').devices) AS device FROM answers)
+    "isActive": "BOOLEAN", "deactivatedAt": "VARCHAR", "subPlantId": "VARCHAR"}]}').devices) AS device FROM batch)
 """
 
 _SETS = """
 SELECT plant_id, nullif(device_id, '') AS device_id,
-       unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM answers
+       unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM batch
 """
 
 _INSTALLATIONS = """
 SELECT entry->>'plantId' AS plant_id, '' AS device_id,
        concat_ws(' ', entry->'installation', entry->'subPlants') AS facts
-FROM (SELECT unnest(json_extract(body, '$.plants[*]')) AS entry FROM answers)
+FROM (SELECT unnest(json_extract(body, '$.plants[*]')) AS entry FROM batch)
 """
 
 # The entries of a list, with their id and whether a name in one is there twice: readers then disagree on its value.
@@ -75,7 +75,7 @@ _ENTRIES = """
 SELECT plant_id, device_id, entry::VARCHAR AS entry, entry->>'{id}' AS id, len(list_filter([
     json_keys(entry), json_keys(entry, '$.installation'), json_keys(entry, '$.location'),
     json_keys(entry, '$.location.address')], lambda names: len(names) > len(list_distinct(names)))) > 0 AS doubled
-FROM (SELECT plant_id, device_id, unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM answers)
+FROM (SELECT plant_id, device_id, unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM batch)
 """
 _IDS = {"plants": "plantId", "devices": "deviceId"}
 
@@ -274,7 +274,7 @@ def build_sub_plants(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
 
 def find_unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[str]) -> list[str]:
     """The fields of the list's entries that are not known, inner ones with their path, sorted."""
-    entries = f"SELECT unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM answers"  # noqa: S608 - our own word
+    entries = f"SELECT unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM batch"  # noqa: S608 - our own word
     # One structure that holds what any entry has.
     objects = f"SELECT json_group_structure(entry) FROM ({entries}) WHERE json_type(entry) = 'OBJECT'"  # noqa: S608
     found = _query_answers(objects, answers, envelope).item()
@@ -341,10 +341,7 @@ def _query_list(query: str, answers: pl.DataFrame, envelope: str, key: str | Non
 
 def _query_answers(query: str, answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
     bodies = decode_lists(answers["body"], envelope)
-    texts = answers.select("plant_id", "device_id", "body").with_columns(bodies)
-    with duckdb.connect(config={"threads": 1}) as engine:
-        engine.register("answers", texts.to_arrow())
-        return engine.execute(query).pl()
+    return run_on(query, answers.select("plant_id", "device_id", "body").with_columns(bodies))
 
 
 def _list_paths(structure: Any, path: str = "") -> Iterator[str]:

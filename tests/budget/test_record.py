@@ -13,8 +13,9 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.ops.doctor import facts, machine
+from pipeline.run import request_log
 from pipeline.run.context import RunContext
-from pipeline.run.request_log import RequestLog
+from pipeline.run.request_log import RequestLog, read_tries
 from pipeline.sma.http.attempt_log import LoggedTry, name_service
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
@@ -100,6 +101,28 @@ def test_a_try_that_stands_twice_in_a_file_is_one(tmp_path: Path, lake: Lake, od
     found = log.store(lake)
     assert (found.tries, found.unreadable) == (3, len(odd) // 3)
     assert stored(lake).height == 3
+
+
+def test_a_long_record_is_read_some_lines_at_a_time(
+    tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def read_some(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
+        sizes.append(len(data))
+        return read_tries(data)
+
+    monkeypatch.setattr(request_log, "LINES_BYTES", 500)
+    monkeypatch.setattr(request_log, "read_tries", read_some)
+    log = RequestLog(tmp_path / "requests")
+    for number in range(20):
+        log.add(one(seconds=number))
+    log.close()
+    (file,) = (tmp_path / "requests").iterdir()
+    # Once more what stands in other lines.
+    file.write_bytes(file.read_bytes() + file.read_bytes()[:1000] + b"\n")
+    assert log.store(lake).tries == stored(lake).height == 20
+    assert max(sizes) < 1000 < sum(sizes)
 
 
 def test_days_and_runs_add_up_and_hold_one_file_a_day(tmp_path: Path, lake: Lake) -> None:
