@@ -2,11 +2,11 @@
 
 import datetime as dt
 
-import duckdb
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis, build_days_frame, convert_to_instants, parse_label
 from pipeline.transform.broken_lists import decode_lists
+from pipeline.transform.json_engine import run_on
 from schemas import LogMessages, Logs, polars_schema, storage
 
 # Classic's event id is empty: absent, an empty text, or 0. A device's own log need not name the device.
@@ -18,7 +18,7 @@ SELECT plant_id, timezone, fetched_at, asked_device IS NOT NULL AS of_device, ro
 FROM (SELECT plant_id, nullif(device_id, '') AS asked_device, timezone, fetched_at, unnest(from_json(body, '{"logs": [{
     "timestamp": "VARCHAR", "deviceId": "VARCHAR", "level": "VARCHAR", "messageTagId": "BIGINT", "logId": "BIGINT",
     "message": "VARCHAR", "occurrence": "VARCHAR", "counter": "BIGINT",
-    "subPlantId": "VARCHAR"}]}').logs) AS row FROM answers)
+    "subPlantId": "VARCHAR"}]}').logs) AS row FROM batch)
 """
 # What makes two entries the same event; its state may have changed from one reading to the next.
 EVENT = ["plant_id", "raw_time", "message_tag_id", "log_id", "level", "message"]
@@ -36,10 +36,7 @@ def build_entries(
         "plant_id", "device_id", "timezone", "fetched_at", "body"
     )
     texts = texts.with_columns(decode_lists(texts["body"], "logs"))
-    with duckdb.connect(config={"threads": 1}) as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.register("answers", texts.to_arrow())
-        rows = _drop_repeats(engine.execute(_ENTRIES).pl())
+    rows = _drop_repeats(run_on(_ENTRIES, texts))
     zones = build_days_frame(day, places["timezone"])
     label = parse_label(pl.col("raw_time").str.strip_suffix("Z"))
     zulu = pl.col("raw_time").str.ends_with("Z")
