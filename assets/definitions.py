@@ -100,8 +100,8 @@ def build_definitions(
     warehouse = build_warehouse(settings)
     publish_job = build_publish_job(settings, warehouse)
     sums = [*build_month_assets(settings), *build_money_assets(settings)]
-    # With a job that publishes, no other run does.
-    reports = sums if publish_job else [*sums, warehouse]
+    # In a cluster no run publishes but that job's.
+    reports = [*sums, warehouse] if settings.cluster == "none" else sums
     others = [*build_vendor_assets(settings), build_monthly_report(settings)]
     pushed = build_pushed_tables(settings)
     push_job = build_push_job(settings, pushed)
@@ -110,7 +110,7 @@ def build_definitions(
     job_names = [build_name(settings, name) for name in (LISTS_JOB, DAYS_JOB, ENERGY_JOB)]
     lists_job, days_job, energy_job = job_names
     closing_jobs = [build_name(settings, cadence.job) for cadence in cadences]
-    targets = [job.name for job in (*publish_job, *push_job)]
+    targets = [job.name for job in (publish_job, *push_job)]
     finish = dg.define_asset_job(
         energy_job,
         selection=dg.AssetSelection.assets(*made, *reports),
@@ -144,7 +144,7 @@ def build_definitions(
             finish,
             *([_build_shard_job(settings, fetched)] if sharded else []),
             *(_build_closing_job(settings, cadence) for cadence in cadences),
-            *publish_job,
+            publish_job,
             *push_job,
             build_upkeep_job(settings),
         ],
@@ -167,7 +167,7 @@ def build_definitions(
             *(build_shard_sensors(settings, job=finish) if sharded else []),
             # Runs that people start from the graph have no job of ours.
             build_alert_sensor(settings, jobs=[*job_names, shard_job, *targets, ASSET_JOB]),
-            *build_publish_sensor(settings, publish_job, after=[*job_names, *closing_jobs, ASSET_JOB]),
+            build_publish_sensor(settings, publish_job, after=[*job_names, *closing_jobs, ASSET_JOB]),
             *build_push_sensor(settings, push_job),
             build_retention_sensor(settings),
             build_dead_run_sensor(settings),

@@ -20,9 +20,12 @@ from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_own_plants, list_plant_ids_of_newest
 from pipeline.sma.consents.access_problems import GONE_FOR, explain_gone_plant
 from schemas import BillingUnits, Consents, Plants
+from warehouse.publication_lag import find_lag
 
 # An event raises an alert within minutes after it was noticed; an older event needs none.
 EVENT_DAYS = 3
+# The longest run ends within a day.
+UNPUBLISHED_FOR = ONE_DAY
 
 
 def collect_concerns(runtime: RunContext) -> list[Concern]:
@@ -38,6 +41,7 @@ def collect_concerns(runtime: RunContext) -> list[Concern]:
         lambda r: _raise_any("refused", "SMA refuses requests", check_budget(r)),
         _judge_money,
         _judge_refusals,
+        _judge_publication,
     ]
     return [found for source in sources for found in source(runtime)]
 
@@ -103,6 +107,21 @@ def _judge_refusals(runtime: RunContext) -> Iterator[Concern]:
     if refused is not None:
         title = f"{pluralize(refused.plants.height, 'plant')} not fetched because of the cost"
         yield Concern(f"spending:{refused.month:%Y-%m}", title, str(spending.build_refusal(runtime, refused)))
+
+
+def _judge_publication(runtime: RunContext) -> Iterator[Concern]:
+    """Rows of days that nobody can read yet. Of an object this machine may have an old copy; its job has an alert."""
+    settings = runtime.settings
+    if settings.published_object is not None:
+        return
+    lag = find_lag(runtime.lake, settings.warehouse)
+    if lag is not None and lag.since is not None and runtime.now() - lag.since > UNPUBLISHED_FOR:
+        text = f"{settings.published_place} is {lag.describe()}: unless a run is at work, which publishes at its end, "
+        yield Concern(
+            "unpublished",
+            "What is published is old",
+            f"{text}run 'sunledger publish', which says why it fails.",
+        )
 
 
 def _list_gone_plants(runtime: RunContext) -> pl.DataFrame:

@@ -1,14 +1,22 @@
-"""In a cluster publication is a job of its own, after runs that ended, one at a time; elsewhere each run publishes."""
+"""In a cluster publication is a job of its own, after runs that ended, one at a time; elsewhere each run publishes,
+and the job does it for those that failed to."""
 
+import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from assets import publishing
 from assets.definitions import build_definitions
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings
+from pipeline.run.context import RunContext
+from schemas import EnergyDaily
+from tests.warehouse.publish.conftest import make_frame
+from warehouse.publish import publish
 
 WAREHOUSE = dg.AssetKey("warehouse")
 RUNNING_JOBS = ("energy_days", "energy_from_lake", "close_month", "close_year")
@@ -27,39 +35,116 @@ def list_publishers(definitions: dg.Definitions) -> set[str]:
 
 
 def test_no_run_of_a_cluster_publishes_but_one_job(tmp_path: Path) -> None:
-    alone = list_publishers(build_definitions(configure(tmp_path)))
-    assert "energy_days" in alone
-    assert "publish" not in alone
+    assert {"energy_days", "publish"} < list_publishers(build_definitions(configure(tmp_path)))
     cluster = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
     assert list_publishers(cluster) == {"publish"}
 
 
-def test_job_follows_ended_runs_one_at_a_time(tmp_path: Path) -> None:
+class Ticks:
+    """The sensor of the job `publish`, looked at again and again at moments of the test's choice."""
+
+    def __init__(
+        self,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        monkeypatch: pytest.MonkeyPatch,
+        runtime: RunContext | None = None,
+    ) -> None:
+        self.resources = {"sunledger_runtime": runtime} if runtime else {}
+        self.definitions, self.instance, self.monkeypatch = definitions, instance, monkeypatch
+        self.sensor = definitions.resolve_sensor_def("publish")
+        self.cursor: str | None = None
+
+    def look(self, minutes: float = 0) -> str:
+        """The key of the run that it starts so much later than now, or why it starts none."""
+        moment = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes)
+        self.monkeypatch.setattr(publishing, "_read_clock", lambda: moment)
+        with dg.build_sensor_context(self.instance, cursor=self.cursor, resources=self.resources) as context:
+            done = self.sensor.evaluate_tick(context)
+        self.cursor = done.cursor or self.cursor
+        return str(done.run_requests[0].run_key) if done.run_requests else str(done.skip_message)
+
+    def end(self, job: str, status: dg.DagsterRunStatus) -> None:
+        self.instance.create_run_for_job(self.definitions.resolve_job_def(job), status=status)
+
+
+def test_job_follows_ended_runs_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     definitions = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
-    sensor = definitions.resolve_sensor_def("publish")
-    days, publish = (definitions.resolve_job_def(name) for name in ("energy_days", "publish"))
-    cursor: str | None = None
     with dg.instance_for_test() as instance:
-
-        def tick() -> int:
-            nonlocal cursor
-            with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
-                done = sensor.evaluate_tick(context)
-                cursor = done.cursor or cursor
-                return len(done.run_requests or ())
-
-        def end(job: dg.JobDefinition, status: dg.DagsterRunStatus) -> None:
-            instance.create_run_for_job(job, status=status)
-
-        assert tick() == 0
-        end(days, dg.DagsterRunStatus.SUCCESS)
-        assert (tick(), tick()) == (1, 0)
+        ticks = Ticks(definitions, instance, monkeypatch)
+        assert "no run has ended" in ticks.look()
+        ticks.end("energy_days", dg.DagsterRunStatus.SUCCESS)
+        assert ticks.look().startswith("20")
+        assert "no run has ended" in ticks.look()
         # A run that failed has stored the days that it fetched.
-        end(days, dg.DagsterRunStatus.FAILURE)
-        running = instance.create_run_for_job(publish, status=dg.DagsterRunStatus.STARTED)
-        assert tick() == 0
+        ticks.end("energy_days", dg.DagsterRunStatus.FAILURE)
+        job = definitions.resolve_job_def("publish")
+        running = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        assert "a publication is not over yet" in ticks.look()
         instance.report_run_canceled(running)
-        assert (tick(), tick()) == (1, 0)
+        assert ticks.look().startswith("20")
+
+
+def test_publication_that_failed_is_tried_again_with_growing_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
+    with dg.instance_for_test() as instance:
+        ticks = Ticks(definitions, instance, monkeypatch)
+        ticks.end("energy_days", dg.DagsterRunStatus.SUCCESS)
+        ticks.look()
+        seen = set()
+        monkeypatch.setattr(publishing, "MOST_TRIES", 9)
+        for n, pause in enumerate([1, 2, 5, 10, 20, 40, 60, 60], 1):
+            # The run of a worker that died is canceled at times.
+            ticks.end("publish", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED][n % 2])
+            said = ticks.look(pause - 0.5)
+            assert f"failed {'once' if n == 1 else f'{n} times in a row'}" in said
+            assert f"{pause} minute" in said
+            found = ticks.look(pause + 0.5)
+            assert found.startswith("again after ")
+            seen.add(found)
+        # Dagster starts no run whose key it has seen.
+        assert len(seen) == n
+        ticks.end("publish", dg.DagsterRunStatus.FAILURE)
+        assert "not tried again by itself until another run has ended" in ticks.look(6000)
+        ticks.end("energy_days", dg.DagsterRunStatus.SUCCESS)
+        assert ticks.look().startswith("20")
+        ticks.end("publish", dg.DagsterRunStatus.SUCCESS)
+        assert "no run has ended since" in ticks.look(6000)
+
+
+def test_run_of_one_machine_that_failed_to_publish_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_runtime: Callable[..., RunContext]
+) -> None:
+    with new_runtime() as runtime, dg.instance_for_test() as instance:
+        ticks = Ticks(build_definitions(runtime.settings, runtime), instance, monkeypatch, runtime)
+        day = dt.date(2021, 10, 1)
+
+        def store(plant: str) -> None:
+            frame = make_frame(EnergyDaily, [{"plant_id": plant, "local_date": day}])
+            runtime.lake.replace(EnergyDaily, {"local_date": day}, [frame])
+
+        assert "no run has failed" in ticks.look()
+        store("1")
+        publish(runtime.lake, runtime.settings.warehouse, now=runtime.now(), version="1")
+        # It failed before it stored anything, or another run has published since.
+        ticks.end("energy_days", dg.DagsterRunStatus.FAILURE)
+        assert "has just failed" in ticks.look()
+        assert "shows all that is stored" in ticks.look(5)
+        assert "no run has failed" in ticks.look(5)
+        store("2")
+        ticks.end("energy_days", dg.DagsterRunStatus.CANCELED)
+        job = ticks.definitions.resolve_job_def("energy_days")
+        running = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        assert "a run is at work" in ticks.look(5)
+        instance.report_run_failed(running)
+        assert ticks.look(5).startswith("20")
+        ticks.end("publish", dg.DagsterRunStatus.FAILURE)
+        assert "failed once" in ticks.look()
+        assert ticks.look(2).startswith("again after ")
+        ticks.end("publish", dg.DagsterRunStatus.SUCCESS)
+        assert "no run has failed" in ticks.look(60)
 
 
 @pytest.mark.parametrize(

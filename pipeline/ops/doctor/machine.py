@@ -11,11 +11,14 @@ from packaging.specifiers import SpecifierSet
 
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
+from warehouse.publication_lag import PublicationLag
 
 # A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
 FREE_GB_WANTED = 5.0
 # More names than these help nobody.
 NAMES_SHOWN = 3
+# Runs of large fleets take so long from their first table to the publication.
+LONGEST_LAG = dt.timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,3 +206,14 @@ def judge_warehouse(path: Path, published: Publication | None, version: str) -> 
         return [warn("warehouse", text)]
     days = f"days {published.first_day} to {published.last_day}" if published.first_day else "no day yet"
     return [pass_check("warehouse", f"{path}, published {published.at:%Y-%m-%d %H:%M} UTC, {days}")]
+
+
+def judge_lag(place: str, lag: PublicationLag | None, now: dt.datetime) -> list[Diagnosis]:
+    """Whether what is published is behind the lake for longer than a run takes; nothing where it is not behind."""
+    if lag is None:
+        return []
+    text = f"{place} is {lag.describe()}"
+    if lag.since is not None and now - lag.since < LONGEST_LAG:
+        return [pass_check("warehouse", f"{text}: the run that made them publishes them at its end")]
+    text += ": unless a run is at work, which publishes at its end, run 'sunledger publish', which says why it fails."
+    return [warn("warehouse", text)]

@@ -7,6 +7,7 @@ from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, Level, pass_check
 from pipeline.ops.set_aside import describe_set_aside
 from warehouse.known_tables import KnownTables
+from warehouse.publication_lag import find_lag
 from warehouse.published_object import open_target
 from warehouse.store_check import check_store
 
@@ -67,12 +68,14 @@ def examine_store(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_warehouse(patient: Patient) -> list[Diagnosis]:
-    """The published file: whether it is there, and which version of sunledger wrote it."""
+    """The published file: whether it is there, which version of sunledger wrote it, and what of the lake it lacks."""
     path, target = patient.settings.warehouse, open_target(patient.settings, patient.runtime.tell)
-    if target is None:
-        return machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
-    if target.fetch() is None:
-        text = f"there is nothing published at {target.address} yet; the first publication puts it there"
-        return [pass_check("warehouse", text)]
-    found = machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
-    return [*found, pass_check("warehouse", f"{path} is this machine's copy of {target.address}")]
+    found: list[Diagnosis] = []
+    if target is not None:
+        if target.fetch() is None:
+            text = f"there is nothing published at {target.address} yet; the first publication puts it there"
+            return [pass_check("warehouse", text)]
+        found = [pass_check("warehouse", f"{path} is this machine's copy of {target.address}")]
+    found += machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
+    lag = find_lag(patient.runtime.lake, path)
+    return [*found, *machine.judge_lag(patient.settings.published_place, lag, patient.runtime.now())]

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.common.settings import Settings
@@ -269,6 +270,24 @@ def other_version(ground: Ground) -> Settings:
     settings = ground.settings()
     ground.patch.setattr("warehouse.published_content.hash_schema", lambda _: "of another version")
     publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
+    return settings
+
+
+@setup("A published file that is behind the lake", "warehouse", "run 'sunledger publish'", Level.WARN)
+def behind(ground: Ground) -> Settings:
+    from schemas import EnergyDaily  # noqa: PLC0415 - the others need no DuckDB
+    from tests.warehouse.publish.conftest import FIRST, make_frame  # noqa: PLC0415
+    from warehouse.publish import publish  # noqa: PLC0415
+
+    settings = ground.settings()
+    lake = Lake(settings.lake, settings.home / "tmp")
+    publish(lake, settings.warehouse, now=NOW, version=version("sunledger"))
+    lake.replace(
+        EnergyDaily,
+        {"local_date": FIRST},
+        [make_frame(EnergyDaily, [{"plant_id": "1", "local_date": FIRST}])],
+    )
+    ground.patch.setattr("warehouse.publication_lag._read_moment", lambda *_: NOW - dt.timedelta(days=1))
     return settings
 
 
