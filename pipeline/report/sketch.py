@@ -35,11 +35,14 @@ def sum_power_by_clock(intervals: pl.DataFrame, bounds: pl.DataFrame) -> pl.Data
     placed = intervals.join(bounds.select("plant_id", "day_start"), on="plant_id").with_columns(
         quarter=pl.int_ranges(first, first + count)
     )
-    by_plant = placed.explode("quarter").group_by("plant_id", "quarter").agg(pl.col(*POWERS).mean())
-    kilowatts = (
-        pl.when(pl.col(name).count() > 0).then(pl.col(name).sum() / 1000).alias(name) for name in POWERS
-    )
-    return by_plant.group_by("quarter").agg(kilowatts).sort("quarter")
+    by_plant = placed.explode("quarter").group_by("plant_id", "quarter").agg(pl.col(*POWERS).mean() / 1000)
+    return add_powers([by_plant.drop("plant_id")])
+
+
+def add_powers(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """The powers of parts of a fleet by the clock, each as `sum_power_by_clock` gives it, as those of the whole."""
+    known = (pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in POWERS)
+    return pl.concat(parts).group_by("quarter").agg(known).sort("quarter")
 
 
 def draw_day_picture(power: pl.DataFrame, day: dt.date) -> str:

@@ -22,7 +22,8 @@ from pipeline.transform.hourly import (
     summarize_quarters,
     unpack_quarters,
 )
-from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
+from pipeline.transform.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
+from pipeline.transform.row_groups import split_by_plant
 from schemas import (
     EnergyBalanceIntervals,
     EnergyDaily,
@@ -53,11 +54,17 @@ def write_quarter_energies(runtime: RunContext, day: dt.date) -> StepResult:
         moved = find_successors(runtime.lake.scan(Plants).collect())
         frames = runtime.lake.read_batches(BALANCE.intervals, part, columns=_ROWS)
         plants = _list_plants(runtime, day, moved)
-        found = summarize_quarters(join_rows(frames, moved, ["plant_id"]), plants, day, QUANTITIES)
-        found = clear_unknown_days(found, _read_sun_energies(runtime, day, moved))
-        stored = pack_quarters(found, QUANTITIES).with_columns(local_date=pl.lit(day))
-        columns = polars_schema(QuarterHours).names()
-        return build_result(runtime.lake.replace(QuarterHours, part, [stored.select(columns)], empty=True))
+        of_sun, columns = _read_sun_energies(runtime, day, moved), polars_schema(QuarterHours).names()
+        none = polars_schema(BALANCE.intervals).to_frame().select(_ROWS)
+        shares = split_by_plant(sort_rows(join_rows(frames, moved, ["plant_id"]), moved), plants, none)
+        made = (
+            pack_quarters(
+                clear_unknown_days(summarize_quarters([rows], some, day, QUANTITIES), of_sun), QUANTITIES
+            )
+            for rows, some in shares
+        )
+        stored = (quarters.with_columns(local_date=pl.lit(day)).select(columns) for quarters in made)
+        return build_result(runtime.lake.replace(QuarterHours, part, stored, empty=True))
 
     return work_on_stable_sources(runtime.lake, [BALANCE.intervals, EnergyDaily], part, write)
 
@@ -69,14 +76,14 @@ def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
 
     def write() -> StepResult:
         moved = find_successors(runtime.lake.scan(Plants).collect())
-        stored = pl.concat(
-            [polars_schema(QuarterHours).to_frame(), *runtime.lake.read_batches(QuarterHours, part)]
+        stored = runtime.lake.read_batches(QuarterHours, part)
+        shares = split_by_plant(
+            stored, _list_plants(runtime, day, moved), polars_schema(QuarterHours).to_frame()
         )
-        found = summarize_hours(
-            unpack_quarters(stored), _list_plants(runtime, day, moved), day, QUANTITIES
-        ).with_columns(local_date=pl.lit(day))
+        made = (summarize_hours(unpack_quarters(rows), some, day, QUANTITIES) for rows, some in shares)
         columns = polars_schema(EnergyHourly).names()
-        return build_result(runtime.lake.replace(EnergyHourly, part, [found.select(columns)], empty=True))
+        found = (hours.with_columns(local_date=pl.lit(day)).select(columns) for hours in made)
+        return build_result(runtime.lake.replace(EnergyHourly, part, found, empty=True))
 
     return work_on_stable_sources(runtime.lake, [QuarterHours, EnergyDaily], part, write)
 

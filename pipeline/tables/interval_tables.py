@@ -24,7 +24,9 @@ from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import SetTransform
-from pipeline.transform.sun.fleet_verdict import SolarTime, judge_solar_time
+from pipeline.transform.row_groups import PLANTS_AT_ONCE
+from pipeline.transform.sun.fleet_verdict import SolarTime, judge_fleet
+from pipeline.transform.sun.time_basis import judge_time_basis
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     Devices,
@@ -38,7 +40,7 @@ from schemas import (
 )
 from warehouse.lake import Lake, Replacement, WriteResult
 
-# A week has sufficiently clear days almost anywhere, and a week of 1,000 plants has two million rows.
+# A week has sufficiently clear days almost anywhere.
 DAYS_JUDGED = 7
 
 
@@ -167,9 +169,16 @@ def judge_times(runtime: RunContext, first: dt.date = dt.date.min, last: dt.date
         runtime.lake.scan(BALANCE.intervals)
         .filter(pl.col("local_date").is_in(newest), pl.col("pv_generation_kwh") > 0)
         .select(columns)
-        .collect()
     )
     plants = runtime.lake.scan(Plants).collect()
     if chosen := find_chosen_plants(runtime):
         plants = plants.filter(pl.col("plant_id").is_in(sorted(chosen)))
-    return judge_solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)
+    basis = runtime.settings.sma_time_basis
+    # Some plants at a time, because a week of a fleet has millions of rows.
+    slices = list(plants.sort("plant_id").iter_slices(PLANTS_AT_ONCE)) or [plants]
+    verdicts = []
+    for some in slices:
+        least, most = pl.lit(some["plant_id"].min()), pl.lit(some["plant_id"].max())
+        theirs = pl.col("plant_id").is_between(least, most)
+        verdicts.append(judge_time_basis(intervals.filter(theirs).collect(), some, read_as=basis))
+    return judge_fleet(pl.concat(verdicts), read_as=basis)

@@ -12,7 +12,8 @@ from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform.kpi_days import ROW_COLUMNS, summarize_day_figures
 from pipeline.transform.kpi_months import summarize_month_figures
-from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
+from pipeline.transform.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
+from pipeline.transform.row_groups import split_by_plant
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
     EnergyBalanceIntervals,
@@ -76,16 +77,25 @@ def _write_day(runtime: RunContext, day: dt.date) -> StepResult:
     suns = find_daylight(places, day).select("plant_id", "sunrise", "sunset")
     plants = add_day_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
     frames = runtime.lake.read_batches(EnergyBalanceIntervals, {"local_date": day}, columns=ROW_COLUMNS)
-    rows = [frame.select(ROW_COLUMNS) for frame in join_rows(frames, moved, ["plant_id"])]
+    joined = sort_rows(join_rows(frames, moved, ["plant_id"]), moved)
+    rows = (frame.select(ROW_COLUMNS) for frame in joined)
     sensed = runtime.lake.read_batches(SensorIntervals, {"local_date": day}, columns=_SENSOR_COLUMNS)
     sensors = [frame.select(_SENSOR_COLUMNS) for frame in join_rows(sensed, moved, ["plant_id", "device_id"])]
-    found = summarize_day_figures(
-        pl.concat([_build_empty(EnergyBalanceIntervals, ROW_COLUMNS), *rows]),
-        pl.concat([_build_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
-        plants.sort("plant_id"),
-        _read_supplied(runtime, plants, moved),
-    )
-    frame = found.with_columns(local_date=pl.lit(day)).select(polars_schema(KpiDaily).names())
+    by_sensor = pl.concat([_build_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors])
+    supplied = _read_supplied(runtime, plants, moved)
+    none = _build_empty(EnergyBalanceIntervals, ROW_COLUMNS)
+    found = [
+        summarize_day_figures(
+            of_some,
+            by_sensor.join(some, on="plant_id", how="semi"),
+            some,
+            supplied.join(some, on="plant_id", how="semi"),
+        )
+        for of_some, some in split_by_plant(rows, plants.sort("plant_id"), none)
+    ]
+    if not found:
+        found = [summarize_day_figures(none, by_sensor, plants, supplied)]
+    frame = pl.concat(found).with_columns(local_date=pl.lit(day)).select(polars_schema(KpiDaily).names())
     written = runtime.lake.replace(KpiDaily, {"local_date": day}, [frame], empty=True)
     by = dict(frame["irradiation_source"].value_counts().rows())
     return build_result(

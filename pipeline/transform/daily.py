@@ -24,7 +24,7 @@ from pipeline.transform.coverage import (
     measure_quantities,
 )
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.row_groups import join_frames, split_by_group
+from pipeline.transform.row_groups import ROWS_AT_ONCE, join_frames, split_by_group
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 
 # Quantities that only a meter knows: where one has a value, rows are expected through the night.
@@ -44,8 +44,6 @@ COUNTS: Final = ("n_rows", "n_flagged", "n_suspect")
 # Energies and hours are added up as whole numbers of this part of a kWh or hour. A sum of floats depends on the order
 # and on how a frame is cut: figures would differ in their last digit from run to run, and count as changed.
 GRAIN: Final = 2.0**-70
-# About 300 plants' day of five minutes, 25 MB.
-ROWS_AT_ONCE: Final = 90_000
 
 
 class DayFigures(NamedTuple):

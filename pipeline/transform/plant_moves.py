@@ -62,6 +62,14 @@ def join_rows(
         yield rows.filter(counted).drop("old_id").sort(*keys, "interval_end")
 
 
+def sort_rows(frames: Iterable[pl.DataFrame], moved: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The frames of `join_rows` in the order of the plants: where some moved, all in one frame."""
+    if not moved.height:
+        yield from frames
+    elif held := list(frames):
+        yield pl.concat(held).sort("plant_id", maintain_order=True)
+
+
 def join_asked(asked: pl.DataFrame, moved: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """What was asked for (keys and `final`) with the newest ids, once each, and whether it is `replaced`.
 

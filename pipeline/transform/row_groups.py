@@ -1,8 +1,14 @@
 """Splits streams of frames so that each frame holds whole series."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import polars as pl
+
+# About 300 plants' day of five minutes, 25 MB.
+ROWS_AT_ONCE: Final = 90_000
+# Plants whose rows are made together, where they are made without rows to begin with.
+PLANTS_AT_ONCE: Final = 500
 
 
 def split_by_group(frames: Iterable[pl.DataFrame], keys: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -38,6 +44,34 @@ def join_frames(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFr
             held = []
     if held:
         yield pl.concat(held)
+
+
+def split_by_plant(
+    frames: Iterable[pl.DataFrame], plants: pl.DataFrame, none: pl.DataFrame
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows of some plants after those of others, each time with those of `plants` that they belong to.
+
+    Both come sorted by `plant_id`; `none` is a frame without rows. Every plant comes once, also one without rows, and
+    so does every row, also one of no plant: what is made of each plant by itself is so made of all, in their order.
+    """
+    done = ""
+    for rows in split_by_group(join_frames(frames, ROWS_AT_ONCE), ["plant_id"]):
+        last: str = rows["plant_id"][-1]
+        here = plants.filter(pl.col("plant_id") > done, pl.col("plant_id") <= last)
+        yield from _split_plants(rows, here)
+        done = last
+    yield from _split_plants(none, plants.filter(pl.col("plant_id") > done))
+
+
+def _split_plants(rows: pl.DataFrame, plants: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The same, cut where there are more plants than are to be made together."""
+    while plants.height > PLANTS_AT_ONCE:
+        here, plants = plants.head(PLANTS_AT_ONCE), plants.slice(PLANTS_AT_ONCE)
+        begun = pl.col("plant_id") <= here["plant_id"][-1]
+        yield rows.filter(begun), here
+        rows = rows.filter(~begun)
+    if plants.height or rows.height:
+        yield rows, plants
 
 
 def _count_more(earlier: pl.DataFrame, later: pl.DataFrame, keys: Sequence[str]) -> int:

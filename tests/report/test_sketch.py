@@ -39,6 +39,13 @@ def test_powers_add_up_whatever_the_length_of_their_intervals() -> None:
     assert found["total_consumption_w"].to_list() == [None] * 4
 
 
+def test_the_powers_of_parts_of_a_fleet_are_those_of_the_whole() -> None:
+    parts = [intervals("5min", 5, [1000, 2000, 3000]), intervals("hour", 60, [4000], 0)]
+    added = sketch.add_powers(sketch.sum_power_by_clock(part, BOUNDS) for part in parts)
+    assert added.equals(sketch.sum_power_by_clock(pl.concat(parts), BOUNDS))
+    assert added["total_consumption_w"].to_list() == [None] * 4
+
+
 def shapes(svg: str, name: str) -> list[ElementTree.Element]:
     return ElementTree.fromstring(svg).findall(f".//{{http://www.w3.org/2000/svg}}{name}")  # noqa: S314 - our own
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.transform.row_groups import join_frames, split_by_group
+from pipeline.transform import row_groups
+from pipeline.transform.row_groups import join_frames, split_by_group, split_by_plant
 from tests.transform.answers import examples
 
 keys_and_cuts = st.tuples(
@@ -60,3 +62,26 @@ def test_small_frames_are_joined_and_none_is_lost() -> None:
     assert [frame.height for frame in joined] == [3, 4, 1]
     assert pl.concat(joined).equals(pl.concat(frames))
     assert list(join_frames([], 3)) == []
+
+
+@examples(200)
+@given(
+    st.lists(st.sampled_from("bdfhj"), max_size=30),
+    st.sets(st.sampled_from("abcdefghijk")),
+    st.integers(1, 9),
+)
+def test_every_plant_and_every_row_comes_once_and_in_order(
+    rows: list[str], listed: set[str], size: int
+) -> None:
+    plants = pl.DataFrame({"plant_id": sorted(listed)}, {"plant_id": pl.String})
+    whole = pl.DataFrame({"plant_id": sorted(rows)}, {"plant_id": pl.String}).with_row_index("n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_groups, "ROWS_AT_ONCE", size)
+        patch.setattr(row_groups, "PLANTS_AT_ONCE", 2)
+        shares = list(split_by_plant(whole.iter_slices(3), plants, whole.clear()))
+    assert pl.concat([whole.clear(), *(of for of, _ in shares)]).equals(whole)
+    assert pl.concat([plants.clear(), *(some for _, some in shares)]).equals(plants)
+    for of, some in shares:
+        assert some.height <= 2
+        # A plant's rows are where the plant is.
+        assert not set(of["plant_id"]) & (listed - set(some["plant_id"]))
