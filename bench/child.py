@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 AT_ONCE = 16
 BYTES_PER_MB = 2**20
@@ -61,9 +62,16 @@ def cpu_seconds() -> float:
 
 def peak_mb() -> float:
     """The most memory that this process, or one that it has waited for, has held so far."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     unit = 1 if sys.platform == "darwin" else 1024
-    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit / BYTES_PER_MB
+    return max(_read_own_peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * unit / BYTES_PER_MB
+
+
+def _read_own_peak() -> int:
+    """In the unit of `ru_maxrss`, which on Linux begins with the peak of the process that started this one."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
 
 
 def run_as_child(work: Callable[[Task], Result]) -> None:
