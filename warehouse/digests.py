@@ -158,8 +158,8 @@ class RecordStore:
         found = self._files.get_file_info(
             pafs.FileSelector("/" if self._remote else ".", allow_not_found=True)
         )
-        names = [info.base_name.removesuffix(".json") for info in found if info.base_name.endswith(".json")]
-        return sorted(int(name) for name in names if name.isdecimal() and len(name) == _NAME_DIGITS)
+        versions = (parse_record_name(info.base_name) for info in found)
+        return sorted(version for version in versions if version is not None)
 
     def has(self, version: int) -> bool:
         """Whether there is a record of the version, readable or not."""
@@ -192,6 +192,26 @@ class RecordStore:
             self._files.delete_file(_name(version))
         except FileNotFoundError:
             return
+
+
+def list_record_versions(root: pafs.FileSystem) -> dict[str, list[int]]:
+    """The versions that have a record, rising, by table, of all tables of a lake in an object store at once.
+
+    `root` is the file system of the lake. A table without any record is left out.
+    """
+    found: dict[str, list[int]] = {}
+    for info in root.get_file_info(pafs.FileSelector(FOLDER, allow_not_found=True, recursive=True)):
+        *_, table, name = info.path.split("/")
+        if (version := parse_record_name(name)) is not None:
+            found.setdefault(table, []).append(version)
+    return {table: sorted(versions) for table, versions in found.items()}
+
+
+def parse_record_name(name: str) -> int | None:
+    """The version that a record is of, by the name of its file; None for another file."""
+    digits = name.removesuffix(".json")
+    is_one = name.endswith(".json") and digits.isdecimal() and len(digits) == _NAME_DIGITS
+    return int(digits) if is_one else None
 
 
 def _name(version: int) -> str:

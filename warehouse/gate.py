@@ -4,11 +4,12 @@ Every table is looked at, also those that are not published: figures were made f
 files that were committed, and each file must be what was written.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from schemas import Table, storage
 from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
+from warehouse.digests import list_record_versions
 from warehouse.file_check import CheckedFiles
 from warehouse.lake_reader import LakeReader, Snapshot, UnreadableLogError
 from warehouse.lake_table import cut_table_path
@@ -32,8 +33,12 @@ def find_damage(lake: LakeReader, snapshots: Mapping[type[Table], Snapshot]) -> 
     new or changed.
     """
     damages: list[Damage] = []
+    never_written = [model for model, snapshot in snapshots.items() if snapshot.version < 0]
+    recorded = _find_recorded(lake, never_written)
     with CheckedFiles(lake) as checked:
         for model, snapshot in snapshots.items():
+            if snapshot.version < 0 and model not in recorded:
+                continue
             try:
                 damages += _find_damage(lake, model, snapshot, checked)
             except DamagedError as fault:
@@ -41,12 +46,20 @@ def find_damage(lake: LakeReader, snapshots: Mapping[type[Table], Snapshot]) -> 
     return damages
 
 
+def _find_recorded(lake: LakeReader, models: Collection[type[Table]]) -> set[type[Table]]:
+    """Those of the models that have records of digests. In an object store one listing tells of all of them."""
+    if not lake.remote:
+        return {model for model in models if lake.open_records(model).list_versions()}
+    listed = list_record_versions(lake.open_root()) if models else {}
+    return {model for model in models if storage(model).table in listed}
+
+
 def _find_damage(
     lake: LakeReader, model: type[Table], snapshot: Snapshot, checked: CheckedFiles
 ) -> Iterator[Damage]:
     chain = Chain(lake, model)
     if snapshot.version < 0:
-        if chain.store.list_versions() and lake.open(model) is None:
+        if lake.open(model) is None:
             yield chain.report_lost_log()
         return
     if chain.store.has(snapshot.version + 1):

@@ -319,7 +319,7 @@ class LakeReader:
     def _open_files_below(self, uri: str) -> pafs.FileSystem:
         if not self.remote:
             return pafs.SubTreeFileSystem(uri, pafs.LocalFileSystem())
-        return pafs.PyFileSystem(ObjectStore(uri, options=self._delta_options))
+        return pafs.PyFileSystem(ObjectStore(uri, options=self._delta_options or {}))
 
 
 @lru_cache

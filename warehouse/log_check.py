@@ -1,6 +1,6 @@
 """Does a table's log say what was committed? It is compared with the records of digests, kept apart from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -12,7 +12,8 @@ from deltalake.exceptions import TableNotFoundError
 from schemas import Table, storage
 from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
-from warehouse.digests import DigestRecord, StoredFile
+from warehouse.digests import DigestRecord, StoredFile, list_record_versions
+from warehouse.known_tables import list_known_tables
 from warehouse.lake_reader import LakeReader, UnreadableLogError
 
 # A table that is written in the meantime is looked at again.
@@ -32,12 +33,34 @@ class CheckedLog:
     damages: tuple[Damage, ...]
 
 
-def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
-    """Read the log from its files, every entry and record that is kept, and compare them."""
+@dataclass(frozen=True, slots=True)
+class LakeListing:
+    """What a lake in an object store has, by two listings of it: the tables, and the versions that have a record."""
+
+    tables: Collection[type[Table]]
+    records: Mapping[str, list[int]]
+
+    @classmethod
+    def take(cls, lake: LakeReader) -> "LakeListing | None":
+        """None for a lake in a folder, where a look at each table costs nothing. Raises StoreError."""
+        if not lake.remote:
+            return None
+        return cls(list_known_tables(lake), list_record_versions(lake.open_root()))
+
+
+def check_log(lake: LakeReader, model: type[Table], listing: LakeListing | None = None) -> CheckedLog:
+    """Read the log from its files, every entry and record that is kept, and compare them.
+
+    With a listing of the lake the table is not listed again. What was committed since is no damage.
+    """
     chain = Chain(lake, model)
     for look in range(LOOKS):
-        known = chain.store.list_versions()
-        table, damages = _open(lake, model)
+        if listing is None or look:
+            known = chain.store.list_versions()
+        else:
+            known = listing.records.get(storage(model).table, [])
+        is_there = listing is None or look > 0 or model in listing.tables
+        table, damages = _open(lake, model) if is_there else (None, [])
         version = -1 if table is None else table.version()
         # A commit between both looks is no damage.
         if table is None or not known or known[-1] <= version or look == LOOKS - 1:
@@ -45,6 +68,8 @@ def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
     if table is None:
         return _check_without_log(chain, known, damages)
     damages += [chain.report_missing_entry(each) for each in known if each > version]
+    if known:
+        known = [*known, *range(known[-1] + 1, version)]
     stored = _list_stored_paths(table)
     files: dict[str, StoredFile | None] = dict.fromkeys(stored)
     try:

@@ -1,5 +1,7 @@
 """The objects of a lake on an object store, as files."""
 
+import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ _RETRIES, _RETRY_S = 100, 20
 DELTA_RETRIES = {"max_retries": str(_RETRIES), "retry_timeout": f"{_RETRY_S}s"}
 POLARS_RETRIES = {"max_retries": _RETRIES, "retry_timeout_ms": _RETRY_S * 1000}
 
-
+_HTTP = "aws_allow_http"
 # As delta-rs does by itself.
 CHECKPOINT_AFTER = 100
 
@@ -30,8 +32,27 @@ def choose_hooks(version: int) -> PostCommitHookProperties:
     )
 
 
+def open_store(root: str, options: Mapping[str, str]) -> Any:
+    """The objects below an address of a store, with the credentials and the retries of the lake."""
+    from obstore.store import from_url  # noqa: PLC0415 - only a lake on an object store needs it
+
+    known: Any = {**DELTA_RETRIES, **options}
+    retries: Any = {
+        "max_retries": int(known.pop("max_retries")),
+        "retry_timeout": dt.timedelta(seconds=int(str(known.pop("retry_timeout")).removesuffix("s"))),
+    }
+    # What delta-rs takes for a fact of the store is one of the connection here.
+    client: Any = {"allow_http": known.pop(_HTTP).lower() == "true"} if _HTTP in known else None
+    return from_url(root, config=known or None, client_options=client, retry_config=retries)
+
+
 class ObjectStore(DeltaStorageHandler):
     """Files of an object store, as delta-rs reaches them. Every method raises StoreError for a fault of the store."""
+
+    def __init__(self, address: str, options: Mapping[str, str]) -> None:
+        """The objects below an address."""
+        super().__init__(address, options=dict(options))
+        self._address, self._options = address, options
 
     def create_dir(self, path: str, recursive: bool = True) -> None:
         """As the original."""
@@ -49,9 +70,18 @@ class ObjectStore(DeltaStorageHandler):
             return super().get_file_info(paths)
 
     def get_file_info_selector(self, selector: pafs.FileSelector) -> list[pafs.FileInfo]:
-        """As the original."""
+        """As the original, which asks for each folder by itself. Of what lies below others there are files only."""
         with translate_store_faults():
-            return super().get_file_info_selector(selector)
+            if not selector.recursive:
+                return super().get_file_info_selector(selector)
+            objects = open_store(self._address, self._options).list(selector.base_dir.strip("/") or None)
+            return [
+                pafs.FileInfo(
+                    one["path"], pafs.FileType.File, size=one["size"], mtime_ns=_read_ns(one["last_modified"])
+                )
+                for chunk in objects
+                for one in chunk
+            ]
 
     def open_input_file(self, path: str) -> pa.PythonFile:
         """As the original."""
@@ -117,3 +147,7 @@ class _Sink:
             self.closed = True
             with translate_store_faults():
                 self._sink.close()
+
+
+def _read_ns(moment: dt.datetime) -> int:
+    return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000

@@ -20,6 +20,7 @@ from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError, find_store_error
 from warehouse.lake import Lake
 from warehouse.lake_script import find_lake_script
+from warehouse.object_store import open_store
 from warehouse.open_published import FIRST_DAYS, NotPublishedError
 from warehouse.publication import digest_file, forbid_log, read_publications, record_publication
 from warehouse.publication_base import name_record
@@ -31,7 +32,6 @@ from warehouse.publish import (
     publish,
     reserve_name,
 )
-from warehouse.store_check import open_store
 
 # Publications that come in between before one gives up; each of them was a newer one.
 TRIES = 5

@@ -5,14 +5,13 @@ Two runs that commit at once are kept apart by the store alone: it must refuse t
 store. obstore is the same client as that of delta-rs, with the same credentials and settings, without the look.
 """
 
-import datetime as dt
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from pipeline.common.store_faults import StoreError, StoreRefusedError, find_store_error
-from warehouse.object_store import DELTA_RETRIES
+from warehouse.object_store import open_store
 
 # The prefix in the lake below which a store is tried.
 CHECKS = "_checks"
@@ -70,18 +69,6 @@ def _try_store(root: str, name: str, options: Mapping[str, str]) -> None:
             "still lists an object that was just deleted: give the key the right to delete (s3:DeleteObject), or use "
             "a store whose lists are always up to date",
         )
-
-
-def open_store(root: str, options: Mapping[str, str]) -> Any:
-    """The objects below an address of a store, with the credentials and the retries of the lake."""
-    from obstore.store import from_url  # noqa: PLC0415 - only a lake on an object store needs it
-
-    known: Any = {**DELTA_RETRIES, **options}
-    retries: Any = {
-        "max_retries": int(known.pop("max_retries")),
-        "retry_timeout": dt.timedelta(seconds=int(str(known.pop("retry_timeout")).removesuffix("s"))),
-    }
-    return from_url(root, config=known or None, retry_config=retries)
 
 
 def _put_if_absent(store: Any, name: str, content: bytes) -> bool:

@@ -18,7 +18,7 @@ from warehouse.frames import BadFrameError, name_place, sort, validate
 from warehouse.known_tables import KnownTables, report_lost_table
 from warehouse.lake_reader import LakeReader, UnreadableLogError, find_part
 from warehouse.lake_table import Part
-from warehouse.log_check import check_log
+from warehouse.log_check import LakeListing, check_log
 from warehouse.open_published import NotPublishedError, check_published
 from warehouse.published_copy import open_published_copy
 
@@ -38,8 +38,9 @@ class VerifiedPart:
 
 def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Iterator[VerifiedPart]:
     """One result for each fault of a table's log and for each part, tables in their order of definition."""
+    listing = LakeListing.take(lake)
     for model in models:
-        checked = check_log(lake, model)
+        checked = check_log(lake, model, listing)
         for damage in checked.damages:
             yield VerifiedPart(damage.place, damage)
         for folder, paths in groupby(sorted(checked.files), lambda path: path.rpartition("/")[0]):

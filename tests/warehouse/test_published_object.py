@@ -20,10 +20,10 @@ from tests.warehouse.test_object_store import Store, store
 from warehouse import published_object
 from warehouse.lake import Lake
 from warehouse.lake_script import find_lake_script
+from warehouse.object_store import open_store
 from warehouse.open_published import connect
 from warehouse.publication_base import take_base
 from warehouse.published_object import DamagedObjectError, PublishedObject, publish_object
-from warehouse.store_check import open_store
 
 __all__ = ["store"]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from schemas import EnergyDaily
+from schemas import EnergyDaily, RawEnergyBalance
 from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
-from tests.warehouse.test_object_store import Store, store
+from tests.warehouse.test_object_store import MODELS, Store, store
 from warehouse import version_looks
 from warehouse.lake import Lake
+from warehouse.publish import publish
 from warehouse.table_upkeep import keep_up_table
 from warehouse.verify import verify_lake
 
@@ -64,6 +65,31 @@ def test_what_is_read_again_is_not_listed_again(lake: Lake, proxy: Store) -> Non
         write(lake, 5.0 + n)
     # The library lists before a commit and after it, and once more when the table is read again.
     assert count(proxy)["LIST"] <= 3 * WRITES
+
+
+def write_answers(lake: Lake) -> None:
+    for day, value in NEWEST.items():
+        lake.replace(RawEnergyBalance, {"local_date": day}, [frame_of(RawEnergyBalance, day, value)])
+
+
+def test_publication_and_verification_list_each_table_twice(lake: Lake, proxy: Store, tmp_path: Path) -> None:
+    write_answers(lake)
+    count(proxy)
+    publish(again(lake), tmp_path / "sunledger.duckdb", now=dt.datetime.now(dt.UTC), version="1")
+    # Its log and its files, and once what the lake has, and of which tables there are digests.
+    assert 0 < count(proxy)["LIST"] <= 2 * len(MODELS) + 2
+    assert len([found for found in verify_lake(again(lake)) if not found.fault]) == 3 * len(MODELS)
+    assert 0 < count(proxy)["LIST"] <= 2 * len(MODELS) + 2
+
+
+def test_a_table_that_grows_while_a_lake_is_verified_is_not_damaged(lake: Lake) -> None:
+    write_answers(lake)
+    verified = verify_lake(again(lake), MODELS)
+    # When the first part of the first table is told, the whole lake was listed.
+    assert next(verified).fault is None
+    for n in range(3):
+        write(lake, 30.0 + n)
+    assert [found.fault for found in verified if found.fault] == []
 
 
 def test_a_commit_of_another_process_is_seen_at_once(lake: Lake, proxy: Store) -> None:
