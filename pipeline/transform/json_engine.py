@@ -31,7 +31,7 @@ def open_engine() -> duckdb.DuckDBPyConnection:
     """This thread's in-memory engine: to start one costs more than to read a small fleet's day."""
     if not hasattr(_engines, "engine"):
         _engines.engine = duckdb.connect(config={"threads": 1})
-        # Times with an offset are told in the zone of the session, which is the machine's otherwise.
+        # Otherwise times with an offset come in the machine's zone.
         _engines.engine.execute("SET TimeZone = 'UTC'")
     engine: duckdb.DuckDBPyConnection = _engines.engine
     return engine
