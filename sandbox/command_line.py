@@ -126,6 +126,15 @@ def run_serve(
     ] = False,
     client_id: Annotated[str, typer.Option(help="Client id of the custom flow.")] = DEFAULT_CLIENT_ID,
     client_secret: Annotated[str, typer.Option(help="Secret of that client.")] = DEFAULT_CLIENT_SECRET,
+    more_clients: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=99,
+            help="Number of further clients of the custom flow, called NAME-2, NAME-3 and so on, with the same "
+            "secret. Each has a request budget of its own; owners have consented to one of them each, in turn.",
+        ),
+    ] = 0,
     code_client_id: Annotated[str, typer.Option(help="Client id of the code flow.")] = DEFAULT_CODE_CLIENT_ID,
     code_client_secret: Annotated[
         str, typer.Option(help="Secret of that client.")
@@ -187,6 +196,7 @@ def run_serve(
             recordings=recordings,
             client_id=client_id,
             client_secret=client_secret,
+            more_clients=more_clients,
             code_client_id=code_client_id,
             code_client_secret=code_client_secret,
             owners_without_consent=owners_without_consent,
@@ -262,7 +272,7 @@ def _build_banner(address: SandboxAddress, options: Options) -> str:
         f"  monitoring     {address.url}/monitoring",
         f"  live           {address.url}/live",
         f"  grid control   {address.url}/gridcontrol",
-        f"  custom flow    client {options.client_id}",
+        f"  custom flow    client {', '.join(options.custom_client_ids)}",
         f"  code flow      client {options.code_client_id}, owners owner1@example.com ..., password {OWNER_PASSWORD}",
         f"  time basis     {options.rules.basis}",
     ]

@@ -77,6 +77,7 @@ class Options:
     recordings: bool = False
     client_id: str = DEFAULT_CLIENT_ID
     client_secret: str = field(default=DEFAULT_CLIENT_SECRET, repr=False)
+    more_clients: int = 0
     code_client_id: str = DEFAULT_CODE_CLIENT_ID
     code_client_secret: str = field(default=DEFAULT_CODE_CLIENT_SECRET, repr=False)
     owners_without_consent: int = 0
@@ -96,10 +97,10 @@ class Options:
         ):
             if not value:
                 raise OptionError(f"{option} is empty: give a text, or leave the option out.")
-        if self.client_id == self.code_client_id:
+        if self.code_client_id in self.custom_client_ids:
             raise OptionError(
-                f"--client-id and --code-client-id are both {self.client_id!r}: a client belongs to one flow, so give "
-                "them different names."
+                f"{self.code_client_id!r} is a client of --client-id or --more-clients and of --code-client-id: a "
+                "client belongs to one flow, so give them different names."
             )
         for name in self.allowed_hosts:
             if not HOST_NAME.fullmatch(name):
@@ -111,3 +112,8 @@ class Options:
             raise OptionError(
                 f"--consent-after {self.consent_after_s} is not a time: give a number of seconds, 0 or more."
             )
+
+    @property
+    def custom_client_ids(self) -> tuple[str, ...]:
+        """The clients of the custom flow, which all have one secret: NAME, NAME-2, NAME-3 ..."""
+        return (self.client_id, *(f"{self.client_id}-{n}" for n in range(2, self.more_clients + 2)))

@@ -2,10 +2,12 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
+from itertools import cycle
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -60,13 +62,15 @@ class World:
         self.clock = clock if clock is not None else SandboxClock()
         self.tokens = TokenStore(self.clock)
         self.clients = {
-            options.client_id: Client(options.client_id, options.client_secret, "custom"),
+            **{one: Client(one, options.client_secret, "custom") for one in options.custom_client_ids},
             options.code_client_id: Client(options.code_client_id, options.code_client_secret, "code"),
         }
         self.version = 0
         """Grows with every change that makes a kept answer stale."""
         self.moved: dict[str, str] = {}
         """Old plant or device id -> new id, of what moved from Classic to ennexOS."""
+        self.strangers: Counter[str] = Counter()
+        """How many requests of each client named a plant that it may not see."""
         self._sources: dict[str, Source] = {}
         self._devices: dict[str, tuple[str, Device]] = {}
         self._plants_of: dict[str, set[str]] = {}
@@ -98,6 +102,13 @@ class World:
         if access.user is not None:
             return plant.owner == access.user
         return self.consents.covers(access.client.client_id, plant.owner, plant.plant_id)
+
+    def check_access(self, access: Access, plant: Plant) -> bool:
+        """`may_see` for a request that names the plant; what may not be seen is counted."""
+        seen = self.may_see(access, plant)
+        if not seen:
+            self.strangers[access.client.client_id] += 1
+        return seen
 
     def is_owner(self, login: str) -> bool:
         """Whether this e-mail owns a plant."""
@@ -172,12 +183,16 @@ class World:
         self._plants_of.setdefault(plant.owner, set()).add(plant.plant_id)
 
     def _grant_consents(self) -> None:
-        """All owners have consented, except the last `owners_without_consent` of the simulated ones, at most all."""
+        """All owners have consented, except the last `owners_without_consent` of the simulated ones, at most all.
+
+        With several clients of the custom flow, owners have consented to one of them each, in turn.
+        """
+        clients = cycle(self.options.custom_client_ids)
         simulated = [owner for owner in self._plants_of if owner.startswith("owner")]
         silent = set(simulated[max(0, len(simulated) - self.options.owners_without_consent) :])
-        for owner in self._plants_of:
+        for owner, client_id in zip(self._plants_of, clients, strict=False):
             if owner not in silent:
-                self.consents.grant(self.options.client_id, owner)
+                self.consents.grant(client_id, owner)
 
 
 def _open_sources(options: Options, flows: FlowCache) -> Iterator[Source]:

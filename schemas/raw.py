@@ -22,7 +22,10 @@ class RawAnswers(
     """
 
     plant_id: str = column("Plant that the request names; empty for the list of plants.")
-    device_id: str = column("Device that the request names; empty where it asks for a plant.")
+    device_id: str = column(
+        "Device that the request names; empty where it asks for a plant. In raw_plants the name of the credential "
+        "whose list it is, where there are several."
+    )
     set_type: str = column("Measurement set as the API names it; empty where the request has none.")
     request_date: str = column("The request's date as sent, or its first and last; empty where it has none.")
     local_date: pl.Date = column(

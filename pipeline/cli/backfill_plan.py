@@ -56,6 +56,10 @@ def show_today(runtime: RunContext) -> None:
         out.print(f"The schedule today: {turn.describe()}")
 
 
+def _format_minutes(minutes: float | None) -> str:
+    return "no budget set" if minutes is None else f"{minutes:,.1f}"
+
+
 def show_plan(found: Plan) -> None:
     """Print the plan."""
     if found.never_asked:
@@ -78,6 +82,15 @@ def show_plan(found: Plan) -> None:
     counts = ", ".join(f"{count:,} for {name}" for name, count in found.reconciling.items() if count)
     if counts:
         out.print(f"A later 'sunledger reconcile' needs further requests: {counts}.")
+    if found.shares:
+        shares = [
+            (one.name, f"{one.requests:,}", _format_minutes(one.minutes), str(one.pu), str(one.new_pu))
+            for one in found.shares
+        ]
+        heads = ("requests", "minutes", "PU", "new PU")
+        show_table(
+            "by credential, side by side", [("credential", False), *((head, True) for head in heads)], shares
+        )
     minutes = (
         "not known, because SMA_REQUESTS_PER_5_MIN is not set"
         if found.minutes is None

@@ -28,7 +28,10 @@ def show_examination(plants_asked: int | None, *, yes: bool) -> bool:
     except SunledgerError as error:
         _print(fail("settings", str(error)))
         return False
-    where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
+    access = f"flow {settings.sma_flow}"
+    if settings.sma_credentials is not None:
+        access = f"credentials of {settings.sma_credentials}"
+    where = f"environment {settings.sma_environment}, {access}, home {settings.home}"
     _print(pass_check("settings", where))
     well = True
     clock = Clock(announce=WaitAnnouncer(say))

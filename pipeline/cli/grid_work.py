@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -28,6 +29,7 @@ from pipeline.extract.grid_orders import (
 )
 from pipeline.run.context import RunContext
 from pipeline.run.grid_order_book import GridOrderBook, OpenOrder
+from pipeline.run.plant_sessions import group_by_credential
 from pipeline.run.plants import list_own_plants
 from pipeline.run.stored_schedules import read_stored_commands
 from pipeline.sma.feed_in_order import Eligibility, FeedInOrder
@@ -306,8 +308,13 @@ class GridWork:
         return list_own_plants(self._runtime)
 
     def _ask_eligibility(self, plants: Sequence[str]) -> dict[str, Eligibility]:
-        settings = self._runtime.settings
-        return self._runtime.session.use(lambda client: check_eligibility(client, settings, plants))
+        found: dict[str, Eligibility] = {}
+        for credential, places in group_by_credential(self._runtime, plants):
+            asked, settings = [plants[place] for place in places], credential.settings
+            found |= self._runtime.find_session(credential).use(
+                partial(check_eligibility, settings=settings, plants=asked)
+            )
+        return found
 
     def _list_types(self, order: FeedInOrder) -> list[str | None]:
         devices = self._runtime.lake.scan(Devices).filter(pl.col("plant_id") == order.plant_id)

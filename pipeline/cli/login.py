@@ -6,16 +6,17 @@ import webbrowser
 from rich.text import Text
 
 from pipeline.cli.console import out, say
-from pipeline.common.settings import load_settings
+from pipeline.common.credentials import select_credentials, take_only_credential
+from pipeline.common.settings import Settings, load_settings
 from pipeline.sma.auth.code_login import LoginOptions, log_in, log_out
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.clock import Clock, WaitAnnouncer
 from pipeline.sma.consents.access_problems import describe_validity
 
 
-def log_in_here(options: LoginOptions, *, browser: bool) -> None:
-    """Log in and say when the login expires. Raises what `log_in` raises."""
-    settings = load_settings()
+def log_in_here(options: LoginOptions, name: str | None, *, browser: bool) -> None:
+    """Log in and say when the login expires. `name` chooses one of several credentials. Raises what `log_in` raises."""
+    settings = _choose_settings(name)
 
     def show(address: str) -> None:
         opened = browser and webbrowser.open(address)
@@ -33,10 +34,16 @@ def log_in_here(options: LoginOptions, *, browser: bool) -> None:
     )
 
 
-def log_out_here(*, local_only: bool) -> None:
+def log_out_here(name: str | None, *, local_only: bool) -> None:
     """Log out, and say whether there was a login."""
-    was_in = asyncio.run(log_out(load_settings(), local_only=local_only, clock=_build_clock()))
+    was_in = asyncio.run(log_out(_choose_settings(name), local_only=local_only, clock=_build_clock()))
     say("You are logged out." if was_in else "There was no login to end.")
+
+
+def _choose_settings(name: str | None) -> Settings:
+    """The settings of the credential of that name, or of the only one of the code flow."""
+    found = select_credentials(load_settings(), name)
+    return take_only_credential([one for one in found if one.settings.sma_flow == "code"] or found).settings
 
 
 def _build_clock() -> Clock:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.run_options import CREDENTIAL
+
 
 def run_login(
     *,
@@ -23,12 +25,13 @@ def run_login(
         bool, typer.Option(help="Send a PKCE challenge. Leave it out only if SMA's answer asks for that.")
     ] = True,
     wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the answer of the browser.")] = 600,
+    credential: Annotated[str | None, CREDENTIAL] = None,
 ) -> None:
     """Log in with the code flow (SMA_FLOW=code), in which a user grants access to the plants that the user owns."""
     from pipeline.cli.login import log_in_here  # noqa: PLC0415
     from pipeline.sma.auth.code_login import LoginOptions  # noqa: PLC0415
 
-    log_in_here(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), browser=browser)
+    log_in_here(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), credential, browser=browser)
 
 
 def run_logout(
@@ -36,8 +39,9 @@ def run_logout(
     local_only: Annotated[
         bool, typer.Option("--local-only", help="Delete the stored login without revoking it at SMA.")
     ] = False,
+    credential: Annotated[str | None, CREDENTIAL] = None,
 ) -> None:
     """Log out of the code flow: revoke the login at SMA and delete it here."""
     from pipeline.cli.login import log_out_here  # noqa: PLC0415
 
-    log_out_here(local_only=local_only)
+    log_out_here(credential, local_only=local_only)

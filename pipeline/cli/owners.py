@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from pipeline.cli.console import say, show_table
 from pipeline.cli.exit_codes import DONE, FAILED, IN_PART
+from pipeline.common.credentials import Credential, select_credentials, take_only_credential
 from pipeline.common.errors import CredentialsError, SmaError, UsageError
-from pipeline.common.settings import load_settings
+from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consent_refresh import look_at, store_consents
 from pipeline.run.context import RunContext
@@ -35,16 +36,16 @@ class Outcome(StrEnum):
     UNANSWERED = "no answer"
 
 
-def request_consents(emails: Collection[str]) -> int:
-    """Have SMA ask owners for consent by e-mail; returns the exit code."""
+def request_consents(emails: Collection[str], name: str | None = None) -> int:
+    """Have SMA ask owners for consent by e-mail; returns the exit code. `name` chooses one of several credentials."""
     owners = _check_addresses(emails)
-    with _open_book() as (runtime, book):
+    with _open_book(name) as (runtime, credential, book):
 
         async def ask(client: SmaClient) -> dict[str, Consent | SmaError]:
-            api = ConsentApi(runtime.settings, client)
+            api = ConsentApi(credential.settings, client)
             return {owner: await _ask_owner(api, owner) for owner in owners}
 
-        answers = runtime.session.use(ask)
+        answers = runtime.find_session(credential).use(ask)
         good = {owner: answer for owner, answer in answers.items() if isinstance(answer, Consent)}
         noted = book.note(good, runtime.now(), asked=True)
         store_consents(runtime.lake, book)
@@ -57,13 +58,13 @@ def request_consents(emails: Collection[str]) -> int:
     return _choose_exit_code(len(good), len(answers))
 
 
-def ask_states(emails: Collection[str]) -> int:
+def ask_states(emails: Collection[str], name: str | None = None) -> int:
     """Ask SMA for the current state of each consent; returns the exit code."""
     owners = _check_addresses(emails)
-    with _open_book() as (runtime, book):
+    with _open_book(name) as (runtime, credential, book):
         known = book.read_owners()
         wanted = [known.get(owner, Owner(owner)) for owner in owners]
-        noted, problems = _look(runtime, book, wanted)
+        noted, problems = _look(runtime, credential, book, wanted)
         unasked = [owner for owner in owners if owner not in noted and owner not in problems]
         _show(book, noted.values(), problems, unasked)
     if unasked:
@@ -73,20 +74,24 @@ def ask_states(emails: Collection[str]) -> int:
     return _choose_exit_code(len(noted), len(owners))
 
 
-def show_states() -> int:
-    """Show the stored states of all owners without a request to SMA; returns the exit code."""
-    with _open_book() as (_, book):
-        owners = book.read_owners()
-        if not owners:
-            say("No owner has been asked for consent yet: ask with 'sunledger consent request EMAIL'.")
-        else:
+def show_states(name: str | None = None) -> int:
+    """Show the stored states of all owners, by default of all credentials, without a request to SMA; the exit code."""
+    known = False
+    for credential in _select_custom(load_settings(), name):
+        book = ConsentBook.of(credential.settings)
+        if owners := book.read_owners():
+            known = True
+            if credential.name:
+                say(f"By the credential {credential.name}:")
             _show(book, owners.values(), {})
+    if not known:
+        say("No owner has been asked for consent yet: ask with 'sunledger consent request EMAIL'.")
     return DONE
 
 
-def watch_states(minutes: float) -> int:
+def watch_states(minutes: float, name: str | None = None) -> int:
     """Wait at most `minutes` (0: without limit) until every owner has answered, and print each change at once."""
-    with _open_book() as (runtime, book):
+    with _open_book(name) as (runtime, credential, book):
         begun = runtime.now()
         until = begun + dt.timedelta(minutes=minutes) if minutes else None
         watched = {owner.address: owner for owner in _list_pending(book)}
@@ -97,7 +102,7 @@ def watch_states(minutes: float) -> int:
         while open_ones := _list_pending(book):
             due = [owner for owner in open_ones if owner.find_due_time() <= runtime.now()]
             before = {owner.address: owner.state for owner in due}
-            noted, problems = _look(runtime, book, due) if due else ({}, {})
+            noted, problems = _look(runtime, credential, book, due) if due else ({}, {})
             changed = [owner for owner in noted.values() if owner.state is not before[owner.address]]
             if changed or problems:
                 _show(book, changed, problems)
@@ -129,11 +134,11 @@ def _sleep(runtime: RunContext, owners: Collection[Owner], until: dt.datetime | 
 
 
 def _look(
-    runtime: RunContext, book: ConsentBook, owners: Collection[Owner]
+    runtime: RunContext, credential: Credential, book: ConsentBook, owners: Collection[Owner]
 ) -> tuple[dict[str, Owner], dict[str, SmaError]]:
     """Look at SMA's states, keep them in book and table; owners by address, and problems by address."""
-    settings = runtime.settings
-    answers, problems = runtime.session.use(lambda client: look_at(settings, client, owners))
+    session, settings = runtime.find_session(credential), credential.settings
+    answers, problems = session.use(lambda client: look_at(settings, client, owners))
     noted = book.note(answers, runtime.now())
     store_consents(runtime.lake, book)
     return noted, problems
@@ -167,16 +172,23 @@ def _check_addresses(emails: Collection[str]) -> list[str]:
 
 
 @contextmanager
-def _open_book() -> Iterator[tuple[RunContext, ConsentBook]]:
-    """The runtime and book of the settings' client. Raises UsageError for the code flow."""
+def _open_book(name: str | None) -> Iterator[tuple[RunContext, Credential, ConsentBook]]:
+    """The runtime, the credential and its book. Raises UsageError for the code flow, and where one is to be chosen."""
     settings = load_settings()
-    if settings.sma_flow != "custom":
+    credential = take_only_credential(_select_custom(settings, name))
+    with RunContext(settings, tell=say) as runtime:
+        yield runtime, credential, ConsentBook.of(credential.settings)
+
+
+def _select_custom(settings: Settings, name: str | None) -> list[Credential]:
+    """The credentials of the custom flow, or the one of that name. Raises UsageError where there is none."""
+    found = [one for one in select_credentials(settings, name) if one.settings.sma_flow == "custom"]
+    if not found:
         raise UsageError(
             "With SMA_FLOW=code there are no consents, because the user who logs in grants access: use 'sunledger "
             "login', or set SMA_FLOW=custom if the client belongs to the custom flow."
         )
-    with RunContext(settings, tell=say) as runtime:
-        yield runtime, ConsentBook.of(settings)
+    return found
 
 
 def _show(

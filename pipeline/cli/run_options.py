@@ -25,6 +25,9 @@ GROUPS = typer.Option(
     metavar="NAME",
     help="Group of plants in SUNLEDGER_PLANT_ATTRIBUTES. Repeat the option for more groups. Default: all plants.",
 )
+CREDENTIAL = typer.Option(
+    "--credential", metavar="NAME", help="Name of one of the credentials that SMA_CREDENTIALS lists."
+)
 SHARD = typer.Option(
     "--shard",
     metavar="NUMBER/COUNT",

@@ -63,3 +63,7 @@ class ConsentMissing(SmaError):  # noqa: N818 - reads as the state it reports
 
 class CredentialsError(PermanentError):
     """The token endpoint refused the client: wrong id or secret, wrong flow, dead refresh token."""
+
+
+class CredentialUnusableError(PermanentError):
+    """One of several credentials can't be used: its plants are not asked for, those of the others are."""

@@ -85,6 +85,13 @@ class Settings(BaseSettings):
         "Refresh token of the code flow, used once instead of `sunledger login`. Default: none.",
         default=SecretStr(""),
     )
+    sma_credentials: AbsolutePath | None = _declare_sma_field(
+        "sma_credentials",
+        "Private file (TOML, mode 0600) that lists several credentials, each with its client id, secret, flow and "
+        "request budget, instead of SMA_CLIENT_ID, SMA_CLIENT_SECRET, SMA_FLOW and SMA_REFRESH_TOKEN; see "
+        "docs/access.md. Default: none, so that there is one credential.",
+        default=None,
+    )
     sma_environment: Literal["sandbox", "production"] = _declare_sma_field(
         "sma_environment",
         "SMA's environment, sandbox or production, which sets the URLs below. Default: sandbox.",
@@ -438,7 +445,12 @@ class Settings(BaseSettings):
         return self.published_object or str(self.warehouse)
 
     def require_credentials(self) -> None:
-        """Raise ConfigurationError naming every credential that is missing (a login is not one of them)."""
+        """Raise ConfigurationError naming every credential that is missing (a login is not one of them).
+
+        Where SMA_CREDENTIALS is set, nothing is needed here: `read_credentials` looks into its file.
+        """
+        if self.sma_credentials is not None:
+            return
         needed = {
             "SMA_CLIENT_ID": self.sma_client_id,
             "SMA_CLIENT_SECRET": self.sma_client_secret.get_secret_value(),

@@ -16,7 +16,7 @@ from pipeline.billing.units import add_capacity
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
-from pipeline.extract.due_lists import count_lists, plan_device_lists, plan_set_lists
+from pipeline.extract.due_lists import count_lists, plan_device_lists, plan_plant_lists, plan_set_lists
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.extract.request_plan import (
     PlannedRequest,
@@ -29,6 +29,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, choose_sets
 from pipeline.run.plants import list_own_plants, select_in_operation
 from pipeline.sma.budget.shared_budget import Budget
+from pipeline.sma.requests import Request
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
 
@@ -65,8 +66,22 @@ class ClassCost:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialShare:
+    """What a backfill takes of one of several credentials: requests, minutes (None without a budget) and PU."""
+
+    name: str
+    requests: int
+    minutes: float | None
+    pu: int
+    new_pu: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The estimate of a backfill. `minutes` is None without a request budget; new PU are not charged yet this month.
+
+    Credentials work side by side, so it takes as long as the one that is busy longest; `shares` has a row for each of
+    several, and none for one.
 
     `next_month_eur` is what it may add to the next month's bill, because it will not be done before: 0 where it will.
     `never_asked` counts plants of which is not known what they have: their requests are those for EnergyBalance and
@@ -89,6 +104,7 @@ class Plan:
     reconciling: Mapping[str, int]
     never_asked: int
     lists_each_day: int
+    shares: tuple[CredentialShare, ...] = ()
 
     @property
     def total_requests(self) -> int:
@@ -109,20 +125,29 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
     plants = _list_known_plants(runtime, first)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     # The list of plants is always requested.
-    requests = Counter(lists=1 + len(plan_device_lists(runtime)) + len(plan_set_lists(runtime)))
+    lists = [*plan_plant_lists(runtime), *plan_device_lists(runtime), *plan_set_lists(runtime)]
+    requests = Counter(lists=len(lists))
+    asked_by = Counter(find_credential_name(runtime, request) for request in lists)
     size = requests["lists"] * TYPICAL_BYTES["lists"]
     for week in group_by_week(days):
         for part in plan_missing(runtime, week):
             table = storage(part.model).table
             requests[table] += len(part.requests)
+            asked_by.update(find_credential_name(runtime, planned.request) for planned in part.requests)
             size += part.plant_days * TYPICAL_BYTES.get(table, TYPICAL_BYTES["raw_other_sets"])
     never_asked = _find_plants_without_sets(runtime, plants)
     expected = _plan_expected_balance(runtime, never_asked, days)
     if expected:
         table = storage(BALANCE.raw).table
         requests[table] += len(expected)
+        asked_by.update(find_credential_name(runtime, planned.request) for planned in expected)
         size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
-    minutes = _estimate_minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
+    times = [
+        _estimate_minutes(asked_by[one.name], one.settings.sma_requests_per_5_min)
+        for one in runtime.credentials
+    ]
+    known_times = [time for time in times if time is not None]
+    minutes = max(known_times) if len(known_times) == len(times) else None
     month = find_current_month(runtime, prices)
     price = prices.require_price(month)
     counted = pl.DataFrame(
@@ -144,7 +169,36 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
         price_source=price.source,
         reconciling=_count_vendor_requests(runtime, days),
         never_asked=never_asked.height,
-        lists_each_day=1 + math.ceil(count_lists(runtime) / runtime.settings.lists_cycle_days),
+        shares=_sum_shares(runtime, plants, counted, asked_by),
+        lists_each_day=len(runtime.credentials)
+        + math.ceil(count_lists(runtime) / runtime.settings.lists_cycle_days),
+    )
+
+
+def find_credential_name(runtime: RunContext, request: Request) -> str:
+    """The name of the credential by which a request goes; empty where there is one credential only."""
+    if len(runtime.credentials) == 1:
+        return runtime.credential_names[0]
+    return request.credential or runtime.find_credential(request.plant_id) or ""
+
+
+def _sum_shares(
+    runtime: RunContext, plants: pl.DataFrame, counted: pl.DataFrame, asked_by: Mapping[str, int]
+) -> tuple[CredentialShare, ...]:
+    if len(runtime.credentials) == 1:
+        return ()
+    names = Counter(runtime.find_credential(plant) for plant in plants["plant_id"])
+    new = plants.join(counted, on="plant_id", how="anti")["plant_id"]
+    new_names = Counter(runtime.find_credential(plant) for plant in new)
+    return tuple(
+        CredentialShare(
+            name=one.name,
+            requests=asked_by.get(one.name, 0),
+            minutes=_estimate_minutes(asked_by.get(one.name, 0), one.settings.sma_requests_per_5_min),
+            pu=names[one.name],
+            new_pu=new_names[one.name],
+        )
+        for one in runtime.credentials
     )
 
 

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.common.credentials import Credential, find_flow, read_credentials
+from pipeline.common.errors import ConfigurationError, CredentialsError, SmaError
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from pipeline.run.step import StepResult, build_result
+from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents import access_problems
 from pipeline.sma.consents.consent_api import Consent, ConsentApi
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
+from pipeline.sma.session_set import SessionSet
 from schemas import Consents, Plants, polars_schema, storage
 from warehouse.lake import Lake, WriteResult
 
@@ -23,18 +26,31 @@ LOOKS_AT_ONCE = 4
 
 
 def refresh_consents(runtime: RunContext) -> StepResult:
-    """Check the consents whose interval is over, if the custom flow has asked any owner, and store the changes."""
-    settings = runtime.settings
-    if settings.sma_flow != "custom":
+    """Check the consents whose interval is over, if the custom flow has asked any owner, and store the changes.
+
+    Of a credential that can't be used the stored states stay, and the facts say so.
+    """
+    custom = [one for one in runtime.credentials if one.settings.sma_flow == "custom"]
+    if not custom:
         return StepResult(facts={"owners": 0})
-    book = ConsentBook.of(settings)
+    found = _refresh_book(runtime, custom[0])
+    for credential in custom[1:]:
+        more = _refresh_book(runtime, credential)
+        found.rows, found.changed = more.rows, found.changed or more.changed
+        for name, fact in more.facts.items():
+            found.facts[name] = found.facts.get(name, 0) + fact if isinstance(fact, int) else fact
+    return found
+
+
+def _refresh_book(runtime: RunContext, credential: Credential) -> StepResult:
+    book = ConsentBook.of(credential.settings)
     owners = book.read_owners()
     # If a plant has left the list, the consents of all owners are checked, as far as SMA's interval allows.
     urgent = bool(owners) and _has_lost_plants(runtime)
     due = [owner for owner in owners.values() if owner.find_due_time(urgent=urgent) <= runtime.now()]
     problems: dict[str, SmaError] = {}
     if due:
-        answers, problems = runtime.session.use(lambda client: look_at(settings, client, due))
+        answers, problems = ask_states_of(runtime, credential, due)
         book.note(answers, runtime.now())
     written = store_consents(runtime.lake, book)
     counts = Counter(owner.state.value.lower() for owner in book.read_owners().values())
@@ -42,6 +58,25 @@ def refresh_consents(runtime: RunContext) -> StepResult:
     return build_result(
         written, owners=len(owners), looked_at=len(due), unanswered=len(problems), **counts, **problem
     )
+
+
+def ask_states_of(
+    runtime: RunContext, credential: Credential, owners: Sequence[Owner]
+) -> tuple[dict[str, Consent], dict[str, SmaError]]:
+    """As `look_at`, by one of the run's credentials; with several, one that can't be used is the reason for all owners.
+
+    Raises CredentialsError where none of them can be used.
+    """
+    try:
+        return runtime.find_session(credential).use(
+            lambda client: look_at(credential.settings, client, owners)
+        )
+    except (CredentialsError, ConfigurationError, SecretFileError) as fault:
+        session = runtime.session
+        if not isinstance(session, SessionSet):
+            raise
+        error = session.note_unusable(credential.name, fault)
+        return {}, {owner.address: error for owner in owners}
 
 
 async def look_at(
@@ -65,15 +100,17 @@ async def look_at(
     return answers, {address: a for address, a in found.items() if isinstance(a, SmaError)}
 
 
-def look_again(runtime: RunContext) -> SmaError | None:
-    """Check all owners that SMA's interval allows to check, and return the first problem. Needs no lake."""
-    book = ConsentBook.of(runtime.settings)
-    due = [
-        owner for owner in book.read_owners().values() if owner.find_due_time(urgent=True) <= runtime.now()
-    ]
+def look_again(runtime: RunContext, credential: Credential) -> SmaError | None:
+    """Check all owners of a credential that SMA's interval allows to check, and return the first problem.
+
+    Needs no lake.
+    """
+    book = ConsentBook.of(credential.settings)
+    owners = book.read_owners().values()
+    due = [owner for owner in owners if owner.find_due_time(urgent=True) <= runtime.now()]
     if not due:
         return None
-    answers, problems = runtime.session.use(lambda client: look_at(runtime.settings, client, due))
+    answers, problems = ask_states_of(runtime, credential, due)
     book.note(answers, runtime.now())
     return next(iter(problems.values()), None)
 
@@ -89,8 +126,13 @@ def store_consents(lake: Lake, book: ConsentBook) -> WriteResult:
 
 
 def read_owners(settings: Settings) -> list[Owner]:
-    """The owners that are known here; none in the code flow."""
-    return list(ConsentBook.of(settings).read_owners().values()) if settings.sma_flow == "custom" else []
+    """The owners that are known here, by all credentials of the custom flow."""
+    books = [
+        ConsentBook.of(one.settings)
+        for one in read_credentials(settings)
+        if one.settings.sma_flow == "custom"
+    ]
+    return [owner for book in books for owner in book.read_owners().values()]
 
 
 def find_concern(runtime: RunContext) -> str | None:
@@ -102,7 +144,7 @@ def find_concern(runtime: RunContext) -> str | None:
     gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
     settings = runtime.settings
     return access_problems.explain_concern(
-        settings.sma_flow, read_owners(settings), len(listed), gone, runtime.find_today()
+        find_flow(settings), read_owners(settings), len(listed), gone, runtime.find_today()
     )
 
 

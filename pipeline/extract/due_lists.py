@@ -25,6 +25,11 @@ from schemas import ApiRequests, Devices, MeasurementSets, RawAnswers, RawDevice
 NOT_FOUND = 404
 
 
+def plan_plant_lists(runtime: RunContext) -> list[Request]:
+    """One request for the list of plants of each credential."""
+    return sorted(Request.plants(name) for name in runtime.credential_names)
+
+
 def plan_device_lists(runtime: RunContext) -> list[Request]:
     """One request for every plant whose devices are to be asked for today.
 

@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.billing import spending
 from pipeline.common.errors import TransientError
 from pipeline.common.text import pluralize
-from pipeline.extract.due_lists import plan_device_lists, plan_set_lists
+from pipeline.extract.due_lists import plan_device_lists, plan_plant_lists, plan_set_lists
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
 from pipeline.extract.raw_rows import build_raw_frame
@@ -18,10 +18,12 @@ from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, g
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest, read_newest
+from pipeline.run.plant_lists import find_doubles, read_plant_lists
+from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from pipeline.run.step import StepResult
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Answer, Request, find_plant
+from pipeline.sma.session_set import fetch_by_plant
 from schemas import (
     Plants,
     RawAnswers,
@@ -49,7 +51,7 @@ def fetch_plants(runtime: RunContext) -> StepResult:
         stored = list_plant_ids_of_newest(runtime)
         if not stored or error.status == TOO_MANY_REQUESTS:
             raise
-        day, _ = read_newest(runtime.lake, RawPlants)
+        day, _ = read_plant_lists(runtime.lake, runtime.credential_names)
         reason = (
             "SMA's list of plants could not be read, so this run knows no newer plants than the "
             f"{pluralize(len(stored), 'plant')} of the list of {day}: {error}"
@@ -59,11 +61,12 @@ def fetch_plants(runtime: RunContext) -> StepResult:
 
 
 def fetch_plant_list(runtime: RunContext) -> StepResult:
-    """Fetch the list of plants. Raises SmaError where SMA does not answer with one.
+    """Fetch the list of plants of each credential. Raises SmaError where SMA does not answer with one.
 
     Plants that it lacks are asked for by themselves: SMA leads to the new id of a plant that moved.
     """
-    report = _fetch_list(runtime, RawPlants, [Request.plants()])
+    report = _fetch_list(runtime, RawPlants, plan_plant_lists(runtime))
+    _tell_doubles(runtime)
     report.facts["moved"] = _fetch_moves(runtime)
     return report
 
@@ -150,7 +153,9 @@ def _fetch_moves(runtime: RunContext) -> int:
     left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].to_list()
     # SMA charges the new system, so this may cost as much as any other request.
     left = sorted(spending.admit(runtime, left).plants) if left else []
-    results = list(runtime.session.fetch([Request.devices(plant) for plant in left])) if left else []
+    results = (
+        list(fetch_by_plant(runtime.session, [Request.devices(plant) for plant in left])) if left else []
+    )
     moved = [
         r for r in results if isinstance(r, Answer) and find_plant(r.target) not in {None, r.request.plant_id}
     ]
@@ -159,6 +164,21 @@ def _fetch_moves(runtime: RunContext) -> int:
         series = {(answer.request.plant_id, "") for answer in moved}
         runtime.lake.replace(RawPlants, {"local_date": today}, [frame], devices=series)
     return len(moved)
+
+
+def _tell_doubles(runtime: RunContext) -> None:
+    """Say which plants several credentials show: only one of them asks."""
+    if len(runtime.credential_names) == 1:
+        return
+    doubles = find_doubles(runtime.lake, runtime.credential_names)
+    if doubles:
+        plant, names = next(iter(doubles.items()))
+        first = f"{plant}, listed by {' and '.join(names)}"
+        runtime.tell(
+            f"{pluralize(len(doubles), 'plant')} {'is' if len(doubles) == 1 else 'are'} listed by several credentials "
+            f"({'' if len(doubles) == 1 else 'the first: '}{first}): each is asked for by the credential that "
+            "SMA_CREDENTIALS names first."
+        )
 
 
 def _list_odd_sets(runtime: RunContext, day: dt.date) -> Notices:

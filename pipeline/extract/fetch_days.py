@@ -9,10 +9,13 @@ from typing import TypeAlias
 import polars as pl
 
 from pipeline.billing import spending
+from pipeline.common.credentials import find_flow
+from pipeline.common.errors import CredentialUnusableError
 from pipeline.common.settings import Settings
 from pipeline.extract.answer_checks import find_fault
 from pipeline.extract.claims import claim_plan
 from pipeline.extract.consent_refresh import read_owners
+from pipeline.extract.due_lists import plan_plant_lists
 from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
@@ -28,7 +31,8 @@ from pipeline.run.step import (
     quarantine,
 )
 from pipeline.sma.consents import access_problems
-from pipeline.sma.requests import Failure, Request
+from pipeline.sma.requests import Failure
+from pipeline.sma.session_set import fetch_by_plant, find_unusable_plants, pass_all
 from pipeline.transform import inventory
 from pipeline.transform.batch_account import build_quarantine
 from schemas import RawAnswers, storage
@@ -73,17 +77,19 @@ def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, l
     """The plan for the plants whose PU are allowed, and the other plants. Raises CostNotAllowedError if none is."""
     if not plan.plants:
         return plan, []
-    admission = spending.admit(runtime, plan.plants)
+    # What is not asked for costs nothing, so it takes no room of the limits.
+    unasked = find_unusable_plants(runtime.session, plan.plants)
+    admission = spending.admit(runtime, plan.plants - unasked)
     refused = admission.refused
     if refused is None:
         return plan, []
-    if not admission.plants:
+    if not admission.plants and not unasked:
         raise spending.build_refusal(runtime, refused)
     reason = f"not fetched because of its cost: {spending.explain_limit(runtime, refused)}"
     left_out = [
         MissingItem(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids
     ]
-    return plan.limit_to(admission.plants), left_out
+    return plan.limit_to(admission.plants | unasked), left_out
 
 
 def _fetch(
@@ -91,26 +97,35 @@ def _fetch(
 ) -> Iterator[PlannedResult]:
     """Each planned request with its result, in order, within the month for whose PU there is consent."""
     planned = list(planned)
-    requests: Iterable[Request] = (one.request for one in planned)
     plants = plan.plants
-    if plants:
-        requests = spending.admit_by_month(runtime, plants, requests)
+    admit = partial(spending.admit_by_month, runtime, plants) if plants else pass_all
+    results = fetch_by_plant(runtime.session, (one.request for one in planned), admit)
     table = storage(plan.model).table
-    for one, result in zip(planned, runtime.session.fetch(requests), strict=True):
+    for one, result in zip(planned, results, strict=True):
         runtime.progress.advance(table)
         yield one, result
 
 
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
-    """The plants that SMA lists now. Raises SmaError if SMA does not answer with a list."""
-    (result,) = runtime.session.fetch([Request.plants()])
-    if isinstance(result, Failure):
-        raise result.error
-    if fault := find_fault(result):
-        raise fault.error
-    return set(
-        inventory.list_plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
-    )
+    """The plants that SMA lists now, each by the credential that asks for it.
+
+    Raises SmaError if SMA does not answer with a list. A credential that can't be used asks for nothing, so it lists
+    nothing.
+    """
+    listed: set[str] = set()
+    requests = plan_plant_lists(runtime)
+    for request, result in zip(requests, fetch_by_plant(runtime.session, requests), strict=True):
+        if isinstance(result, Failure):
+            if isinstance(result.error, CredentialUnusableError):
+                continue
+            raise result.error
+        if fault := find_fault(result):
+            raise fault.error
+        lists = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]})
+        found = inventory.list_plant_ids(lists)
+        name = request.credential
+        listed |= {plant for plant in found if not name or runtime.find_credential(plant) == name}
+    return listed
 
 
 @contextmanager
@@ -162,7 +177,7 @@ def _list_missing(
     missing = partial(MissingItem, str(day), storage(model).table)
     yield from (missing(failure.request.plant_id, str(failure.error)) for failure in outcome.failures)
     if outcome.unlisted:
-        reason = access_problems.explain_gone_plant(settings.sma_flow, read_owners(settings))
+        reason = access_problems.explain_gone_plant(find_flow(settings), read_owners(settings))
         text = f"SMA's answer has no rows; {reason}"
         yield from (missing(plant, text) for plant in sorted(outcome.unlisted))
     text = "SMA's answer has no rows, but rows are stored; the stored rows were kept"
@@ -183,7 +198,7 @@ def _list_missing(
 def _build_answer_quarantine(outcome: DayOutcome, model: type[RawAnswers], day: dt.date) -> pl.DataFrame:
     """Rows of quarantine for requests without a usable answer."""
     rows: list[tuple[str, str, str, str | None]] = [
-        (failure.request.plant_id, failure.request.device_id, REQUEST_FAILED, str(failure.error))
+        (failure.request.plant_id, failure.request.owner_id, REQUEST_FAILED, str(failure.error))
         for failure in outcome.failures
     ]
     rows += [(plant, device, EMPTY_NOW, None) for plant, device in outcome.kept]

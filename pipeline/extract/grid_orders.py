@@ -17,6 +17,7 @@ from pipeline.extract.grid_schedules import read_schedules
 from pipeline.extract.order_states import ENDS, note_order_states
 from pipeline.run.context import RunContext
 from pipeline.run.grid_order_book import GridOrderBook, OpenOrder
+from pipeline.run.plant_sessions import find_plant_credential
 from pipeline.sma.feed_in_order import FeedInOrder
 from pipeline.sma.unproven_grid_control import cancel_schedule, send_command
 from schemas.grid_control import (
@@ -116,8 +117,9 @@ class GridDesk:
             content.note(key, CANCELLING, f"Cancels the schedule {one.schedule_id}.", now)
         schedule = one.schedule_id
         try:
-            receipt = self._runtime.session.use(
-                lambda client: cancel_schedule(client, self._runtime.settings, order.plant_id, schedule)
+            credential = find_plant_credential(self._runtime, order.plant_id)
+            receipt = self._runtime.find_session(credential).use(
+                lambda client: cancel_schedule(client, credential.settings, order.plant_id, schedule)
             )
         except SmaError as error:
             with self._book.open() as content:
@@ -133,9 +135,12 @@ class GridDesk:
         )
 
     def _send(self, order: FeedInOrder, *, first: bool) -> OrderOutcome:
-        key, settings = order.request_key, self._runtime.settings
+        key = order.request_key
         try:
-            receipt = self._runtime.session.use(lambda client: send_command(client, settings, order))
+            credential = find_plant_credential(self._runtime, order.plant_id)
+            receipt = self._runtime.find_session(credential).use(
+                lambda client: send_command(client, credential.settings, order)
+            )
         except SmaError as error:
             # It is certain that this request was not sent.
             with self._book.open() as content:

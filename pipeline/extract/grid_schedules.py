@@ -10,6 +10,7 @@ from pipeline.extract.order_states import note_order_states
 from pipeline.run.context import RunContext
 from pipeline.run.grid_order_book import GridOrderBook
 from pipeline.run.notices import MissingItem, Notices
+from pipeline.run.plant_sessions import ask_by_plant
 from pipeline.run.plants import list_own_plants
 from pipeline.run.step import StepResult
 from pipeline.sma.unproven_grid_control import GridAnswer, GridRequest, ask_grid
@@ -43,9 +44,7 @@ def read_schedules(runtime: RunContext, plants: Sequence[str]) -> StepResult:
     plant was answered.
     """
     requests = [GridRequest.schedules(plant) for plant in plants]
-    results = (
-        runtime.session.use(lambda client: ask_grid(client, runtime.settings, requests)) if requests else []
-    )
+    results = ask_by_plant(runtime, requests, ask_grid)
     answers = [one for one in results if isinstance(one, GridAnswer)]
     errors = {plant: one for plant, one in zip(plants, results, strict=True) if isinstance(one, SmaError)}
     refused = next((one for one in errors.values() if isinstance(one, CredentialsError)), None)

@@ -10,6 +10,7 @@ import polars as pl
 from pipeline.billing.live_plan import LiveBook, LivePlan
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.run.context import RunContext
+from pipeline.run.plant_sessions import ask_by_plant
 from pipeline.sma.budget.file_store import Moment
 from pipeline.sma.unproven_live import (
     PAUSE_S,
@@ -213,4 +214,4 @@ class LiveSession:
             self._runtime.lake.append(LiveReadings, {"read_date": day}, part)
 
     def _ask(self, requests: Sequence[LiveRequest]) -> Sequence[LiveAnswer | SmaError]:
-        return self._runtime.session.use(lambda client: ask_live(client, self._runtime.settings, requests))
+        return ask_by_plant(self._runtime, requests, ask_live)

@@ -14,7 +14,13 @@ from typing import TypeAlias
 
 import polars as pl
 
-from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
+from pipeline.common.errors import (
+    CredentialsError,
+    CredentialUnusableError,
+    SmaError,
+    SunledgerError,
+    TransientError,
+)
 from pipeline.extract.answer_checks import LISTS, find_fault, find_faults
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
@@ -105,7 +111,7 @@ def accept_answers(
     batch: list[_SeriesDay] = []
     size = 0
     for _, of_plant in groupby(results, key=lambda one: one.result.request.plant_id):
-        for _, of_series in groupby(of_plant, key=lambda one: one.result.request.device_id):
+        for _, of_series in groupby(of_plant, key=lambda one: one.result.request.owner_id):
             accepted = _judge_series(of_series, days)
             batch += accepted
             size += sum(len(answer.body) + ANSWER_BYTES for one in accepted for answer in one.answers)
@@ -143,8 +149,10 @@ def refuse_nothing_answered(outcomes: Collection[DayOutcome]) -> None:
     found = chain.from_iterable(outcome.failures for outcome in outcomes)
     failures = list({failure.request: failure for failure in found}.values())
     # A day that SMA refuses permanently is missing and does not end the run; without a list the run can't continue.
-    if any(failure.error.transient or failure.request.endpoint in LISTS for failure in failures):
-        raise _explain_no_answer(failures)
+    # Where one of several credentials can't be used, that is said of its plants, and the others go on.
+    grave = [one for one in failures if not isinstance(one.error, CredentialUnusableError)]
+    if any(failure.error.transient or failure.request.endpoint in LISTS for failure in grave):
+        raise _explain_no_answer(grave)
 
 
 def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:
@@ -272,7 +280,7 @@ def _is_bare(answer: Answer) -> bool:
 
 
 def _find_series(result: Answer | Failure) -> Series:
-    return result.request.plant_id, result.request.device_id
+    return result.request.plant_id, result.request.owner_id
 
 
 def _build_key(request: Request) -> Key:
@@ -288,7 +296,7 @@ def build_raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.
     requests = [answer.request for answer in answers]
     columns = {
         "plant_id": [r.plant_id for r in requests],
-        "device_id": [r.device_id for r in requests],
+        "device_id": [r.owner_id for r in requests],
         "request_date": [r.date for r in requests],
         "set_type": [r.set_type for r in requests],
         "local_date": [day] * len(answers),

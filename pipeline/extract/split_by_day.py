@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from pipeline.common.errors import CredentialsError, PermanentError
+from pipeline.common.errors import CredentialsError, CredentialUnusableError, PermanentError
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest, plan_single_days
 from pipeline.extract.split_json import Pieces, cut_logs, cut_rows
 from pipeline.sma.requests import Answer, Failure
@@ -87,7 +87,9 @@ def _split_failure(
 ) -> Iterator[DayResult]:
     """Requests for single days where that may help, which is not so without any answer or without credentials."""
     is_refused = isinstance(failure.error, PermanentError)
-    is_hopeless = isinstance(failure.error, CredentialsError) or not (is_answered or is_refused)
+    is_hopeless = isinstance(failure.error, CredentialsError | CredentialUnusableError) or not (
+        is_answered or is_refused
+    )
     if planned.is_whole or is_hopeless:
         yield from (DayResult(day, failure) for day in planned.days)
         return

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from pipeline.billing import spending
+from pipeline.common.credentials import find_flow
 from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
@@ -54,7 +55,7 @@ def _judge_access(runtime: RunContext) -> Iterator[Concern]:
 
 
 def _judge_plants(runtime: RunContext) -> Iterator[Concern]:
-    why = explain_gone_plant(runtime.settings.sma_flow, read_owners(runtime.settings))
+    why = explain_gone_plant(find_flow(runtime.settings), read_owners(runtime.settings))
     for plant, name in _list_gone_plants(runtime).select("plant_id", "name").rows():
         yield Concern(f"gone:{plant}", f"Plant {plant} ({name}) is gone", f"{why[0].upper()}{why[1:]}.")
     plants = runtime.lake.scan(Plants).select("plant_id", "name", "first_seen").collect()

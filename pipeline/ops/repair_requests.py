@@ -8,7 +8,7 @@ from typing import cast
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
-from pipeline.extract.due_lists import plan_device_lists, plan_set_lists
+from pipeline.extract.due_lists import plan_device_lists, plan_plant_lists, plan_set_lists
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plant_list
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
@@ -44,7 +44,7 @@ SHOWN = 3
 LISTS_ASKED: dict[
     type[Table], tuple[Callable[[RunContext], list[Request]], Callable[[RunContext], object]]
 ] = {
-    RawPlants: (lambda _: [Request.plants()], fetch_plant_list),
+    RawPlants: (plan_plant_lists, fetch_plant_list),
     RawDevices: (plan_device_lists, fetch_devices),
     RawMeasurementSets: (plan_set_lists, fetch_measurement_sets),
 }

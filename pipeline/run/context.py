@@ -8,10 +8,12 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
+from pipeline.common.credentials import Credential, read_credentials
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.run.allowance import Allowance
+from pipeline.run.plant_lists import find_credential
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
 from pipeline.run.shards import Shard
@@ -19,6 +21,7 @@ from pipeline.run.shared_request_log import SharedRequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
+from pipeline.sma.session_set import SessionSet
 from warehouse.known_tables import KnownTables
 from warehouse.lake import Lake
 
@@ -57,7 +60,8 @@ class OpenResources:
     """What a run has opened so far; a copy of its context shares it."""
 
     lake: Lake | None = None
-    session: SmaSession | None = None
+    credentials: tuple[Credential, ...] | None = None
+    session: SmaSession | SessionSet | None = None
     requests: RequestLog | SharedRequestLog | None = None
 
 
@@ -103,19 +107,53 @@ class RunContext:
         return self.opened.lake
 
     @property
-    def session(self) -> SmaSession:
-        """The session with SMA; opened at first use, shared by every step and day of the run.
+    def credentials(self) -> tuple[Credential, ...]:
+        """The credentials in the order of preference. Raises ConfigurationError for a file that can't be used."""
+        if self.opened.credentials is None:
+            self.opened.credentials = read_credentials(self.settings)
+        return self.opened.credentials
 
-        Raises UsageError for credentials and places that the run will need.
+    @property
+    def credential_names(self) -> tuple[str, ...]:
+        """The names of the credentials; one empty name where the settings have one credential only."""
+        return tuple(one.name for one in self.credentials)
+
+    def find_credential(self, plant_id: str) -> str | None:
+        """The name of the credential by which a plant is asked for; None where no list shows the plant."""
+        return find_credential(self.lake, self.credential_names, plant_id)
+
+    @property
+    def session(self) -> SmaSession | SessionSet:
+        """The session with SMA, or with several credentials one for each of them.
+
+        Opened at first use, shared by every step and day of the run. Raises UsageError for credentials and places that
+        the run will need.
         """
         if self.opened.session is None:
             self.settings.require_credentials()
+            credentials = self.credentials
             check_before_requests(self.settings)
-            clock = Clock(announce=WaitAnnouncer(self.tell))
-            recorded = partial(SmaClient, record=self.requests.add, clock=clock)
-            make = self.make_session or partial(SmaSession, make_client=recorded)
-            self.opened.session = make(self.settings)
+            if self.settings.sma_credentials is None:
+                self.opened.session = self._open_session(credentials[0])
+            else:
+                scratch = self.settings.home / "tmp"
+                self.opened.session = SessionSet(
+                    credentials, self._open_session, self.find_credential, scratch
+                )
         return self.opened.session
+
+    def find_session(self, credential: Credential) -> SmaSession:
+        """The session of one of the run's credentials."""
+        session = self.session
+        return session.find_session(credential.name) if isinstance(session, SessionSet) else session
+
+    def _open_session(self, credential: Credential) -> SmaSession:
+        def say(text: str) -> None:
+            self.tell(f"{credential.name}: {text}" if credential.name else text)
+
+        recorded = partial(SmaClient, record=self.requests.add, clock=Clock(announce=WaitAnnouncer(say)))
+        make = self.make_session or partial(SmaSession, make_client=recorded)
+        return make(credential.settings)
 
     @property
     def requests(self) -> RequestLog | SharedRequestLog:

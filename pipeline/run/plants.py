@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Collection
 from dataclasses import replace
-from functools import lru_cache
 
 import polars as pl
 
@@ -16,16 +15,13 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, match_today_plants, read_fleet
 from pipeline.run.measurement_sets import SetSource
 from pipeline.run.plant_attributes import SETTING, find_members, match_plants
+from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.today_turn import select_turn
-from pipeline.transform import inventory
 from pipeline.transform.plant_moves import find_successors
 from schemas import (
     Devices,
     Plants,
-    RawAnswers,
-    RawPlants,
     Table,
-    storage,
 )
 from warehouse.lake import Lake
 
@@ -196,28 +192,6 @@ def list_known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
 
 
-def read_newest(
-    lake: Lake, model: type[RawAnswers], of: dt.date | None = None
-) -> tuple[dt.date, pl.DataFrame]:
-    """The newest part of a list's raw table, or the one of a day, and the day it was asked for."""
-    parts = lake.list_parts(model) if of is None else [{"local_date": str(of)}]
-    if not parts:
-        raise SunledgerError(f"The table {storage(model).table} is empty: fetch it first.")
-    day = dt.date.fromisoformat(parts[-1]["local_date"])
-    frames = lake.read_batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
-    return day, pl.concat(frames)
-
-
 def list_plant_ids_of_newest(runtime: RunContext) -> frozenset[str] | None:
-    """The plants of the newest list; None when no list is stored."""
-    version = runtime.lake.take_snapshot(RawPlants).version
-    if version < 0:
-        return None
-    return _list_ids(runtime.lake, version)
-
-
-@lru_cache(maxsize=1)
-def _list_ids(lake: Lake, _version: int) -> frozenset[str]:
-    """The plants of the newest list, read once for each version of it: every fetching step asks for them."""
-    _, answers = read_newest(lake, RawPlants)
-    return frozenset(inventory.list_plant_ids(answers))
+    """The plants of the newest list of each credential; None when no list is stored."""
+    return list_newest_ids(runtime.lake, runtime.credential_names)

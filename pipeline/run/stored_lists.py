@@ -97,7 +97,7 @@ def _find_changes(
     known = _build_empty(_ANSWER)
     changes = [_build_empty([*OWNER, "fetched_at"]).select(*OWNER, *_MOMENT)]
     for answers in lists:
-        both = answers.join(known.select("plant_id", before="body"), on="plant_id").filter(
+        both = answers.join(known.select(*OWNER, before="body"), on=OWNER).filter(
             pl.col("body") != pl.col("before")
         )
         if both.height:
@@ -108,7 +108,7 @@ def _find_changes(
             )
             moment = both.select(pl.col(_MOMENT).max())
             changes.append(other.select(OWNER).unique().join(moment, how="cross"))
-        known = pl.concat([known.join(answers, on="plant_id", how="anti"), answers])
+        known = pl.concat([known.join(answers, on=OWNER, how="anti"), answers])
     return pl.concat(changes).unique(OWNER, keep="last", maintain_order=True)
 
 

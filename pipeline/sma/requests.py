@@ -45,6 +45,7 @@ class Request:
     `period` is the API's word (`Day`, `Month`, ...), `date` its `Date` parameter (`YYYY-MM-DD` for a day or week,
     `YYYY-MM` for a month, `YYYY` for a year) or, for logs, the day or the days from and to (`YYYY-MM-DD/YYYY-MM-DD`).
     An empty `device_id` means the plant itself. `energies` asks for Wh of each interval in place of mean power.
+    `credential` names the one of several whose list of plants is asked for; all else is asked by the plant's.
     """
 
     endpoint: Endpoint
@@ -54,11 +55,12 @@ class Request:
     period: str = ""
     date: str = ""
     energies: bool = False
+    credential: str = ""
 
     @classmethod
-    def plants(cls) -> Self:
-        """All plants the credentials may see, with status, installation and location."""
-        return cls("plants")
+    def plants(cls, credential: str = "") -> Self:
+        """All plants the credential may see, with status, installation and location."""
+        return cls("plants", credential=credential)
 
     @classmethod
     def devices(cls, plant_id: str) -> Self:
@@ -109,6 +111,13 @@ class Request:
         """The log entries of a plant, or of a device of it, of one day or of the days from `first` to `last`."""
         begin, end = _format_day(first), _format_day(first if last is None else last)
         return cls("logs", plant_id, device_id, "", "", begin if begin == end else f"{begin}/{end}")
+
+    @property
+    def owner_id(self) -> str:
+        """Whose answer it is beside the plant: the device's, or in the list of plants of one of several credentials
+        that one's; else empty.
+        """
+        return self.device_id or self.credential
 
     @property
     def path(self) -> str:

@@ -5,13 +5,15 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from pipeline.common.credentials import find_flow
 from pipeline.common.errors import ConsentMissing
 from pipeline.extract.consent_refresh import read_owners
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import read_fleet
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_attributes import match_plants
-from pipeline.run.plants import add_exclusion, find_chosen_plants, read_newest
+from pipeline.run.plant_lists import read_plant_lists
+from pipeline.run.plants import add_exclusion, find_chosen_plants
 from pipeline.run.step import StepResult, build_result, quarantine
 from pipeline.run.stored_lists import read_newest_answers
 from pipeline.run.table_step import Stage, writes
@@ -41,10 +43,10 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
 
     Raises ConsentMissing when SMA lists none.
     """
-    today, answers = read_newest(runtime.lake, RawPlants, of)
-    listed, aside = inventory.build_plants(answers, today)
+    today, answers = read_plant_lists(runtime.lake, runtime.credential_names, of)
+    listed, aside = _build_listed(answers)
     stored = runtime.lake.scan(Plants).collect()
-    owners, flow = read_owners(runtime.settings), runtime.settings.sma_flow
+    owners, flow = read_owners(runtime.settings), find_flow(runtime.settings)
     if not listed.height and not aside.height:
         raise ConsentMissing(access_problems.explain_empty_list(flow, owners), path="/v1/plants")
     frame = inventory.remember_plants(stored, listed.update(_read_moves(runtime, today), on="plant_id"))
@@ -78,6 +80,20 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     )
 
 
+def _build_listed(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """As `inventory.build_plants`, of lists each by its own day: one of several credentials may have given none today.
+
+    A plant is as the newest list has it.
+    """
+    days = answers["local_date"].unique().sort(descending=True).to_list()
+    built = [inventory.build_plants(answers.filter(pl.col("local_date") == day), day) for day in days]
+    if len(built) == 1:
+        return built[0]
+    listed, aside = (pl.concat(frames) for frames in zip(*built, strict=True))
+    only = (frame.unique("plant_id", keep="first", maintain_order=True) for frame in (listed, aside))
+    return next(only), next(only)
+
+
 def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
     """plant_id and migrated_from of the plants to which SMA redirected requests for an old id on the day."""
     columns = ["plant_id", "target"]
@@ -94,7 +110,7 @@ def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
 @writes(SubPlants, reads=(RawPlants,), stage=Stage.PLANTS)
 def write_sub_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Sections of plants of the newest list, or of a day's list, and sections that were listed before."""
-    today, answers = read_newest(runtime.lake, RawPlants, of)
+    today, answers = read_plant_lists(runtime.lake, runtime.credential_names, of)
     stored = runtime.lake.scan(SubPlants).collect()
     found = inventory.build_sub_plants(answers, today)
     frame = inventory.remember(stored, found, storage(SubPlants).key)

@@ -56,6 +56,7 @@ class ControlService:
                 "fault_kinds": {name: f"{kind.what} ({kind.stage.value})" for name, kind in KINDS.items()},
                 "budget": self._show_budget(),
                 "moved": self._world.moved,
+                "strangers": dict(self._world.strangers),
                 "plants": sum(1 for _ in self._world.sources()),
             }
         )

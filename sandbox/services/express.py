@@ -80,7 +80,7 @@ class Express:
         else:
             source, device = self._world.device(asked["device"]) or (None, None)
         return (
-            FoundResource(source, device, self._world.may_see(access, source.plant))
+            FoundResource(source, device, self._world.check_access(access, source.plant))
             if source is not None
             else None
         )

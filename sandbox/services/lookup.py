@@ -30,7 +30,7 @@ def find_resource(world: World, request: Request) -> FoundResource:
     source, device = known if known is not None else (world.source(key) if device_id is None else None, None)
     if source is None:
         raise _find_redirect(world, request, key) or build_not_found()
-    return FoundResource(source, device, world.may_see(read_access(request), source.plant))
+    return FoundResource(source, device, world.check_access(read_access(request), source.plant))
 
 
 def _find_redirect(world: World, request: Request, key: str) -> ApiError | None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
+from pipeline.common.credentials import find_flow
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.extract.due_lists import count_lists
 from pipeline.extract.today_plan import plan_turn
@@ -50,24 +51,25 @@ def examine_clock(patient: Patient) -> list[Diagnosis]:
 
 def examine_credentials(patient: Patient) -> list[Diagnosis]:
     """Whether client id and secret are set."""
-    patient.settings.require_credentials()
-    return [pass_check("credentials", f"client {patient.settings.sma_client_id}, secret set")]
+    patient.own_settings.require_credentials()
+    return [pass_check("credentials", f"client {patient.own_settings.sma_client_id}, secret set")]
 
 
 def examine_login(patient: Patient) -> list[Diagnosis]:
     """Whether the code flow has a login, and until when."""
-    login = LoginStore.of(patient.settings).read()
-    if not login.refresh_token and not patient.settings.sma_refresh_token.get_secret_value():
+    login = LoginStore.of(patient.own_settings).read()
+    if not login.refresh_token and not patient.own_settings.sma_refresh_token.get_secret_value():
         return [fail("login", NO_LOGIN)]
     return [pass_check("login", describe_validity(login))]
 
 
 def examine_token(patient: Patient) -> list[Diagnosis]:
     """Whether SMA issues a token for the credentials."""
-    patient.runtime.session.use(lambda client: client.tokens.get())
+    patient.runtime.find_session(patient.credential).use(lambda client: client.tokens.get())
     return [
         pass_check(
-            "token", f"issued by {patient.settings.sma_auth_url} for the {patient.settings.sma_flow} flow"
+            "token",
+            f"issued by {patient.own_settings.sma_auth_url} for the {patient.own_settings.sma_flow} flow",
         )
     ]
 
@@ -88,7 +90,7 @@ def examine_budget(patient: Patient) -> list[Diagnosis]:
         pl.col("asked_date") >= since, pl.col("status") == TOO_MANY_REQUESTS
     )
     state = asyncio.run(_read_budget_state(patient))
-    rules = Budget(settings.sma_requests_per_5_min)
+    rules = Budget(patient.own_settings.sma_requests_per_5_min)
     found = access_diagnoses.judge_budget_state(
         rules, state, where, refused.select(pl.len()).collect().item()
     )
@@ -104,7 +106,7 @@ def examine_budget(patient: Patient) -> list[Diagnosis]:
 
 
 async def _read_budget_state(patient: Patient) -> BudgetState:
-    budget = open_budget(patient.settings, patient.clock)
+    budget = open_budget(patient.own_settings, patient.clock)
     try:
         return await budget.look()
     finally:
@@ -118,9 +120,10 @@ async def _probe_hosts(patient: Patient) -> list[Probe]:
         ("SMA_CONSENT_URL", settings.sma_consent_url, "/oauth2/v2/bc-authorize"),
         ("SMA_MONITORING_URL", settings.sma_monitoring_url, "/v1/plants"),
     ]
+    custom = find_flow(settings) == "custom"
     wire = Wire(settings, LIMITS, patient.clock, record=patient.runtime.requests.add)
     try:
-        asked = [_probe(wire, *where) for where in wanted if patient.custom or where[0] != "SMA_CONSENT_URL"]
+        asked = [_probe(wire, *where) for where in wanted if custom or where[0] != "SMA_CONSENT_URL"]
         return list(await asyncio.gather(*asked))
     finally:
         await wire.aclose()

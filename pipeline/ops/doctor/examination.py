@@ -6,7 +6,7 @@ none is repeated more than once, since a person waits.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.billing.spending import (
@@ -56,6 +56,8 @@ class DoctorCheck:
     name: str
     look: Callable[[Patient], Iterable[Diagnosis]]
     needs: tuple[str, ...] = ()
+    # Whether it is made for each of several credentials.
+    of_each: bool = False
 
 
 def examine(
@@ -77,22 +79,43 @@ def examine(
         return SmaSession(settings, make_client=make)
 
     bad: set[str] = set()
+    # What failed of one credential, by its name.
+    bad_of: dict[str, set[str]] = {}
     # A lake or store that is gone was reported already, and its requests stay in the home until it is there.
     with (
         suppress(LakeLostError, StoreError),
         RunContext(settings, now=clock.now, make_session=session) as runtime,
     ):
-        patient = Patient(runtime, clock, plants_asked, agree)
+        try:
+            credentials = runtime.credentials
+        except SunledgerError as error:
+            yield fail("credentials", str(error))
+            return
+        patient = Patient(runtime, clock, plants_asked, agree, credentials[0])
         for check in CHECKS:
-            if not _concerns(check, patient):
-                continue
-            lacking = [name for name in check.needs if name in bad]
-            findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
-            if not lacking:
-                findings = _run_check(check, patient)
-            if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
+            well = 0
+            for patient.credential in credentials if check.of_each else credentials[:1]:
+                if not _concerns(check, patient):
+                    well += 1
+                    continue
+                name = patient.credential.name if check.of_each else ""
+                its_bad = bad_of.setdefault(name, set())
+                lacking = [one for one in check.needs if one in bad or one in its_bad]
+                findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
+                if not lacking:
+                    findings = _run_check(check, patient)
+                if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
+                    its_bad.add(check.name)
+                else:
+                    well += 1
+                yield from (_name_credential(finding, name) for finding in findings)
+            # What the whole needs is there if one credential has it.
+            if not well:
                 bad.add(check.name)
-            yield from findings
+
+
+def _name_credential(finding: Diagnosis, name: str) -> Diagnosis:
+    return replace(finding, text=f"{name}: {finding.text}") if name else finding
 
 
 def _concerns(check: DoctorCheck, patient: Patient) -> bool:
@@ -126,12 +149,14 @@ CHECKS = (
     DoctorCheck("TLS", examine_tls),
     DoctorCheck("hosts", examine_hosts, ("folders", "TLS")),
     DoctorCheck("clock", examine_clock, ("folders", "TLS")),
-    DoctorCheck("credentials", examine_credentials),
-    DoctorCheck("login", examine_login, ("credentials",)),
-    DoctorCheck("budget", examine_budget, ("folders", "locks")),
+    DoctorCheck("credentials", examine_credentials, of_each=True),
+    DoctorCheck("login", examine_login, ("credentials",), of_each=True),
+    DoctorCheck("budget", examine_budget, ("folders", "locks"), of_each=True),
     DoctorCheck("costs", examine_costs, ("folders", "files", STORE)),
-    DoctorCheck("token", examine_token, ("files", STORE, "hosts", "credentials", "login", "budget")),
-    DoctorCheck("consent", examine_consents, ("token",)),
+    DoctorCheck(
+        "token", examine_token, ("files", STORE, "hosts", "credentials", "login", "budget"), of_each=True
+    ),
+    DoctorCheck("consent", examine_consents, ("token",), of_each=True),
     DoctorCheck("plants", examine_plants, ("token",)),
     DoctorCheck("time zones", examine_time_zones, ("folders", STORE)),
     DoctorCheck("time basis", examine_time_basis, ("plants",)),

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
+from pipeline.common.credentials import Credential
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.network import Probe
 from pipeline.run.context import RunContext
@@ -41,6 +42,8 @@ class Patient:
     # None: whoever costs nothing more this month.
     plants_asked: int | None
     agree: CostAgreement
+    # The one that is examined: with several, each in its turn.
+    credential: Credential
     probes: list[Probe] = field(default_factory=list)
     plants: pl.DataFrame = field(default_factory=pl.DataFrame)
 
@@ -50,6 +53,11 @@ class Patient:
         return self.runtime.settings
 
     @property
+    def own_settings(self) -> Settings:
+        """Those of the credential that is examined."""
+        return self.credential.settings
+
+    @property
     def custom(self) -> bool:
-        """Whether owners consent, and nobody logs in."""
-        return self.settings.sma_flow == "custom"
+        """Whether owners consent to the credential, and nobody logs in."""
+        return self.own_settings.sma_flow == "custom"

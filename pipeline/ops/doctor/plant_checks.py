@@ -6,23 +6,26 @@ from importlib.metadata import version
 import polars as pl
 
 from pipeline.billing.spending import find_new_units
+from pipeline.common.credentials import find_flow
 from pipeline.extract.consent_refresh import look_again, read_owners
+from pipeline.extract.due_lists import plan_plant_lists
 from pipeline.ops.doctor import access_diagnoses, time_zones
 from pipeline.ops.doctor.patient import Patient
-from pipeline.ops.doctor.result import Diagnosis
+from pipeline.ops.doctor.result import Diagnosis, fail
 from pipeline.run.fleet_membership import read_fleet
 from pipeline.sma.consents.access_problems import GONE_FOR
-from pipeline.sma.requests import Request
+from pipeline.sma.requests import Answer, Failure
+from pipeline.sma.session_set import fetch_by_plant
 from pipeline.transform import inventory
 from schemas import Plants
 
 
 def examine_consents(patient: Patient) -> list[Diagnosis]:
     """The states of the owners' consents, read from SMA. Raises the SmaError of a service that does not answer."""
-    problem = look_again(patient.runtime)
+    problem = look_again(patient.runtime, patient.credential)
     if problem is not None:
         raise problem
-    return access_diagnoses.judge_consents(read_owners(patient.settings))
+    return access_diagnoses.judge_consents(read_owners(patient.own_settings))
 
 
 def examine_costs(patient: Patient) -> list[Diagnosis]:
@@ -38,20 +41,32 @@ def examine_plants(patient: Patient) -> list[Diagnosis]:
     `patient.plants`.
     """
     runtime, settings = patient.runtime, patient.settings
-    answer = runtime.session.send(Request.plants())
-    content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
+    requests = plan_plant_lists(runtime)
+    results = list(fetch_by_plant(runtime.session, requests))
+    failed = [one for one in results if isinstance(one, Failure)]
+    answers = [one for one in results if isinstance(one, Answer)]
+    if not answers:
+        raise failed[0].error
+    names = [one.request.owner_id for one in answers]
+    content = pl.DataFrame(
+        {"plant_id": [""] * len(names), "device_id": names, "body": [one.body for one in answers]}
+    )
     listed = inventory.list_plant_ids(content)
     found, _ = inventory.build_plants(content, runtime.find_today())
     fleet = read_fleet(settings)
     left_out = fleet.find_excluded(found).filter(pl.col("excluded_from") <= runtime.find_today())
     patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
     before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
+    silent = {one.request.credential for one in failed}
+    asked_by = pl.Series([runtime.find_credential(plant) for plant in before["plant_id"]] if silent else [])
+    before = before.filter(~asked_by.is_in(sorted(silent))) if silent and before.height else before
     stored = before.join(fleet.find_excluded(before), on="plant_id", how="anti")
     gone = stored.filter(pl.col("last_seen") >= runtime.find_today() - GONE_FOR)["last_seen"].to_list()
     known = pl.concat([found, before.select(found.columns)])
     return [
+        *(fail("plants", str(one.error)) for one in failed),
         *access_diagnoses.judge_plants(
-            settings.sma_flow,
+            find_flow(settings),
             read_owners(settings),
             len(listed),
             gone,

@@ -11,7 +11,8 @@ from pipeline.billing.spending import admit, build_refusal, read_counted_plants
 from pipeline.ops.doctor import basis
 from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, skip
-from pipeline.sma.requests import DAY, Request
+from pipeline.sma.requests import DAY, Answer, Failure, Request
+from pipeline.sma.session_set import fetch_by_plant
 
 # Plants that are asked for a clear day, each with one request for a month and one for a day of it.
 PLANTS_ASKED = 3
@@ -55,12 +56,20 @@ def _judge_clear_days(
     ):
         asked = Request("measurements", plant, "", BALANCE, "Month", f"{months[plant]:%Y-%m}")
         requests += 1
-        day = basis.clear_day(patient.runtime.session.send(asked).body, timezone, today)
+        day = basis.clear_day(_send(patient, asked).body, timezone, today)
         if day is not None:
             asked = Request("measurements", plant, "", BALANCE, DAY, day.isoformat())
             requests += 1
-            curves.append(basis.read_curve(plant, day, patient.runtime.session.send(asked).body))
+            curves.append(basis.read_curve(plant, day, _send(patient, asked).body))
     return (basis.judge_curves(pl.concat(curves), plants) if curves else pl.DataFrame()), requests
+
+
+def _send(patient: Patient, request: Request) -> Answer:
+    """The answer, by the credential of the plant. Raises SmaError."""
+    (result,) = fetch_by_plant(patient.runtime.session, [request])
+    if isinstance(result, Failure):
+        raise result.error
+    return result
 
 
 def _select_plants_to_ask(patient: Patient) -> pl.DataFrame:

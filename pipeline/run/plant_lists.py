@@ -1,0 +1,124 @@
+"""The stored lists of plants: the newest one of each credential, and by which credential a plant is asked for."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import polars as pl
+
+from pipeline.common.errors import SunledgerError
+from pipeline.transform import inventory
+from schemas import RawPlants, storage
+from warehouse.lake import Lake
+
+# A credential that gave no list for so many days of lists shows no plants any more.
+LISTS_KEPT = 31
+# A plant that left the list is asked for by its former credential for so many days of lists.
+FORMER_LISTS = 8
+_COLUMNS = ["plant_id", "device_id", "body"]
+
+
+def read_plant_lists(
+    lake: Lake, names: Sequence[str], of: dt.date | None = None
+) -> tuple[dt.date, pl.DataFrame]:
+    """The newest list of each of these credentials, or those of a day, and the newest day on which one was fetched.
+
+    The name is empty where there is one credential without a name. The frame has plant_id, device_id (of a list: its
+    credential), body and local_date, and the answers for plants that moved on the newest day. Raises SunledgerError
+    where no list is stored.
+    """
+    found = _find_lists(lake, names, of)
+    if found is None:
+        raise SunledgerError(f"The table {storage(RawPlants).table} is empty: fetch it first.")
+    return found
+
+
+def _find_lists(
+    lake: Lake, names: Sequence[str], of: dt.date | None = None
+) -> tuple[dt.date, pl.DataFrame] | None:
+    days = (
+        [dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(RawPlants)]
+        if of is None
+        else [of]
+    )
+    found: list[pl.DataFrame] = []
+    newest: dt.date | None = None
+    lacking = set(names)
+    for day in reversed(days[-LISTS_KEPT:]):
+        if not lacking:
+            break
+        answers = pl.concat(lake.read_batches(RawPlants, {"local_date": day}, columns=_COLUMNS))
+        lists = pl.col("plant_id") == ""
+        wanted = answers.filter(lists, pl.col("device_id").is_in(sorted(lacking)))
+        if not wanted.height:
+            continue
+        if newest is None:
+            newest = day
+            wanted = pl.concat([wanted, answers.filter(~lists)])
+        found.append(wanted.with_columns(local_date=pl.lit(day)))
+        lacking -= set(wanted.filter(lists)["device_id"])
+    return None if newest is None else (newest, pl.concat(found))
+
+
+def list_newest_ids(lake: Lake, names: Sequence[str]) -> frozenset[str] | None:
+    """The plants of the newest lists of these credentials; None when no list is stored."""
+    version = lake.take_snapshot(RawPlants).version
+    return None if version < 0 else _list_ids(lake, version, tuple(names))
+
+
+def find_credential(lake: Lake, names: Sequence[str], plant_id: str) -> str | None:
+    """The credential by which a plant is asked for: the first of `names` whose newest list shows it.
+
+    A plant that left all lists lately is asked for by the one that showed it last. None where no list shows it.
+    """
+    version = lake.take_snapshot(RawPlants).version
+    if version < 0:
+        return None
+    listed = _map_newest(lake, version, tuple(names))
+    return listed.get(plant_id) or _map_former(lake, version, tuple(names)).get(plant_id)
+
+
+def find_doubles(lake: Lake, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """The plants that the newest lists of several credentials show, with these credentials in their order."""
+    _, answers = read_plant_lists(lake, names)
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        for plant in _list_plants_of(answers, name):
+            found[plant] = (*found.get(plant, ()), name)
+    return {plant: listing for plant, listing in sorted(found.items()) if len(listing) > 1}
+
+
+def _map_answers(answers: pl.DataFrame, names: Sequence[str]) -> dict[str, str]:
+    """plant_id -> the first of `names` whose list among these answers shows it."""
+    found: dict[str, str] = {}
+    for name in names:
+        for plant in _list_plants_of(answers, name):
+            found.setdefault(plant, name)
+    return found
+
+
+def _list_plants_of(answers: pl.DataFrame, name: str) -> list[str]:
+    own = answers.filter(pl.col("plant_id") == "", pl.col("device_id") == name)
+    return list(inventory.list_plant_ids(own)) if own.height else []
+
+
+@lru_cache(maxsize=1)
+def _list_ids(lake: Lake, _version: int, names: tuple[str, ...]) -> frozenset[str] | None:
+    """The ids, read once for each version of the table: every fetching step asks for them."""
+    found = _find_lists(lake, names)
+    return None if found is None else frozenset(inventory.list_plant_ids(found[1]))
+
+
+@lru_cache(maxsize=1)
+def _map_newest(lake: Lake, _version: int, names: tuple[str, ...]) -> Mapping[str, str]:
+    found = _find_lists(lake, names)
+    return {} if found is None else _map_answers(found[1], names)
+
+
+@lru_cache(maxsize=1)
+def _map_former(lake: Lake, _version: int, names: tuple[str, ...]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for part in reversed(lake.list_parts(RawPlants)[-FORMER_LISTS:]):
+        answers = pl.concat(lake.read_batches(RawPlants, part, columns=_COLUMNS))
+        found = _map_answers(answers, names) | found
+    return found

@@ -1,0 +1,194 @@
+"""The sessions of several credentials as one: each request goes by the credential of its plant, with that one's budget.
+
+A credential that can't be used costs its own plants only, and each of them gets an error that names it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from pipeline.common.credentials import SETTING, Credential
+from pipeline.common.errors import (
+    ConfigurationError,
+    CredentialsError,
+    CredentialUnusableError,
+    PermanentError,
+    SmaError,
+    SunledgerError,
+)
+from pipeline.sma.auth.secret_files import SecretFileError
+from pipeline.sma.blocking_client import SmaSession
+from pipeline.sma.http.read_ahead import ReadAhead
+from pipeline.sma.requests import Answer, Failure, Request
+
+Result: TypeAlias = Answer | Failure
+# Lets requests through on their way, in their order; it may raise instead.
+Admit: TypeAlias = Callable[[Iterable[Request]], Iterable[Request]]
+
+
+def pass_all(requests: Iterable[Request]) -> Iterable[Request]:
+    """Let every request through."""
+    return requests
+
+
+# How messages that speak of settings name the same in the file of credentials.
+_IN_FILE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "SMA_CLIENT_ID": "client_id",
+        "SMA_CLIENT_SECRET": "client_secret",
+        "SMA_REFRESH_TOKEN": "refresh_token",
+        "SMA_FLOW=": "flow = ",
+        "sunledger login": "sunledger login --credential {name}",
+        "sunledger consent request": "sunledger consent request --credential {name}",
+    }
+)
+
+
+class SessionSet:
+    """A session for each credential, opened when it is needed.
+
+    `find_credential` gives the name of a plant's credential, and None for a plant that no list shows.
+    """
+
+    def __init__(
+        self,
+        credentials: Sequence[Credential],
+        open_session: Callable[[Credential], SmaSession],
+        find_credential: Callable[[str], str | None],
+        scratch: Path,
+    ) -> None:
+        self._credentials = {one.name: one for one in credentials}
+        self._open_session = open_session
+        self._find_credential = find_credential
+        self._scratch = scratch
+        self._sessions: dict[str, SmaSession] = {}
+        self._unusable: dict[str, SunledgerError] = {}
+
+    @property
+    def requests_sent(self) -> int:
+        """HTTP requests of all credentials so far, token renewals and retries included."""
+        return sum(session.requests_sent for session in self._sessions.values())
+
+    def find_session(self, name: str) -> SmaSession:
+        """The session of a credential."""
+        if name not in self._sessions:
+            self._sessions[name] = self._open_session(self._credentials[name])
+        return self._sessions[name]
+
+    def find_unusable(self, plants: Collection[str]) -> frozenset[str]:
+        """Those of the plants whose credential is known to be unusable, so that no request for them is sent."""
+        if not self._unusable:
+            return frozenset()
+        return frozenset(plant for plant in plants if self._find_credential(plant) in self._unusable)
+
+    def fetch(self, requests: Iterable[Request], admit: Admit = pass_all) -> Iterator[Result]:
+        """Results in the order of `requests`; those of different credentials are on their way independently.
+
+        `admit` is applied to the requests of each credential. Raises CredentialsError where none can be used.
+        """
+        found = [
+            (request, request.credential or self._find_credential(request.plant_id)) for request in requests
+        ]
+        of_name: dict[str | None, list[Request]] = {}
+        for request, name in found:
+            of_name.setdefault(name, []).append(request)
+        streams = {name: self._fetch_by(name, asked, admit) for name, asked in of_name.items()}
+        if len(streams) == 1:
+            yield from chain.from_iterable(streams.values())
+            return
+        readers = {name: ReadAhead(stream, self._scratch) for name, stream in streams.items()}
+        try:
+            for _, name in found:
+                yield readers[name].take()
+        finally:
+            for reader in readers.values():
+                reader.close()
+
+    def note_unusable(self, name: str, error: SunledgerError) -> CredentialUnusableError:
+        """Remember that a credential can't be used; the error for what is asked by it.
+
+        Raises CredentialsError where no other one can be used either: then nothing is left to be done.
+        """
+        self._unusable[name] = error
+        if len(self._unusable) == len(self._credentials):
+            said = " ".join(f"{one}: {_translate(one, fault)}" for one, fault in self._unusable.items())
+            raise CredentialsError(
+                f"None of the credentials of {SETTING} can be used. {said}",
+                path=getattr(error, "path", ""),
+                status=getattr(error, "status", None),
+            )
+        said = _translate(name, error)
+        return CredentialUnusableError(
+            f"The credential {name} can't be used, so its plants are not asked for: {said}",
+            path=getattr(error, "path", ""),
+            status=getattr(error, "status", None),
+        )
+
+    def close(self) -> None:
+        """Close every session. May be called twice."""
+        for session in self._sessions.values():
+            session.close()
+
+    def _fetch_by(self, name: str | None, requests: Sequence[Request], admit: Admit) -> Iterator[Result]:
+        """The results of the requests of one credential; errors where it can't be used, or where there is none."""
+        if name is None or name not in self._credentials:
+            for request in requests:
+                yield Failure(request, _build_stranger_error(request), 0)
+            return
+        done = 0
+        if name not in self._unusable:
+            try:
+                for result in self.find_session(name).fetch(admit(requests)):
+                    yield self._judge(name, result)
+                    done += 1
+            except (ConfigurationError, SecretFileError) as fault:
+                # No login is stored, or it can't be read.
+                self.note_unusable(name, fault)
+        for request in requests[done:]:
+            yield Failure(request, self.note_unusable(name, self._unusable[name]), 0)
+
+    def _judge(self, name: str, result: Result) -> Result:
+        """The result, with an error that names the credential where that is to blame."""
+        if isinstance(result, Answer):
+            return result
+        request, error = result.request, result.error
+        if isinstance(error, CredentialsError):
+            return Failure(request, self.note_unusable(name, error), result.attempts)
+        if request.credential:
+            named: SmaError = type(error)(
+                f"The credential {name}: {error}", method=error.method, path=error.path, status=error.status
+            )
+            return Failure(request, named, result.attempts)
+        return result
+
+
+def fetch_by_plant(
+    session: SmaSession | SessionSet, requests: Iterable[Request], admit: Admit = pass_all
+) -> Iterator[Result]:
+    """The results of requests, each by the credential of its plant where there are several; see `SessionSet.fetch`."""
+    if isinstance(session, SessionSet):
+        return session.fetch(requests, admit)
+    return session.fetch(admit(requests))
+
+
+def find_unusable_plants(session: SmaSession | SessionSet, plants: Collection[str]) -> frozenset[str]:
+    """Those of the plants whose credential, one of several, is known to be unusable."""
+    return session.find_unusable(plants) if isinstance(session, SessionSet) else frozenset()
+
+
+def _translate(name: str, error: SunledgerError) -> str:
+    """The error, with the words of the file of credentials."""
+    text = str(error)
+    for setting, word in _IN_FILE.items():
+        text = text.replace(setting, word.replace("{name}", name))
+    return text
+
+
+def _build_stranger_error(request: Request) -> PermanentError:
+    return PermanentError(
+        f"No credential of {SETTING} lists the plant {request.plant_id}, so it is not asked for: run 'sunledger "
+        "refresh' for new lists of plants.",
+        path=request.endpoint,
+    )

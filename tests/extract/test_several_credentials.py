@@ -1,0 +1,187 @@
+"""Several credentials feed one warehouse: each plant is asked for by its own, and a lost one costs its plants only."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+import pytest
+
+from pipeline.common.credentials import read_credentials
+from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_plants
+from pipeline.run.context import RunContext
+from pipeline.sma.blocking_client import SmaSession
+from pipeline.tables.inventory_tables import write_plants
+from schemas import EnergyDaily, Plants, Quarantine, RawPlants
+from tests.e2e.test_days import MONDAY, TUESDAY, energy, run, run_noticed
+from tests.scripted import NOW, ScriptedSma
+
+FILE = """
+[[credential]]
+name = "south"
+client_id = "client-south"
+client_secret = "secret-south"
+requests_per_5_min = 900
+
+[[credential]]
+name = "north"
+client_id = "client-north"
+client_secret = "secret-north"
+"""
+REFUSED = CredentialsError("sma.example refused the credentials: check SMA_CLIENT_ID.", status=401)
+Scripts = dict[str, ScriptedSma]
+New = Callable[..., RunContext]
+
+
+@pytest.fixture
+def scripts() -> Scripts:
+    """SMA as each client sees it: 11 and 12 by south, 21 and 22 by north."""
+    south, north = ScriptedSma(), ScriptedSma()
+    south.lists, north.lists = ["11", "12"], ["21", "22"]
+    return {"client-south": south, "client-north": north}
+
+
+@pytest.fixture
+def several(settings: Settings, tmp_path: Path) -> Settings:
+    file = tmp_path / "credentials.toml"
+    file.write_text(FILE)
+    file.chmod(0o600)
+    return settings.model_copy(update={"sma_credentials": file, "sma_client_id": ""})
+
+
+@pytest.fixture
+def new_run(several: Settings, scripts: Scripts) -> New:
+    def build(settings: Settings = several, **changes: object) -> RunContext:
+        found = RunContext(settings, again=True, now=lambda: NOW)
+        found.make_session = lambda of: cast("SmaSession", scripts[of.sma_client_id])
+        return replace(found, **changes)  # type: ignore[arg-type]
+
+    return build
+
+
+def asked_plants(scripts: Scripts) -> dict[str, set[str]]:
+    return {name: {one.plant_id for one in script.asked} for name, script in scripts.items()}
+
+
+def test_each_plant_is_asked_for_by_its_own_credential_and_both_land_in_each_day(
+    new_run: New, scripts: Scripts
+) -> None:
+    runtime = run(new_run(), MONDAY, TUESDAY)
+    assert asked_plants(scripts) == {"client-south": {"", "11", "12"}, "client-north": {"", "21", "22"}}
+    assert energy(runtime) == {
+        (plant, day): pytest.approx(24.0) for plant in ("11", "12", "21", "22") for day in (4, 5)
+    }
+    lists = runtime.lake.scan(RawPlants).sort("device_id").collect()
+    assert lists.select("plant_id", "device_id").rows() == [("", "north"), ("", "south")]
+    assert [body.count(b"plantId") for body in lists["body"]] == [2, 2]
+
+
+def test_a_plant_in_two_lists_is_asked_for_by_the_first_credential_and_that_is_said_once(
+    new_run: New, scripts: Scripts
+) -> None:
+    scripts["client-north"].lists = ["12", "21"]
+    said: list[str] = []
+    runtime = run(new_run(tell=said.append), MONDAY)
+    assert asked_plants(scripts) == {"client-south": {"", "11", "12"}, "client-north": {"", "21"}}
+    (told,) = [text for text in said if "several credentials" in text]
+    assert told == (
+        "1 plant is listed by several credentials (12, listed by south and north): each is asked for by the credential "
+        "that SMA_CREDENTIALS names first."
+    )
+    assert sorted(runtime.lake.scan(Plants).collect()["plant_id"]) == ["11", "12", "21"]
+
+
+def test_an_unusable_credential_costs_its_own_plants_and_is_named_without_its_secret(
+    new_run: New, scripts: Scripts
+) -> None:
+    run(new_run(), MONDAY)
+    scripts["client-north"].special = lambda _: REFUSED
+    scripts["client-south"].watts["11", "2021-10-04"] = 2000.0
+    sent = len(scripts["client-north"].asked)
+    runtime = new_run()
+    notices = run_noticed(runtime, MONDAY)
+    # What was asked by it first showed that it can't be used: nothing more is.
+    assert len(scripts["client-north"].asked) == sent + 1
+    assert energy(runtime)["11", 4] == pytest.approx(48.0)
+    assert energy(runtime)["21", 4] == pytest.approx(24.0)
+    assert {one.plant_id for one in notices.missing if one.table == "raw_energy_balance"} == {"21", "22"}
+    reason = (
+        "The credential north can't be used, so its plants are not asked for: sma.example refused the credentials: "
+        "check client_id."
+    )
+    assert {one.reason for one in notices.missing} == {reason}
+    set_aside = runtime.lake.scan(Quarantine).filter(pl.col("source") == "raw_energy_balance").collect()
+    assert sorted(set_aside["plant_id"]) == ["21", "22"]
+    assert set(set_aside["detail"]) == {reason}
+    # Its plants are no lost plants.
+    assert not [one for one in notices.missing if one.table == "plants"]
+
+
+def test_only_lists_of_the_unusable_one_being_due_does_not_end_the_run(
+    new_run: New, scripts: Scripts
+) -> None:
+    run(new_run(), MONDAY)
+    scripts["client-north"].special = lambda _: REFUSED
+    scripts["client-north"].lists = ["21", "22", "23"]
+    runtime = new_run(again=False)
+    scripts["client-south"].asked.clear()
+    run_noticed(runtime, TUESDAY)
+    assert energy(runtime)["12", 5] == pytest.approx(24.0)
+    status = runtime.lake.scan(EnergyDaily).filter(pl.col("local_date") == TUESDAY).collect()
+    assert dict(status.select("plant_id", "status").rows()) == {
+        "11": "complete",
+        "12": "complete",
+        "21": "missing",
+        "22": "missing",
+    }
+
+
+def test_where_none_can_be_used_the_run_ends(new_run: New, scripts: Scripts) -> None:
+    for script in scripts.values():
+        script.special = lambda _: REFUSED
+    with pytest.raises(
+        CredentialsError, match=r"None of the credentials .* south: .* north: |north: .* south: "
+    ):
+        fetch_plants(new_run())
+
+
+def test_a_plant_that_moves_to_the_other_credential_keeps_its_history(new_run: New, scripts: Scripts) -> None:
+    run(new_run(), MONDAY)
+    scripts["client-south"].lists, scripts["client-north"].lists = ["11"], ["12", "21", "22"]
+    for script in scripts.values():
+        script.asked.clear()
+    runtime = new_run(now=lambda: NOW + dt.timedelta(days=1))
+    notices = run_noticed(runtime, TUESDAY)
+    assert notices.missing == []
+    assert asked_plants(scripts) == {"client-south": {"", "11"}, "client-north": {"", "12", "21", "22"}}
+    assert [energy(runtime)["12", day] for day in (4, 5)] == [pytest.approx(24.0)] * 2
+    first = runtime.lake.scan(Plants).filter(pl.col("plant_id") == "12").collect()["first_seen"].item()
+    assert first == NOW.date()
+
+
+def test_a_list_that_fails_for_a_while_leaves_the_plants_that_are_known(
+    new_run: New, scripts: Scripts
+) -> None:
+    run(new_run(), MONDAY)
+    fault = SmaError("GET /v1/plants answered 503, the last of 6 tries.", status=503)
+    fault.transient = True
+    scripts["client-north"].special = lambda request: fault if request.endpoint == "plants" else None
+    later = new_run(now=lambda: NOW + dt.timedelta(days=1))
+    report = fetch_plants(later)
+    assert [one.reason for one in report.notices.missing] == [f"The credential north: {fault}"]
+    assert write_plants(later).notices.missing == []
+    seen = dict(later.lake.scan(Plants).collect().select("plant_id", "last_seen").rows())
+    assert (seen["11"], seen["21"]) == (NOW.date() + dt.timedelta(days=1), NOW.date())
+    run_noticed(later, TUESDAY)
+    assert energy(later)["21", 5] == pytest.approx(24.0)
+
+
+def test_each_credential_has_its_own_budget_login_and_book(several: Settings) -> None:
+    south, north = read_credentials(several)
+    assert (south.settings.sma_requests_per_5_min, north.settings.sma_requests_per_5_min) == (900, None)
+    assert [one.settings.sma_client_id for one in (south, north)] == ["client-south", "client-north"]
+    assert "secret" not in repr((south, north)).replace("client_secret", "")
