@@ -44,7 +44,7 @@ from warehouse.open_published import (
 from warehouse.own_tables import LeftOut
 from warehouse.publication import PublicationDigest, digest_file, forbid_log, record_publication
 from warehouse.publication_base import Sources, forget_base, hash_maker, record_sources, take_base
-from warehouse.published_content import OFFLINE, Content, build, list_making, plan_content
+from warehouse.published_content import LITTLE_MEMORY, OFFLINE, Content, build, list_making, plan_content
 
 __all__ = [
     "FIRST_DAYS",
@@ -146,10 +146,11 @@ def publish(
                 own_tables=own_tables,
                 places=places,
             )
-            base = take_base(target, file, made_by)
-            content = _build_from(base, write, file)
-            if content is None:
-                base, content = None, write()
+            try:
+                base, content = _write_content(target, made_by, partial(write, memory=LITTLE_MEMORY), file)
+            except duckdb.OutOfMemoryException:
+                _remove(file.parent, file.name)
+                base, content = _write_content(target, made_by, partial(write, memory={}), file)
             full_bytes = base.full_bytes if base else file.stat().st_size
             sources = Sources(made_by, plan.list_sources(), content.footers, full_bytes)
             had_log = forbid_log(named)
@@ -241,12 +242,23 @@ def _remove(folder: Path, prefix: str) -> None:
             path.unlink()
 
 
+def _write_content(
+    target: Path, made_by: str, write: Callable[..., Content], file: Path
+) -> tuple[Sources | None, Content]:
+    """Write the new file, and return the publication that it went on from, None for one that was built from nothing."""
+    base = take_base(target, file, made_by)
+    content = _build_from(base, write, file)
+    return (None, write()) if content is None else (base, content)
+
+
 def _build_from(base: Sources | None, write: Callable[..., Content], file: Path) -> Content | None:
     """Change the copy of the publication before; None, and no file, where there is none or it can't be changed."""
     if base is None:
         return None
     try:
         return write(base=base)
+    except duckdb.OutOfMemoryException:
+        raise
     except (KeyError, ValueError, duckdb.Error):
         # Whatever is wrong with the copy, a file that is built from nothing does not have it.
         _remove(file.parent, file.name)

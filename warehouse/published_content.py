@@ -51,18 +51,20 @@ from warehouse.published_changes import (
     list_changed_folders,
     replace_curated_rows,
 )
-from warehouse.row_inserts import put_few_rows, put_rows
+from warehouse.row_inserts import put_rows
 from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
 # Adds rows to a table of the file that is being written.
-Fill: TypeAlias = Callable[[type[Table], Iterator[pl.DataFrame]], None]
+Fill: TypeAlias = Callable[..., None]
 
 # DuckDB 1.2 to 2.0 read this; files in a newer format stay shut to the drivers that BI tools carry.
 STORAGE_VERSION = "v1.0.0"
-# Files of a copied table that are in memory at once: a day of a report is small, a day of detail is not.
+# Files of a report table that are in memory at once.
 REPORT_FILES_AT_ONCE = 64
-DETAIL_FILES_AT_ONCE = 1
+# What DuckDB may hold: more saves no time, because what it sorts waits on the disk cheaply. Of what can't wait there it
+# may need more, and then gets the share of the machine that DuckDB takes by itself.
+LITTLE_MEMORY = {"memory_limit": "128MiB"}
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
@@ -131,13 +133,15 @@ def build(
     own_tables: Path | None = None,
     places: Sequence[Path] = (),
     base: Sources | None = None,
+    memory: Mapping[str, str],
 ) -> Content:
     """Write the new file, with the tables of the user's own that fit.
 
     `places` says where it will be opened: views over the lake's files work nowhere else. With `base`, `file` is a copy
-    of the publication before, which was made of that, and only what changed is written.
+    of the publication before, which was made of that, and only what changed is written. `memory` is what DuckDB may
+    hold, as its settings. Raises duckdb.OutOfMemoryException where that is not enough.
     """
-    with duckdb.connect(config={**OFFLINE, "temp_directory": f"{file}.spill"}) as connection:
+    with duckdb.connect(config={**OFFLINE, **memory, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
             f"ATTACH {quote_text(str(file))} AS published (STORAGE_VERSION {quote_text(STORAGE_VERSION)})"
@@ -153,14 +157,13 @@ def build(
         unguarded = plan.viewed if base is None else plan.viewed & {CoverageDaily}
         for model in unguarded:
             _add_view(connection, model, footers[model])
+        fill = partial(put_rows, connection, Path(f"{file}.rows"))
         if base is None:
-            fill = partial(put_rows, connection)
             for model in plan.files:
-                _add(connection, lake, plan, model)
+                _add(connection, lake, plan, model, fill)
             _add_file_tables(connection, plan, fill, now=now, version=version)
             _add_curated(connection)
         else:
-            fill = partial(put_few_rows, connection, Path(f"{file}.rows"))
             found = _update_tables(connection, lake, plan, base, fill)
             _drop_file_tables(connection)
             _add_file_tables(connection, plan, fill, now=now, version=version)
@@ -258,13 +261,13 @@ def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
 
 
 def _add(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, model: type[Table]
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, model: type[Table], fill: Fill
 ) -> None:
     """Add one table with its comments."""
     connection.execute(create_table(model))
     # A few days of detail come sorted by day, and are more rows than all report tables have.
     in_order = storage(model).published == "native" or plan.copied.first_day is None
-    put_rows(connection, model, _read_frames(lake, model, plan.files[model]), in_order=in_order)
+    fill(model, _read_frames(lake, model, plan.files[model]), in_order=in_order)
     _execute(connection, write_comments(model, "TABLE"))
 
 
@@ -300,10 +303,12 @@ def _add_view(
 
 
 def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The rows of files of the lake, some files at a time, so that memory does not grow with the table."""
-    at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
-    for first in range(0, len(files), at_once):
-        chosen = tuple(files[first : first + at_once])
+    """The rows of files of the lake, some at a time: a day of a report is small, a day of detail is not."""
+    if storage(model).published != "native":
+        yield from lake.read_files(model, files)
+        return
+    for first in range(0, len(files), REPORT_FILES_AT_ONCE):
+        chosen = tuple(files[first : first + REPORT_FILES_AT_ONCE])
         yield lake.scan(model, Snapshot(0, chosen)).collect(engine="streaming")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -30,12 +31,14 @@ from schemas import (
     storage,
 )
 from tests.warehouse.publish.conftest import FIRST, MONTH, NOW, SECOND, put
-from warehouse import contract
-from warehouse.ddl import create_file_view
+from warehouse import contract, published_content
+from warehouse import publish as publishing
+from warehouse.ddl import create_file_view, create_table
 from warehouse.lake import Lake
 from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.publish import PublishedFile, connect, publish
 from warehouse.read_only import restrict
+from warehouse.row_inserts import FILES_AT_ONCE, put_rows
 from warehouse.views import CuratedView, load_curated_views, parse_view
 
 PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
@@ -447,3 +450,47 @@ def test_a_restricted_reader_reads_all_that_is_published(published: PublishedFil
         assert len(db.execute("FROM power_of_day('a', DATE '2021-10-01')").fetchall()) == 2
         with pytest.raises(duckdb.PermissionException):
             db.execute("FROM read_text('/etc/hostname')")
+
+
+def test_a_publication_for_which_little_memory_is_not_enough_is_written_with_more(
+    filled: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def connect_anyhow(**options: Any) -> duckdb.DuckDBPyConnection:
+        asked.append(options["config"].get("memory_limit"))
+        return open_database(**options)
+
+    open_database = duckdb.connect
+    monkeypatch.setattr(published_content.duckdb, "connect", connect_anyhow)
+    monkeypatch.setattr(publishing, "LITTLE_MEMORY", {"memory_limit": "1MiB"})
+    file = tmp_path / "w" / "sunledger.duckdb"
+    first, second = (publish(filled, file, now=NOW, version="1") for _ in range(2))
+    assert asked == ["1MiB", None] * 2
+    assert first.tables == second.tables
+    assert first.tables["energy_daily"] == filled.scan(EnergyDaily).collect().height
+    assert not list(file.parent.glob(".*.new-*"))
+
+
+def test_rows_of_a_copied_table_wait_in_few_files_that_are_removed(tmp_path: Path) -> None:
+    whole = (
+        polars_schema(Plants)
+        .to_frame()
+        .clear(50)
+        .with_columns(plant_id=pl.format("{}", pl.int_range(pl.len())))
+    )
+    most = 0
+
+    def frames() -> Iterator[pl.DataFrame]:
+        nonlocal most
+        for frame in whole.iter_slices(1):
+            most = max(most, len(list(tmp_path.iterdir())))
+            yield frame
+
+    with duckdb.connect() as connection:
+        connection.execute(create_table(Plants).replace(" NOT NULL", ""))
+        put_rows(connection, tmp_path / "rows", Plants, frames(), in_order=False)
+        stored = connection.table(storage(Plants).table).pl()
+    assert stored["plant_id"].to_list() == whole["plant_id"].to_list()
+    assert 0 < most <= FILES_AT_ONCE
+    assert not list(tmp_path.iterdir())
