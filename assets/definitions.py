@@ -47,6 +47,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import open_shared_session
+from pipeline.common.slow_stores import announce_slow_stores
 from pipeline.common.text import escape_line
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
@@ -229,7 +230,7 @@ def _build_runtime_resource(settings: Settings) -> Any:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
         opened = RunContext(settings, tell=_find_log(context), **read_limits(tags))
-        with opened, _attend_run(context, settings):
+        with announce_slow_stores(opened.tell), opened, _attend_run(context, settings):
             _tell_turn(opened)
             yield opened
 

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +19,13 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.slow_stores import watch_store
 from pipeline.common.store_faults import find_store_error, translate_store_faults
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
 from warehouse.lake_table import LakeTable, Part, cut_table_path
-from warehouse.object_store import DELTA_RETRIES, POLARS_RETRIES, ObjectStore
+from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES, ObjectStore
 from warehouse.spool import SharedMemory
 from warehouse.version_looks import VersionLooks
 from warehouse.whole_tables import WholeTables
@@ -103,6 +104,10 @@ class LakeReader:
             self._told.add(sentence)
             self.tell(sentence)
 
+    def watch_store(self) -> AbstractContextManager[None]:
+        """Where the lake is on an object store: within the block a person is informed if that does not answer."""
+        return watch_store(self.root, LONGEST_CALL_S) if self.remote else nullcontext()
+
     def find_uri(self, model: type[Table]) -> str:
         """Where the model's table is."""
         return f"{self.root}/{storage(model).table}"
@@ -172,7 +177,7 @@ class LakeReader:
         try:
             if held is None:
                 return self.open_anew(model)
-            with _translate_errors(model):
+            with _translate_errors(model), self.watch_store():
                 held.refresh()
         except TableNotFoundError:
             tables.pop(uri, None)
@@ -186,7 +191,7 @@ class LakeReader:
         Raises TableNotFoundError and UnreadableLogError.
         """
         uri = self.find_uri(model)
-        with _translate_errors(model):
+        with _translate_errors(model), self.watch_store():
             table = LakeTable(model, uri, version, self._delta_options)
         if version is None:
             self._tables.__dict__[uri] = table
@@ -204,7 +209,7 @@ class LakeReader:
             Path(self.find_uri(model)).mkdir(parents=True, exist_ok=True)
         uri = self.find_uri(model)
         try:
-            with translate_store_faults():
+            with translate_store_faults(), self.watch_store():
                 created = DeltaTable.create(
                     uri,
                     build_arrow_schema(model),

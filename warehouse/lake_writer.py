@@ -277,7 +277,7 @@ class _Attempt:
             self.action = self._write(_merge(self.model, spooled(), self.kept))
         chain = Chain(self.lake, self.model)
         before = chain.prepare_commit(self.table.version())
-        with translate_store_faults():
+        with translate_store_faults(), self.lake.watch_store():
             self.table.create_write_transaction(
                 [self.action] if self.action else [],
                 mode="overwrite",

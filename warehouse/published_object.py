@@ -17,10 +17,11 @@ from typing import Any
 
 from pipeline.common.atomic_files import write_file
 from pipeline.common.settings import Settings
+from pipeline.common.slow_stores import watch_store
 from pipeline.common.store_faults import StoreError, find_store_error
 from warehouse.lake import Lake
 from warehouse.lake_script import find_lake_script
-from warehouse.object_store import open_store
+from warehouse.object_store import LONGEST_CALL_S, REQUEST_S, open_store
 from warehouse.open_published import FIRST_DAYS, NotPublishedError
 from warehouse.publication import digest_file, forbid_log, read_publications, record_publication
 from warehouse.publication_base import name_record
@@ -38,6 +39,8 @@ TRIES = 5
 # By S3, for one request.
 MOST_BYTES = 5 * 2**30
 CONTENT = "sunledger-content"
+# A whole file that moves more slowly, in bytes a second, is given up.
+SLOWEST_BYTES_S = 5e5
 
 
 class DamagedObjectError(StoreError):
@@ -71,10 +74,10 @@ class PublishedObject:
         file = self.file.resolve()
         file.parent.mkdir(parents=True, exist_ok=True)
         with self._translate_faults(), hold_turn(file, self.tell):
-            etag = self._find_etag()
-            if etag is None or self._holds_copy(file, etag):
-                return etag
-            return self._download(file)
+            there = self._look()
+            if there is None or self._holds_copy(file, there[0]):
+                return there and there[0]
+            return self._download(file, there[1])
 
     def put(self, etag: str | None, built: str) -> bool:
         """Put the file in the place of the object with this ETag (None: of no object). False where it is another one.
@@ -91,15 +94,18 @@ class PublishedObject:
                 "fewer days."
             )
         with self._translate_faults():
-            store = self._open()
+            moving_s = size / SLOWEST_BYTES_S
+            store = self._open(moving_s)
             # A store that ignores the condition of a put is at least asked just before.
-            if self._find_etag() != etag:
+            there = self._look()
+            if (there and there[0]) != etag:
                 return False
             with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 digest = hashlib.sha256(content).hexdigest()
                 if digest != built:
                     return False
-                found = _put_whole(store, name, content, digest, etag)
+                with watch_store(self.address, LONGEST_CALL_S + moving_s, moving_s=moving_s):
+                    found = _put_whole(store, name, content, digest, etag)
             if found is None:
                 return False
             self._record(file, found, digest)
@@ -108,9 +114,10 @@ class PublishedObject:
                     store.put(self._name_beside(beside), beside.read_bytes())
         return True
 
-    def _download(self, file: Path) -> str | None:
-        store = self._open()
-        found = store.get(self._name)
+    def _download(self, file: Path, size: int) -> str | None:
+        store = self._open(size / SLOWEST_BYTES_S)
+        with watch_store(self.address, LONGEST_CALL_S):
+            found = store.get(self._name)
         with reserve_name(file) as new:
             with new.open("wb") as sink:
                 for chunk in found.stream():
@@ -129,11 +136,14 @@ class PublishedObject:
         self._record(file, etag, published.content)
         return etag
 
-    def _find_etag(self) -> str | None:
+    def _look(self) -> tuple[str, int] | None:
+        """The ETag and the bytes of the object; None where there is none."""
         try:
-            return str(self._open().head(self._name)["e_tag"])
+            with watch_store(self.address, LONGEST_CALL_S):
+                found = self._open().head(self._name)
         except FileNotFoundError:
             return None
+        return str(found["e_tag"]), int(found["size"])
 
     def _holds_copy(self, file: Path, etag: str) -> bool:
         """Whether the file is the copy of that object, by what this machine recorded of both."""
@@ -157,8 +167,8 @@ class PublishedObject:
         """The object that has the place beside this one that `file` has beside the copy."""
         return file.name.replace(self.file.resolve().stem, self._name.removesuffix(".duckdb"), 1)
 
-    def _open(self) -> Any:
-        return open_store(self.address.rpartition("/")[0], {})
+    def _open(self, moving_s: float = 0.0) -> Any:
+        return open_store(self.address.rpartition("/")[0], {}, request_s=REQUEST_S + moving_s)
 
     @contextmanager
     def _translate_faults(self) -> Iterator[None]:

@@ -36,12 +36,20 @@ def _run() -> int:
 
     check_limits()
     from pipeline.cli.commands import app  # noqa: PLC0415
+    from pipeline.common.slow_stores import announce_slow_stores  # noqa: PLC0415
 
     try:
-        app()
+        with announce_slow_stores(_tell):
+            app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _tell(text: str) -> None:
+    from pipeline.cli.console import say  # noqa: PLC0415 - few commands have anything to say of a store
+
+    say(text)
 
 
 def _explain(fault: BaseException) -> int:

@@ -1,15 +1,13 @@
 """`sunledger verify`, `repair` and `doctor`: the commands that find faults and mend them."""
 
-from itertools import chain
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import list_item, say
+from pipeline.cli.console import say
 from pipeline.cli.exit_codes import FAILED
 from pipeline.cli.run_options import YES
 from pipeline.common.errors import UsageError
-from pipeline.common.text import pluralize
 
 
 def run_verify(
@@ -23,6 +21,7 @@ def run_verify(
     ] = False,
 ) -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
+    from pipeline.cli.verification import COPY, LAKE, Verification  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
     from warehouse.full_comparison import compare_with_full  # noqa: PLC0415
@@ -40,30 +39,26 @@ def run_verify(
     settings = load_settings()
     # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.
     lake = Lake(settings.lake, settings.home / "tmp", tell=say)
-    parts = faults = 0
+    done = Verification()
     known = KnownTables(settings.home, settings.warehouse)
-    known.check_lake(lake)
-    if (target := open_target(settings, say)) and target.fetch() is not None:
-        say(f"The published file is {target.address}. Its copy {settings.warehouse} is verified.")
-    checked = [
-        verify_lake(lake),
-        verify_tables(lake, known),
-        verify_published(settings.warehouse),
-        verify_versions(lake, settings.warehouse),
-    ]
+    with done.go_on_without(LAKE):
+        known.check_lake(lake)
+    if target := open_target(settings, say):
+        done.fetch(target, lake.root)
+    done.add(LAKE, verify_lake(lake))
+    done.add(LAKE, verify_tables(lake, known))
+    done.add(COPY, verify_published(settings.warehouse))
+    done.add(LAKE, verify_versions(lake, settings.warehouse))
     if published:
-        checked.append(compare_with_full(lake, settings.warehouse))
-    for found in chain(*checked):
-        parts += 1
-        if found.fault:
-            faults += 1
-            list_item(f"{found.place}: {found.fault}")
-    say(f"Read {pluralize(parts, 'part')} and found {pluralize(faults, 'fault')}.")
+        done.add(LAKE, compare_with_full(lake, settings.warehouse))
+    say(done.describe())
     if aside := describe_set_aside(settings):
         say(aside)
-    if removed := AnswerRetention(lake).describe():
-        say(removed)
-    if faults:
+    with done.go_on_without(LAKE):
+        if LAKE not in done.gone and (removed := AnswerRetention(lake).describe()):
+            say(removed)
+    done.raise_lack()
+    if done.faults:
         raise typer.Exit(FAILED)
 
 

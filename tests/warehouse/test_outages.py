@@ -21,6 +21,7 @@ from pipeline.run.step import StepResult
 from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, EnergyDaily
 from tests.programs import run, start, wait_until
+from tests.warehouse.repair.test_lake_repair import frame_of
 from tests.warehouse.test_object_store import Store, store
 from warehouse.lake import Lake
 
@@ -115,3 +116,29 @@ def test_a_backfill_goes_through_an_outage(store: Store, tmp_path: Path, seconds
     for found, expected in zip(read_rows(lake), read_rows(at_home), strict=True):
         kept = [name for name in expected.columns if not name.endswith("_at")]
         assert found.select(kept).equals(expected.select(kept))
+
+
+@pytest.mark.long
+def test_verify_says_that_it_waits_and_goes_on_without_what_is_gone(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "home" / "lake"), tmp_path / "tmp")
+    lake.replace(EnergyDaily, {"local_date": DAYS[0]}, [frame_of(EnergyDaily, DAYS[0], 1.0)])
+    program = start(
+        tmp_path,
+        "verify",
+        SUNLEDGER_PUBLISH_TARGET="s3://bucket/reports/fleet.duckdb",
+        AWS_ENDPOINT_URL="http://127.0.0.1:9",
+        AWS_ALLOW_HTTP="true",
+        AWS_ACCESS_KEY_ID="a",
+        AWS_SECRET_ACCESS_KEY="b",
+        AWS_REGION="us-east-1",
+    )
+    said, _ = program.communicate(timeout=120)
+    lines = said.splitlines()
+    assert lines[0].startswith("Waiting for the object store of s3://bucket, which has not answered for 4 s")
+    assert (
+        "the published object: The object store at 127.0.0.1:9 can't be reached: check AWS_ENDPOINT_URL"
+        in said
+    )
+    assert "Read 1 part and found 0 faults." in said
+    assert "Not all was verified, because the published object can't be reached" in lines[-1]
+    assert program.returncode == 1

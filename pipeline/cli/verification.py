@@ -1,0 +1,62 @@
+"""What `sunledger verify` has read so far: it counts and lists, and goes on without a store that can't be reached."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pipeline.cli.console import list_item, say
+from pipeline.common.store_faults import StoreError, StoreUnavailableError
+from pipeline.common.text import pluralize
+from warehouse.published_object import PublishedObject
+from warehouse.verify import VerifiedPart
+
+LAKE, OBJECT, COPY = "the lake", "the published object", "the published file"
+
+
+@dataclass(slots=True)
+class Verification:
+    """The parts that were read, how many of them have a fault, and what can't be reached."""
+
+    parts: int = 0
+    faults: int = 0
+    gone: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def go_on_without(self, what: str) -> Iterator[None]:
+        """Name what can't be reached, and go on with the rest."""
+        try:
+            yield
+        except StoreError as fault:
+            self.gone.append(what)
+            list_item(f"{what}: {fault}")
+
+    def fetch(self, target: PublishedObject, root: str) -> None:
+        """Bring this machine's copy to what is published, unless that lies in the lake below `root`, which is gone."""
+        if LAKE in self.gone and target.address.startswith(f"{root}/"):
+            return
+        with self.go_on_without(OBJECT):
+            if target.fetch() is not None:
+                say(f"The published file is {target.address}. Its copy {target.file} is verified.")
+
+    def add(self, what: str, found: Iterable[VerifiedPart]) -> None:
+        """Read parts of `what` to the end, or until it can't be reached."""
+        if what in self.gone:
+            return
+        with self.go_on_without(what):
+            for part in found:
+                self.parts += 1
+                if part.fault:
+                    self.faults += 1
+                    list_item(f"{part.place}: {part.fault}")
+
+    def raise_lack(self) -> None:
+        """Raise StoreUnavailableError where something could not be reached."""
+        if self.gone:
+            raise StoreUnavailableError(
+                f"Not all was verified, because {' and '.join(self.gone)} can't be reached: the lines above say what "
+                "to do, then run 'sunledger verify' again."
+            )
+
+    def describe(self) -> str:
+        """The sum, as a sentence."""
+        return f"Read {pluralize(self.parts, 'part')} and found {pluralize(self.faults, 'fault')}."

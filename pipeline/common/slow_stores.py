@@ -1,0 +1,102 @@
+"""Says that an object store does not answer while a program waits for it: clients of stores ask again silently.
+
+Whoever calls a store does so within `watch_store`. A thread looks at the calls that are not over; it ends when there
+was none for a while.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+# Far longer than an answer takes, and shorter than a person's patience.
+SILENT_FOR_S = 4.0
+LOOK_EVERY_S = 0.5
+# The thread ends after so many looks at nothing.
+IDLE_LOOKS = 20
+
+
+@dataclass(slots=True)
+class _Call:
+    place: str
+    longest_s: float
+    # A call that moves many bytes is not a silent one.
+    due: float
+    begun: float = field(default_factory=time.monotonic)
+    told: bool = False
+
+
+class StoreWatch:
+    """The calls of stores that this process waits for, and who is informed of those that take long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: dict[int, _Call] = {}
+        self._thread: threading.Thread | None = None
+        self._tell: Callable[[str], None] | None = None
+
+    def replace_listener(self, tell: Callable[[str], None] | None) -> Callable[[str], None] | None:
+        """Have that one told from now on, and return who was before."""
+        before, self._tell = self._tell, tell
+        return before
+
+    @contextmanager
+    def attend(self, call: _Call) -> Iterator[None]:
+        """Attend the call until the block ends. An answer at last is announced too."""
+        with self._lock:
+            self._calls[id(call)] = call
+            if self._tell and not (self._thread and self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._look, name="slow stores", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._calls[id(call)]
+        if call.told and self._tell:
+            self._tell(
+                f"The object store of {call.place} answers after {time.monotonic() - call.begun:.0f} s."
+            )
+
+    def _look(self) -> None:
+        idle = 0
+        while idle < IDLE_LOOKS:
+            time.sleep(LOOK_EVERY_S)
+            with self._lock:
+                calls = list(self._calls.values())
+                due = [call for call in calls if time.monotonic() > call.due]
+            idle = 0 if calls else idle + 1
+            # One sentence for all that wait for the same store.
+            spoken = {call.place for call in due if call.told}
+            for call in due:
+                if not call.told and call.place not in spoken and self._tell:
+                    self._tell(
+                        f"Waiting for the object store of {call.place}, which has not answered for "
+                        f"{time.monotonic() - call.begun:.0f} s: it is asked for {call.longest_s:.0f} s at most."
+                    )
+                    spoken.add(call.place)
+                    call.told = True
+
+
+WATCH = StoreWatch()
+
+
+@contextmanager
+def announce_slow_stores(tell: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, tell that one of stores that do not answer."""
+    before = WATCH.replace_listener(tell)
+    try:
+        yield
+    finally:
+        WATCH.replace_listener(before)
+
+
+@contextmanager
+def watch_store(address: str, longest_s: float, *, moving_s: float = 0.0) -> Iterator[None]:
+    """A call of the store with this address, which gives up after `longest_s`; bytes move for `moving_s` seconds."""
+    parts = urlsplit(address)
+    call = _Call(f"{parts.scheme}://{parts.netloc}", longest_s, time.monotonic() + SILENT_FOR_S + moving_s)
+    with WATCH.attend(call):
+        yield
