@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -38,6 +39,8 @@ from warehouse.lake import Snapshot
 
 QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
 _ROWS = ["plant_id", "interval_start", "interval_end", *(f"{name}_kwh" for name in QUANTITIES)]
+# Plants whose average days are made together; each time the files of the whole month are looked at.
+PROFILES_AT_ONCE = 1_000
 # The name under which a stored profile records the hours from which it was made.
 MADE_FROM = "hours"
 
@@ -106,14 +109,22 @@ def write_profile_monthly(runtime: RunContext) -> StepResult:
         if runtime.lake.read_facts(ProfileMonthly, part).get(MADE_FROM) == made_from:
             continue
         hours = select_own_days(runtime.lake.scan(EnergyHourly, Snapshot(snapshot.version, files)), left_out)
-        found = summarize_profile(hours, QUANTITIES).select(polars_schema(ProfileMonthly).names())
         written = runtime.lake.replace(
-            ProfileMonthly, part, [found], empty=True, facts={MADE_FROM: made_from}
+            ProfileMonthly, part, _summarize_profiles(hours), empty=True, facts={MADE_FROM: made_from}
         )
         report.rows += written.rows
         report.changed |= written.changed
         report.facts["months_made"] += 1
     return report
+
+
+def _summarize_profiles(hours: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """Rows of `profile_monthly` of some plants after those of others: a fleet's month has millions of hours."""
+    plants = hours.select(pl.col("plant_id").unique().sort()).collect()
+    for some in plants.iter_slices(PROFILES_AT_ONCE):
+        first, last = pl.lit(some["plant_id"][0]), pl.lit(some["plant_id"][-1])
+        of_some = hours.filter(pl.col("plant_id").is_between(first, last))
+        yield summarize_profile(of_some, QUANTITIES).select(polars_schema(ProfileMonthly).names())
 
 
 def _list_plants(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
