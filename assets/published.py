@@ -14,11 +14,12 @@ from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
+from pipeline.run.store_waits import repeat_after_outage
 from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
 from warehouse.known_tables import KnownTables
-from warehouse.publish import connect, publish
-from warehouse.published_object import fetch_published, open_target, publish_object
+from warehouse.publish import PublishedFile, connect, publish
+from warehouse.published_object import PublishedObject, fetch_published, open_target, publish_object
 
 WAREHOUSE = "warehouse"
 
@@ -47,28 +48,12 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """Build the file beside the old one and swap it in."""
         with convert_errors():
-            # What this run has asked for so far belongs into what it publishes.
-            sunledger_notices.add(
-                sunledger_runtime.store_requests().build_notices(sunledger_runtime.find_today())
+            target = open_target(sunledger_runtime.settings, sunledger_runtime.tell)
+            published = repeat_after_outage(
+                sunledger_runtime,
+                lambda: _publish_stored(sunledger_runtime, sunledger_notices, target),
+                published=True,
             )
-            # The settings may have changed since the list of plants was made.
-            mark_excluded(sunledger_runtime)
-            write_plant_attributes(sunledger_runtime)
-            settings = sunledger_runtime.settings
-            target = open_target(settings, sunledger_runtime.tell)
-            lake = sunledger_runtime.lake
-            options: dict[str, Any] = {
-                "now": sunledger_runtime.now(),
-                "version": version("sunledger"),
-                "own_tables": settings.own_tables,
-                "detail": settings.detail,
-            }
-            published = (
-                publish_object(lake, target, **options)
-                if target
-                else publish(lake, settings.warehouse, **options)
-            )
-            KnownTables(settings.home, settings.warehouse).record(sunledger_runtime.lake)
             today = str(sunledger_runtime.find_today())
             left_out = [MissingItem(today, one.name, "", one.reason) for one in published.left_out]
             sunledger_notices.add(Notices.of(left_out))
@@ -84,6 +69,26 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
         )
 
     return warehouse
+
+
+def _publish_stored(runtime: RunContext, notices: Notices, target: PublishedObject | None) -> PublishedFile:
+    # What this run has asked for so far belongs into what it publishes.
+    notices.add(runtime.store_requests().build_notices(runtime.find_today()))
+    # The settings may have changed since the list of plants was made.
+    mark_excluded(runtime)
+    write_plant_attributes(runtime)
+    settings, lake = runtime.settings, runtime.lake
+    options: dict[str, Any] = {
+        "now": runtime.now(),
+        "version": version("sunledger"),
+        "own_tables": settings.own_tables,
+        "detail": settings.detail,
+    }
+    published = (
+        publish_object(lake, target, **options) if target else publish(lake, settings.warehouse, **options)
+    )
+    KnownTables(settings.home, settings.warehouse).record(lake)
+    return published
 
 
 class ReportOf(dg.Config):

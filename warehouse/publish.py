@@ -25,6 +25,7 @@ import duckdb
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.lock_waits import LockBusyError, LockWait, hold_awaited_lock
+from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import pluralize
 from schemas import TABLES, storage
 from warehouse.damage import CURE, Damage, DamagedError
@@ -168,6 +169,8 @@ def publish(
             "no request to SMA."
         ) from fault
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
+        if error := find_store_error(fault):
+            raise error from fault
         raise PublishError(
             f"{target} was not published: {take_first_line(fault)} The file that was published before is unchanged: "
             "check that the folders of the lake and of the file exist and have free space, then run 'sunledger "

@@ -243,7 +243,9 @@ def _put_whole(store: Any, name: str, content: mmap.mmap, digest: str, etag: str
             use_multipart=False,
         )
     except (AlreadyExistsError, PreconditionError):
-        return None
+        # Its answer may have been lost, and the client has then asked again: the object is ours already.
+        found = store.get(name)
+        return str(found.meta["e_tag"]) if found.attributes.get(CONTENT) == digest else None
     return str(done["e_tag"])
 
 

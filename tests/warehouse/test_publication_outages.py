@@ -1,0 +1,117 @@
+"""A publication whose store is gone for a while, or whose answer is lost: one whole object, and success said truly."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pipeline.common.store_faults import StoreUnavailableError
+from pipeline.run import store_waits
+from pipeline.run.context import RunContext
+from pipeline.run.store_waits import repeat_after_outage
+from tests.warehouse.publish.conftest import NOW
+from tests.warehouse.test_object_store import Store, store
+from tests.warehouse.test_published_object import (
+    DAYS,
+    Publisher,
+    lake,
+    put_day,
+    read,
+    target_of,
+)
+from warehouse.lake import Lake
+from warehouse.published_object import publish_object
+from warehouse.verify import verify_lake
+
+__all__ = ["lake", "store"]
+
+ROOT = Path(__file__).parents[2]
+GONE = StoreUnavailableError("The object store can't be reached.")
+
+
+@pytest.fixture
+def proxy(
+    store: Store, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """A proxy before the store, which processes that begin now ask."""
+    command = [sys.executable, "-m", "tests.warehouse.store_proxy", store.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stdout is not None
+        try:
+            address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+            yield address, server
+        finally:
+            server.kill()
+
+
+def test_a_step_is_done_again_after_an_outage(
+    new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, said = new_runtime(), []
+    runtime.tell = said.append
+    runtime.opened.lake = Lake("s3://bucket/lake", runtime.settings.home)
+    monkeypatch.setattr(store_waits, "_answers", lambda _: True)
+    outcomes = iter([GONE, GONE, "done"])
+
+    def step() -> str:
+        if isinstance(found := next(outcomes), Exception):
+            raise found
+        return str(found)
+
+    assert repeat_after_outage(runtime, step) == "done"
+    assert "s3://bucket/lake is gone. The run waits for it" in said[0]
+    outcomes = iter([GONE] * 9)
+    with pytest.raises(StoreUnavailableError):
+        repeat_after_outage(runtime, step)
+    # A lake in a folder has nothing to wait for.
+    runtime.opened.lake = Lake(str(runtime.settings.home / "lake"), runtime.settings.home)
+    outcomes = iter([GONE, "done"])
+    with pytest.raises(StoreUnavailableError):
+        repeat_after_outage(runtime, step)
+
+
+def test_a_publication_whose_answer_is_lost_is_known_as_its_own(
+    lake: Lake, tmp_path: Path, proxy: tuple[str, "subprocess.Popen[str]"]
+) -> None:
+    told: list[str] = []
+    target = target_of(lake, tmp_path / "one", told)
+    for number in range(2):
+        put_day(lake, number, 5.0)
+        httpx.put(f"{proxy[0]}/-/lose/fleet.duckdb").raise_for_status()
+        httpx.get(f"{proxy[0]}/-/counts")
+        publish_object(lake, target, now=NOW, version="1")
+        assert httpx.get(f"{proxy[0]}/-/counts").json()["LOST"] == 1
+        assert read(target_of(lake, tmp_path / f"reader-{number}")) == 2.0 * DAYS + 8.0 * (number + 1)
+    # Nobody else has published, so nothing was built twice.
+    assert told == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [3, 60])
+def test_a_publication_goes_through_an_outage(
+    lake: Lake, tmp_path: Path, proxy: tuple[str, "subprocess.Popen[str]"], seconds: int
+) -> None:
+    _, server = proxy
+    publish_object(lake, target_of(lake, tmp_path / "home"), now=NOW, version="1")
+    put_day(lake, 0, 5.0)
+    home = tmp_path / "home"
+    program = Publisher(lake, home)
+    # From now on the file is built, and then put.
+    while not any(".new-" in path.name for path in home.iterdir()):
+        assert program.process.poll() is None
+        time.sleep(0.005)
+    server.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    server.send_signal(signal.SIGCONT)
+    said = program.wait()
+    assert ("is gone. The run waits for it" in said) == (seconds == 60), said
+    assert ("Waiting for the object store of s3://" in said) == (seconds == 60), said
+    assert "Published s3://" in said
+    assert read(target_of(lake, tmp_path / "reader")) == 2.0 * DAYS + 8.0
+    assert [found.fault for found in verify_lake(lake) if found.fault] == []
