@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from assets.prefix import build_key, split_prefix
+from pipeline.common.allocators import free_kept_memory
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
@@ -174,6 +175,7 @@ def build_days_asset(
                 done[key] = describe_report(report) | turn | {"seconds": round(time.monotonic() - begun, 3)}
                 begun = time.monotonic()
                 context.add_asset_metadata(done[key], partition_key=key)
+        free_kept_memory()
         return dg.MaterializeResult()
 
     return asset(table)
@@ -283,6 +285,7 @@ def build_whole_asset(
             report = repeat_after_outage(sunledger_runtime, lambda: step(sunledger_runtime))
             sunledger_notices.add(report.notices)
             facts = describe_report(report)
+        free_kept_memory()
         return dg.MaterializeResult(metadata={**facts, "seconds": round(time.monotonic() - begun, 3)})
 
     return asset(table)

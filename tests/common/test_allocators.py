@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from pipeline.common.allocators import free_kept_memory
 
 # Sixteen threads that allocate at the same time each have an arena of their own, up to the bound.
 PROGRAM = """
@@ -62,3 +65,16 @@ def test_what_a_person_has_set_stays() -> None:
     pool, arenas = _run_program(MALLOC_ARENA_MAX="5", ARROW_DEFAULT_MEMORY_POOL="mimalloc")
     assert pool == "mimalloc"
     assert arenas == 5
+
+
+def test_what_was_freed_below_a_block_in_use_is_given_back() -> None:
+    def measure_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    blocks = [bytearray(100_000) for _ in range(1_000)]
+    last = blocks.pop()
+    blocks.clear()
+    before = measure_mb()
+    free_kept_memory()
+    assert measure_mb() < before - 50
+    assert not any(last)
