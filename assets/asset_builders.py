@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -49,6 +50,7 @@ Steps: TypeAlias = Callable[[RunContext, Sequence[dt.date]], Iterator[tuple[dt.d
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
+@cache
 def build_table_schema(model: type[Table]) -> dg.TableSchema:
     """The model as Dagster's Columns tab shows it: type, unit, meaning, rules."""
     return dg.TableSchema(

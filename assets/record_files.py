@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Each run has a database of its own, beside the one for all: a page that shows many runs opens many.
 OPEN_AT_MOST = 8
+# Names of files that are known to be in a home or not: each run has a file of its own.
+FILES_AT_MOST = 1_000
 # How long a write waits for those of other processes; Dagster's own wait for the list of runs is 5 s.
 BUSY_TIMEOUT_MS = 60_000
 # Dagster has some hundred statements. A few have as many values as a list has entries, so there is a bound.
@@ -35,6 +37,8 @@ class OpenFiles:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._homes: set[Path] = set()
+        # The files that connections were to, by their names; None for one that is in no home.
+        self._found: dict[str, Path | None] = {}
         self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
         # The first dialect of its kind, and the statements that were compiled for it.
         self._dialects: dict[type[Dialect], Dialect] = {}
@@ -48,6 +52,7 @@ class OpenFiles:
 
         with self._guard:
             self._homes.add(dagster_home.resolve())
+            self._found.clear()
             if not self._listens:
                 event.listen(Engine, "connect", self._restrict_connection)
                 event.listen(Engine, "engine_connect", self._share_statements)
@@ -67,9 +72,9 @@ class OpenFiles:
         if not isinstance(connection, sqlite3.Connection):
             return
         _, _, name = connection.execute("PRAGMA database_list").fetchone()
-        file = Path(name)
         with self._guard:
-            if not self._homes.intersection(file.parents):
+            file = self._find_own_file(name)
+            if file is None:
                 return
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
@@ -82,12 +87,21 @@ class OpenFiles:
             while len(self._open) > OPEN_AT_MOST:
                 self._open.popitem(last=False)[1].close()
 
+    def _find_own_file(self, name: str) -> Path | None:
+        """The file of that name, if it is in a home; hundreds of connections are to the same few."""
+        if name not in self._found:
+            if len(self._found) >= FILES_AT_MOST:
+                self._found.clear()
+            file = Path(name)
+            self._found[name] = file if self._homes.intersection(file.parents) else None
+        return self._found[name]
+
     def _share_statements(self, connection: "Connection") -> None:
         database = connection.engine.url.database
         if connection.dialect.name != "sqlite" or not database:
             return
         with self._guard:
-            if not self._homes.intersection(Path(database).parents):
+            if self._find_own_file(database) is None:
                 return
             if len(self._compiled) > STATEMENTS_AT_MOST:
                 self._compiled.clear()

@@ -22,6 +22,7 @@ from pipeline.common.shared_session import (
 )
 from pipeline.common.text import pluralize
 from pipeline.extract.claim_files import ClaimFiles
+from pipeline.extract.missing_answers import name_stored_answers
 from pipeline.extract.request_plan import FetchPlan
 from pipeline.run.context import RunContext
 from schemas import storage
@@ -84,7 +85,8 @@ def claim_plan(runtime: RunContext, plan_requests: Callable[[RunContext], FetchP
         _wait_for_claims(runtime, store, claims)
         try:
             # Between the plan and the claim somebody may have stored the days.
-            plan = plan_requests(runtime)
+            if plan.seen != name_stored_answers(runtime, plan.model):
+                plan = plan_requests(runtime)
             if Claims.of(plan).plant_days <= claims.plant_days:
                 yield plan
                 return

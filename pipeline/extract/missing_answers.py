@@ -135,7 +135,7 @@ def _plan_requests(
     plan: Callable[[list[request_plan.Series]], list[PlannedRequest]],
     set_type: str = "",
 ) -> FetchPlan:
-    basis = runtime.settings.sma_time_basis
+    basis, seen = runtime.settings.sma_time_basis, name_stored_answers(runtime, model)
     lacking: list[pl.DataFrame] = []
     days: dict[dt.date, KnownDay] = {}
     for day in week:
@@ -155,7 +155,12 @@ def _plan_requests(
         lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
     frame = pl.concat(lacking)
     zones = dict(frame.select("plant_id", "timezone").iter_rows())
-    return FetchPlan(model, plan(request_plan.collect_series(frame)), days, zones, set_type)
+    return FetchPlan(model, plan(request_plan.collect_series(frame)), days, zones, set_type, seen)
+
+
+def name_stored_answers(runtime: RunContext, model: type[RawAnswers]) -> tuple[int, ...]:
+    """The versions of the tables that say which answers are stored or were set aside. Raises UnreadableLogError."""
+    return tuple(runtime.lake.take_snapshot(table).version for table in (model, Quarantine))
 
 
 def _read_stored(runtime: RunContext, model: type[RawAnswers], part: Part) -> pl.DataFrame:

@@ -75,7 +75,8 @@ class FetchPlan:
     """The requests for days of one calendar week, the known facts about each day, and the plants' time zones.
 
     `set_type` is empty unless the table holds several sets. `plants` are those that the requests make a PU of: the list
-    of plants is nobody's. `basis` is how the answers are asked for and cut.
+    of plants is nobody's. `basis` is how the answers are asked for and cut. `seen` names what was stored when the plan
+    was begun (see `name_stored_answers`); it is empty where the plan does not depend on that.
     """
 
     model: type[RawAnswers]
@@ -83,6 +84,7 @@ class FetchPlan:
     days: Mapping[dt.date, KnownDay]
     zones: Mapping[str, str]
     set_type: str = ""
+    seen: tuple[int, ...] = ()
     plants: frozenset[str] = field(init=False)
     basis: TimeBasis = field(init=False)
 
