@@ -5,6 +5,7 @@ import math
 
 import polars as pl
 
+from pipeline.common.credentials import Credential
 from pipeline.common.day_availability import (
     build_groups,
     find_live_days,
@@ -16,6 +17,7 @@ from pipeline.extract.missing_answers import count_series
 from pipeline.extract.request_plan import Series, plan_measurements
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import match_today_plants
+from pipeline.run.plant_sessions import split_by_credential
 from pipeline.run.plants import list_own_plants
 from pipeline.run.today_turn import TodayTurn, choose_turn, count_room
 from pipeline.sma.budget.shared_budget import Budget
@@ -32,9 +34,26 @@ def plan_turn(runtime: RunContext, now: dt.datetime, after: str = "") -> TodayTu
     plants = list_plants_with_today(runtime)
     if not plants.height:
         return None
-    budget = runtime.settings.sma_requests_per_5_min
-    room = None if budget is None else count_room(Budget(budget).rate, count_daily_requests(runtime, now))
-    return choose_turn(_count_costs(runtime, plants, now), room, after)
+    costs = _count_costs(runtime, plants, now)
+    if len(runtime.credentials) == 1:
+        return choose_turn(costs, _count_room(runtime, runtime.credentials[0], now), after)
+    # What no budget limits has room for all.
+    limit = int(costs["requests"].sum())
+    rooms = {
+        credential.name: _count_room(limited, credential, now)
+        for credential, limited in split_by_credential(runtime)
+    }
+    named = [runtime.find_credential(plant) for plant in costs["plant_id"]]
+    rows = [(name, limit if (room := rooms.get(name or "")) is None else room) for name in named]
+    costs = costs.hstack(pl.DataFrame(rows, {"credential": pl.String, "its_room": pl.Int64}, orient="row"))
+    limits = [room for room in rooms.values() if room is not None]
+    return choose_turn(costs, sum(limits) if limits else None, after)
+
+
+def _count_room(runtime: RunContext, credential: Credential, now: dt.datetime) -> int | None:
+    """The requests that a credential has between two ticks beside the daily runs of its plants; None without limit."""
+    budget = credential.settings.sma_requests_per_5_min
+    return None if budget is None else count_room(Budget(budget).rate, count_daily_requests(runtime, now))
 
 
 def list_plants_with_today(runtime: RunContext) -> pl.DataFrame:

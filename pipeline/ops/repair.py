@@ -253,9 +253,11 @@ def make_lists(runtime: RunContext, outcome: RepairOutcome, lost: Iterable[LostP
             GRID_CONTROL[one.model](runtime)
             outcome.healed[one] = "rebuilt from the stored answers of the GridControl API"
         elif one.model is Consents:
-            book = ConsentBook.of(runtime.settings)
-            if runtime.settings.sma_flow == "custom" and book.read_owners():
+            custom = [c.settings for c in runtime.credentials if c.settings.sma_flow == "custom"]
+            books = [book for book in map(ConsentBook.of, custom) if book.read_owners()]
+            for book in books:
                 store_consents(runtime.lake, book)
+            if books:
                 outcome.healed[one] = "rebuilt from the consents that are stored in this home"
             else:
                 outcome.gone[one] = "the states of consents before today are lost"

@@ -1,12 +1,14 @@
 """Asks services beside the Monitoring API: each plant by the session and the settings of its own credential."""
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 from pipeline.common.credentials import Credential
 from pipeline.common.errors import ConfigurationError, CredentialsError, SmaError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.client import SmaClient
 from pipeline.sma.requests import Request
@@ -37,6 +39,18 @@ def group_by_credential(runtime: RunContext, plants: Sequence[str]) -> Iterator[
     for place, plant in enumerate(plants):
         places.setdefault(find_plant_credential(runtime, plant).name, []).append(place)
     yield from ((one, places[one.name]) for one in runtime.credentials if one.name in places)
+
+
+def split_by_credential(runtime: RunContext) -> Iterator[tuple[Credential, RunContext]]:
+    """Each credential that has plants, with the run for its plants alone. Raises as `list_own_plants`."""
+    if len(runtime.credentials) == 1:
+        yield runtime.credentials[0], runtime
+        return
+    plants = list_own_plants(runtime)["plant_id"].to_list()
+    for credential in runtime.credentials:
+        own = frozenset(plant for plant in plants if runtime.find_credential(plant) == credential.name)
+        if own:
+            yield credential, replace(runtime, only_plants=own, only_groups=frozenset())
 
 
 def ask_by_plant(

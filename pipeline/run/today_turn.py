@@ -89,24 +89,32 @@ def count_room(requests_a_second: float, daily: int) -> int:
 def choose_turn(costs: pl.DataFrame, room: int | None, after: str = "") -> TodayTurn:
     """The turn that follows the one that ended with the plant `after`.
 
-    `costs` has plant_id, requests (of one reading) and chosen, a row a plant; `room` is None where nothing limits.
+    `costs` has plant_id, requests (of one reading) and chosen, a row a plant; `room` is None where nothing limits. With
+    several credentials `costs` also has credential and its_room, the room of the plant's; a turn ends where one
+    of them has none left.
     """
+    if "credential" not in costs.columns:
+        costs = costs.with_columns(credential=pl.lit(""), its_room=pl.lit(room, pl.Int64))
     of_chosen = costs.filter("chosen")
     total, kept = int(costs["requests"].sum()), int(of_chosen["requests"].sum())
-    if room is None or total <= room:
+    if room is None or _has_room(costs):
         return TodayTurn(
             TurnOf.NOBODY, "", "", costs.height, of_chosen.height, costs.height, total, room, cycle=1
         )
-    who = TurnOf.CHOSEN if kept > room else TurnOf.OTHERS
+    who = TurnOf.OTHERS if _has_room(of_chosen) else TurnOf.CHOSEN
     taking = costs.filter(pl.col("chosen") == (who is TurnOf.CHOSEN)).sort("plant_id")
-    beside, left = (0, room) if who is TurnOf.CHOSEN else (kept, room - kept)
+    beside, left = 0, pl.col("its_room")
+    if who is TurnOf.OTHERS:
+        of_each = of_chosen.group_by("credential").agg(kept=pl.col("requests").sum())
+        taking = taking.join(of_each, on="credential", how="left", maintain_order="left")
+        beside, left = kept, pl.col("its_room") - pl.col("kept").fill_null(0)
     in_order = pl.concat(
         [taking.filter(pl.col("plant_id") > after), taking.filter(pl.col("plant_id") <= after)]
     )
     fits = pl.col("requests") <= left
     # A plant that needs more than an hour has would end every turn before it: the turn passes over it.
     from_first = in_order.filter(fits.cum_max())
-    found = from_first.filter(pl.col("requests").cum_sum() <= left)
+    found = from_first.filter((pl.col("requests").cum_sum().over("credential") <= left).cum_min())
     spent, fitting = int(found["requests"].sum()), taking.filter(fits).height
     return TodayTurn(
         who,
@@ -120,6 +128,12 @@ def choose_turn(costs: pl.DataFrame, room: int | None, after: str = "") -> Today
         cycle=math.ceil(fitting / found.height) if found.height else 0,
         beyond=taking.height - fitting,
     )
+
+
+def _has_room(costs: pl.DataFrame) -> bool:
+    """Whether the requests of each credential fit into its room."""
+    sums = costs.group_by("credential").agg(pl.col("requests").sum(), pl.col("its_room").first())
+    return bool((sums["requests"] <= sums["its_room"]).all())
 
 
 def select_turn(plants: pl.DataFrame, tag: str) -> frozenset[str]:

@@ -9,15 +9,22 @@ from typing import cast
 import polars as pl
 import pytest
 
+from pipeline.billing import load_prices
 from pipeline.common.credentials import read_credentials
-from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.common.errors import CredentialsError, SmaError, TransientError
 from pipeline.common.settings import Settings
+from pipeline.extract.backfill_estimate import plan_backfill
+from pipeline.extract.consent_refresh import read_owners, refresh_consents
 from pipeline.extract.fetch import fetch_plants
+from pipeline.extract.today_plan import plan_turn
 from pipeline.run.context import RunContext
+from pipeline.run.today_turn import TurnOf
 from pipeline.sma.blocking_client import SmaSession
+from pipeline.sma.consents.consent_api import Consent, ConsentState
+from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.tables.inventory_tables import write_plants
-from schemas import EnergyDaily, Plants, Quarantine, RawPlants
-from tests.e2e.test_days import MONDAY, TUESDAY, energy, run, run_noticed
+from schemas import Consents, Plants, Quarantine, RawPlants
+from tests.e2e.test_days import MONDAY, TUESDAY, energy, refresh, run, run_noticed
 from tests.scripted import NOW, ScriptedSma
 
 FILE = """
@@ -124,20 +131,16 @@ def test_an_unusable_credential_costs_its_own_plants_and_is_named_without_its_se
 def test_only_lists_of_the_unusable_one_being_due_does_not_end_the_run(
     new_run: New, scripts: Scripts
 ) -> None:
+    down = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
+    scripts["client-north"].special = lambda request: (
+        down if request.endpoint in {"devices", "sets"} else None
+    )
     run(new_run(), MONDAY)
     scripts["client-north"].special = lambda _: REFUSED
-    scripts["client-north"].lists = ["21", "22", "23"]
     runtime = new_run(again=False)
-    scripts["client-south"].asked.clear()
-    run_noticed(runtime, TUESDAY)
-    assert energy(runtime)["12", 5] == pytest.approx(24.0)
-    status = runtime.lake.scan(EnergyDaily).filter(pl.col("local_date") == TUESDAY).collect()
-    assert dict(status.select("plant_id", "status").rows()) == {
-        "11": "complete",
-        "12": "complete",
-        "21": "missing",
-        "22": "missing",
-    }
+    notices = run_noticed(runtime, TUESDAY)
+    assert {one.plant_id for one in notices.missing if one.table == "raw_devices"} == {"21", "22"}
+    assert [energy(runtime)[plant, 5] for plant in ("11", "12")] == [pytest.approx(24.0)] * 2
 
 
 def test_where_none_can_be_used_the_run_ends(new_run: New, scripts: Scripts) -> None:
@@ -185,3 +188,57 @@ def test_each_credential_has_its_own_budget_login_and_book(several: Settings) ->
     assert (south.settings.sma_requests_per_5_min, north.settings.sma_requests_per_5_min) == (900, None)
     assert [one.settings.sma_client_id for one in (south, north)] == ["client-south", "client-north"]
     assert "secret" not in repr((south, north)).replace("client_secret", "")
+
+
+def test_the_plan_adds_up_what_each_credential_takes(new_run: New, scripts: Scripts) -> None:
+    scripts["client-south"].lists = ["11", "12", "13"]
+    runtime = new_run(again=False)
+    refresh(runtime)
+    plan = plan_backfill(runtime, MONDAY, TUESDAY, load_prices(None))
+    south, north = plan.shares
+    assert (south.name, south.pu, north.name, north.pu) == ("south", 3, "north", 2)
+    assert south.requests + north.requests == plan.total_requests
+    # One request for a week of each plant's balance and logs, and of its inverter's PV; and the list of plants.
+    assert (south.requests, north.requests) == (3 * 3 + 1, 2 * 3 + 1)
+    assert south.minutes is not None
+    assert (north.minutes, plan.minutes) == (None, None)
+    one = new_run(again=False)
+    one.opened.credentials = tuple(
+        replace(c, settings=c.settings.model_copy(update={"sma_requests_per_5_min": rate}))
+        for c, rate in zip(runtime.credentials, (900, 90), strict=True)
+    )
+    shares = plan_backfill(one, MONDAY, TUESDAY, load_prices(None))
+    # They work side by side: it takes as long as the slower one.
+    assert shares.minutes == shares.shares[1].minutes
+    assert shares.minutes == pytest.approx(7 / 90 * 5, rel=0.05)
+
+
+def test_the_current_day_has_a_room_in_each_credentials_budget(new_run: New, scripts: Scripts) -> None:
+    scripts["client-north"].lists = [str(number) for number in range(21, 41)]
+    runtime = new_run(again=False)
+    refresh(runtime)
+    turn = plan_turn(runtime, NOW)
+    assert turn is not None
+    assert (turn.turn_of, turn.read) == (TurnOf.NOBODY, 22)
+    runtime.opened.credentials = tuple(
+        replace(c, settings=c.settings.model_copy(update={"sma_requests_per_5_min": rate}))
+        for c, rate in zip(runtime.credentials, (900, 1), strict=True)
+    )
+    turn = plan_turn(runtime, NOW)
+    assert turn is not None
+    assert turn.turn_of is TurnOf.OTHERS
+    assert 2 <= turn.read < 22
+
+
+def test_each_credential_has_a_book_of_consents_and_one_table_has_both(
+    several: Settings, new_run: New
+) -> None:
+    for credential, owner in zip(read_credentials(several), ("a@example.com", "b@example.com"), strict=True):
+        asked = Consent(ConsentState.ACCEPTED, None, 1800.0)
+        ConsentBook.of(credential.settings).note({owner: asked}, NOW, asked=True)
+    runtime = new_run()
+    report = refresh_consents(runtime)
+    assert (report.facts["owners"], report.facts["looked_at"]) == (2, 0)
+    stored = runtime.lake.scan(Consents).collect()
+    assert sorted(stored["client_id"]) == ["client-north", "client-south"]
+    assert {owner.address for owner in read_owners(several)} == {"a@example.com", "b@example.com"}

@@ -80,3 +80,20 @@ def test_the_room_of_an_hour_is_what_the_daily_runs_leave() -> None:
 def test_a_tag_that_is_no_turn_is_refused(tag: str) -> None:
     with pytest.raises(UsageError, match="is not a turn of plants"):
         select_turn(build_costs(3, 1), tag)
+
+
+def test_with_several_credentials_a_turn_ends_where_one_of_them_has_no_room_left() -> None:
+    rooms = {"a": 20, "b": 30}
+    named = [("a", "b")[number % 2] for number in range(10)]
+    costs = build_costs(10, 0, 10).with_columns(
+        credential=pl.Series(named), its_room=pl.Series([rooms[name] for name in named], dtype=pl.Int64)
+    )
+    first = choose_turn(costs, 50)
+    # Two of each, and no third one of a.
+    assert (first.turn_of, first.read, first.requests) == (TurnOf.OTHERS, 4, 40)
+    second = choose_turn(costs, 50, first.last)
+    assert second.first == sorted(costs["plant_id"])[4]
+    # Together they would have room, but not each for its own.
+    of_a = costs.with_columns(its_room=pl.when(pl.col("credential") == "a").then(40).otherwise(1000))
+    assert choose_turn(of_a, 1040).turn_of is TurnOf.OTHERS
+    assert choose_turn(of_a.with_columns(its_room=pl.lit(50)), 100).turn_of is TurnOf.NOBODY

@@ -19,6 +19,7 @@ from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.patient import LIMITS, Patient
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
 from pipeline.run.fleet_membership import read_today_plants
+from pipeline.run.plant_sessions import split_by_credential
 from pipeline.run.plants import list_own_plants
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.auth.token_source import NO_LOGIN
@@ -96,8 +97,13 @@ def examine_budget(patient: Patient) -> list[Diagnosis]:
     )
     # Which plants are stored is another check's business.
     with suppress(SunledgerError):
-        lists = count_lists(patient.runtime)
-        found.append(access_diagnoses.describe_lists(lists, settings.lists_cycle_days, rules))
+        for credential, limited in split_by_credential(patient.runtime):
+            if credential == patient.credential:
+                lists = count_lists(limited)
+                found.append(access_diagnoses.describe_lists(lists, settings.lists_cycle_days, rules))
+        if patient.credential != patient.runtime.credentials[0]:
+            # What follows is said once, of all plants.
+            return found
         chosen = read_today_plants(settings)
         found += access_diagnoses.judge_shards(settings.shards, list_own_plants(patient.runtime).height)
         unknown = chosen.list_unknown(patient.runtime.lake.scan(Plants).collect())

@@ -11,7 +11,7 @@ from pipeline.extract.consent_refresh import look_again, read_owners
 from pipeline.extract.due_lists import plan_plant_lists
 from pipeline.ops.doctor import access_diagnoses, time_zones
 from pipeline.ops.doctor.patient import Patient
-from pipeline.ops.doctor.result import Diagnosis, fail
+from pipeline.ops.doctor.result import Diagnosis, warn
 from pipeline.run.fleet_membership import read_fleet
 from pipeline.sma.consents.access_problems import GONE_FOR
 from pipeline.sma.requests import Answer, Failure
@@ -64,7 +64,7 @@ def examine_plants(patient: Patient) -> list[Diagnosis]:
     gone = stored.filter(pl.col("last_seen") >= runtime.find_today() - GONE_FOR)["last_seen"].to_list()
     known = pl.concat([found, before.select(found.columns)])
     return [
-        *(fail("plants", str(one.error)) for one in failed),
+        *(warn("plants", str(one.error)) for one in failed),
         *access_diagnoses.judge_plants(
             find_flow(settings),
             read_owners(settings),
