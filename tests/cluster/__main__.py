@@ -1,50 +1,136 @@
-"""`python -m tests.cluster`: a worker is lost in the midst of its work, and every table is that of one machine.
+"""`python -m tests.cluster [PART ...]`: several machines at work, and every table is that of one machine.
 
-With --move a home of one machine moves to several instead, as docs/scale.md tells it.
+Without a part all of them are done; --short does the first four in the size of `.ci/run`.
 """
 
 import argparse
 import datetime as dt
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.lost_worker import WORKERS, Report, lose_worker
+from tests.cluster.budget import spend_budget
+from tests.cluster.ceph import serve_ceph
+from tests.cluster.lost_worker import Report, lose_worker
 from tests.cluster.move import move_home
+from tests.cluster.stage import serve_store
+from tests.cluster.writers import begin_at_once, race_writers
 
 FIRST = dt.date(2026, 9, 1)
+# What a request to an object store in another building takes.
+LATENCY_S = 0.05
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many plants, days and runs a part has."""
+
+    plants: int
+    days: int
+    runs: int
+
+
+SHORT = Size(plants=3, days=4, runs=2)
+SHORT_PARTS = ("celery", "kubernetes", "move", "one-day")
+
+
+def _list_days(count: int) -> list[dt.date]:
+    return [FIRST + dt.timedelta(days=number) for number in range(count)]
+
+
+PARTS: dict[str, tuple[str, Callable[[Path, Size], Report]]] = {
+    "celery": (
+        "a Celery worker is killed in the midst of its days",
+        lambda folder, size: lose_worker(folder, "celery", size.plants, FIRST, size.days, size.runs),
+    ),
+    "kubernetes": (
+        "a Job of Kubernetes is killed in the midst of its days",
+        lambda folder, size: lose_worker(folder, "kubernetes", size.plants, FIRST, size.days, size.runs),
+    ),
+    "move": (
+        "a home moves from one machine to several, as docs/scale.md tells it",
+        lambda folder, size: move_home(
+            folder, size.plants, FIRST, size.days // 2, size.days - size.days // 2
+        ),
+    ),
+    "one-day": (
+        "two machines write one day of a lake at once",
+        lambda folder, size: race_writers(folder, size.plants, [FIRST, FIRST], serve_store()),
+    ),
+    "waiting": (
+        "a worker is killed while runs wait in the broker",
+        lambda folder, size: lose_worker(
+            folder, "celery", size.plants, FIRST, size.days, size.runs, at_once=size.runs
+        ),
+    ),
+    "writers": (
+        "eight machines write eight days of a lake, and two a ninth, at once",
+        lambda folder, size: race_writers(
+            folder, size.plants, [*_list_days(9), _list_days(9)[-1]], LATENCY_S
+        ),
+    ),
+    "ceph": (
+        "two machines write one day at once into Ceph's object store",
+        lambda folder, size: race_writers(folder, size.plants, [FIRST, FIRST], serve_ceph(folder / "ceph")),
+    ),
+    "first-runs": (
+        "four machines begin at once on an empty PostgreSQL",
+        lambda folder, size: begin_at_once(folder, size.plants, _list_days(4)),
+    ),
+    "budget": (
+        "two machines spend one budget of requests for three minutes",
+        lambda folder, size: spend_budget(folder, 600, 180.0),
+    ),
+}
 
 
 def main() -> int:
-    """Lose a worker of each kind of cluster, or move a home; the number of tables that differ."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=sorted(WORKERS), action="append")
-    parser.add_argument("--plants", type=int, default=200)
-    parser.add_argument("--days", type=int, default=60)
-    parser.add_argument("--runs", type=int, default=6)
+    """Do the parts that were asked for; 1 if one of them failed or a table differs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster",
+        description=__doc__,
+        epilog="; ".join(f"{name}: {what}" for name, (what, _) in PARTS.items()),
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--plants", type=int, default=12)
+    parser.add_argument("--days", type=int, default=8)
+    parser.add_argument("--runs", type=int, default=4, help="among which the days are divided")
     parser.add_argument("--work", type=Path, help="keep what was made in this folder")
-    parser.add_argument("--move", action="store_true", help="move a home, half of the days before")
+    parser.add_argument("--short", action="store_true", help=f"{', '.join(SHORT_PARTS)} with few plants")
     options = parser.parse_args()
-    different = 0
-    for kind in ["move"] if options.move else options.kind or sorted(WORKERS):
-        with tempfile.TemporaryDirectory(prefix="sunledger-cluster-") as name:
-            folder = (options.work / kind).resolve() if options.work else Path(name)
-            folder.mkdir(parents=True, exist_ok=True)
-            report = _run(folder, kind, options)
-        compared = (
-            f"{report.tables} tables compared with those of one machine, {len(report.differences)} differ"
-        )
-        sys.stdout.write("\n  ".join([f"{kind}:", *report.lines, compared, *report.differences]) + "\n")
-        different += len(report.differences)
-    return different
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"There is no part {', '.join(sorted(unknown))}. Choose from {', '.join(PARTS)}.")
+    size = SHORT if options.short else Size(options.plants, options.days, options.runs)
+    chosen = options.parts or (SHORT_PARTS if options.short else PARTS)
+    failed = [name for name in chosen if not _do_part(name, size, options.work)]
+    sys.stdout.write(
+        f"{len(chosen) - len(failed)} parts are well, {len(failed)} are not {' '.join(failed)}\n"
+    )
+    return bool(failed)
 
 
-def _run(folder: Path, kind: str, options: argparse.Namespace) -> Report:
-    if kind == "move":
-        before = options.days // 2
-        return move_home(folder, options.plants, FIRST, before, options.days - before)
-    return lose_worker(folder, kind, options.plants, FIRST, options.days, options.runs)
+def _do_part(name: str, size: Size, work: Path | None) -> bool:
+    """Do a part and say what was seen; whether it went well."""
+    what, do = PARTS[name]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="sunledger-cluster-") as temporary:
+        folder = (work / name).resolve() if work else Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            report = do(folder, size)
+        except AssertionError as fault:
+            report = Report(differences=[f"It failed: {fault}"])
+    lines = [f"{name}: {what} ({time.monotonic() - began:.0f} s)", *report.lines]
+    if report.tables:
+        compared = f"{report.tables} tables compared with those of one machine"
+        lines.append(f"{compared}, {len(report.differences)} differ")
+    sys.stdout.write("\n  ".join([*lines, *report.differences]) + "\n")
+    sys.stdout.flush()
+    return not report.differences
 
 
 if __name__ == "__main__":
-    raise SystemExit(min(main(), 1))
+    raise SystemExit(main())

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from warehouse.lake import Lake
 
 # What a request asked for; requests that were sent a second time after a kill are one.
 ASKED = ["plant_id", "device_id", "endpoint", "set_type"]
+TWO_WORKERS = 2
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -47,11 +49,16 @@ class Report:
         self.lines.append(f"{time.monotonic() - since:7.1f} s  {text}")
 
 
-def lose_worker(folder: Path, kind: str, plants: int, first: dt.date, days: int, runs: int) -> Report:
-    """Do the days in so many runs, lose the worker of one, and compare with one machine. Raises AssertionError."""
+def lose_worker(
+    folder: Path, kind: str, plants: int, first: dt.date, days: int, runs: int, at_once: int = 2
+) -> Report:
+    """Do the days in so many runs, lose the worker of one, and compare with one machine. Raises AssertionError.
+
+    So many runs are launched at once: more than the two workers hold wait for one of them.
+    """
     report = Report()
     ranges = list(split_days(first, first + dt.timedelta(days=days - 1), -(-days // runs)))
-    with serve(folder, plants, kind) as servers:
+    with serve(folder, plants, kind, at_once) as servers:
         env = servers.machine(folder / "control")
         code, said = run(folder / "control", "cluster", "init", **servers.settings)
         assert code == 0, said
@@ -75,8 +82,13 @@ def lose_worker(folder: Path, kind: str, plants: int, first: dt.date, days: int,
             count = kill_machine(pid)
             killed = time.monotonic()
             report.note(f"{count} processes of the worker of run {victim['runId'][:8]} are killed", began)
+            found = room.runs()
+            states = Counter(one["status"] for one in found)
+            report.note(f"states of the runs then: {dict(sorted(states.items()))}", began)
+            if at_once > TWO_WORKERS:
+                assert states["STARTING"], f"No run waits for a worker: {states}"
             report.lines.append("  since the kill:")
-            seen: set[tuple[str, str]] = {(one["runId"], one["status"]) for one in room.runs()}
+            seen: set[tuple[str, str]] = {(one["runId"], one["status"]) for one in found}
             wait_for(lambda: _watch(room, report, seen, killed, runs), "The end of all runs")
         code, said = run(folder / "control", "publish", **servers.settings)
         assert code == 0, said

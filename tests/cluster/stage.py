@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
+import httpx
 
 from sandbox.launch import SandboxAddress, run_sandbox
 from tests.assets.postgres_server import postgres
@@ -46,38 +46,40 @@ class Servers:
 
 
 @contextmanager
-def serve(folder: Path, plants: int, kind: str) -> Iterator[Servers]:
+def serve(folder: Path, plants: int, kind: str, at_once: int = 2) -> Iterator[Servers]:
     """PostgreSQL, Redis, an object store with one bucket, and the sandbox; ended with the block."""
     with ExitStack() as opened:
         found = opened.enter_context(postgres())
         redis = opened.enter_context(redis_server(folder))
-        store = opened.enter_context(_serve_store())
+        store = opened.enter_context(serve_store())
         sandbox = opened.enter_context(run_sandbox("--plants", str(plants)))
-        boto3.client(
-            "s3",
-            endpoint_url=store,
-            region_name="us-east-1",
-            aws_access_key_id="a",
-            aws_secret_access_key="b",
-        ).create_bucket(Bucket=BUCKET)
         address = f"{found['DAGSTER_PG_HOST']}:{found['DAGSTER_PG_PORT']}/{found['DAGSTER_PG_DB']}"
         yield Servers(
             {
                 **sandbox.settings(),
-                **LOCATION,
-                "AWS_ENDPOINT_URL": store,
+                **store,
                 "SUNLEDGER_CLUSTER": kind,
                 "SUNLEDGER_CLUSTER_POSTGRES_URL": f"postgresql://{found['DAGSTER_PG_USER']}:"
                 f"{found['DAGSTER_PG_PASSWORD']}@{address}",
                 "SUNLEDGER_CLUSTER_BROKER_URL": redis.url.replace("/0", "/1"),
                 "SUNLEDGER_BUDGET_URL": redis.url,
                 "SUNLEDGER_CLUSTER_KEY": "k" * 40,
-                "SUNLEDGER_CLUSTER_RUNS": "2",
+                "SUNLEDGER_CLUSTER_RUNS": str(at_once),
                 "SUNLEDGER_CLUSTER_IMAGE": "sunledger",
-                "SUNLEDGER_LAKE": f"s3://{BUCKET}/lake",
             },
             sandbox,
         )
+
+
+@contextmanager
+def serve_store(latency_s: float = 0.0) -> Iterator[dict[str, str]]:
+    """The settings of an object store with one bucket, each of whose answers takes so long; ended with the block."""
+    with ExitStack() as opened:
+        store = opened.enter_context(_start_server("moto.server", "-H", "127.0.0.1", "-p", "0"))
+        httpx.put(f"{store}/{BUCKET}").raise_for_status()
+        if latency_s:
+            store = opened.enter_context(_start_server("tests.warehouse.store_proxy", store, str(latency_s)))
+        yield {**LOCATION, "AWS_ENDPOINT_URL": store, "SUNLEDGER_LAKE": f"s3://{BUCKET}/lake"}
 
 
 @contextmanager
@@ -101,6 +103,18 @@ def start_machine(words: list[str], env: Mapping[str, str], log: Path) -> Iterat
             except subprocess.TimeoutExpired:
                 kill_machine(process.pid)
                 process.wait(60)
+
+
+def run_at_once(works: list[tuple[Path, list[str], dict[str, str]]]) -> None:
+    """Run the program in several folders at once, each as a process. Raises AssertionError where one fails."""
+    with ExitStack() as opened:
+        started = [
+            opened.enter_context(start_machine(words, env, folder / "said.log"))
+            for folder, words, env in works
+        ]
+        for (folder, words, _), process in zip(works, started, strict=True):
+            code = process.wait(PATIENCE_S)
+            assert code == 0, f"{words} in {folder}: {(folder / 'said.log').read_text()}"
 
 
 def kill_machine(pid: int) -> int:
@@ -136,19 +150,20 @@ def wait_for(look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S)
 
 
 @contextmanager
-def _serve_store() -> Iterator[str]:
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+def _start_server(*words: str) -> Iterator[str]:
+    """The address of a server that is a module of Python, which says its port or its address."""
     # Its output goes into a file: a pipe that nobody reads would stop it.
     with (
         tempfile.NamedTemporaryFile("w+") as said,
-        subprocess.Popen(command, stdout=said, stderr=said) as server,
+        subprocess.Popen([sys.executable, "-m", *words], stdout=said, stderr=said) as server,
     ):
         try:
-            yield wait_for(lambda: _find_address(Path(said.name)), "The start of the object store", 60)
+            port = wait_for(lambda: _find_port(Path(said.name)), f"The start of {words[0]}", 60)
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.kill()
 
 
-def _find_address(log: Path) -> str:
-    found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
-    return found[0] if found else ""
+def _find_port(log: Path) -> str:
+    found = re.search(r"http://127\.0\.0\.1:(\d+)|^(\d+)$", log.read_text())
+    return (found[1] or found[2]) if found else ""

@@ -1,19 +1,21 @@
 """A proxy before an object store that counts requests, and loses an answer when told to.
 
-`python -m tests.warehouse.store_proxy ADDRESS` prints its port. It is a process of its own, since delta-rs holds the
-interpreter while it waits for an answer. `GET /-/counts` tells and forgets what was asked, and `PUT /-/lose/WORD` has
-the next PUT with that word in its path done by the store and not answered.
+`python -m tests.warehouse.store_proxy ADDRESS [SECONDS]` prints its port; each request waits so many seconds. It is a
+process of its own, since delta-rs holds the interpreter while it waits for an answer. `GET /-/counts` tells and forgets
+what was asked, and `PUT /-/lose/WORD` has the next PUT with that word in its path done by the store and not answered.
 """
 
 import http.client
 import json
 import sys
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, local
 from urllib.parse import parse_qs, unquote, urlsplit
 
 LOCK, COUNTS, LOSING, KEPT = Lock(), Counter[str](), list[str](), local()
+LATENCY_S = float(sys.argv[2]) if sys.argv[2:] else 0.0
 HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -35,6 +37,7 @@ class Proxy(BaseHTTPRequestHandler):
             if lost:
                 LOSING.clear()
                 COUNTS["LOST"] += 1
+        time.sleep(LATENCY_S)
         if not hasattr(KEPT, "store"):
             KEPT.store = http.client.HTTPConnection(urlsplit(sys.argv[1]).netloc)
         KEPT.store.request(self.command, self.path, content, dict(self.headers))
