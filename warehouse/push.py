@@ -7,7 +7,7 @@ and a push that dies leaves nothing behind.
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def push_published(
             return PushResult(place, {}, 0, (), (), time.monotonic() - begun)
         if kept and not full:
             _check_newer(server, published, target.schema)
-        _prepare_schema(server, target.schema, tables)
+        _prepare_schema(server, target.schema, {table.name for table in tables} - kept.keys())
         rows, parts, created = {}, 0, []
         for table in tables:
             old, new = kept.get(table.name, {}), _digest_table(published, table)
@@ -179,23 +179,22 @@ def _check_newer(server: PostgresqlConnection, published: duckdb.DuckDBPyConnect
         )
 
 
-def _prepare_schema(server: PostgresqlConnection, schema: str, tables: list[PushedTable]) -> None:
-    """Create the schema and the table of digests; refuse tables of other programs that have our names."""
+def _prepare_schema(server: PostgresqlConnection, schema: str, new: Collection[str]) -> None:
+    """Create the schema and the table of digests; refuse tables of other programs that have the names of new ones."""
     known = server.fetch(f"SELECT count(*) FROM pg_namespace WHERE nspname = {_quote(schema)}")  # noqa: S608 - quoted
     if not known[0][0]:
         server.run(f"CREATE SCHEMA {quote_identifier(schema)}")
-    ours = {table.name for table in tables}
-    if _exists(server, schema, STATE):
-        return
     query = (
         "SELECT c.relname::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "  # noqa: S608
         f"WHERE n.nspname = {_quote(schema)} AND c.relkind IN ('r', 'v', 'm', 'p', 'f')"
     )
-    if others := sorted(ours & {name for (name,) in server.fetch(query)}):
+    if others := sorted(set(new) & {name for (name,) in server.fetch(query)}):
         raise PostgresqlError(
             f"The schema {schema} at {server.place} has a table {others[0]} that sunledger did not create: name "
             "another schema in SUNLEDGER_PUSH_SCHEMA, or drop the table."
         )
+    if _exists(server, schema, STATE):
+        return
     server.run(
         f"CREATE TABLE {name_table(schema, STATE)} (table_name text NOT NULL, part text NOT NULL, "
         "digest text NOT NULL, PRIMARY KEY (table_name, part))"

@@ -282,6 +282,17 @@ def test_what_must_not_happen_is_refused_and_changes_nothing(
     assert_equal(published, server)
     push_published(older, target, full=True)
     assert_equal(older, server)
+    # A table of somebody else in our schema, with the name of one that a later version pushes for the first time.
+    server.run(
+        "DELETE FROM sunledger._pushed WHERE table_name = 'devices'",
+        "DROP TABLE sunledger.devices",
+        "CREATE TABLE sunledger.devices AS SELECT 7 AS one",
+    )
+    with pytest.raises(PostgresqlError, match=r"table devices that sunledger did not create"):
+        push_published(older, target, full=True)
+    assert server.fetch("SELECT one FROM sunledger.devices") == [(7,)]
+    server.run("DROP TABLE sunledger.devices")
+    push_published(older, target, full=True)
     # A schema of somebody else.
     server.run("CREATE SCHEMA theirs AUTHORIZATION owner", "CREATE TABLE theirs.plants AS SELECT 1 AS one")
     with pytest.raises(PostgresqlError, match=r"table plants that sunledger did not create"):

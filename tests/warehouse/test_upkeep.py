@@ -14,8 +14,9 @@ import duckdb
 import pyarrow.fs as pafs
 import pytest
 
-from pipeline.ops import raw_retention
+from pipeline.ops import raw_retention, upkeep_due
 from pipeline.ops.upkeep import UpkeepError, keep_up_lake
+from pipeline.ops.upkeep_due import OVERDUE, describe_dead_bytes, find_dead_bytes
 from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import EnergyDaily, PvIntervals, RawEnergyBalance, RawEnergyYears, RawLogs
@@ -277,3 +278,27 @@ def test_a_killed_upkeep_leaves_a_sound_lake_and_the_next_one_finishes(tmp_path:
     assert done.returncode == 0, done.stderr
     assert faults(lake) == []
     assert len(list(Path(lake.find_uri(EnergyDaily)).rglob("part-*.parquet"))) == len(NEWEST)
+
+
+def test_what_nobody_has_removed_for_weeks_is_noticed(
+    new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = new_runtime()
+    rewrite(runtime.lake, 3)
+    moment = read_now()
+    runtime.now = lambda: moment
+    assert find_dead_bytes(runtime) == []
+    moment = read_now() + KEEP_FILES + OVERDUE - MINUTE
+    # It can be removed, but the next upkeep may be about to.
+    assert find_dead_bytes(runtime) == []
+    monkeypatch.setattr(upkeep_due, "WORTH_BYTES", 0)
+    (found,) = find_dead_bytes(runtime)
+    assert found.table == "energy_daily"
+    assert (found.dead > found.live, found.overdue) == (True, False)
+    monkeypatch.undo()
+    moment += 2 * MINUTE
+    (found,) = find_dead_bytes(runtime)
+    assert found.overdue
+    assert "some of it for over 14 days" in describe_dead_bytes([found])
+    keep_up_table(runtime.lake, EnergyDaily, (), moment)
+    assert find_dead_bytes(runtime) == []

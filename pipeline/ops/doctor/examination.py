@@ -30,6 +30,7 @@ from pipeline.ops.doctor.machine_checks import (
     examine_folders,
     examine_locks,
     examine_store,
+    examine_upkeep,
     examine_versions,
     examine_warehouse,
 )
@@ -161,4 +162,5 @@ CHECKS = (
     DoctorCheck("time zones", examine_time_zones, ("folders", STORE)),
     DoctorCheck("time basis", examine_time_basis, ("plants",)),
     DoctorCheck("warehouse", examine_warehouse),
+    DoctorCheck("upkeep", examine_upkeep, ("folders", STORE, "warehouse")),
 )

@@ -2,10 +2,13 @@
 
 from importlib.metadata import version
 
+from pipeline.common.errors import SunledgerError
+from pipeline.common.store_faults import StoreError
 from pipeline.ops.doctor import facts, machine, own_files
 from pipeline.ops.doctor.patient import Patient
-from pipeline.ops.doctor.result import Diagnosis, Level, pass_check
+from pipeline.ops.doctor.result import Diagnosis, Level, pass_check, warn
 from pipeline.ops.set_aside import describe_set_aside
+from pipeline.ops.upkeep_due import describe_dead_bytes, find_dead_bytes
 from warehouse.known_tables import KnownTables
 from warehouse.publication_lag import find_lag
 from warehouse.published_object import open_target
@@ -65,6 +68,25 @@ def examine_store(patient: Patient) -> list[Diagnosis]:
         check_store(place)
     found = "can be listed, written and deleted from, and keeps the condition of a put (If-None-Match)"
     return [pass_check("object store", f"{place} {found}") for place in tried]
+
+
+def examine_upkeep(patient: Patient) -> list[Diagnosis]:
+    """Whether files that nothing needs any more have stayed in the lake for too long."""
+    try:
+        said = describe_dead_bytes(find_dead_bytes(patient.runtime))
+    except (OSError, ValueError, SunledgerError) as fault:
+        if isinstance(fault, StoreError):
+            raise
+        return [
+            warn(
+                "upkeep", f"what can be removed from the lake is not known ({fault}): run 'sunledger verify'."
+            )
+        ]
+    return [
+        warn("upkeep", said)
+        if said
+        else pass_check("upkeep", "nothing is overdue to be removed from the lake")
+    ]
 
 
 def examine_warehouse(patient: Patient) -> list[Diagnosis]:
