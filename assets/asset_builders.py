@@ -22,7 +22,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import count_turn
 from pipeline.run.step import StepResult
-from pipeline.run.store_waits import repeat_after_outage, wait_for_store
+from pipeline.run.store_waits import retry_after_outage, wait_for_store
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import trace_columns
 from warehouse.postgresql import PostgresqlError
@@ -284,7 +284,7 @@ def build_whole_asset(
     ) -> dg.MaterializeResult[None]:
         with convert_errors():
             begun = time.monotonic()
-            report = repeat_after_outage(sunledger_runtime, lambda: step(sunledger_runtime))
+            report = retry_after_outage(sunledger_runtime, lambda: step(sunledger_runtime))
             sunledger_notices.add(report.notices)
             facts = describe_report(report)
         free_kept_memory()

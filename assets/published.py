@@ -14,7 +14,7 @@ from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
-from pipeline.run.store_waits import repeat_after_outage
+from pipeline.run.store_waits import retry_after_outage
 from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
 from warehouse.known_tables import KnownTables
@@ -49,7 +49,7 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
         """Build the file beside the old one and swap it in."""
         with convert_errors():
             target = open_target(sunledger_runtime.settings, sunledger_runtime.tell)
-            published = repeat_after_outage(
+            published = retry_after_outage(
                 sunledger_runtime,
                 lambda: _publish_stored(sunledger_runtime, sunledger_notices, target),
                 published=True,

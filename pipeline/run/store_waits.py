@@ -16,9 +16,7 @@ MOST_OUTAGES = 3
 Result = TypeVar("Result")
 
 
-def repeat_after_outage(
-    runtime: RunContext, step: Callable[[], Result], *, published: bool = False
-) -> Result:
+def retry_after_outage(runtime: RunContext, step: Callable[[], Result], *, published: bool = False) -> Result:
     """Do a step that can be done again from its beginning, and do so after an outage of the lake's store.
 
     `published` says that it also needs the store of the published object. Raises what the step raises.

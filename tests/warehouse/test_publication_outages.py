@@ -13,7 +13,7 @@ import pytest
 from pipeline.common.store_faults import StoreUnavailableError
 from pipeline.run import store_waits
 from pipeline.run.context import RunContext
-from pipeline.run.store_waits import repeat_after_outage
+from pipeline.run.store_waits import retry_after_outage
 from tests.warehouse.publish.conftest import NOW
 from tests.warehouse.test_object_store import Store, store
 from tests.warehouse.test_published_object import (
@@ -64,16 +64,16 @@ def test_a_step_is_done_again_after_an_outage(
             raise found
         return str(found)
 
-    assert repeat_after_outage(runtime, step) == "done"
+    assert retry_after_outage(runtime, step) == "done"
     assert "s3://bucket/lake is gone. The run waits for it" in said[0]
     outcomes = iter([GONE] * 9)
     with pytest.raises(StoreUnavailableError):
-        repeat_after_outage(runtime, step)
+        retry_after_outage(runtime, step)
     # A lake in a folder has nothing to wait for.
     runtime.opened.lake = Lake(str(runtime.settings.home / "lake"), runtime.settings.home)
     outcomes = iter([GONE, "done"])
     with pytest.raises(StoreUnavailableError):
-        repeat_after_outage(runtime, step)
+        retry_after_outage(runtime, step)
 
 
 def test_a_publication_whose_answer_is_lost_is_known_as_its_own(
