@@ -38,6 +38,11 @@ def _list_complaints(settings: Settings) -> Iterator[str]:
             f"the lake {settings.lake} is a folder of this machine. Set SUNLEDGER_LAKE to an object store, "
             "for instance s3://bucket/prefix."
         )
+    elif not settings.publish_target and not settings.lake.startswith("s3://"):
+        yield (
+            f"the published file would be an object in {settings.lake}, and only S3 stores can replace one safely. "
+            "Set SUNLEDGER_PUBLISH_TARGET to s3://bucket/name.duckdb, or to a folder that all of them share."
+        )
     if not settings.cluster_key.get_secret_value():
         what = "the login of the code flow" if settings.sma_flow == "code" else "the consents of owners"
         yield (

@@ -60,6 +60,10 @@ def environment() -> Iterator[dict[str, str]]:
             "the login of the code flow would be stored on the disk of one machine",
         ),
         ({"cluster_key": ""}, "the consents of owners would be stored on the disk of one machine"),
+        (
+            {"lake": "az://container/lake"},
+            "the published file would be an object in az://container/lake, and only S3",
+        ),
         ({"cluster_broker_url": ""}, "workers would get no runs. Set SUNLEDGER_CLUSTER_BROKER_URL"),
         ({"cluster": "kubernetes"}, "Kubernetes would not know what to run. Set SUNLEDGER_CLUSTER_IMAGE"),
     ],
