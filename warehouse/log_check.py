@@ -60,6 +60,9 @@ def check_log(lake: LakeReader, model: type[Table], listing: LakeListing | None 
         else:
             known = listing.records.get(storage(model).table, [])
         is_there = listing is None or look > 0 or model in listing.tables
+        # Records without a table: it was created between the two lists of the listing.
+        if known and not is_there:
+            continue
         table, damages = _open(lake, model) if is_there else (None, [])
         version = -1 if table is None else table.version()
         # A commit between both looks is no damage.

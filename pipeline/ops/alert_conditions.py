@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from pipeline.billing import spending
-from pipeline.common.credentials import find_flow
-from pipeline.common.errors import SunledgerError
+from pipeline.common.credentials import find_flow, read_credentials
+from pipeline.common.errors import ConfigurationError, SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
@@ -30,7 +30,14 @@ UNPUBLISHED_FOR = ONE_DAY
 
 
 def collect_concerns(runtime: RunContext) -> list[Concern]:
-    """All that the lake gives reason to tell; nothing before plants are known."""
+    """All that the lake gives reason to tell; nothing before plants are known.
+
+    Where the credentials can't be read, that alone: no run can begin, and nobody knows whose lists of plants count.
+    """
+    try:
+        read_credentials(runtime.settings)
+    except ConfigurationError as fault:
+        return [Concern("credentials", "The credentials can't be used", str(fault))]
     if not runtime.lake.list_parts(Plants) and list_plant_ids_of_newest(runtime) is None:
         return []
     sources: list[Callable[[RunContext], Iterator[Concern]]] = [

@@ -69,7 +69,8 @@ class SessionSet:
     @property
     def requests_sent(self) -> int:
         """HTTP requests of all credentials so far, token renewals and retries included."""
-        return sum(session.requests_sent for session in self._sessions.values())
+        # Each credential is read ahead in a thread of its own, which may open its session meanwhile.
+        return sum(session.requests_sent for session in list(self._sessions.values()))
 
     def find_session(self, name: str) -> SmaSession:
         """The session of a credential."""
@@ -113,7 +114,7 @@ class SessionSet:
         """
         self._unusable[name] = error
         if len(self._unusable) == len(self._credentials):
-            said = " ".join(f"{one}: {_translate(one, fault)}" for one, fault in self._unusable.items())
+            said = " ".join(f"{one}: {_translate(one, fault)}" for one, fault in dict(self._unusable).items())
             raise CredentialsError(
                 f"None of the credentials of {SETTING} can be used. {said}",
                 path=getattr(error, "path", ""),
@@ -128,7 +129,7 @@ class SessionSet:
 
     def close(self) -> None:
         """Close every session. May be called twice."""
-        for session in self._sessions.values():
+        for session in list(self._sessions.values()):
             session.close()
 
     def _fetch_by(self, name: str | None, requests: Sequence[Request], admit: Admit) -> Iterator[Result]:

@@ -81,12 +81,13 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
 
 
 def _build_listed(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """As `inventory.build_plants`, of lists each by its own day: one of several credentials may have given none today.
+    """As `inventory.build_plants`, of lists of several days: one of several credentials may have given none today.
 
-    A plant is as the newest list has it.
+    A plant is as the newest list has it, and counts as listed on the newest day: what asks whether a plant is still
+    listed compares days, and the list that a credential gave last holds until it gives another one.
     """
     days = answers["local_date"].unique().sort(descending=True).to_list()
-    built = [inventory.build_plants(answers.filter(pl.col("local_date") == day), day) for day in days]
+    built = [inventory.build_plants(answers.filter(pl.col("local_date") == day), days[0]) for day in days]
     if len(built) == 1:
         return built[0]
     listed, aside = (pl.concat(frames) for frames in zip(*built, strict=True))

@@ -6,6 +6,7 @@ import email
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -178,6 +179,20 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
     told = {concern.name: concern for concern in alert_conditions.collect_concerns(later)}
     assert told["gone:12"].title == "Plant 12 (Plant 12) is gone"
     assert "SMA no longer lists it" in told["gone:12"].text
+
+
+def test_credentials_that_cant_be_read_are_a_concern(
+    settings: Settings, sma: ScriptedSma, tmp_path: Path
+) -> None:
+    file = tmp_path / "credentials.toml"
+    file.write_text("[[credential]\nclient_secret = 'hush'")
+    file.chmod(0o600)
+    several = settings.model_copy(update={"sma_credentials": file})
+    runtime = RunContext(several, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
+    (concern,) = alert_conditions.collect_concerns(runtime)
+    assert concern.name == "credentials"
+    assert f"SMA_CREDENTIALS={file} is not TOML" in concern.text
+    assert "hush" not in concern.text
 
 
 def test_a_consent_that_changed_is_told_once_as_what_it_became(
