@@ -109,6 +109,8 @@ class RunContext:
     @property
     def credentials(self) -> tuple[Credential, ...]:
         """The credentials in the order of preference. Raises ConfigurationError for a file that can't be used."""
+        if self.settings.sma_credentials is None:
+            return read_credentials(self.settings)
         if self.opened.credentials is None:
             self.opened.credentials = read_credentials(self.settings)
         return self.opened.credentials

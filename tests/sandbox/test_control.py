@@ -86,7 +86,7 @@ def test_an_owner_can_be_played_without_a_token(serve: Serve) -> None:
 
 def test_the_overview_names_everything(sandbox: Served) -> None:
     shown = sandbox.get("/_control")
-    assert set(shown) == {"clock", "faults", "fault_kinds", "budget", "moved", "plants"}
+    assert set(shown) == {"clock", "faults", "fault_kinds", "budget", "moved", "plants", "strangers"}
     assert shown["plants"] == 14
 
 

@@ -95,7 +95,7 @@ def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> Non
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--client-id", "sandbox-code"], "both 'sandbox-code'"),
+        (["--client-id", "sandbox-code"], "'sandbox-code' is a client of --client-id"),
         (["--client-id", ""], "--client-id is empty"),
         (["--code-client-secret", ""], "--code-client-secret is empty"),
         (["--day-of", "utc"], "add --time-basis utc"),

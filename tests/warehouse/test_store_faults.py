@@ -77,7 +77,7 @@ def test_a_store_that_will_not_do_is_refused_before_the_first_request(
         assert not may_pass(said.value)
         with RunContext(settings) as runtime:
             runtime.opened.lake = Lake(str(tmp_path / "lake"), tmp_path)
-            patient = Patient(runtime, Clock(), None, agree_to_nothing)
+            patient = Patient(runtime, Clock(), None, agree_to_nothing, runtime.credentials[0])
             check = examination.DoctorCheck(STORE, examine_store)
             (line,) = examination._run_check(check, patient)
         assert line.text == str(said.value)
