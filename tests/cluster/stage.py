@@ -1,11 +1,9 @@
 """What a cluster of a test consists of: servers on loopback, and machines, each with a home of its own."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from bench.store import serve_look_alike, serve_module
 from sandbox.launch import SandboxAddress, run_sandbox
 from tests.assets.postgres_server import postgres
 from tests.budget.redis_server import redis_server
@@ -75,10 +74,10 @@ def serve(folder: Path, plants: int, kind: str, at_once: int = 2) -> Iterator[Se
 def serve_store(latency_s: float = 0.0) -> Iterator[dict[str, str]]:
     """The settings of an object store with one bucket, each of whose answers takes so long; ended with the block."""
     with ExitStack() as opened:
-        store = opened.enter_context(_start_server("moto.server", "-H", "127.0.0.1", "-p", "0"))
+        store = opened.enter_context(serve_look_alike())
         httpx.put(f"{store}/{BUCKET}").raise_for_status()
         if latency_s:
-            store = opened.enter_context(_start_server("tests.warehouse.store_proxy", store, str(latency_s)))
+            store = opened.enter_context(serve_module("tests.warehouse.store_proxy", store, str(latency_s)))
         yield {**LOCATION, "AWS_ENDPOINT_URL": store, "SUNLEDGER_LAKE": f"s3://{BUCKET}/lake"}
 
 
@@ -147,23 +146,3 @@ def wait_for(look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S)
             return found
         time.sleep(0.5)
     raise AssertionError(f"{what} did not happen in time.")
-
-
-@contextmanager
-def _start_server(*words: str) -> Iterator[str]:
-    """The address of a server that is a module of Python, which says its port or its address."""
-    # Its output goes into a file: a pipe that nobody reads would stop it.
-    with (
-        tempfile.NamedTemporaryFile("w+") as said,
-        subprocess.Popen([sys.executable, "-m", *words], stdout=said, stderr=said) as server,
-    ):
-        try:
-            port = wait_for(lambda: _find_port(Path(said.name)), f"The start of {words[0]}", 60)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-
-
-def _find_port(log: Path) -> str:
-    found = re.search(r"http://127\.0\.0\.1:(\d+)|^(\d+)$", log.read_text())
-    return (found[1] or found[2]) if found else ""

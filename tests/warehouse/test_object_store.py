@@ -1,10 +1,6 @@
 """A lake on an object store: its digests see damage, and a repair mends it in a copy on disk and puts that back."""
 
 import datetime as dt
-import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +9,7 @@ import httpx
 import pyarrow.fs as pafs
 import pytest
 
+from bench.store import serve_look_alike
 from schemas import EnergyDaily, RawEnergyBalance, Table
 from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
 from warehouse.damage import DamageKind
@@ -52,20 +49,8 @@ class Store:
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    # Its output goes into a file: a pipe that nobody reads would stop it.
-    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, stderr=said) as server:
-        try:
-            while not (found := re.search(r"http://127\.0\.0\.1:\d+", _read(said))):
-                assert server.poll() is None, _read(said)
-            yield Store(found[0])
-        finally:
-            server.kill()
-
-
-def _read(file: object) -> str:
-    file.seek(0)  # type: ignore[attr-defined]
-    return str(file.read())  # type: ignore[attr-defined]
+    with serve_look_alike() as address:
+        yield Store(address)
 
 
 @pytest.fixture
