@@ -13,6 +13,8 @@ from warehouse.object_store import open_store
 LONGEST_OUTAGE_S, LOOK_EVERY_S = 300.0, 2.0
 # A step that meets more outages than these fails.
 MOST_OUTAGES = 3
+# What is looked for in a store, and is not there.
+NO_OBJECT = "_checks/none"
 Result = TypeVar("Result")
 
 
@@ -43,37 +45,31 @@ def wait_for_store(runtime: RunContext, *, published: bool = False) -> bool:
     places = [place for place in (lake.root if lake.remote else "", target) if place]
     if not places:
         return False
+    looks: list[Callable[[], object]] = []
+    if lake.remote:
+        looks.append(lambda: lake.open_root().get_file_info([NO_OBJECT]))
+    if target:
+        looks.append(lambda: open_store(target, {}).head(NO_OBJECT))
     begun = time.monotonic()
     runtime.tell(
         f"The object store of {' or '.join(places)} is gone. The run waits for it, for {LONGEST_OUTAGE_S / 60:.0f} "
         "minutes at most, and then goes on."
     )
     while time.monotonic() - begun < LONGEST_OUTAGE_S:
-        if (not lake.remote or _answers(lake)) and (not target or _holds_objects(target)):
+        if all(_answers(look) for look in looks):
             runtime.tell(f"The object store is back after {time.monotonic() - begun:.0f} s.")
             return True
         time.sleep(LOOK_EVERY_S)
     return False
 
 
-def _holds_objects(place: str) -> bool:
+def _answers(look: Callable[[], object]) -> bool:
+    """Whether the store answers a look. Whatever it says, it is there, and who asks next tells what is wrong."""
     try:
         with translate_store_faults():
-            open_store(place, {}).head("_checks/none")
+            look()
     except StoreUnavailableError:
         return False
     except (StoreError, OSError):
-        # As below.
-        return True
-    return True
-
-
-def _answers(lake: Lake) -> bool:
-    try:
-        lake.open_root().get_file_info(["_checks/none"])
-    except StoreUnavailableError:
-        return False
-    except (StoreError, OSError):
-        # Whatever it says, it is there, and who asks next tells what is wrong.
-        return True
+        pass
     return True
