@@ -29,7 +29,6 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, choose_sets
 from pipeline.run.plants import list_own_plants, select_in_operation
 from pipeline.sma.budget.shared_budget import Budget
-from pipeline.sma.requests import Request
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
 
@@ -127,21 +126,22 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
     # The list of plants is always requested.
     lists = [*plan_plant_lists(runtime), *plan_device_lists(runtime), *plan_set_lists(runtime)]
     requests = Counter(lists=len(lists))
-    asked_by = Counter(find_credential_name(runtime, request) for request in lists)
+    asked = Counter((one.credential, one.plant_id) for one in lists)
     size = requests["lists"] * TYPICAL_BYTES["lists"]
     for week in group_by_week(days):
         for part in plan_missing(runtime, week):
             table = storage(part.model).table
             requests[table] += len(part.requests)
-            asked_by.update(find_credential_name(runtime, planned.request) for planned in part.requests)
+            asked.update((one.request.credential, one.request.plant_id) for one in part.requests)
             size += part.plant_days * TYPICAL_BYTES.get(table, TYPICAL_BYTES["raw_other_sets"])
     never_asked = _find_plants_without_sets(runtime, plants)
     expected = _plan_expected_balance(runtime, never_asked, days)
     if expected:
         table = storage(BALANCE.raw).table
         requests[table] += len(expected)
-        asked_by.update(find_credential_name(runtime, planned.request) for planned in expected)
+        asked.update((one.request.credential, one.request.plant_id) for one in expected)
         size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
+    asked_by = _sum_by_credential(runtime, asked)
     times = [
         _estimate_minutes(asked_by[one.name], one.settings.sma_requests_per_5_min)
         for one in runtime.credentials
@@ -175,26 +175,31 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
     )
 
 
-def find_credential_name(runtime: RunContext, request: Request) -> str:
-    """The name of the credential by which a request goes; empty where there is one credential only."""
+def _sum_by_credential(runtime: RunContext, asked: Counter[tuple[str, str]]) -> Counter[str]:
+    """How many requests go by each credential; `asked` counts them by the credential that they name, and by plant."""
     if len(runtime.credentials) == 1:
-        return runtime.credential_names[0]
-    return request.credential or runtime.find_credential(request.plant_id) or ""
+        return Counter({runtime.credential_names[0]: asked.total()})
+    named = runtime.find_credentials({plant for _, plant in asked})
+    found = Counter[str]()
+    for (credential, plant), count in asked.items():
+        found[credential or named.get(plant, "")] += count
+    return found
 
 
 def _sum_shares(
-    runtime: RunContext, plants: pl.DataFrame, counted: pl.DataFrame, asked_by: Mapping[str, int]
+    runtime: RunContext, plants: pl.DataFrame, counted: pl.DataFrame, asked_by: Counter[str]
 ) -> tuple[CredentialShare, ...]:
     if len(runtime.credentials) == 1:
         return ()
-    names = Counter(runtime.find_credential(plant) for plant in plants["plant_id"])
+    named = runtime.find_credentials(plants["plant_id"].to_list())
+    names = Counter(named.values())
     new = plants.join(counted, on="plant_id", how="anti")["plant_id"]
-    new_names = Counter(runtime.find_credential(plant) for plant in new)
+    new_names = Counter(named.get(plant) for plant in new)
     return tuple(
         CredentialShare(
             name=one.name,
-            requests=asked_by.get(one.name, 0),
-            minutes=_estimate_minutes(asked_by.get(one.name, 0), one.settings.sma_requests_per_5_min),
+            requests=asked_by[one.name],
+            minutes=_estimate_minutes(asked_by[one.name], one.settings.sma_requests_per_5_min),
             pu=names[one.name],
             new_pu=new_names[one.name],
         )

@@ -124,7 +124,8 @@ def _fetch_plant_ids(runtime: RunContext) -> set[str]:
         lists = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]})
         found = inventory.list_plant_ids(lists)
         name = request.credential
-        listed |= {plant for plant in found if not name or runtime.find_credential(plant) == name}
+        named = runtime.find_credentials(found) if name else {}
+        listed |= {plant for plant in found if not name or named.get(plant) == name}
     return listed
 
 

@@ -43,7 +43,8 @@ def plan_turn(runtime: RunContext, now: dt.datetime, after: str = "") -> TodayTu
         credential.name: _count_room(limited, credential, now)
         for credential, limited in split_by_credential(runtime)
     }
-    named = [runtime.find_credential(plant) for plant in costs["plant_id"]]
+    of_plant = runtime.find_credentials(costs["plant_id"].to_list())
+    named = [of_plant.get(plant) for plant in costs["plant_id"]]
     rows = [(name, limit if (room := rooms.get(name or "")) is None else room) for name in named]
     costs = costs.hstack(pl.DataFrame(rows, {"credential": pl.String, "its_room": pl.Int64}, orient="row"))
     limits = [room for room in rooms.values() if room is not None]

@@ -1,7 +1,7 @@
 """What a run works with: settings, the lake, the session with SMA, the clock, and where progress goes."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.run.allowance import Allowance
-from pipeline.run.plant_lists import find_credential
+from pipeline.run.plant_lists import find_credentials
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
 from pipeline.run.shards import Shard
@@ -120,9 +120,9 @@ class RunContext:
         """The names of the credentials; one empty name where the settings have one credential only."""
         return tuple(one.name for one in self.credentials)
 
-    def find_credential(self, plant_id: str) -> str | None:
-        """The name of the credential by which a plant is asked for; None where no list shows the plant."""
-        return find_credential(self.lake, self.credential_names, plant_id)
+    def find_credentials(self, plants: Collection[str]) -> dict[str, str]:
+        """The name of the credential by which each of these plants is asked for; without those that no list shows."""
+        return find_credentials(self.lake, self.credential_names, plants)
 
     @property
     def session(self) -> SmaSession | SessionSet:
@@ -140,7 +140,7 @@ class RunContext:
             else:
                 scratch = self.settings.home / "tmp"
                 self.opened.session = SessionSet(
-                    credentials, self._open_session, self.find_credential, scratch
+                    credentials, self._open_session, self.find_credentials, scratch
                 )
         return self.opened.session
 

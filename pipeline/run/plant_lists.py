@@ -1,7 +1,7 @@
 """The stored lists of plants: the newest one of each credential, and by which credential a plant is asked for."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 import polars as pl
@@ -66,16 +66,23 @@ def list_newest_ids(lake: Lake, names: Sequence[str]) -> frozenset[str] | None:
     return None if version < 0 else _list_ids(lake, version, tuple(names))
 
 
-def find_credential(lake: Lake, names: Sequence[str], plant_id: str) -> str | None:
-    """The credential by which a plant is asked for: the first of `names` whose newest list shows it.
+def find_credentials(lake: Lake, names: Sequence[str], plants: Collection[str]) -> dict[str, str]:
+    """The credential by which each of these plants is asked for: the first of `names` whose newest list shows it.
 
-    A plant that left all lists lately is asked for by the one that showed it last. None where no list shows it.
+    A plant that left all lists lately is asked for by the one that showed it last. A plant that no list shows is left
+    out. The lake is looked at once for all of them.
     """
     version = lake.take_snapshot(RawPlants).version
     if version < 0:
-        return None
-    listed = _map_newest(lake, version, tuple(names))
-    return listed.get(plant_id) or _map_former(lake, version, tuple(names)).get(plant_id)
+        return {}
+    found = _select_keys(_map_newest(lake, version, tuple(names)), plants)
+    if others := set(plants) - found.keys():
+        found |= _select_keys(_map_former(lake, version, tuple(names)), others)
+    return found
+
+
+def _select_keys(mapping: Mapping[str, str], keys: Collection[str]) -> dict[str, str]:
+    return {key: mapping[key] for key in keys if key in mapping}
 
 
 def find_doubles(lake: Lake, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:

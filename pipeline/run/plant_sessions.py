@@ -24,20 +24,21 @@ Ask: TypeAlias = Callable[
 
 def find_plant_credential(runtime: RunContext, plant_id: str) -> Credential:
     """The credential by which a plant is asked for. Raises UsageError for a plant that no credential lists."""
-    name = runtime.find_credential(plant_id) if len(runtime.credentials) > 1 else runtime.credential_names[0]
-    found = next((one for one in runtime.credentials if one.name == name), None)
-    if found is None:
-        raise UsageError(
-            f"No credential of SMA_CREDENTIALS lists the plant {plant_id}: run 'sunledger refresh' for new lists."
-        )
-    return found
+    ((credential, _),) = group_by_credential(runtime, [plant_id])
+    return credential
 
 
 def group_by_credential(runtime: RunContext, plants: Sequence[str]) -> Iterator[tuple[Credential, list[int]]]:
-    """Each credential with the places of its plants. Raises as `find_plant_credential`."""
+    """Each credential with the places of its plants. Raises UsageError for a plant that no credential lists."""
+    names = runtime.credential_names
+    named = dict.fromkeys(plants, names[0]) if len(names) == 1 else runtime.find_credentials(plants)
     places: dict[str, list[int]] = {}
     for place, plant in enumerate(plants):
-        places.setdefault(find_plant_credential(runtime, plant).name, []).append(place)
+        if plant not in named:
+            raise UsageError(
+                f"No credential of SMA_CREDENTIALS lists the plant {plant}: run 'sunledger refresh' for new lists."
+            )
+        places.setdefault(named[plant], []).append(place)
     yield from ((one, places[one.name]) for one in runtime.credentials if one.name in places)
 
 
@@ -46,9 +47,9 @@ def split_by_credential(runtime: RunContext) -> Iterator[tuple[Credential, RunCo
     if len(runtime.credentials) == 1:
         yield runtime.credentials[0], runtime
         return
-    plants = list_own_plants(runtime)["plant_id"].to_list()
+    named = runtime.find_credentials(list_own_plants(runtime)["plant_id"].to_list())
     for credential in runtime.credentials:
-        own = frozenset(plant for plant in plants if runtime.find_credential(plant) == credential.name)
+        own = frozenset(plant for plant, name in named.items() if name == credential.name)
         if own:
             yield credential, replace(runtime, only_plants=own, only_groups=frozenset())
 

@@ -49,19 +49,19 @@ _IN_FILE: Final[Mapping[str, str]] = MappingProxyType(
 class SessionSet:
     """A session for each credential, opened when it is needed.
 
-    `find_credential` gives the name of a plant's credential, and None for a plant that no list shows.
+    `find_credentials` gives the names of plants' credentials, without plants that no list shows.
     """
 
     def __init__(
         self,
         credentials: Sequence[Credential],
         open_session: Callable[[Credential], SmaSession],
-        find_credential: Callable[[str], str | None],
+        find_credentials: Callable[[Collection[str]], Mapping[str, str]],
         scratch: Path,
     ) -> None:
         self._credentials = {one.name: one for one in credentials}
         self._open_session = open_session
-        self._find_credential = find_credential
+        self._find_credentials = find_credentials
         self._scratch = scratch
         self._sessions: dict[str, SmaSession] = {}
         self._unusable: dict[str, SunledgerError] = {}
@@ -82,16 +82,17 @@ class SessionSet:
         """Those of the plants whose credential is known to be unusable, so that no request for them is sent."""
         if not self._unusable:
             return frozenset()
-        return frozenset(plant for plant in plants if self._find_credential(plant) in self._unusable)
+        named = self._find_credentials(plants)
+        return frozenset(plant for plant in plants if named.get(plant) in self._unusable)
 
     def fetch(self, requests: Iterable[Request], admit: Admit = pass_all) -> Iterator[Result]:
         """Results in the order of `requests`; those of different credentials are on their way independently.
 
         `admit` is applied to the requests of each credential. Raises CredentialsError where none can be used.
         """
-        found = [
-            (request, request.credential or self._find_credential(request.plant_id)) for request in requests
-        ]
+        asked_for = list(requests)
+        named = self._find_credentials({one.plant_id for one in asked_for if not one.credential})
+        found = [(one, one.credential or named.get(one.plant_id)) for one in asked_for]
         of_name: dict[str | None, list[Request]] = {}
         for request, name in found:
             of_name.setdefault(name, []).append(request)

@@ -40,7 +40,7 @@ def open_set(settings: Settings, scripts: dict[str, Scripted], tmp_path: Path) -
     return SessionSet(
         [Credential(name, settings) for name in scripts],
         lambda one: cast("SmaSession", scripts[one.name]),
-        lambda plant: plant[0],
+        lambda plants: {plant: plant[0] for plant in plants},
         tmp_path,
     )
 

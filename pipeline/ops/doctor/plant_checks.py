@@ -58,8 +58,10 @@ def examine_plants(patient: Patient) -> list[Diagnosis]:
     patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
     before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
     silent = {one.request.credential for one in failed}
-    asked_by = pl.Series([runtime.find_credential(plant) for plant in before["plant_id"]] if silent else [])
-    before = before.filter(~asked_by.is_in(sorted(silent))) if silent and before.height else before
+    if silent:
+        named = runtime.find_credentials(before["plant_id"].to_list())
+        unknown = [plant for plant, name in named.items() if name in silent]
+        before = before.filter(~pl.col("plant_id").is_in(unknown))
     stored = before.join(fleet.find_excluded(before), on="plant_id", how="anti")
     gone = stored.filter(pl.col("last_seen") >= runtime.find_today() - GONE_FOR)["last_seen"].to_list()
     known = pl.concat([found, before.select(found.columns)])
