@@ -1,5 +1,6 @@
 """The checks of this machine and its store: versions, folders, files, disk, object store, locks, the published file."""
 
+from contextlib import suppress
 from importlib.metadata import version
 
 from pipeline.common.errors import SunledgerError
@@ -9,7 +10,7 @@ from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, Level, pass_check, warn
 from pipeline.ops.set_aside import describe_set_aside
 from pipeline.ops.upkeep_due import describe_dead_bytes, find_dead_bytes
-from warehouse.known_tables import KnownTables
+from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.publication_lag import find_lag
 from warehouse.published_object import open_target
 from warehouse.store_check import check_store
@@ -99,5 +100,8 @@ def examine_warehouse(patient: Patient) -> list[Diagnosis]:
             return [pass_check("warehouse", text)]
         found = [pass_check("warehouse", f"{path} is this machine's copy of {target.address}")]
     found += machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
-    lag = find_lag(patient.runtime.lake, path)
-    return [*found, *machine.judge_lag(patient.settings.published_place, lag, patient.runtime.now())]
+    # A lake or store that is gone has a line of its own already, and the file can be judged without it.
+    with suppress(LakeLostError, StoreError):
+        lag = find_lag(patient.runtime.lake, path)
+        found += machine.judge_lag(patient.settings.published_place, lag, patient.runtime.now())
+    return found
