@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ RANGE = {
     "dagster/asset_partition_range_start": "2021-10-04",
     "dagster/asset_partition_range_end": "2021-10-06",
 }
+# Connections to one file at the same time.
+FEW = 3
 SYNCHRONOUS = {"FULL": 2, "NORMAL": 1}
 
 
@@ -153,16 +156,50 @@ def test_files_of_others_are_left_as_they_are(settings: Settings, tmp_path: Path
         assert synchronous(tmp_path / "theirs.db") == SYNCHRONOUS["FULL"]
 
 
-def test_a_file_that_can_not_be_kept_open_stops_nobody(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise sqlite3.OperationalError("unable to open database file")
+def test_a_file_is_opened_once_for_many_events(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    connect = sqlite3.connect
 
+    def counted(file: str | Path, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(Path(file))
+        return connect(file, *arguments, **options)
+
+    # By this name we open files, and by that one SQLAlchemy.
+    monkeypatch.setattr(sqlite3, "connect", counted)
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", counted)
     with open_dagster(settings) as instance:
-        OPEN_FILES.close(None)
-        monkeypatch.setattr(record_files.sqlite3, "connect", refused)
+        run = do_days(instance)
+        # Dagster asks some things of a file while it writes to the same one, so there are a few of each.
+        assert Counter(path.stem for path in opened)[run] <= FEW
+        opened.clear()
+        do_days(instance, last="2021-10-16")
+        assert len(opened) <= FEW, opened
+
+
+def test_what_others_do_to_a_file_is_seen(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = settings.home / "dagster" / "history"
+    with open_dagster(settings) as instance:
+        do_days(instance)
+        with closing(sqlite3.connect(folder / "runs.db")) as theirs, theirs:
+            theirs.execute("DELETE FROM runs")
         assert instance.get_runs_count() == 0
+        # Where the file was replaced, the one that was open is nobody's any more.
+        with closing(sqlite3.connect(folder / "runs.db")) as theirs:
+            theirs.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        copy = (folder / "runs.db").read_bytes()
+        do_days(instance)
+        for end in ("-wal", "-shm", ""):
+            (folder / f"runs.db{end}").unlink(missing_ok=True)
+        (folder / "runs.db").write_bytes(copy)
+        assert instance.get_runs_count() == 0
+        # A process that came by a fork opens its own.
+        (resting,) = [place for place in OPEN_FILES._resting if place[1].name == "runs.db"]
+        kept = list(OPEN_FILES._resting[resting])
+        monkeypatch.setattr(record_files.os, "getpid", lambda: resting[0] + 1)
+        assert instance.get_runs_count() == 0
+        assert OPEN_FILES._resting[resting] == kept
+        OPEN_FILES.close(None)
+        assert OPEN_FILES._resting[resting] == kept
 
 
 def test_old_runs_go_once_all_that_they_made_was_made_again(settings: Settings) -> None:
