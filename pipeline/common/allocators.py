@@ -18,11 +18,15 @@ ARENAS: Final = (-8, 2, "MALLOC_ARENA_MAX")
 FREE_BYTES: Final = (-1, 2**20, "MALLOC_TRIM_THRESHOLD_")
 MAPPED_BYTES: Final = (-3, 2**20, "MALLOC_MMAP_THRESHOLD_")
 ARROW_POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
+# Polars has an allocator of its own, jemalloc. It too has two arenas, and gives back what is free for 0.2 s: by itself
+# it keeps that for ten seconds, in which a step and the next one hold their batches side by side.
+POLARS_ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0")
 
 
 def limit_allocators() -> None:
-    """Set the bounds for this process; before a library starts threads. Without glibc only Arrow's is set."""
+    """Set the bounds for this process; before a library starts threads. Without glibc Arrow's and polars's are set."""
     os.environ.setdefault(ARROW_POOL, "system")
+    os.environ.setdefault(*POLARS_ALLOCATOR)
     if sys.platform != "linux":
         return
     # Another C library than glibc has no such function, and its own ways.

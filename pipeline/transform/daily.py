@@ -81,7 +81,7 @@ def summarize_day(
     night_w = (limits or load_thresholds()).night_w
     schema = _build_summary_schema(asked, keys, quantities)
     by_name = pl.Schema({**{key: asked.schema[key] for key in keys}, "quantity": pl.String(), **QUANTITY})
-    whole = split_by_group(join_frames(frames, ROWS_AT_ONCE), keys)
+    whole = join_frames(split_by_group(frames, keys), ROWS_AT_ONCE)
     parts = [_summarize_series(frame, asked, keys, quantities, night_w) for frame in whole]
     found = pl.concat([pl.DataFrame(schema=schema), *(part.rows for part in parts)])
     named = pl.concat([pl.DataFrame(schema=by_name), *(part.quantities for part in parts)])

@@ -35,7 +35,18 @@ OWN_VARIABLES = (
     "MALLOC_TRIM_THRESHOLD_",
     "MALLOC_MMAP_THRESHOLD_",
     "ARROW_DEFAULT_MEMORY_POOL",
+    "_RJEM_MALLOC_CONF",
 )
+# Polars' allocator tells at the end of the process how many arenas it has, and how long it keeps free pages.
+POLARS_PROGRAM = """
+import pipeline
+import os
+
+os.environ["_RJEM_MALLOC_CONF"] += ",stats_print:true,stats_print_opts:mdablxe"
+import polars as pl
+
+pl.DataFrame({"a": range(100_000)}).group_by(pl.col("a") % 7).len()
+"""
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not os.confstr("CS_GNU_LIBC_VERSION"), reason="only glibc is bounded"
@@ -78,3 +89,14 @@ def test_what_was_freed_below_a_block_in_use_is_given_back() -> None:
     free_kept_memory()
     assert measure_mb() < before - 50
     assert not any(last)
+
+
+def test_the_allocator_of_polars_has_two_arenas_and_gives_free_pages_back_soon() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
+    ran = subprocess.run(
+        [sys.executable, "-c", POLARS_PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
+    told = ran.stderr.splitlines()
+    assert any("opt.narenas: 2" in line for line in told)
+    assert any("opt.dirty_decay_ms: 200 " in line for line in told)
+    assert any("opt.muzzy_decay_ms: 0 " in line for line in told)
