@@ -11,9 +11,8 @@ import pytest
 
 from schemas import DeviceEnergyDaily, EnergyBalanceIntervals, EnergyDaily, PvIntervals, Table, storage
 from tests.programs import PATIENCE_S
+from tests.samples import take_samples
 from warehouse.lake import Lake
-
-pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parent.parent.parent
 TABLES: list[type[Table]] = [EnergyBalanceIntervals, PvIntervals, EnergyDaily, DeviceEnergyDaily]
@@ -47,7 +46,7 @@ def kwh_by_day(lake: Lake, model: type[Table]) -> dict[str, tuple[int, set[float
     return {str(day): (rows, set(values)) for day, rows, values in found.rows()}
 
 
-@pytest.mark.parametrize("kill", range(KILLS))
+@pytest.mark.parametrize("kill", take_samples(3, range(KILLS)))
 def test_a_killed_run_leaves_each_day_old_or_new(tmp_path: Path, kill: int) -> None:
     home = tmp_path / "home"
     # The moments spread over the rewriting of two days; the first pass alone also meets half a warehouse.
@@ -61,6 +60,7 @@ def test_a_killed_run_leaves_each_day_old_or_new(tmp_path: Path, kill: int) -> N
     assert again >= reached + 1
 
 
+@pytest.mark.long
 def test_a_reader_of_the_published_list_of_files_never_sees_a_mixture(tmp_path: Path) -> None:
     """DuckDB reads the active files of snapshots while a process replaces the days without pause."""
     home = tmp_path / "home"

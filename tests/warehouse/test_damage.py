@@ -22,7 +22,7 @@ from warehouse.digests import digest_of
 from warehouse.publish import DamagedLakeError, publish
 from warehouse.verify import verify_lake
 
-FLIPS, MANY_FLIPS = 16, 1000
+FLIPS, SOME_FLIPS, MANY_FLIPS = 16, 120, 1000
 NEXT = FIRST + dt.timedelta(days=1)
 
 
@@ -79,9 +79,15 @@ def test_a_flipped_bit_is_seen_or_changes_no_figure(home: Path) -> None:
     flip_all(home, FLIPS, seed=1)
 
 
-@pytest.mark.long
-def test_none_of_a_thousand_flipped_bits_is_unseen(home: Path) -> None:
-    flip_all(home, MANY_FLIPS, seed=2)
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(SOME_FLIPS, marks=pytest.mark.long),
+        pytest.param(MANY_FLIPS, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_none_of_many_flipped_bits_is_unseen(home: Path, count: int) -> None:
+    flip_all(home, count, seed=2)
 
 
 def swap_days(home: Path) -> None:

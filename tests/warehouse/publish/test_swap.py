@@ -26,7 +26,7 @@ from warehouse.views import CuratedView, load_curated_views
 WORKER = Path(__file__).with_name("worker.py")
 NOW = dt.datetime(2021, 10, 3, tzinfo=dt.UTC)
 DAY = dt.date(2021, 10, 1)
-PUBLISHES = 20
+PUBLISHES = 8
 # What a publication leaves: its lock, its record, itself, and the names that no log can take.
 PUBLISHED = [
     ".sunledger.duckdb.lock",

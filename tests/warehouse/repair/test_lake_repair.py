@@ -11,6 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from schemas import EnergyDaily, RawEnergyBalance, Table, storage
+from tests.samples import take_samples
 from tests.warehouse.publish.conftest import make_frame
 from warehouse import lake_repair
 from warehouse.lake import Lake
@@ -23,6 +24,7 @@ DAYS = [dt.date(2021, 10, day) for day in (1, 2, 3)]
 # The second day was replaced by the fourth commit; its first file lies there still.
 NEWEST = {DAYS[0]: 1.0, DAYS[1]: 20.0, DAYS[2]: 3.0}
 VERSIONS = range(5)
+MODELS: list[type[Table]] = [RawEnergyBalance, EnergyDaily]
 ANSWER = {"status": 200, "attempts": 1, "time_basis": "utc"}
 
 
@@ -42,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An answer and a figure of three days, one of them replaced: five entries each."""
     folder = tmp_path_factory.mktemp("whole")
     lake = Lake(str(folder / "lake"), folder / "tmp")
-    for model in (RawEnergyBalance, EnergyDaily):
+    for model in MODELS:
         for day, value in [(DAYS[0], 1.0), (DAYS[1], 2.0), (DAYS[2], 3.0), (DAYS[1], 20.0)]:
             lake.replace(model, {"local_date": day}, [frame_of(model, day, value)])
     return folder / "lake"
@@ -119,10 +121,7 @@ def check(lake: Lake, model: type[Table], lost: Collection[LostPart]) -> None:
     assert mend(lake, []) == []
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize(("kind", "version", "model"), take_samples(5, DAMAGES, VERSIONS, MODELS))
 def test_a_damaged_entry(lake: Lake, kind: str, version: int, model: type[Table]) -> None:
     if kind == "missing" and version == VERSIONS[-1] and not (Path(lake.root) / "_digests").is_dir():
         pytest.skip("Nothing in a log without digests tells of an entry after its last one.")
@@ -134,7 +133,7 @@ def test_a_damaged_entry(lake: Lake, kind: str, version: int, model: type[Table]
         assert lost == []
 
 
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_several_damaged_entries(lake: Lake, kind: str, model: type[Table]) -> None:
     for version in (0, 2, 3):
@@ -144,11 +143,10 @@ def test_several_damaged_entries(lake: Lake, kind: str, model: type[Table]) -> N
     check(lake, model, lost)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
-@pytest.mark.parametrize("entries", ["whole", "cleaned", "damaged"])
-@pytest.mark.parametrize("what", ["checkpoint", "_last_checkpoint"])
-@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize(
+    ("kind", "what", "entries", "model"),
+    take_samples(5, DAMAGES, ["checkpoint", "_last_checkpoint"], ["whole", "cleaned", "damaged"], MODELS),
+)
 def test_a_damaged_checkpoint(lake: Lake, kind: str, what: str, entries: str, model: type[Table]) -> None:
     table = folder_of(lake, model)
     DeltaTable(str(table)).create_checkpoint()
@@ -166,7 +164,7 @@ def test_a_damaged_checkpoint(lake: Lake, kind: str, what: str, entries: str, mo
     check(lake, model, lost)
 
 
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
+@pytest.mark.parametrize("model", MODELS)
 def test_a_lost_log(lake: Lake, model: type[Table]) -> None:
     known = (Path(lake.root) / "_digests").is_dir()
     shutil.rmtree(folder_of(lake, model) / "_delta_log")
@@ -177,7 +175,7 @@ def test_a_lost_log(lake: Lake, model: type[Table]) -> None:
     assert {one.part["local_date"] for one in lost} == made_again
 
 
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", ["cut", "empty", "missing", "spoilt"])
 def test_a_damaged_file(lake: Lake, kind: str, model: type[Table]) -> None:
     (file,) = (Path(path) for path in lake.take_snapshot(model, {"local_date": DAYS[1]}).files)
@@ -207,7 +205,7 @@ def test_a_file_that_no_commit_names_is_set_aside(lake: Lake) -> None:
     assert lost == []
 
 
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -256,7 +254,7 @@ def test_what_only_digests_tell_is_put_back_as_it_was(
     assert len(lost) == (3 if damage == "table" else 0)
 
 
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_digests(recorded: Lake, kind: str, model: type[Table]) -> None:
     for version in VERSIONS:
@@ -270,10 +268,9 @@ class KilledError(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
-@pytest.mark.parametrize("at", range(12))
-@pytest.mark.parametrize("damage", ["log", "entries", "file"])
+@pytest.mark.parametrize(
+    ("damage", "at", "model"), take_samples(4, ["log", "entries", "file"], range(12), MODELS)
+)
 def test_a_repair_that_is_killed_is_done_by_the_next_one(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, damage: str, at: int, model: type[Table]
 ) -> None:
