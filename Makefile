@@ -82,7 +82,7 @@ test-cluster: $(TOOLS) cluster-servers
 		|| echo "Ceph could not be installed, so the part ceph will fail: on Debian, apt-get install radosgw ceph-mon ceph-osd"
 	@$(BIN)/python -m tests.cluster $(CLUSTER)
 
-# A worker of each kind is killed, a home moves, and two machines write one day: some minutes, of which most are waits.
+# A worker of each kind is killed, a home moves, and two machines write one day: some minutes, of which half are waits.
 test-cluster-short: $(TOOLS) cluster-servers
 	@nice $(BIN)/python -m tests.cluster --short
 

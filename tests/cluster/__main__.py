@@ -33,7 +33,7 @@ class Size:
     runs: int
 
 
-SHORT = Size(plants=3, days=4, runs=2)
+SHORT = Size(plants=2, days=3, runs=2)
 SHORT_PARTS = ("celery", "kubernetes", "move", "one-day")
 
 
@@ -53,7 +53,7 @@ PARTS: dict[str, tuple[str, Callable[[Path, Size], Report]]] = {
     "move": (
         "a home moves from one machine to several, as docs/scale.md tells it",
         lambda folder, size: move_home(
-            folder, size.plants, FIRST, size.days // 2, size.days - size.days // 2
+            folder, size.plants, FIRST, size.days - size.days // 2, size.days // 2
         ),
     ),
     "one-day": (
@@ -105,24 +105,25 @@ def main() -> int:
         parser.error(f"There is no part {', '.join(sorted(unknown))}. Choose from {', '.join(PARTS)}.")
     size = SHORT if options.short else Size(options.plants, options.days, options.runs)
     chosen = options.parts or (SHORT_PARTS if options.short else PARTS)
-    failed = [name for name in chosen if not _do_part(name, size, options.work)]
+    with tempfile.TemporaryDirectory(prefix="sunledger-cluster-") as temporary:
+        # What one machine makes of the days lies there for all parts.
+        work = (options.work or Path(temporary)).resolve()
+        failed = [name for name in chosen if not _do_part(name, size, work / name)]
     sys.stdout.write(
         f"{len(chosen) - len(failed)} parts are well, {len(failed)} are not {' '.join(failed)}\n"
     )
     return bool(failed)
 
 
-def _do_part(name: str, size: Size, work: Path | None) -> bool:
-    """Do a part and say what was seen; whether it went well."""
+def _do_part(name: str, size: Size, folder: Path) -> bool:
+    """Do a part in its folder and say what was seen; whether it went well."""
     what, do = PARTS[name]
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sunledger-cluster-") as temporary:
-        folder = (work / name).resolve() if work else Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            report = do(folder, size)
-        except AssertionError as fault:
-            report = Report(differences=[f"It failed: {fault}"])
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        report = do(folder, size)
+    except AssertionError as fault:
+        report = Report(differences=[f"It failed: {fault}"])
     lines = [f"{name}: {what} ({time.monotonic() - began:.0f} s)", *report.lines]
     if report.tables:
         compared = f"{report.tables} tables compared with those of one machine"

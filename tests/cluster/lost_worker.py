@@ -17,8 +17,18 @@ from assets.run_processes import PROCESS
 from assets.run_tags import RANGE_END, RANGE_START
 from assets.runs import split_days
 from schemas import TABLES, ApiRequests, storage
+from tests.cluster.alone import do_alone
 from tests.cluster.api_server import serve_api
-from tests.cluster.stage import LOCATION, Servers, kill_machine, list_below, serve, start_machine, wait_for
+from tests.cluster.stage import (
+    LOCATION,
+    LOOK_AT_RUNS_S,
+    Servers,
+    kill_machine,
+    list_below,
+    serve,
+    start_machine,
+    wait_for,
+)
 from tests.control_room import ControlRoom, control_room
 from tests.programs import run
 from tests.torture.compare import (
@@ -89,18 +99,17 @@ def lose_worker(
                 assert states["STARTING"], f"No run waits for a worker: {states}"
             report.lines.append("  since the kill:")
             seen: set[tuple[str, str]] = {(one["runId"], one["status"]) for one in found}
-            wait_for(lambda: _watch(room, report, seen, killed, runs), "The end of all runs")
+            wait_for(
+                lambda: _watch(room, report, seen, killed, runs),
+                "The end of all runs",
+                look_every_s=LOOK_AT_RUNS_S,
+            )
         code, said = run(folder / "control", "publish", **servers.settings)
         assert code == 0, said
         report.note("the warehouse is published", killed)
-        alone = folder / "alone"
-        alone.mkdir()
         # The same days at a time: what a log is asked for is the range of its run's week.
-        for begin, end in ranges:
-            words = ("backfill", "--from", f"{begin}", "--to", f"{end}", "--yes")
-            code, said = run(alone, *words, **servers.sandbox.settings())
-            assert code == 0, said
-        compare_with(report, servers, folder, home, alone / "home")
+        alone = do_alone(folder.parent, plants, ranges, servers.sandbox)
+        compare_with(report, servers, folder, home, alone)
     return report
 
 

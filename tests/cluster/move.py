@@ -7,8 +7,9 @@ from pathlib import Path
 import boto3
 
 from assets.run_tags import RANGE_END, RANGE_START
+from tests.cluster.alone import copy_home, do_alone
 from tests.cluster.lost_worker import Report, compare_with
-from tests.cluster.stage import BUCKET, Servers, serve, start_machine, wait_for
+from tests.cluster.stage import BUCKET, LOOK_AT_RUNS_S, Servers, serve, start_machine, wait_for
 from tests.control_room import control_room
 from tests.programs import run
 
@@ -23,15 +24,10 @@ def move_home(folder: Path, plants: int, first: dt.date, before: int, after: int
     report, began = Report(), time.monotonic()
     last = first + dt.timedelta(days=before + after - 1)
     middle = first + dt.timedelta(days=before)
+    ranges = [(first, middle - dt.timedelta(days=1)), (middle, last)]
     with serve(folder, plants, "celery") as servers:
-        for name in ("moved", "stayed"):
-            (folder / name).mkdir()
-            _do(
-                folder / name,
-                servers.sandbox.settings(),
-                "backfill",
-                *_name_days(first, middle - dt.timedelta(days=1)),
-            )
+        (folder / "moved").mkdir()
+        copy_home(do_alone(folder.parent, plants, ranges[:1], servers.sandbox), folder / "moved")
         report.note(f"{before} days of {plants} plants are on one machine", began)
         _copy_lake(folder / "moved" / "home" / "lake", servers)
         report.note("its lake is copied to the bucket", began)
@@ -50,18 +46,15 @@ def move_home(folder: Path, plants: int, first: dt.date, before: int, after: int
                     "sunledger/days" not in one["tags"] and one["status"] in ENDED for one in room.runs()
                 ),
                 "The end of the run",
+                look_every_s=LOOK_AT_RUNS_S,
             )
             (launched,) = [one for one in room.runs() if RANGE_START in one["tags"]]
             assert launched["status"] == "SUCCESS", launched
             report.note("the worker has done them", began)
         _do(folder / "moved", servers.settings, "publish")
-        _do(folder / "stayed", servers.sandbox.settings(), "backfill", *_name_days(middle, last))
-        compare_with(report, servers, folder, folder / "moved" / "home", folder / "stayed" / "home")
+        stayed = do_alone(folder.parent, plants, ranges, servers.sandbox)
+        compare_with(report, servers, folder, folder / "moved" / "home", stayed)
     return report
-
-
-def _name_days(first: dt.date, last: dt.date) -> tuple[str, ...]:
-    return "--from", f"{first}", "--to", f"{last}", "--yes"
 
 
 def _do(folder: Path, settings: object, *words: str) -> str:

@@ -27,6 +27,8 @@ LOCATION = {
     "AWS_ALLOW_HTTP": "true",
 }
 PATIENCE_S = 1800.0
+# Each look at the control room's runs takes its processor a while, and minutes are waited for their end.
+LOOK_AT_RUNS_S = 2.0
 # The program's own script, as `sunledger` of each machine.
 SCRIPT = Path(sys.executable).with_name("sunledger")
 
@@ -138,11 +140,13 @@ def list_below(pid: int) -> list[int]:
     return found
 
 
-def wait_for(look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+def wait_for(
+    look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S, look_every_s: float = 0.5
+) -> Any:
     """The first result that counts as true. Raises AssertionError with `what` after a long time."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if found := look():
             return found
-        time.sleep(0.5)
+        time.sleep(look_every_s)
     raise AssertionError(f"{what} did not happen in time.")

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sandbox.launch import run_sandbox
+from tests.cluster.alone import do_alone
 from tests.cluster.lost_worker import Report, compare_with
 from tests.cluster.stage import Servers, run_at_once, serve
 from tests.programs import run
@@ -29,7 +30,7 @@ def race_writers(
                 report.note(f"The doctor: {line.strip()}", began)
         homes = _write_at_once(folder, servers, days)
         report.note(f"{len(days)} writers of {len(set(days))} days of {plants} plants have ended", began)
-        _compare_with_one(report, servers, folder, homes[0], days)
+        _compare_with_one(report, servers, folder, plants, homes[0], days)
     return report
 
 
@@ -43,7 +44,7 @@ def begin_at_once(folder: Path, plants: int, days: list[dt.date]) -> Report:
         report.note(f"{len(days)} machines have set up the cluster", began)
         homes = _write_at_once(folder, servers, days)
         report.note(f"{len(days)} first runs of {plants} plants have ended", began)
-        _compare_with_one(report, servers, folder, homes[0], days)
+        _compare_with_one(report, servers, folder, plants, homes[0], days)
     return report
 
 
@@ -59,18 +60,14 @@ def _write_at_once(folder: Path, servers: Servers, days: list[dt.date]) -> list[
 
 
 def _compare_with_one(
-    report: Report, servers: Servers, folder: Path, writer: Path, days: list[dt.date]
+    report: Report, servers: Servers, folder: Path, plants: int, writer: Path, days: list[dt.date]
 ) -> None:
     code, said = run(writer, "publish", **servers.settings)
     assert code == 0, said
-    alone = folder / "alone"
-    alone.mkdir()
-    for day in sorted(set(days)):
-        code, said = run(alone, "backfill", *_name_day(day), **servers.sandbox.settings())
-        assert code == 0, said
+    alone = do_alone(folder.parent, plants, [(day, day) for day in sorted(set(days))], servers.sandbox)
     code, said = run(writer, "verify", **servers.settings)
     assert code == 0, said
-    compare_with(report, servers, folder, writer / "home", alone / "home")
+    compare_with(report, servers, folder, writer / "home", alone)
 
 
 def _name_day(day: dt.date) -> tuple[str, ...]:
