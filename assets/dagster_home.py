@@ -24,6 +24,7 @@ from pipeline.billing.spending import FOLDER as SPENDING
 from pipeline.common.atomic_files import write_file
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import ConfigurationError, SunledgerError
+from pipeline.common.garbage import skip_loaded_objects
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.shared_session import open_shared_session
 from pipeline.common.text import escape_controls, pluralize
@@ -101,6 +102,8 @@ def open_dagster(settings: Settings) -> "Iterator[DagsterInstance]":
             OPEN_FILES.keep(home)
             opened.callback(OPEN_FILES.close, home)
             instance = opened.enter_context(_open(home, settings))
+            # Dagster is the last of what a command loads.
+            skip_loaded_objects()
             with explain_faults(home):
                 limit_pools(instance, build_pool_limits(settings))
         yield instance

@@ -75,7 +75,7 @@ def _serve(connection: socket.socket) -> NoReturn:
         wire.close()
         connection.close()
         _become_program(asked)
-        _run_program(asked["words"])
+        _run_program(asked["words"], strict=asked["strict"])
     wire.write(f"{child}\n")
     wire.flush()
     _, status = os.waitpid(child, 0)
@@ -102,7 +102,7 @@ def _become_program(asked: dict[str, Any]) -> None:
         warnings.simplefilter("error", ResourceWarning)
 
 
-def _run_program(words: list[str]) -> NoReturn:
+def _run_program(words: list[str], *, strict: bool) -> NoReturn:
     """Run it and end as Python does, but for taking apart what all forks share, which takes longer than the command."""
     from pipeline.cli import main as run_to_end  # noqa: PLC0415
 
@@ -114,6 +114,9 @@ def _run_program(words: list[str]) -> NoReturn:
         code = end.code
     threading._shutdown()
     atexit._run_exitfuncs()
+    if strict:
+        # The program skips what it has at its end; here what it forgot to close is looked for.
+        gc.unfreeze()
     gc.collect()
     sys.stdout.flush()
     sys.stderr.flush()

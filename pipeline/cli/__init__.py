@@ -5,6 +5,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the program and leave with its exit code."""
+    from pipeline.common.garbage import hold_collection  # noqa: PLC0415
+
+    hold_collection()
     # The rest takes long to load, and can be interrupted.
     from pipeline.common.signals import SIGNALS, Interruption, leave_at_once  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.cli.exit_codes import FAILED
+from pipeline.common.garbage import skip_all_objects
 from pipeline.common.signals import SIGNALS, Interruption, describe_end
 
 if TYPE_CHECKING:
@@ -113,4 +114,5 @@ def _leave(code: int) -> NoReturn:
                 f"Error: The output could not be written ({fault.strerror}), so it is not complete: run it again."
             )
         code = code or FAILED
+    skip_all_objects()
     sys.exit(code)
