@@ -3,13 +3,30 @@
 import datetime as dt
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pipeline.common.setting_values import DETAIL_DAYS
+from schemas import CoverageDaily, Table, storage
 
 _DAY = re.compile(r"/local_date=(\d{4}-\d{2}-\d{2})/")
 NONE, MONTH, ALL = "none", "month", "all"
 # What is copied from an object store, whose files a view in the file can't reach, where the setting says none.
 OF_STORE = "7d"
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedDetail:
+    """How much detail the file holds: `none`, or as the setting says, and its first day (None: from the beginning)."""
+
+    amount: str
+    first_day: dt.date | None
+
+    def first_day_of(self, model: type[Table]) -> dt.date | None:
+        """The first day of the table's rows that is copied; None for all.
+
+        Rows of curated views are made of the coverage of all days, which is small.
+        """
+        return self.first_day if storage(model).published == "view" and model is not CoverageDaily else None
 
 
 def read_day(file: str) -> dt.date | None:

@@ -32,7 +32,7 @@ from warehouse.ddl import (
     write_comment,
     write_comments,
 )
-from warehouse.detail import NONE, OF_STORE, choose_files, find_first_day
+from warehouse.detail import NONE, OF_STORE, CopiedDetail, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
 from warehouse.lake_table import cut_table_path
@@ -86,7 +86,7 @@ class PublicationPlan:
     """What goes into a publication: which detail is copied, which tables are views, and the files to copy of others."""
 
     snapshots: Snapshots
-    copied: "CopiedDetail"
+    copied: CopiedDetail
     viewed: frozenset[type[Table]]
     files: Mapping[type[Table], tuple[str, ...]]
 
@@ -156,25 +156,28 @@ def build(
         # Rows of curated views are made of these views, in a file that is not in its place yet: without the guard.
         unguarded = plan.viewed if base is None else plan.viewed & {CoverageDaily}
         for model in unguarded:
-            _add_view(connection, model, footers[model])
+            _make_view(connection, model, footers[model])
         fill = partial(put_rows, connection, Path(f"{file}.rows"))
+        comments: list[str] = []
         if base is None:
             for model in plan.files:
-                _add(connection, lake, plan, model, fill)
-            _add_file_tables(connection, plan, fill, now=now, version=version)
-            _add_curated(connection)
+                comments += _add(connection, lake, plan, model, fill)
+            comments += _add_file_tables(connection, plan, fill, now=now, version=version)
+            comments += _add_curated(connection)
         else:
             found = _update_tables(connection, lake, plan, base, fill)
             _drop_file_tables(connection)
-            _add_file_tables(connection, plan, fill, now=now, version=version)
+            comments += _add_file_tables(connection, plan, fill, now=now, version=version)
             replace_curated_rows(connection, load_curated_views(), found)
         guard = place_guard(lake.root, places) if plan.viewed and places and not lake.remote else None
         for model in plan.viewed:
             as_before = base is not None and known.get(storage(model).table) == footers[model]
             if not as_before or model in unguarded:
-                _add_view(connection, model, footers[model], guard if plan.snapshots[model].files else None)
+                _make_view(connection, model, footers[model], guard if plan.snapshots[model].files else None)
+                comments += write_comments(model, "VIEW")
         in_lake = EnergyBalanceIntervals in plan.viewed
         _add_row_macros(connection, plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard)
+        _add_comments(connection, comments)
         rows = {storage(model).table: _count(connection, model) for model in plan.files}
         connection.execute("COMMIT")
         own, left_out = _add_own_tables(connection, own_tables)
@@ -222,9 +225,10 @@ def _add_file_tables(
     *,
     now: dt.datetime,
     version: str,
-) -> None:
+) -> list[str]:
     _add_meta(connection, plan, fill, now=now, version=version)
     _add_clocks(connection, fill, now)
+    return [statement for model in FILE_TABLES for statement in write_comments(model, "TABLE")]
 
 
 def _drop_file_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -232,21 +236,6 @@ def _drop_file_tables(connection: duckdb.DuckDBPyConnection) -> None:
     for model in FILE_TABLES:
         connection.execute(f"DROP TABLE {quote_identifier(storage(model).table)}")
     connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(SCHEMA)} CASCADE")
-
-
-@dataclass(frozen=True, slots=True)
-class CopiedDetail:
-    """How much detail the file holds: `none`, or as the setting says, and its first day (None: from the beginning)."""
-
-    amount: str
-    first_day: dt.date | None
-
-    def first_day_of(self, model: type[Table]) -> dt.date | None:
-        """The first day of the table's rows that is copied; None for all.
-
-        Rows of curated views are made of the coverage of all days, which is small.
-        """
-        return self.first_day if storage(model).published == "view" and model is not CoverageDaily else None
 
 
 def _choose_detail(snapshots: Snapshots, detail: str) -> CopiedDetail:
@@ -262,13 +251,13 @@ def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
 
 def _add(
     connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, model: type[Table], fill: Fill
-) -> None:
-    """Add one table with its comments."""
+) -> list[str]:
+    """Add one table, and return its comments, which are still to be added."""
     connection.execute(create_table(model))
     # A few days of detail come sorted by day, and are more rows than all report tables have.
     in_order = storage(model).published == "native" or plan.copied.first_day is None
     fill(model, _read_frames(lake, model, plan.files[model]), in_order=in_order)
-    _execute(connection, write_comments(model, "TABLE"))
+    return write_comments(model, "TABLE")
 
 
 def _is_in_reach(snapshot: Snapshot) -> bool:
@@ -289,17 +278,16 @@ def _read_footers(files: Sequence[str], known: Footers) -> Footers:
     return found
 
 
-def _add_view(
+def _make_view(
     connection: duckdb.DuckDBPyConnection,
     model: type[Table],
     footers: Footers,
     guard: HomeGuard | None = None,
 ) -> None:
-    """Add or replace one view with its comments."""
+    """Add or replace one view; of one that is replaced no comment is left."""
     source, condition = (guard.empty_source, guard.condition) if guard else ("", "")
     files = [list(of) for of in footers.values()]
     connection.execute(create_file_view(model, files, source=source, condition=condition))
-    _execute(connection, write_comments(model, "VIEW"))
 
 
 def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -336,7 +324,6 @@ def _add_meta(
     }
     connection.execute(create_table(Meta))
     fill(Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
-    _execute(connection, write_comments(Meta, "TABLE"))
 
 
 def _add_clocks(connection: duckdb.DuckDBPyConnection, fill: Fill, now: dt.datetime) -> None:
@@ -344,17 +331,19 @@ def _add_clocks(connection: duckdb.DuckDBPyConnection, fill: Fill, now: dt.datet
     found = [zone for (zone,) in connection.execute(zones).fetchall()]
     connection.execute(create_table(Clocks))
     fill(Clocks, iter([build_clocks(found, now)]))
-    _execute(connection, write_comments(Clocks, "TABLE"))
 
 
-def _add_curated(connection: duckdb.DuckDBPyConnection) -> None:
+def _add_curated(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Add macros, and the curated tables and views; return the comments of these, which are still to be added."""
+    comments: list[str] = []
     for macro in MACROS:
         if not macro.gives_rows:
             _execute(connection, create(macro))
     for view in load_curated_views():
         kind = view.kind.upper()
         connection.execute(f"CREATE {kind} {quote_identifier(view.name)} AS {view.query}")
-        _execute(connection, write_comment(kind, view.name, view.comment, view.columns))
+        comments += write_comment(kind, view.name, view.comment, view.columns)
+    return comments
 
 
 def _add_row_macros(
@@ -394,6 +383,11 @@ def _add_own_tables(
     return rows, tuple(left_out)
 
 
+def _add_comments(connection: duckdb.DuckDBPyConnection, comments: list[str]) -> None:
+    # In one piece and by one thread: DuckDB takes a third longer for some thousand comments one by one, and again a
+    # third where it hands each of them to another thread.
+    _execute(connection, ["SET threads = 1", *comments, "RESET threads"])
+
+
 def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
-    # In one piece: DuckDB takes a third longer for some thousand comments one by one.
     connection.execute(";\n".join(statements))

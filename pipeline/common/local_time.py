@@ -109,14 +109,17 @@ def convert_to_wall_clock(moment: pl.Expr, timezone: str) -> pl.Expr:
 def find_offset_changes(timezone: str, first: dt.datetime, last: dt.datetime) -> list[dt.datetime]:
     """The instants (UTC) after `first` and up to `last` at which the zone's offset from UTC becomes another one."""
     zone, changes = ZoneInfo(timezone), []
+    before = _find_offset(first, zone)
     while first < last:
         step = min(first + CALM, last)
-        if _find_offset(first, zone) != _find_offset(step, zone):
+        after = _find_offset(step, zone)
+        if after != before:
             changes.append(_find_change(first, step, zone))
-        first = step
+        first, before = step, after
     return changes
 
 
+@lru_cache(maxsize=1024)
 def find_clock_periods(timezone: str, first: dt.datetime, last: dt.datetime) -> pl.DataFrame:
     """since (UTC) and offset (duration) of each time in which the zone has one offset, from `first` to `last`."""
     zone = ZoneInfo(timezone)

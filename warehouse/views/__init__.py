@@ -13,6 +13,7 @@ kept rows are equal whichever way a publication made them.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Literal, TypeAlias, cast
 
@@ -41,6 +42,7 @@ class CuratedView:
         return tuple(found[1].split(", ")) if found else ()
 
 
+@cache
 def load_curated_views() -> tuple[CuratedView, ...]:
     """All curated views, by name."""
     found = sorted((f for f in files(__name__).iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
