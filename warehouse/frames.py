@@ -3,10 +3,11 @@
 All checks run on eager frames: pandera looks at names and types only of a lazy one.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,9 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from schemas import Table, polars_schema, storage
 from schemas.without_pandas import pandera_errors
+
+# Whether a column surely keeps a rule.
+Rule: TypeAlias = Callable[[pl.Series], bool]
 
 SAMPLE = 5
 
@@ -26,7 +30,7 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
     """Raise BadFrameError naming table, part, column, rule and a sample unless the frame fits its model.
 
     pandera is the judge, but it asks polars several times for every column (25 ms for the smallest frame, 0.7 us a
-    row for large ones). So the model's rules are first looked at together in one pass, a hundredth of that; only a
+    row for large ones). So the model's rules are first looked at column by column, a hundredth of that; only a
     frame that may break one goes to pandera, which finds and names what is wrong.
     """
     if not _fits_surely(model, frame):
@@ -44,36 +48,56 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
 
 
 def _fits_surely(model: type[Table], frame: pl.DataFrame) -> bool:
-    """Whether every rule of the model holds; False where one is broken or of a kind that is not known here."""
-    rules = _build_rules(model)
+    """Whether every rule of the model holds; False where one is broken, in doubt, or of a kind not known here."""
+    rules = _read_rules(model)
     if rules is None or frame.schema != polars_schema(model):
         return False
-    return not frame.height or bool(frame.select(rules).item())
+    # Column by column: the same rules as one polars expression take thirty times as long to plan as to compute.
+    return not frame.height or all(rule(frame.get_column(name)) for name, rule in rules)
 
 
 @lru_cache
-def _build_rules(model: type[Table]) -> pl.Expr | None:
-    """All rules of the model on nulls and values as one expression; None if it has a rule of another kind.
+def _read_rules(model: type[Table]) -> tuple[tuple[str, Rule], ...] | None:
+    """All rules of the model on nulls and values with their columns; None if it has a rule of another kind.
 
     Like pandera's, a check looks at values only; whether a null is allowed is a rule of its own.
     """
-    rules = [pl.lit(value=True)]
+    rules: list[tuple[str, Rule]] = []
     for name, column in model.to_schema().columns.items():
         if not column.nullable:
-            rules.append(pl.col(name).null_count() == 0)
+            rules.append((name, _has_no_null))
         for check in column.checks:
             known = _KNOWN_CHECKS.get(check.name)
             if known is None:
                 return None
-            rules.append(known(pl.col(name), check.statistics).fill_null(value=True))
-    return pl.all_horizontal(rules)
+            rules.append((name, partial(known, **check.statistics)))
+    return tuple(rules)
 
 
-_KNOWN_CHECKS: Mapping[str, Callable[[pl.Expr, Mapping[str, Any]], pl.Expr]] = {
-    "greater_than_or_equal_to": lambda column, s: column.min() >= s["min_value"],
-    # The largest value of a column with a NaN is not NaN, but a NaN is larger than any bound.
-    "less_than_or_equal_to": lambda column, s: (column <= s["max_value"]).all(),
-    "isin": lambda column, s: column.is_in(list(s["allowed_values"])).all(),
+def _has_no_null(column: pl.Series) -> bool:
+    return column.null_count() == 0
+
+
+def _is_no_less(column: pl.Series, min_value: Any) -> bool:
+    least: Any = column.min()
+    return least is None or bool(least >= min_value)
+
+
+def _is_no_more(column: pl.Series, max_value: Any) -> bool:
+    largest: Any = column.max()
+    # The largest value of a column with a NaN is not NaN, but a NaN is larger than any bound. Its sum is NaN.
+    doubtful = column.dtype.is_float() and math.isnan(column.sum())
+    return largest is None or (not doubtful and bool(largest <= max_value))
+
+
+def _is_in(column: pl.Series, allowed_values: Iterable[Any]) -> bool:
+    return {*column.unique()} <= {*allowed_values, None}
+
+
+_KNOWN_CHECKS: Mapping[str, Callable[..., bool]] = {
+    "greater_than_or_equal_to": _is_no_less,
+    "less_than_or_equal_to": _is_no_more,
+    "isin": _is_in,
 }
 
 
