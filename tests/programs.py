@@ -21,6 +21,8 @@ PROGRAM = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 PATIENCE_S = 600
 # The sandbox charges nobody, so no test but those of consent to cost has to agree to PU.
 FREE = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1000000"}
+# The fewest tables that a day can have, for what is no matter of how many they are.
+ONE_SET = {"SUNLEDGER_SETS": "EnergyBalance", "SUNLEDGER_LOGS": "none"}
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:

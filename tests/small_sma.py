@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
+from tests.programs import ONE_SET
+
 STEP = dt.timedelta(minutes=5)
 DAY = dt.timedelta(days=1)
 # Power in W of a plant over the five minutes that end at the instant (UTC); None: no row.
@@ -47,9 +49,7 @@ class SmallSma:
             "SMA_MONITORING_URL": self.url,
             "SMA_TIME_BASIS": self.basis,
             "SMA_REQUESTS_PER_5_MIN": "3000",
-            "SUNLEDGER_SETS": "EnergyBalance",
-            "SUNLEDGER_LOGS": "none",
-        }
+        } | ONE_SET
 
     def answer(self, path: str) -> tuple[int, Any]:
         """Status and content for a path with its query."""

@@ -131,7 +131,13 @@ class LakeReader:
         self.check_files(model, chosen.files)
         if storage(model).partition:
             return self._scan_files(model, chosen)
-        return self._whole.read(model, chosen.files, lambda: self._scan_files(model, chosen))
+        with self.watch_store():
+            return self._whole.read(model, chosen.files, lambda: self._scan_files(model, chosen))
+
+    def read_snapshot(self, model: type[Table], snapshot: Snapshot) -> pl.DataFrame:
+        """The rows of a snapshot's files, in memory. Raises DamagedError."""
+        with self.watch_store():
+            return self.scan(model, snapshot).collect(engine="streaming")
 
     def _scan_files(self, model: type[Table], chosen: Snapshot) -> pl.LazyFrame:
         schema = polars_schema(model)

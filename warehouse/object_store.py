@@ -24,7 +24,8 @@ _RETRIES, RETRY_S = 100, 20
 REQUEST_S = 30
 LONGEST_CALL_S = RETRY_S + REQUEST_S
 DELTA_RETRIES = {"max_retries": str(_RETRIES), "retry_timeout": f"{RETRY_S}s"}
-POLARS_RETRIES = {"max_retries": _RETRIES, "retry_timeout_ms": RETRY_S * 1000}
+# By itself polars waits without end for a store that takes a request and says nothing.
+POLARS_RETRIES = {"max_retries": _RETRIES, "retry_timeout_ms": RETRY_S * 1000, "timeout": f"{REQUEST_S}s"}
 
 _HTTP = "aws_allow_http"
 _CONNECTION = (

@@ -297,7 +297,7 @@ def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterat
         return
     for first in range(0, len(files), REPORT_FILES_AT_ONCE):
         chosen = tuple(files[first : first + REPORT_FILES_AT_ONCE])
-        yield lake.scan(model, Snapshot(0, chosen)).collect(engine="streaming")
+        yield lake.read_snapshot(model, Snapshot(0, chosen))
 
 
 def _add_meta(

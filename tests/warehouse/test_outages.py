@@ -1,9 +1,6 @@
 """A store that is gone for some seconds, or for a minute: what a run over several days makes of it."""
 
 import datetime as dt
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -20,14 +17,18 @@ from pipeline.run.context import RunContext
 from pipeline.run.step import StepResult
 from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, EnergyDaily
-from tests.programs import run, start, wait_until
+from tests.cluster.stage import start_machine, wait_for
+from tests.programs import ONE_SET, PATIENCE_S, environment, run, start
 from tests.warehouse.repair.test_lake_repair import frame_of
+from tests.warehouse.stopped_proxy import SAID_OF_OUTAGE, SHORT_OUTAGE_S, open_proxy, stopped, wait_for_words
 from tests.warehouse.test_object_store import Store, store
 from warehouse.lake import Lake
 
 __all__ = ["store"]
 
 DAYS = [dt.date(2024, 6, 3) + i * ONE_DAY for i in range(6)]
+# One before each outage, and one after them.
+WHOLE_DAYS = 3
 GONE = StoreUnavailableError("The object store can't be reached.")
 
 
@@ -74,41 +75,33 @@ def read_rows(lake: Lake) -> list[pl.DataFrame]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seconds", [3, 60])
-def test_a_backfill_goes_through_an_outage(store: Store, tmp_path: Path, seconds: int) -> None:
-    command = [sys.executable, "-m", "tests.warehouse.store_proxy", store.address]
+def test_a_backfill_goes_through_a_short_and_a_long_outage(store: Store, tmp_path: Path) -> None:
+    days = ("backfill", "--from", str(DAYS[0]), "--to", str(DAYS[WHOLE_DAYS - 1]), "--yes")
     with (
         run_sandbox("--plants", "1", "--seed", "7", "--time-basis", "plant_local") as address,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy,
+        open_proxy(store.address) as (before, proxy),
     ):
-        assert proxy.stdout is not None
-        before = Store(f"http://127.0.0.1:{proxy.stdout.readline().strip()}")
-        httpx.put(f"{store.address}/outage-{seconds}").raise_for_status()
-        settings = {name: str(value) for name, value in address.settings().items()} | {
-            "SUNLEDGER_SETS": "EnergyBalance",
-            "SUNLEDGER_LOGS": "none",
-        }
+        httpx.put(f"{store.address}/outage").raise_for_status()
+        settings = address.settings() | ONE_SET
         remote = settings | {
-            "SUNLEDGER_LAKE": f"s3://outage-{seconds}/lake",
-            "AWS_ENDPOINT_URL": before.address,
+            "SUNLEDGER_LAKE": "s3://outage/lake",
+            "AWS_ENDPOINT_URL": before,
             "AWS_ALLOW_HTTP": "true",
             "AWS_ACCESS_KEY_ID": "a",
             "AWS_SECRET_ACCESS_KEY": "b",
             "AWS_REGION": "us-east-1",
         }
-        days = ("backfill", "--from", str(DAYS[0]), "--to", str(DAYS[-1]), "--yes")
-        try:
-            program = start(tmp_path, *days, **remote)
-            lake = store.lake(f"outage-{seconds}", tmp_path / "tmp")
-            wait_until(lambda: len(lake.list_parts(EnergyBalanceIntervals)) >= 2, program)
-            proxy.send_signal(signal.SIGSTOP)
-            time.sleep(seconds)
-            proxy.send_signal(signal.SIGCONT)
-            said, _ = program.communicate(timeout=600)
-        finally:
-            proxy.kill()
-        assert program.returncode == 0, said
-        assert ("is gone. The run waits for it" in said) == (seconds == 60), said
+        lake, said = store.lake("outage", tmp_path / "tmp"), tmp_path / "said.log"
+        with start_machine(list(days), environment(tmp_path, **remote), said) as program:
+            wait_for(lambda: len(lake.list_parts(EnergyBalanceIntervals)) > 0, "The first day")
+            with stopped(proxy):
+                time.sleep(SHORT_OUTAGE_S)
+            wait_for(lambda: len(lake.list_parts(EnergyBalanceIntervals)) > 1, "The second day")
+            assert SAID_OF_OUTAGE not in said.read_text()
+            with stopped(proxy):
+                wait_for_words(SAID_OF_OUTAGE, said, lambda: program.poll() is not None)
+            code = program.wait(PATIENCE_S)
+        assert (code, said.read_text().count(SAID_OF_OUTAGE)) == (0, 1), said.read_text()
         (tmp_path / "plain").mkdir()
         code, plain = run(tmp_path / "plain", *days, **settings)
         assert code == 0, plain

@@ -183,6 +183,10 @@ class Publisher:
                 [SUNLEDGER, "publish"], cwd=home, env=os.environ | own, stdout=said, stderr=subprocess.STDOUT
             )
 
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.process.poll() is not None
+
     def wait(self) -> str:
         """What it said."""
         code, said = self.process.wait(300), (self.home / "said.txt").read_text()
@@ -193,7 +197,7 @@ class Publisher:
         """Kill it in the moment in which that is true."""
         end = time.monotonic() + 300
         while not is_due():
-            assert self.process.poll() is None, (self.home / "said.txt").read_text()
+            assert not self.is_over(), (self.home / "said.txt").read_text()
             assert time.monotonic() < end
             time.sleep(0.002)
         self.process.send_signal(signal.SIGKILL)

@@ -1,8 +1,6 @@
 """How often a lake on an object store lists, and that no version is missed for asking less."""
 
 import datetime as dt
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from schemas import EnergyDaily, RawEnergyBalance
 from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
+from tests.warehouse.stopped_proxy import open_proxy
 from tests.warehouse.test_object_store import MODELS, Store, store
 from warehouse import version_looks
 from warehouse.lake import Lake
@@ -26,13 +25,8 @@ READS, WRITES = 20, 5
 @pytest.fixture(scope="module")
 def proxy(store: Store) -> Iterator[Store]:
     """A counting proxy before the store."""
-    command = [sys.executable, "-m", "tests.warehouse.store_proxy", store.address]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield Store(f"http://127.0.0.1:{server.stdout.readline().strip()}")
-        finally:
-            server.kill()
+    with open_proxy(store.address) as (address, _):
+        yield Store(address)
 
 
 @pytest.fixture
