@@ -15,8 +15,8 @@ import pytest
 
 from sandbox.launch import SandboxAddress, run_sandbox
 from tests.programs import PATIENCE_S, PROGRAM, environment, run, start, wait_until
+from tests.samples import take_samples
 
-pytestmark = pytest.mark.long
 SHELL_PROGRAM = shlex.join(PROGRAM)
 DAY = ["--from", "2021-10-04", "--to", "2021-10-04"]
 MOUNT, UMOUNT = shutil.which("mount") or "", shutil.which("umount") or ""
@@ -36,8 +36,10 @@ def assert_one_sentence(said: str) -> None:
     assert said.splitlines()[-1] == errors[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("after_s", [0.25, 0.7, 1.5, 2.5])
+@pytest.mark.parametrize(
+    ("number", "after_s"),
+    take_samples(3, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], [0.25, 0.7, 1.5, 2.5]),
+)
 def test_a_first_signal_ends_it_at_any_moment(tmp_path: Path, number: signal.Signals, after_s: float) -> None:
     process = start(tmp_path, "publish")
     # Before that Python itself loads, and nothing of ours is there to say anything.
@@ -85,6 +87,7 @@ CALLS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_that_does_not_see_signals_ends_in_a_bounded_time(tmp_path: Path, call: str) -> None:
     process = subprocess.Popen(
@@ -115,6 +118,7 @@ main()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing_commands", "polars"]
 )
@@ -133,6 +137,7 @@ def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
     assert done.stdout == "Error: Ended by SIGTERM. All finished work is stored: run it again for the rest.\n"
 
 
+@pytest.mark.long
 def test_a_program_in_the_background_ends_too(tmp_path: Path) -> None:
     """A shell that is no terminal starts what it puts into the background with SIGINT ignored."""
     command = f"{SHELL_PROGRAM} sandbox serve --port 0 & echo $!; wait $!; echo $?"
@@ -169,9 +174,7 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("number", "after_s"), [(signal.SIGTERM, 0), (signal.SIGTERM, 12), (signal.SIGINT, 6)]
-)
+@pytest.mark.parametrize(("number", "after_s"), take_samples(2, [signal.SIGTERM, signal.SIGINT], [0, 12]))
 def test_the_control_room_ends_with_all_its_children(
     tmp_path: Path, number: signal.Signals, after_s: float
 ) -> None:
@@ -203,7 +206,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 @needs_mounts
-@pytest.mark.parametrize("size", ["64k", "400k", "600k", "900k", "1800k"])
+@pytest.mark.parametrize("size", take_samples(2, ["64k", "400k", "600k", "900k", "1800k"]))
 def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing_held(tmp_path: Path, size: str) -> None:
     with small_disk(tmp_path / "disk", size) as disk:
         home = str(disk / "home")
@@ -218,6 +221,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing_held(tmp_path: P
         assert code == 0, said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limit", ["-n 12", "-n 40", "-n 100", "-v 600000", "-v 1500000"])
 def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, limit: str) -> None:
     command = f"ulimit {limit}; exec {SHELL_PROGRAM} publish"
@@ -247,6 +251,7 @@ BEFORE_REQUESTS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("setting", "value", "says"), BEFORE_REQUESTS)
 @pytest.mark.parametrize("words", [["refresh"], ["backfill", *DAY]])
 def test_settings_that_are_needed_late_are_looked_at_before_the_first_request(
@@ -259,6 +264,7 @@ def test_settings_that_are_needed_late_are_looked_at_before_the_first_request(
     assert not list((tmp_path / "home" / "requests").glob("*"))
 
 
+@pytest.mark.long
 def test_more_connections_than_files_are_told_before_the_first_request(
     tmp_path: Path, box: SandboxAddress
 ) -> None:
@@ -279,6 +285,7 @@ def test_more_connections_than_files_are_told_before_the_first_request(
     assert_one_sentence(done.stdout)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "proxy", ["http://[::", "foo://proxy:1", "http://", "socks5://127.0.0.1:9", "http://user:hush@host:99999"]
 )

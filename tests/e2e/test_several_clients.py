@@ -16,7 +16,7 @@ from warehouse.lake import Lake
 
 pytestmark = pytest.mark.long
 
-FLEET = ("--plants", "9")
+FLEET = ("--plants", "4")
 DAYS = ("--from", "2025-06-02", "--to", "2025-06-02")
 BACKFILL = ("backfill", *DAYS, "--yes")
 CLIENTS = {"south": "sandbox-custom", "north": "sandbox-custom-2"}

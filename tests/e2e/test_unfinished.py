@@ -30,9 +30,8 @@ from schemas import (
 )
 from tests.cli.test_commands import environment, sunledger
 from tests.programs import PATIENCE_S
+from tests.samples import take_samples
 from warehouse.lake import Lake
-
-pytestmark = pytest.mark.long
 
 # The program itself, which a signal ends at the write that the test names: `TABLE` or `TABLE=N` for the Nth of them.
 KILLED = """
@@ -118,13 +117,16 @@ def whole(box: SandboxAddress, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @pytest.mark.parametrize(
     "table",
-    [
-        "energy_balance_intervals=2",
-        "device_energy_daily",
-        "kpi_daily=2",
-        # The tables of the days are there, and what was found out about them is not.
-        "quarantine=20",
-    ],
+    take_samples(
+        3,
+        [
+            "energy_balance_intervals=2",
+            "device_energy_daily",
+            "kpi_daily=2",
+            # The tables of the days are there, and what was found out about them is not.
+            "quarantine=20",
+        ],
+    ),
 )
 def test_the_next_publication_completes_what_a_killed_run_left(
     box: SandboxAddress, tmp_path: Path, whole: dict[str, pl.DataFrame], table: str
@@ -147,6 +149,7 @@ def test_the_next_publication_completes_what_a_killed_run_left(
     assert list((tmp_path / "home" / "unfinished").glob("*.days")) == []
 
 
+@pytest.mark.long
 def test_a_backfill_of_another_day_completes_them_with_the_requests_of_its_own_day_alone(
     box: SandboxAddress, tmp_path: Path, whole: dict[str, pl.DataFrame]
 ) -> None:
@@ -163,6 +166,7 @@ def test_a_backfill_of_another_day_completes_them_with_the_requests_of_its_own_d
     assert content(tmp_path)["kpi_daily"].equals(whole["kpi_daily"])
 
 
+@pytest.mark.long
 def test_a_day_that_was_read_again_and_half_made_is_no_mixture_after_the_next_run(
     box: SandboxAddress, tmp_path: Path, whole: dict[str, pl.DataFrame]
 ) -> None:
