@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -23,6 +23,7 @@ from pipeline.run.notices import Notices
 from pipeline.run.plants import count_turn
 from pipeline.run.step import StepResult
 from pipeline.run.store_waits import retry_after_outage, wait_for_store
+from pipeline.run.unchanged_steps import UnchangedSteps
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import trace_columns
 from warehouse.postgresql import PostgresqlError
@@ -129,10 +130,14 @@ def build_day_asset(
     kinds: set[str],
     pool: str | None = None,
 ) -> dg.AssetsDefinition:
-    """An asset that makes its days one after another."""
+    """An asset that makes its days one after another, each unless nothing has changed since it was made."""
+    name = storage(model).table
 
     def steps(runtime: RunContext, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-        return ((day, step(runtime, day)) for day in group)
+        unchanged, ahead = UnchangedSteps.of(runtime), runtime.opened.ahead
+        for day in group:
+            made = ahead.take(name, day) if ahead else None
+            yield day, made or unchanged.do(name, day, partial(step, runtime, day))
 
     return build_days_asset(
         model, settings, steps, lambda days: ((day,) for day in days), deps=deps, kinds=kinds, pool=pool
@@ -173,6 +178,8 @@ def build_days_asset(
             turn = count_turn(sunledger_runtime)
             for day, report in do_each_day(sunledger_runtime, wanted, steps, groups):
                 sunledger_notices.add(report.notices)
+                if ahead := sunledger_runtime.opened.ahead:
+                    ahead.note_stored(storage(model).table, day)
                 key = day.isoformat()
                 done[key] = describe_report(report) | turn | {"seconds": round(time.monotonic() - begun, 3)}
                 begun = time.monotonic()
@@ -296,7 +303,8 @@ def build_whole_asset(
 def describe_report(report: StepResult) -> dict[str, Any]:
     """A step's report as metadata."""
     facts = bound_facts(report.facts)
-    return {"dagster/partition_row_count": report.rows, "changed": report.changed, **facts}
+    pictures = {name: dg.MetadataValue.md(text) for name, text in report.pictures.items()}
+    return {"dagster/partition_row_count": report.rows, "changed": report.changed, **facts, **pictures}
 
 
 def bound_facts(facts: Mapping[str, Any]) -> dict[str, Any]:

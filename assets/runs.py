@@ -29,16 +29,20 @@ from assets.table_assets import (
     build_month_assets,
     build_plant_assets,
     list_assets,
+    list_day_tables,
     select_chosen,
 )
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
 from pipeline.extract.due_lists import find_unlisted_plants
-from pipeline.extract.missing_answers import find_unanswered_plants
+from pipeline.extract.missing_answers import find_lacking_days, find_unanswered_plants
 from pipeline.run.context import RunContext
+from pipeline.run.made_ahead import MadeAhead
+from pipeline.run.measurement_sets import find_odd_sets
 from pipeline.run.notices import Notices
 from pipeline.run.plants import list_plants
+from pipeline.run.unchanged_steps import UnchangedSteps
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
 
@@ -99,16 +103,21 @@ class Runs:
         Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
         """
         settings = self.runtime.settings
-        for start, end in split_days(first, last):
+        assets = [
+            *select_chosen(build_day_assets(settings), settings),
+            *build_month_assets(settings),
+            *build_day_checks(settings),
+        ]
+        changed = self._list_changed(list_days(first, last))
+        if not changed:
+            # A month may be over since.
+            self._run(build_month_assets(settings), {})
+        for start, end in join_days(changed, DAYS_PER_RUN):
             failed: RunFailedError | None = None
-            assets = [
-                *select_chosen(build_day_assets(settings), settings),
-                *build_month_assets(settings),
-                *build_day_checks(settings),
-            ]
             with record_days(self._unfinished, list_days(start, end)):
                 try:
-                    self._run_days(assets, start, end)
+                    with MadeAhead(self.runtime, list_day_tables(settings)):
+                        self._run_days(assets, start, end)
                 except RunFailedError as failure:
                     if failure.exit_code == INTERRUPTED:
                         raise
@@ -117,6 +126,25 @@ class Runs:
                     failed = failure
             if failed is not None:
                 raise failed
+
+    def _list_changed(self, days: Sequence[dt.date]) -> list[dt.date]:
+        """The days that lack an answer, or of which something has changed since their tables were made."""
+        settings, unchanged = self.runtime.settings, UnchangedSteps.of(self.runtime)
+        if self.runtime.again or find_odd_sets(self.runtime):
+            return [*days]
+        states = unchanged.find_states()
+        steps = [asset.key.path[-1] for asset in select_chosen(build_made_day_assets(settings), settings)]
+        notices: dict[dt.date, Notices] = {}
+        for day in days:
+            results = [found for step in steps if (found := unchanged.find(step, day, states))]
+            if len(results) == len(steps):
+                notices[day] = Notices()
+                for result in results:
+                    notices[day].add(result.notices)
+        lacking = find_lacking_days(self.runtime, [*notices])
+        for day in notices.keys() - lacking:
+            self.notices.add(notices[day])
+        return [day for day in days if day not in notices or day in lacking]
 
     def fetch_answers(self, first: dt.date, last: dt.date) -> frozenset[str]:
         """Fetch the answers of all days from first to last, of the runtime's shard, and make nothing of them yet.

@@ -5,7 +5,8 @@ What is made of other tables follows from what the functions of `pipeline.tables
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -27,6 +28,7 @@ from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import draw_day_pictures
 from pipeline.run.context import RunContext
+from pipeline.run.made_ahead import DayTable, MakeDay
 from pipeline.run.measurement_sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
 from pipeline.run.step import StepResult
 from pipeline.run.table_step import Stage, TableStep, list_steps
@@ -148,21 +150,35 @@ def build_fetched_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The tables that are made from each day's answers. They make no API calls."""
-    make = functools.partial(build_day_asset, settings=settings, kinds=FROM_LAKE)
     return [
-        *(
-            make(
-                source.intervals,
-                step=functools.partial(_make_intervals, source),
-                deps=[storage(source.raw).table, "plants", *(["devices"] if source.of_devices else [])],
-            )
-            for source in (*SOURCES, VALUES)
-        ),
-        *(
-            make(step.model, step=_find_day_step(step), deps=step.inputs)
-            for step in list_steps(TABLE_MODULES, Stage.DAYS)
-        ),
+        build_day_asset(table.model, settings, table.make, deps=table.inputs, kinds=FROM_LAKE)
+        for table in _list_made_tables()
     ]
+
+
+def list_day_tables(settings: Settings) -> list[DayTable]:
+    """The tables of which a run brings days by the settings, fetched ones first."""
+    idle = list_idle_tables(settings)
+    fetched = (asset.key.path[-1] for asset in build_fetched_day_assets(settings))
+    made = (
+        DayTable(storage(one.model).table, frozenset(one.inputs), one.make) for one in _list_made_tables()
+    )
+    tables = [*(DayTable(name, frozenset(), None) for name in fetched), *made]
+    return [table for table in tables if table.name not in idle]
+
+
+class _MadeTable(NamedTuple):
+    model: type[Table]
+    inputs: list[str]
+    make: MakeDay
+
+
+def _list_made_tables() -> Iterator[_MadeTable]:
+    for source in (*SOURCES, VALUES):
+        inputs = [storage(source.raw).table, "plants", *(["devices"] if source.of_devices else [])]
+        yield _MadeTable(source.intervals, inputs, functools.partial(_make_intervals, source))
+    for step in list_steps(TABLE_MODULES, Stage.DAYS):
+        yield _MadeTable(step.model, step.inputs, _find_day_step(step))
 
 
 def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
@@ -202,8 +218,7 @@ def _find_day_step(step: TableStep) -> Callable[[RunContext, dt.date], StepResul
 
 def _add_pictures(step: TableStep, runtime: RunContext, day: dt.date) -> StepResult:
     report = step.write(runtime, day)
-    pictures = draw_day_pictures(runtime, day)
-    report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
+    report.pictures |= draw_day_pictures(runtime, day)
     return report
 
 

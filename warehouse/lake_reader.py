@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,7 +25,8 @@ from pipeline.common.store_faults import find_store_error, translate_store_fault
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
-from warehouse.lake_table import LakeTable, Part, cut_table_path
+from warehouse.lake_table import LakeTable, Part, cut_table_path, name_folders
+from warehouse.lake_trace import note_look
 from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES, ObjectStore
 from warehouse.spool import SharedMemory
 from warehouse.version_looks import VersionLooks
@@ -117,7 +119,9 @@ class LakeReader:
     ) -> Iterator[pl.DataFrame]:
         """The stored rows of a part in the order of the key, about a row group at a time. Raises DamagedError."""
         table = self.open(model)
-        if table is not None:
+        if table is None:
+            note_look(model, name_folders(model, part or {}), ())
+        else:
             yield from self.read_files(model, table.list_file_uris(part or {}), columns)
 
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
@@ -139,6 +143,10 @@ class LakeReader:
         with self.watch_store():
             return self.scan(model, snapshot).collect(engine="streaming")
 
+    def scan_part(self, model: type[Table], part: Part) -> pl.LazyFrame:
+        """The rows of a part as a lazy frame in the model's columns. Raises DamagedError."""
+        return self.scan(model, self.take_snapshot(model, part))
+
     def _scan_files(self, model: type[Table], chosen: Snapshot) -> pl.LazyFrame:
         schema = polars_schema(model)
         partition = storage(model).partition
@@ -158,17 +166,35 @@ class LakeReader:
         """
         table = self.open(model)
         if table is None:
+            note_look(model, name_folders(model, part or {}), ())
             return Snapshot(-1, ())
         uris = table.list_file_uris(part or {})
         # delta-rs writes local paths as the paths of URLs, which nothing else can open.
         paths = uris if self.remote else [unquote(uri) for uri in uris]
         return Snapshot(table.version(), tuple(sorted(paths)))
 
-    def list_parts(self, model: type[Table]) -> list[dict[str, str]]:
-        """The parts that hold rows, as text values of the partition columns, sorted. Raises UnreadableLogError."""
+    def find_version(self, model: type[Table]) -> int:
+        """The newest version of the table; -1 if it was never written. Raises UnreadableLogError."""
         table = self.open(model)
+        return -1 if table is None else table.version()
+
+    def list_parts(self, model: type[Table], within: Part | None = None) -> list[dict[str, str]]:
+        """The parts that hold rows, as text values of the partition columns, sorted; only those of `within`, if given.
+
+        Raises UnreadableLogError.
+        """
+        names = self.take_snapshot(model, within).files
+        table = self.open(model) if names else None
         found: list[dict[str, str]] = [] if table is None else table.partitions()
-        return sorted(found, key=lambda part: tuple(part.values()))
+        wanted = {name: str(value) for name, value in (within or {}).items()}.items()
+        return sorted(
+            (part for part in found if wanted <= part.items()), key=lambda part: tuple(part.values())
+        )
+
+    def list_names(self, model: type[Table], folders: str) -> tuple[str, ...]:
+        """The paths inside the table of the active files of a part, which is named by its folders (`name_folders`)."""
+        table = self.open(model)
+        return () if table is None else tuple(table.list_names(folders))
 
     def open(self, model: type[Table]) -> LakeTable | None:
         """The model's table at its newest version; None if it was never written.
@@ -230,6 +256,19 @@ class LakeReader:
         if self._looks:
             self._looks.note_listing(uri)
         return table
+
+    def describe_file(self, model: type[Table], name: str) -> str:
+        """What the system says of a file inside the table, which changes where a program or a disk changes the file.
+
+        Nothing on an object store, which watches over its objects itself, and of a file that is gone.
+        """
+        if self.remote:
+            return ""
+        try:
+            seen = os.stat(f"{self.find_uri(model)}/{name}")  # noqa: PTH116 - thousands a run
+        except OSError:
+            return "gone"
+        return f"{seen.st_size} {seen.st_mtime_ns}"
 
     def read_files(
         self,

@@ -9,13 +9,14 @@ import datetime as dt
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Self, TypeAlias
 from urllib.parse import unquote
 
 from deltalake import DeltaTable
 
 from schemas import Table, storage
+from warehouse.lake_trace import note_look
 
 Part: TypeAlias = Mapping[str, dt.date | str]
 
@@ -46,7 +47,7 @@ class LakeTable(DeltaTable):
 
     def remember_place(self, model: type[Table], uri: str) -> None:
         """Keep which table this is, and that nothing of it was listed yet."""
-        self._levels = storage(model).partition
+        self._model, self._levels = model, storage(model).partition
         # The folder of the log, where that is one of this machine.
         self._log = None if "://" in uri else f"{uri}/_delta_log"
         self._listed_at = -1
@@ -62,13 +63,23 @@ class LakeTable(DeltaTable):
 
         Raises ValueError for a value that cannot name a part.
         """
+        folders = name_folders(self._model, part)
+        found = self._list_below(folders)
+        note_look(self._model, folders, (cut_table_path(self._model, uri) for uri in found))
+        return found
+
+    def list_names(self, folders: str) -> list[str]:
+        """The paths inside the table of the active files of a part, which is named by its folders."""
+        return [cut_table_path(self._model, uri) for uri in self._list_below(folders)]
+
+    def _list_below(self, folders: str) -> list[str]:
         if self._listed_at != self.version():
             self._list_all_files()
-        if len(part) == len(self._levels):
-            return list(self._listed.get(_name_folder(self._levels, part), ()))
-        folders = {_name_folder([name], part) for name in part}
+        wanted = {*folders.split("/")} if folders else set()
+        if len(wanted) == len(self._levels):
+            return list(self._listed.get(folders, ()))
         return [
-            uri for folder, uris in self._listed.items() if folders <= {*folder.split("/")} for uri in uris
+            uri for folder, uris in self._listed.items() if wanted <= {*folder.split("/")} for uri in uris
         ]
 
     def _list_all_files(self) -> None:
@@ -97,9 +108,12 @@ def cut_table_path(model: type[Table], uri: str) -> str:
     return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
 
 
-def _name_folder(names: Iterable[str], part: Part) -> str:
-    """The folder of a part. Its values stand in paths, so they are plain words: our own dates and table names."""
+def name_folders(model: type[Table], part: Part) -> str:
+    """The folders of a part; none for all of the table.
+
+    Its values stand in paths, so they are plain words: our own dates and table names. Raises ValueError for others.
+    """
     for name, value in part.items():
         if not PLAIN.fullmatch(str(value)):
             raise ValueError(f"{name}={value!r} cannot name a part: use letters, digits, '_' and '-'.")
-    return "/".join(f"{name}={part[name]}" for name in names)
+    return "/".join(f"{name}={part[name]}" for name in storage(model).partition if name in part)

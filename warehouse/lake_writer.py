@@ -35,7 +35,8 @@ from warehouse.lake_reader import (
     build_arrow_schema,
     build_empty_frame,
 )
-from warehouse.lake_table import Part, cut_table_path
+from warehouse.lake_table import Part, cut_table_path, name_folders
+from warehouse.lake_trace import note_writing
 from warehouse.object_store import choose_hooks
 from warehouse.spool import Spool
 
@@ -293,6 +294,7 @@ class _Attempt:
             )
         version = self.table.version() + 1
         chain.record_commit(before, version)
+        note_writing(self.model, name_folders(self.model, self.part))
         return WriteResult(self.digest.rows, changed=True, version=version)
 
     def _read_stored(self, files: list[str]) -> tuple[RowsDigest, pl.DataFrame]:

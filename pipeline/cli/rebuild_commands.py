@@ -34,7 +34,7 @@ def run_rebuild(
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
     from warehouse.removed_answers import AnswerRetention  # noqa: PLC0415
 
-    with open_runtime(None) as runtime:
+    with open_runtime(None, reuse=False) as runtime:
         stored = list_stored_days(runtime)
         if not stored:
             raise SunledgerError(

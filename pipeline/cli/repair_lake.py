@@ -46,7 +46,7 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iter
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):
             return
-        with RunContext(settings, tell=say) as runtime:
+        with RunContext(settings, reuse=False, tell=say) as runtime:
             outcome = _make_again(runtime, copy, lost, yes=yes)
     _show(steps, outcome, published, "what the repair did")
     left = [found.damage for found in verify_lake(Lake(settings.lake, settings.home / "tmp")) if found.damage]

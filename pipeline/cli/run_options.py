@@ -54,11 +54,13 @@ def open_runtime(
     groups: list[str] | None = None,
     again: bool = False,
     shard: str | None = None,
+    reuse: bool = True,
     overrides: Mapping[str, str] | None = None,
 ) -> "RunContext":
     """The context of a run that is limited to these plants, groups, sets and shard; without them it is about all.
 
-    `overrides` are settings that options of the command give, by the names of their fields.
+    Without `reuse` it makes all tables of its days, whether anything has changed or not. `overrides` are settings that
+    options of the command give, by the names of their fields.
 
     Raises UsageError for an empty list, for a group that does not exist, and for what is no shard.
     """
@@ -76,7 +78,9 @@ def open_runtime(
     # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")
     part = parse_shard("--shard", shard) if shard else None
-    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, shard=part, tell=say)
+    return RunContext(
+        settings, only_plants=wanted, only_groups=chosen, again=again, shard=part, reuse=reuse, tell=say
+    )
 
 
 def check_days_of_run(runtime: "RunContext", first: dt.date, last: dt.date) -> None:

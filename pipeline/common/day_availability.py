@@ -19,8 +19,8 @@ from pipeline.common.local_time import ONE_DAY, find_local_day
 DELAY: Mapping[str, dt.timedelta] = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
 PROFESSIONAL_DELAY = dt.timedelta(minutes=15)
 HOUR = dt.timedelta(hours=1)
-# The first zone in which a day begins.
-FIRST_ZONE = "Pacific/Kiritimati"
+# The first zone in which a day begins, and the last one in which it ends.
+FIRST_ZONE, LAST_ZONE = "Pacific/Kiritimati", "Etc/GMT+12"
 # After a longer pause a person should say which days are wanted, since they cost money.
 LONGEST_PAUSE_DAYS = 31
 # What a day that did not come whole has to wait for its next try. Then it is left to the daily window and to people.
@@ -65,6 +65,11 @@ def build_groups(plants: pl.DataFrame) -> frozenset[Group]:
 def find_newest_day(now: dt.datetime) -> dt.date:
     """The newest calendar day that has begun somewhere on earth."""
     return now.astimezone(ZoneInfo(FIRST_ZONE)).date()
+
+
+def is_closed_everywhere(day: dt.date, now: dt.datetime) -> bool:
+    """Whether the day is closed in every zone and for every backend: the clock changes nothing of it any more."""
+    return find_local_day(day, LAST_ZONE).end + max(DELAY.values()) <= now
 
 
 def check_days(first: dt.date, last: dt.date, earliest: dt.date, now: dt.datetime) -> None:

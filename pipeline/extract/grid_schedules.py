@@ -56,7 +56,7 @@ def read_schedules(runtime: RunContext, plants: Sequence[str]) -> StepResult:
     today = str(runtime.find_today())
     missing = [MissingItem(today, _TABLE, plant, str(error)) for plant, error in errors.items()]
     facts = {"requests": len(requests), "unanswered": len(errors)}
-    return StepResult(len(answers), bool(answers), facts, Notices.of(missing))
+    return StepResult(len(answers), bool(answers), facts, notices=Notices.of(missing))
 
 
 def _find_due(runtime: RunContext, plants: Sequence[str], ordered: Collection[str]) -> list[str]:

@@ -18,11 +18,16 @@ from pipeline.run.measurement_sets import (
     list_other_sets,
 )
 from pipeline.run.plants import compute_delay, list_plants, select_in_operation
-from pipeline.run.step import build_quarantine_part, build_raw_part
+from pipeline.run.step import StepResult, build_quarantine_part, build_raw_part
+from pipeline.run.unchanged_steps import UnchangedSteps
 from pipeline.transform.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake import Part
+from warehouse.lake_reader import build_empty_frame
+from warehouse.lake_trace import watch_lake
 
+# The name under which it is kept that a day lacked nothing.
+PLANNED = "requests"
 # The plants or devices of a day: plant_id, device_id (empty for a plant), timezone, backend, day_end.
 Places: TypeAlias = Callable[[dt.date], pl.DataFrame]
 _FACTS = [
@@ -48,6 +53,23 @@ def plan_missing(runtime: RunContext, week: Sequence[dt.date]) -> Iterator[Fetch
         yield plan_plant_logs(runtime, week)
     if runtime.settings.logs == "devices":
         yield plan_device_logs(runtime, week)
+
+
+def find_lacking_days(runtime: RunContext, days: Sequence[dt.date]) -> set[dt.date]:
+    """The days of which some answer is to be asked for. Days that were found to lack nothing are not planned again."""
+    unchanged = UnchangedSteps.of(runtime)
+    states = unchanged.find_states()
+    unknown = [day for day in days if unchanged.find(PLANNED, day, states) is None]
+    found: set[dt.date] = set()
+    for week in request_plan.group_by_week(unknown):
+        with watch_lake() as trace:
+            plans = list(plan_missing(runtime, week))
+        lacking = {day for plan in plans for one in plan.requests for day in one.days}
+        for day in week:
+            if day not in lacking:
+                unchanged.keep(unchanged.hold(PLANNED, day, StepResult(), trace))
+        found |= lacking
+    return found
 
 
 def find_unanswered_plants(runtime: RunContext, days: Sequence[dt.date]) -> frozenset[str]:
@@ -160,13 +182,13 @@ def _plan_requests(
 
 def name_stored_answers(runtime: RunContext, model: type[RawAnswers]) -> tuple[int, ...]:
     """The versions of the tables that say which answers are stored or were set aside. Raises UnreadableLogError."""
-    return tuple(runtime.lake.take_snapshot(table).version for table in (model, Quarantine))
+    return tuple(runtime.lake.find_version(table) for table in (model, Quarantine))
 
 
 def _read_stored(runtime: RunContext, model: type[RawAnswers], part: Part) -> pl.DataFrame:
     """The known facts about the stored answers of a part."""
     frames = runtime.lake.read_batches(model, part, columns=_FACTS)
-    return pl.concat([runtime.lake.scan(model).select(_FACTS).clear().collect(), *frames])
+    return pl.concat([build_empty_frame(model, _FACTS).select(_FACTS), *frames])
 
 
 def _find_settled(

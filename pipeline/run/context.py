@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from pipeline.common.credentials import Credential, read_credentials
 from pipeline.common.errors import SunledgerError
@@ -16,6 +16,7 @@ from pipeline.run.allowance import Allowance
 from pipeline.run.plant_lists import find_credentials
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
+from pipeline.run.result_file import ResultFile
 from pipeline.run.shards import Shard
 from pipeline.run.shared_request_log import SharedRequestLog
 from pipeline.sma.blocking_client import SmaSession
@@ -24,6 +25,12 @@ from pipeline.sma.clock import Clock, WaitAnnouncer
 from pipeline.sma.session_set import SessionSet
 from warehouse.known_tables import KnownTables
 from warehouse.lake import Lake
+
+if TYPE_CHECKING:
+    from pipeline.run.made_ahead import MadeAhead
+
+# The file of the results of steps.
+RESULTS = "step-results.sqlite"
 
 
 class Progress(Protocol):
@@ -63,6 +70,9 @@ class OpenResources:
     credentials: tuple[Credential, ...] | None = None
     session: SmaSession | SessionSet | None = None
     requests: RequestLog | SharedRequestLog | None = None
+    results: ResultFile | None = None
+    # While a run brings days: who makes some of them before it is their turn.
+    ahead: "MadeAhead | None" = None
 
 
 @dataclass(slots=True)
@@ -83,6 +93,8 @@ class RunContext:
     # The part of the fleet whose answers are fetched; None for all of it.
     shard: Shard | None = None
     again: bool = False
+    # Whether days of which nothing has changed are left as they are; without it all tables of the run are made.
+    reuse: bool = True
     # What the run may cost where the settings have no monthly limit.
     allowance: Allowance = field(default_factory=Allowance)
     progress: Progress = field(default_factory=Silence)
@@ -168,6 +180,13 @@ class RunContext:
             )
         return self.opened.requests
 
+    @property
+    def results(self) -> ResultFile:
+        """What steps of this home did with days. It is among Dagster's records, whose partitions tell the same."""
+        if self.opened.results is None:
+            self.opened.results = ResultFile(self.settings.home / "dagster" / RESULTS)
+        return self.opened.results
+
     def store_requests(self) -> MovedRequests:
         """Move the record of requests up to now to the table api_requests."""
         return self.requests.store(self.lake)
@@ -185,6 +204,8 @@ class RunContext:
         if self.opened.session is not None:
             self.opened.session.close()
             self.opened.session = None
+        if self.opened.results is not None:
+            self.opened.results.close()
         # After a failure the record can wait in its file for the next run, and must not hide the failure.
         with suppress(SunledgerError) if fault else nullcontext():
             self.store_requests()

@@ -25,11 +25,12 @@ NOT_LISTED = "not_listed"
 
 @dataclass(slots=True)
 class StepResult:
-    """What a step did with one part, and what a person should know of it."""
+    """What a step did with one part, and what a person should know of it; `pictures` are Markdown by name."""
 
     rows: int = 0
     changed: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
     notices: Notices = field(default_factory=Notices)
 
 
@@ -88,4 +89,4 @@ def work_on_stable_sources(
 
 def build_result(written: WriteResult, notices: Notices | None = None, /, **facts: Any) -> StepResult:
     """The report of a part that was written."""
-    return StepResult(written.rows, written.changed, facts, notices or Notices())
+    return StepResult(written.rows, written.changed, facts, notices=notices or Notices())

@@ -13,7 +13,7 @@ from pipeline.transform.batch_account import build_quarantine
 from pipeline.transform.plant_moves import find_successors, join_rows
 from pipeline.transform.sun.position import find_nights
 from pipeline.transform.thresholds import Thresholds, load_thresholds
-from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table
+from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table, polars_schema
 
 _ROWS = ("interval_start", "interval_end", "pv_generation_w")
 
@@ -62,8 +62,8 @@ def _find_without_generation(
         moved = find_successors(runtime.lake.scan(Plants).collect())
         stored = runtime.lake.read_batches(source.intervals, {"local_date": day}, columns=[*keys, *_ROWS])
         frames = [frame.select(*keys, *_ROWS) for frame in join_rows(stored, moved, keys)]
-    schema = runtime.lake.scan(source.intervals).select(*keys, *_ROWS).collect_schema()
-    return find_without_generation(pl.concat([pl.DataFrame(schema=schema), *frames]), bright, limits)
+    none = polars_schema(source.intervals).to_frame().select(*keys, *_ROWS)
+    return find_without_generation(pl.concat([none, *frames]), bright, limits)
 
 
 def _list_plants_with_pv(runtime: RunContext, places: pl.DataFrame) -> pl.DataFrame:
@@ -74,4 +74,4 @@ def _list_plants_with_pv(runtime: RunContext, places: pl.DataFrame) -> pl.DataFr
 
 
 def _read_rows(runtime: RunContext, model: type[Table], day: dt.date) -> pl.DataFrame:
-    return runtime.lake.scan(model).filter(pl.col("local_date") == day).collect()
+    return runtime.lake.scan_part(model, {"local_date": day}).collect()

@@ -103,8 +103,8 @@ def write_other_intervals(runtime: RunContext, day: dt.date) -> StepResult:
 
 
 def _write_others(runtime: RunContext, day: dt.date) -> StepResult:
-    parts = runtime.lake.list_parts(RawOtherSets)
-    names = sorted(part["set_type"] for part in parts if part["local_date"] == str(day))
+    parts = runtime.lake.list_parts(RawOtherSets, {"local_date": day})
+    names = sorted(part["set_type"] for part in parts)
     settings = runtime.settings
     limits = load_thresholds(settings.quality)
 

@@ -148,7 +148,7 @@ def _tell_apart(runtime: RunContext) -> int:
 def _read_rows(
     runtime: RunContext, model: type[Table], day: dt.date, columns: tuple[str, ...]
 ) -> pl.DataFrame:
-    return runtime.lake.scan(model).filter(pl.col("local_date") == day).select(columns).collect()
+    return runtime.lake.scan_part(model, {"local_date": day}).select(columns).collect()
 
 
 def _build_empty(model: type[Table], columns: tuple[str, ...]) -> pl.DataFrame:

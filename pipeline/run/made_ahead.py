@@ -1,0 +1,115 @@
+"""Makes tables of days in a thread of its own while other days are still fetched.
+
+A day of a table can be made as soon as the day of all tables is stored that it reads and that the run brings. Whoever
+makes the tables in their turn takes what was made ahead; what failed here is done there, and fails with its own error.
+"""
+
+import datetime as dt
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from pipeline.common.day_availability import is_closed_everywhere
+from pipeline.run.context import RunContext
+from pipeline.run.step import StepResult
+from pipeline.run.unchanged_steps import HeldResult, UnchangedSteps
+
+MakeDay: TypeAlias = Callable[[RunContext, dt.date], StepResult]
+# A day of a table takes seconds at most; a store that does not answer is given up by then.
+END_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class DayTable:
+    """A table of which a run brings days: the tables that it is made from, and what makes a day.
+
+    `make` is None of a table that is fetched.
+    """
+
+    name: str
+    inputs: frozenset[str]
+    make: MakeDay | None
+
+
+class MadeAhead:
+    """The days that are made ahead in a run. Use it as a context; outside of the block nothing is made."""
+
+    def __init__(self, runtime: RunContext, tables: Iterable[DayTable]) -> None:
+        self._runtime = runtime
+        self._unchanged = UnchangedSteps.of(runtime)
+        self._tables = {table.name: table for table in tables}
+        self._stored: defaultdict[dt.date, set[str]] = defaultdict(set)
+        # What may be made now, in this order; what is being made; and what was made and nobody has taken yet.
+        self._ready: dict[tuple[str, dt.date], None] = {}
+        self._making: tuple[str, dt.date] | None = None
+        self._made: dict[tuple[str, dt.date], HeldResult] = {}
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._make_days, name="made-ahead", daemon=True)
+
+    def note_stored(self, table: str, day: dt.date) -> None:
+        """A day of the table is stored: what is made of it may be ready."""
+        if not is_closed_everywhere(day, self._runtime.now()):
+            return
+        with self._changed:
+            stored = self._stored[day]
+            stored.add(table)
+            for other in self._tables.values():
+                place = (other.name, day)
+                needed = other.inputs & self._tables.keys()
+                if other.make and table in needed and needed <= stored and other.name not in stored:
+                    self._ready[place] = None
+            self._changed.notify_all()
+
+    def take(self, table: str, day: dt.date) -> StepResult | None:
+        """The result of the day if it was made ahead and still holds; None if it is for the caller to make.
+
+        Waits while the day is being made.
+        """
+        place = (table, day)
+        with self._changed:
+            self._ready.pop(place, None)
+            self._changed.wait_for(lambda: self._making != place)
+            made = self._made.pop(place, None)
+        return None if made is None or not self._unchanged.confirm(made) else made.result
+
+    def _make_days(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self._ready)
+                if self._ended:
+                    return
+                place = self._making = next(iter(self._ready))
+                del self._ready[place]
+            name, day = place
+            make = self._tables[name].make
+            made = None
+            # Also a panic of a library: who makes the day in its turn meets it too, and reports it.
+            with suppress(BaseException):
+                made = self._unchanged.work(name, day, partial(make, self._runtime, day)) if make else None
+            with self._changed:
+                self._making = None
+                if made is not None:
+                    self._made[place] = made
+                self._changed.notify_all()
+            if made is not None:
+                self.note_stored(name, day)
+
+    def __enter__(self) -> Self:
+        self._runtime.opened.ahead = self
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runtime.opened.ahead = None
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join(END_PATIENCE_S)

@@ -1,0 +1,121 @@
+"""Tables of days are made while others are fetched: what is ready, what is taken, and what a failure leaves."""
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pipeline.run.context import RunContext
+from pipeline.run.made_ahead import DayTable, MadeAhead, MakeDay
+from pipeline.run.step import StepResult
+from schemas import Quarantine
+from tests.run.test_unchanged_steps import SOURCE, write
+from tests.scripted import NOW
+
+DAY, OTHER_DAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def runtime(new_runtime: Callable[..., RunContext]) -> Iterator[RunContext]:
+    with new_runtime() as opened:
+        write(opened.lake, SOURCE)
+        yield opened
+
+
+class Maker:
+    """A step that reads a part; says when it has begun, and waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.days: list[dt.date] = []
+        self.threads: set[int] = set()
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.may_end.set()
+
+    def __call__(self, runtime: RunContext, day: dt.date) -> StepResult:
+        self.begun.set()
+        assert self.may_end.wait(PATIENCE_S)
+        self.days.append(day)
+        self.threads.add(threading.get_ident())
+        runtime.lake.scan_part(Quarantine, SOURCE).collect()
+        return StepResult(1, changed=True)
+
+
+def tables(**makers: MakeDay) -> list[DayTable]:
+    """Two fetched tables, and tables that read both; `second` reads `first` too."""
+    fetched = [DayTable(name, frozenset(), None) for name in ("raw", "raw_logs")]
+    inputs = {"first": {"raw", "raw_logs", "plants"}, "second": {"first", "raw"}}
+    return [*fetched, *(DayTable(name, frozenset(inputs[name]), make) for name, make in makers.items())]
+
+
+def test_a_day_is_made_when_all_that_the_run_brings_of_it_is_stored(runtime: RunContext) -> None:
+    first, second = Maker(), Maker()
+    with MadeAhead(runtime, tables(first=first, second=second)) as ahead:
+        assert runtime.opened.ahead is ahead
+        ahead.note_stored("raw", DAY)
+        ahead.note_stored("raw", OTHER_DAY)
+        ahead.note_stored("raw_logs", DAY)
+        assert second.begun.wait(PATIENCE_S)
+        assert ahead.take("second", DAY) == StepResult(1, changed=True)
+        assert ahead.take("first", DAY) == StepResult(1, changed=True)
+        assert ahead.take("first", OTHER_DAY) is None
+    assert first.days == second.days == [DAY]
+    assert threading.get_ident() not in first.threads
+    assert runtime.opened.ahead is None
+
+
+def test_who_takes_a_day_that_is_being_made_waits_for_it(runtime: RunContext) -> None:
+    first = Maker()
+    first.may_end.clear()
+    with MadeAhead(runtime, tables(first=first)) as ahead:
+        for name in ("raw", "raw_logs"):
+            ahead.note_stored(name, DAY)
+        assert first.begun.wait(PATIENCE_S)
+        threading.Timer(0.2, first.may_end.set).start()
+        assert ahead.take("first", DAY) == StepResult(1, changed=True)
+
+
+def test_what_has_changed_since_is_not_taken(runtime: RunContext) -> None:
+    first, second = Maker(), Maker()
+    with MadeAhead(runtime, tables(first=first, second=second)) as ahead:
+        for name in ("raw", "raw_logs"):
+            ahead.note_stored(name, DAY)
+        assert second.begun.wait(PATIENCE_S)
+        write(runtime.lake, SOURCE, "12")
+        assert ahead.take("first", DAY) is None
+
+
+def test_a_failure_is_left_to_who_makes_the_day_in_its_turn(runtime: RunContext) -> None:
+    def fail(_: RunContext, __: dt.date) -> StepResult:
+        failed.set()
+        raise ValueError("it failed")
+
+    failed = threading.Event()
+    with MadeAhead(runtime, tables(first=fail)) as ahead:
+        for day in (DAY, OTHER_DAY):
+            for name in ("raw", "raw_logs"):
+                ahead.note_stored(name, day)
+        assert failed.wait(PATIENCE_S)
+        assert [ahead.take("first", day) for day in (DAY, OTHER_DAY)] == [None, None]
+
+
+def test_a_day_that_is_not_closed_is_not_made_ahead(runtime: RunContext) -> None:
+    first = Maker()
+    with MadeAhead(runtime, tables(first=first)) as ahead:
+        for name in ("raw", "raw_logs"):
+            ahead.note_stored(name, NOW.date())
+        assert ahead.take("first", NOW.date()) is None
+    assert first.days == []
+
+
+def test_the_end_of_the_block_lets_what_is_being_made_end_and_begins_nothing(runtime: RunContext) -> None:
+    first = Maker()
+    first.may_end.clear()
+    with MadeAhead(runtime, tables(first=first)) as ahead:
+        for day in (DAY, OTHER_DAY):
+            for name in ("raw", "raw_logs"):
+                ahead.note_stored(name, day)
+        assert first.begun.wait(PATIENCE_S)
+        threading.Timer(0.2, first.may_end.set).start()
+    assert first.days == [DAY]
