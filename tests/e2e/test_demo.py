@@ -4,7 +4,6 @@ import datetime as dt
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.cli.sql import save_rows
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from schemas import TABLES, Table, storage
+from tests.e2e.conftest import NAMES, ROOT, put_foreign_packages
 from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 from warehouse.publish import connect
@@ -28,7 +28,6 @@ from warehouse.questions.__main__ import FILE, write_answers
 
 pytestmark = pytest.mark.long
 
-ROOT = Path(__file__).parent.parent.parent
 RECORDINGS = ROOT / "sandbox" / "recordings"
 OCTOBER = [dt.date(2021, 10, day) for day in range(1, 32)]
 KEYED = [model for model in TABLES if storage(model).key and storage(model).published != "no"]
@@ -37,13 +36,14 @@ TOLERANCE_KWH = 0.01
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The demo's folder and what it printed."""
-    home = tmp_path_factory.mktemp("demo")
+def demo(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo's folder and what it printed. It needs nothing but the wheel, and touches nothing beside its folder."""
+    place = put_foreign_packages(tmp_path_factory.mktemp("demo") / "own")
+    home = place / "demo"
     settings = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
     done = subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", "demo", "--folder", str(home)],
-        cwd=ROOT,
+        [installed, "demo"],
+        cwd=place,
         env={**settings, "SMA_TIME_BASIS": "utc", "SUNLEDGER_LAKE": str(home / "elsewhere")},
         capture_output=True,
         text=True,
@@ -51,7 +51,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert f"{MONTH_KWH}" in done.stdout
     assert not (home / "elsewhere").exists()
+    assert {path.name for path in place.iterdir()} == {*NAMES, "demo"}
     return home, done.stdout
 
 

@@ -4,12 +4,10 @@ As a checkout, and as a wheel that is installed outside of it.
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 import zipfile
 from collections.abc import Iterator
@@ -20,24 +18,12 @@ import httpx
 import pytest
 
 from sandbox.launch import SandboxAddress, run_sandbox
+from tests.e2e.conftest import NAMES, ROOT, put_foreign_packages
 from tests.ports import find_free_port
 from tests.programs import FREE, PATIENCE_S
+from tests.samples import take_samples
 
-ROOT = Path(__file__).parents[2]
 CHECKOUT = Path(sys.executable).with_name("sunledger")
-NAMES = ("assets", "pipeline", "sandbox", "schemas", "warehouse")
-# Large libraries that only tests have, as if they were not installed.
-HIDE = """
-import sys
-
-class Hidden:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in ("h5py", "pandas", "pvlib", "scipy"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Hidden())
-"""
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
 LOADED = """
 { workspaceOrError { ... on Workspace { locationEntries {
@@ -60,41 +46,6 @@ def box() -> Iterator[SandboxAddress]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of this checkout, built from a copy: a build leaves files behind."""
-    place = tmp_path_factory.mktemp("wheel")
-    for name in NAMES:
-        shutil.copytree(ROOT / name, place / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, place / "source" / name)
-    pip("wheel", "--no-build-isolation", "--wheel-dir", place, place / "source")
-    (found,) = place.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program of an environment that has the wheel, and of this one its dependencies but not the checkout.
-
-    Large libraries that only tests have are hidden from it.
-    """
-    place = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
-    (packages,) = place.glob("lib/python*/site-packages")
-    # Only of its own folder Python also reads what points to the checkout.
-    (packages / "hidden_libraries.py").write_text(HIDE)
-    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport hidden_libraries\n")
-    pip("--python", place / "bin" / "python", "install", wheel)
-    return place / "bin" / "sunledger"
-
-
-def pip(*words: str | Path) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
-    done = subprocess.run([*command, "--no-deps", "--no-index"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.long
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
@@ -108,11 +59,7 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with packages of somebody else."""
-    for name in NAMES:
-        package = tmp_path / "own" / name
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text("raise ImportError('This is not a package of sunledger.')\n")
-    return tmp_path / "own"
+    return put_foreign_packages(tmp_path / "own")
 
 
 @pytest.fixture
@@ -148,21 +95,7 @@ def test_an_installed_wheel_needs_no_checkout(
     assert (folder / "report-2021-10" / "index.html").is_file()
 
 
-@pytest.mark.long
-def test_the_demo_needs_nothing_but_the_wheel(
-    folder: Path, environment: dict[str, str], installed: Path
-) -> None:
-    done = subprocess.run(
-        [installed, "demo"], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "503.986" in done.stdout
-    assert {path.name for path in folder.iterdir()} == {*NAMES, "demo"}
-    assert (folder / "demo" / "sunledger.duckdb").is_file()
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("of", ["checkout", "wheel"])
+@pytest.mark.parametrize("of", take_samples(2, ["wheel", "checkout"]))
 def test_the_control_room_finds_its_own_and_ends_whole(
     of: str, folder: Path, environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
