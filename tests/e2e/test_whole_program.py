@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import EnergyDaily, Plants
-from tests.programs import PATIENCE_S
+from tests.programs import ONE_SET, PATIENCE_S
 from warehouse.lake import Lake
 
 WEEK = ("--from", "2024-06-03", "--to", "2024-06-09", "--yes")
@@ -21,7 +21,7 @@ def program(address: SandboxAddress, home: Path, *words: str) -> "subprocess.Com
     return subprocess.run(
         [Path(sys.executable).with_name("sunledger"), *words],
         cwd=home.parent,
-        env={**os.environ, **settings, "SUNLEDGER_HOME": str(home), "NO_COLOR": "1"},
+        env={**os.environ, **settings, "SUNLEDGER_HOME": str(home), "NO_COLOR": "1", **ONE_SET},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -56,12 +56,14 @@ def test_odd_characters_and_numbers_in_every_answer_stop_no_command(tmp_path: Pa
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", ["first_rows_only", "last_rows_only"])
-def test_a_backfill_of_weeks_that_are_cut_short_is_whole(tmp_path: Path, fault: str) -> None:
+def test_a_backfill_of_weeks_that_are_cut_short_is_whole(tmp_path: Path) -> None:
     fleet = ("--plants", "3", "--seed", "7", "--time-basis", "plant_local")
     with run_sandbox(*fleet) as address:
         assert program(address, tmp_path / "plain", "backfill", *WEEK).returncode == 0
-    with run_sandbox(*fleet, "--fault", f"{fault},amount=400,path=/Week") as address:
+    # One plant's weeks end early, and another's begin late.
+    cut_short = (("first_rows_only", "5000000"), ("last_rows_only", "5000022"))
+    faults = [f"--fault={kind},amount=400,path=/Week,plants={plant}" for kind, plant in cut_short]
+    with run_sandbox(*fleet, *faults) as address:
         done = program(address, tmp_path / "cut", "backfill", *WEEK)
     assert done.returncode == 0, done.stdout + done.stderr
     plain, cut = daily(tmp_path / "plain"), daily(tmp_path / "cut")
