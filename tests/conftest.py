@@ -29,6 +29,17 @@ hypothesis_settings.register_profile("sunledger", deadline=None, suppress_health
 hypothesis_settings.load_profile("sunledger")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "waits: for a minute or so, beside which other tests have the processors"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits begins first: at the end nothing would be left to do beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def blank_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The records of a new home are copied from the first one: laying Dagster's tables takes it a third of a second."""

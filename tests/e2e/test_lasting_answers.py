@@ -27,6 +27,7 @@ def gateway() -> Iterator[tuple[Gateway, dict[str, str]]]:
             yield opened, settings | {"SMA_MONITORING_URL": opened.url}
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("kind", take_samples(2, SENTENCES))
 def test_each_command_ends_with_a_sentence_and_the_next_run_heals(
     gateway: tuple[Gateway, dict[str, str]], tmp_path: Path, kind: str

@@ -126,6 +126,7 @@ def test_a_repair_names_each_table_of_a_lost_lake(home: Path, whole: Path, sma: 
 
 
 @pytest.mark.long
+@pytest.mark.waits
 def test_a_lake_that_is_gone_for_good_is_made_again_from_the_published_file_and_sma(
     home: Path, whole: Path, sma: SmallSma
 ) -> None:

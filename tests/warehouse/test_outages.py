@@ -75,6 +75,7 @@ def read_rows(lake: Lake) -> list[pl.DataFrame]:
 
 
 @pytest.mark.long
+@pytest.mark.waits
 def test_a_backfill_goes_through_a_short_and_a_long_outage(store: Store, tmp_path: Path) -> None:
     days = ("backfill", "--from", str(DAYS[0]), "--to", str(DAYS[WHOLE_DAYS - 1]), "--yes")
     with (

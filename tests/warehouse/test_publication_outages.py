@@ -85,6 +85,7 @@ def test_a_publication_whose_answer_is_lost_is_known_as_its_own(
 
 
 @pytest.mark.long
+@pytest.mark.waits
 def test_a_publication_goes_through_a_short_and_a_long_outage(
     lake: Lake, tmp_path: Path, proxy: tuple[str, "subprocess.Popen[str]"]
 ) -> None:
