@@ -56,9 +56,9 @@ def whom(sma: ScriptedSma, endpoint: str) -> set[tuple[str, str]]:
     return {(r.plant_id, r.device_id) for r in sma.asked if r.endpoint == endpoint}
 
 
-def plants_of_turn(day: int) -> set[str]:
+def plants_of_turn(day: int, cycle: int = CYCLE) -> set[str]:
     today = (NOW + dt.timedelta(days=day)).date()
-    turns = find_turns(FLEET, today, CYCLE)
+    turns = find_turns(FLEET, today, cycle)
     return set(turns.filter(pl.col("turn") == today)["plant_id"])
 
 
@@ -70,14 +70,14 @@ def one_without_turn(*days: int) -> str:
 def test_all_are_asked_for_at_first_and_then_each_plant_once_in_a_cycle(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
-    size = len(FLEET)
+    size, cycle = len(FLEET), 5
     everything = {"plants": 1, "devices": size, "plant sets": size, "device sets": size}
-    assert asked(sma, at(new_runtime, 0)) == everything
+    assert asked(sma, at(new_runtime, 0, lists_cycle_days=cycle)) == everything
     seen: Counter[str] = Counter()
-    for day in range(1, CYCLE + 1):
-        asked(sma, at(new_runtime, day))
+    for day in range(1, cycle + 1):
+        asked(sma, at(new_runtime, day, lists_cycle_days=cycle))
         plants = {plant for plant, _ in whom(sma, "devices")}
-        assert plants == plants_of_turn(day)
+        assert plants == plants_of_turn(day, cycle)
         assert whom(sma, "sets") == {*((p, "") for p in plants), *((p, f"{p}1") for p in plants)}
         seen.update(plants)
     assert seen == Counter(FLEET)

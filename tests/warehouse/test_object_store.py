@@ -1,7 +1,7 @@
 """A lake on an object store: its digests see damage, and a repair mends it in a copy on disk and puts that back."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import httpx
 import pyarrow.fs as pafs
 import pytest
 
-from bench.store import serve_look_alike
 from schemas import EnergyDaily, RawEnergyBalance, Table
 from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
 from warehouse.damage import DamageKind
@@ -47,10 +46,9 @@ class Store:
         return bucket
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with serve_look_alike() as address:
-        yield Store(address)
+@pytest.fixture(scope="session")
+def store(look_alike: str) -> Store:
+    return Store(look_alike)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from warehouse.published_object import DamagedObjectError, PublishedObject, publ
 __all__ = ["store"]
 
 FIRST = dt.date(2021, 10, 1)
-DAYS = 12
+DAYS = 9
 SUM = "SELECT sum(pv_generation_kwh) FROM energy_daily"
 
 
@@ -108,7 +108,7 @@ def test_machines_share_an_object(lake: Lake, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Lake, "scan", scan)
     publish_object(lake, second, now=NOW, version="1")
     assert bases != [None]
-    assert {re.search(r"local_date=([\d-]+)", file)[1] for file in asked} == {"2021-10-04", "2021-10-13"}  # type: ignore[index]
+    assert {re.search(r"local_date=([\d-]+)", file)[1] for file in asked} == {"2021-10-04", "2021-10-10"}  # type: ignore[index]
     assert read(reader) == 2.0 * (DAYS + 1) + 8.0
     # Nobody has to download what is there.
     monkeypatch.setattr(PublishedObject, "_download", lambda *_: pytest.fail("downloaded again"))
