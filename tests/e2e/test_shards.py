@@ -99,3 +99,4 @@ def test_two_runs_of_the_same_days_ask_once(sma: SandboxAddress, alone: Path, tm
         name: expected[name] for name in ("measurements", "logs")
     }
     assert compare(alone, tmp_path) == []
+    assert run(tmp_path, "verify", **sma.settings())[0] == 0
