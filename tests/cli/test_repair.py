@@ -1,12 +1,10 @@
 """`sunledger repair` by the real program: every table is as before the damage, and nothing is booked as changed."""
 
 import datetime as dt
-import itertools
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import TABLES, ApiRequests, BillingUnits, storage
 from tests.programs import PATIENCE_S, run, start, wait_until
+from tests.samples import take_samples
 from warehouse.lake import Lake
 
 DAYS = ("--from", "2021-10-31", "--to", "2021-11-01")
@@ -166,8 +165,7 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     check(home, whole, settings, asked=True)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("limit", ["", "1"])
+@pytest.mark.parametrize("limit", take_samples(2, ["", "1"]))
 def test_lost_answers_whose_pu_nobody_agrees_to_wait_for_consent(
     home: Path, whole: Path, settings: dict[str, str], limit: str
 ) -> None:
@@ -240,26 +238,23 @@ def edit(file: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("table", "words"),
-    [
+def test_no_figure_is_made_or_closed_from_a_changed_file(
+    home: Path, whole: Path, settings: dict[str, str]
+) -> None:
+    for table, words in (
         ("energy_daily", ("close", "2021-11", "--anyway")),
         ("energy_balance_intervals", ("rebuild",)),
         ("energy_monthly", ("publish",)),
-    ],
-)
-def test_no_figure_is_made_or_closed_from_a_changed_file(
-    home: Path, whole: Path, settings: dict[str, str], table: str, words: tuple[str, ...]
-) -> None:
-    edit(part(home, table, "2021-11-01"))
-    code, said = run(home, *words, **settings)
-    assert code == 1, said
-    assert f"{table} 2021-11-01: its file" in said
-    assert "was changed after it was written" in said
-    assert "Run 'sunledger repair'" in said
-    assert "program has a fault" not in said
-    code, said = run(home, "repair", **settings | NO_SMA)
-    assert code == 0, said
+    ):
+        edit(part(home, table, "2021-11-01"))
+        code, said = run(home, *words, **settings)
+        assert code == 1, said
+        assert f"{table} 2021-11-01: its file" in said
+        assert "was changed after it was written" in said
+        assert "Run 'sunledger repair'" in said
+        assert "program has a fault" not in said
+        code, said = run(home, "repair", **settings | NO_SMA)
+        assert code == 0, said
     # The month is as open as before, and nothing is noted as changed.
     check(home, whole, settings)
 
@@ -304,15 +299,21 @@ LAYERS = (
 )
 
 
-def list_damage_cases() -> list[Any]:
-    """Every kind with every table; for the long tests each kind with one, in turn."""
-    return [
-        pytest.param(kind, table, marks=pytest.mark.long if i % len(LAYERS) == j else pytest.mark.exhaustive)
-        for (i, kind), (j, table) in itertools.product(enumerate(KINDS), enumerate(LAYERS))
-    ]
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(0, len(KINDS), len(LAYERS)))
+def test_each_kind_of_damage_of_another_layer(
+    home: Path, whole: Path, settings: dict[str, str], first: int
+) -> None:
+    for damage, table in zip(list(KINDS.values())[first:], LAYERS, strict=False):
+        damage(home, table)
+    code, said = run(home, "repair", **settings)
+    assert code == 0, said
+    check(home, whole, settings, asked=True)
 
 
-@pytest.mark.parametrize(("kind", "table"), list_damage_cases())
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("table", LAYERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_damage_of_every_layer(
     home: Path, whole: Path, settings: dict[str, str], kind: str, table: str
 ) -> None:
@@ -322,8 +323,7 @@ def test_every_kind_of_damage_of_every_layer(
     check(home, whole, settings, asked=table.startswith("raw"))
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("moment", ["set-aside", "repair/lost.json"])
+@pytest.mark.parametrize("moment", take_samples(2, ["repair/lost.json", "set-aside"]))
 def test_a_repair_that_is_killed_is_finished_by_the_next_one(
     home: Path, whole: Path, settings: dict[str, str], moment: str
 ) -> None:
