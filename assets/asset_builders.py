@@ -39,6 +39,9 @@ MOST_FAILING_IN_A_ROW = 3
 # Of assets that read what others may have made in the same run, without depending on them: when nothing else is left to
 # do, these are done. One process does a run, one asset after another.
 LAST = {"dagster/priority": "-1"}
+# SMA is asked before anything is made, so that there is something to make while it answers: first for what most tables
+# are made of.
+FIRST, EARLY = {"dagster/priority": "2"}, {"dagster/priority": "1"}
 # Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"
 
@@ -153,6 +156,7 @@ def build_days_asset(
     deps: list[str],
     kinds: set[str],
     pool: str | None = None,
+    priority: Mapping[str, str] | None = None,
 ) -> dg.AssetsDefinition:
     """An asset that makes its days in groups, and keeps the finished days when others fail."""
 
@@ -164,6 +168,7 @@ def build_days_asset(
             partitions_def=build_day_partitions(settings),
             backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
             pool=pool,
+            op_tags=priority,
         )
 
     def table(

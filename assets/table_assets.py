@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from assets.asset_builders import build_day_asset, build_days_asset, build_whole_asset
+from assets.asset_builders import EARLY, FIRST, build_day_asset, build_days_asset, build_whole_asset
 from assets.dagster_home import API_POOL
 from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import refresh_consents
@@ -141,10 +141,10 @@ def build_fetched_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     lists = ["plants", "measurement_sets", "devices"]
     return [
-        *(ask(source.raw, steps=SetFetch(source), deps=lists) for source in (*SETS, VALUES)),
-        ask(RawOtherSets, steps=OtherSetsFetch(), deps=lists),
-        ask(RawLogs, steps=fetch_logs, deps=["plants"]),
-        ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"]),
+        *(ask(source.raw, steps=SetFetch(source), deps=lists, priority=FIRST) for source in (*SETS, VALUES)),
+        ask(RawOtherSets, steps=OtherSetsFetch(), deps=lists, priority=EARLY),
+        ask(RawLogs, steps=fetch_logs, deps=["plants"], priority=EARLY),
+        ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"], priority=EARLY),
     ]
 
 

@@ -1,0 +1,104 @@
+"""What is left to do after the last answer of a month, and what a month costs that is there: `python -m bench.month`.
+
+One sandbox, whose answers come late by `--latency` seconds, serves three runs of `sunledger backfill` of the same days
+in one home, each a process of its own: the first, which fetches all; the second, which finds that nothing is missing;
+and the third, which knows it. CPU seconds are those of the client (user and system, all threads). What is left after
+the last answer is the time from there to the published file, by the record of requests and the file's own time.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+
+from sandbox.launch import run_sandbox
+
+PROGRAM = str(Path(sys.executable).with_name("sunledger"))
+FIRST_DAY = dt.date(2025, 6, 2)
+# The program may say that plants have gaps, which simulated ones have.
+DONE = (0, 3)
+_LAST_ANSWER = "SELECT epoch(max(asked_at)) FROM api_requests"
+
+
+@dataclass(frozen=True, slots=True)
+class MonthRun:
+    """CPU and wall time in s, and how many s after its last request the file was published."""
+
+    cpu_s: float
+    wall_s: float
+    left_s: float
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    last = FIRST_DAY + dt.timedelta(days=options.days - 1)
+    command = [PROGRAM, "backfill", "--from", str(FIRST_DAY), "--to", str(last), "--yes"]
+    late = f"slow_first_byte=1.0,amount={options.latency}"
+    faults = ["--fault", late] if options.latency else []
+    with (
+        run_sandbox("--plants", str(options.plants), "--requests-per-5-min", "100000000", *faults) as address,
+        tempfile.TemporaryDirectory(prefix="sunledger-bench-") as home,
+    ):
+        environment = {
+            **os.environ,
+            **address.settings(),
+            "SUNLEDGER_HOME": home,
+            # The sandbox charges nobody.
+            "SUNLEDGER_MAX_EUR_PER_MONTH": "1000000000",
+        }
+        runs = [_run(command, environment, Path(home)) for _ in range(3)]
+    first = runs[0]
+    print(
+        f"{options.plants} plants, {options.days} days, answers after {options.latency} s\n"
+        f"after the last answer: {first.left_s:.1f} s of {first.wall_s:.1f} s"
+    )
+    for name, run in zip(("first", "second", "third"), runs, strict=True):
+        print(
+            f"{name:8}{run.cpu_s:8.2f} CPU s {100 * run.cpu_s / first.cpu_s:6.1f} % {run.wall_s:8.1f} s",
+            flush=True,
+        )
+    options.folder.mkdir(parents=True, exist_ok=True)
+    report = {"plants": options.plants, "days": options.days, "latency_s": options.latency}
+    written = {**report, "runs": [asdict(run) for run in runs]}
+    (options.folder / "month.json").write_text(json.dumps(written, indent=2) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.month", description="A month that is fetched, and fetched when it is there."
+    )
+    parser.add_argument("--plants", type=int, default=100)
+    parser.add_argument("--days", type=int, default=28)
+    parser.add_argument("--latency", type=float, default=0.2, help="seconds until an answer begins")
+    parser.add_argument("--folder", type=Path, default=Path("bench-results"), help="where the results go")
+    return parser.parse_args()
+
+
+def _run(command: list[str], environment: Mapping[str, str], home: Path) -> MonthRun:
+    begun = time.monotonic()
+    with (home / "said").open("w+") as said:
+        process = subprocess.Popen(command, env=environment, cwd=home, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in DONE:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(command)} failed:\n{said.read()[-2000:]}")
+    wall_s = time.monotonic() - begun
+    published = home / "sunledger.duckdb"
+    with duckdb.connect(str(published), read_only=True) as file:
+        ((asked,),) = file.execute(_LAST_ANSWER).fetchall()
+    return MonthRun(usage.ru_utime + usage.ru_stime, wall_s, published.stat().st_mtime - float(asked))
+
+
+if __name__ == "__main__":
+    main()
