@@ -38,6 +38,8 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
             model.to_schema().validate(frame, lazy=True)
         except pandera_errors.SchemaErrors as faults:
             raise BadFrameError(_explain(model, part, frame, faults.failure_cases)) from None
+    if not frame.height:
+        return
     for name, value in part.items():
         stray = frame.filter(pl.col(name).ne_missing(pl.lit(value)))
         if stray.height:
@@ -110,13 +112,7 @@ def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl
     key = storage(model).key
     if not key:
         return frame
-    rising = pl.lit(value=False)
-    for name in reversed(key):
-        now, before = pl.col(name), pl.col(name).shift(1)
-        # A null sorts first and equals only another null.
-        above = (now > before).fill_null(now.is_not_null() & before.is_null())
-        rising = above | (now.eq_missing(before) & rising)
-    if frame.select(rising.slice(1).all()).item():
+    if frame.height <= 1 or frame.select(_build_rising(key)).item():
         return frame
     frame = frame.sort(key, nulls_last=False)
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in key)
@@ -127,6 +123,18 @@ def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl
             f"for instance {twice.select(key).head(2).rows()}. Nothing was written."
         )
     return frame
+
+
+@lru_cache
+def _build_rising(key: tuple[str, ...]) -> pl.Expr:
+    """Whether each row's key is above that of the row before."""
+    rising = pl.lit(value=False)
+    for name in reversed(key):
+        now, before = pl.col(name), pl.col(name).shift(1)
+        # A null sorts first and equals only another null.
+        above = (now > before).fill_null(now.is_not_null() & before.is_null())
+        rising = above | (now.eq_missing(before) & rising)
+    return rising.slice(1).all()
 
 
 @dataclass(slots=True)

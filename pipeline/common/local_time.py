@@ -72,9 +72,9 @@ def build_days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     return _keep_days_frame(day, frozenset(timezones)).clone()
 
 
-@lru_cache
+@lru_cache(maxsize=1024)
 def _keep_days_frame(day: dt.date, timezones: frozenset[str]) -> pl.DataFrame:
-    """Each step of a day asks for the same zones."""
+    """Each step of a day asks for the same zones, after all days of the run were made by the step before."""
     found = [find_local_day(day, zone) for zone in sorted(timezones)]
     return pl.DataFrame(
         {

@@ -18,7 +18,7 @@ from pipeline.transform.row_groups import split_by_group
 # All offsets from UTC in use are multiples of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
 # Of days and zones whose quarters are kept: quarters, hours and profiles of a month ask for the same ones.
-DAYS_KEPT = 128
+DAYS_KEPT = 256
 ONE_US = dt.timedelta(microseconds=1)
 # A quarter's energy is stored as a whole multiple of this part of a kWh, because further digits are noise of float sums
 # and take twice the space. The rounding error of a quarter is added to the next one, so the quarters of a day are wrong
@@ -139,9 +139,8 @@ def pack_quarters(quarters: pl.DataFrame, quantities: Sequence[str]) -> pl.DataF
     rounded = quarters.with_columns(grains).with_columns(
         (pl.col(names) - pl.col(names).shift(1, fill_value=0.0).over("plant_id")) * STORED_KWH
     )
-    rounded = rounded.with_columns(
-        pl.when(quarters[name].is_not_null()).then(name).alias(name) for name in names
-    )
+    measured = quarters.select(pl.col(names).is_not_null())
+    rounded = rounded.with_columns(pl.when(measured[name]).then(name).alias(name) for name in names)
     rests = ((pl.col(f"{name}_kwh") - _explain(name)).alias(f"{name}_rest_kwh") for name in DERIVED)
     return rounded.with_columns(rests).drop(f"{name}_kwh" for name in DERIVED)
 

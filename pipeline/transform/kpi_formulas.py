@@ -1,6 +1,8 @@
 """The figures of `schemas.kpi` from sums of energy, irradiation and hours: each with the reason why it is null."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TypeAlias
 
 import polars as pl
 
@@ -11,6 +13,9 @@ LEAST_REFERENCE_YIELD_H = 0.1
 # Rounded watts may say a little more than all; more is a contradiction.
 MOST_SHARE = 1.01
 
+# A figure's name, its value, and the reasons for which it is null instead: the first that holds counts.
+Figure: TypeAlias = tuple[str, pl.Expr, Mapping[str, pl.Expr]]
+
 
 def compute_figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
     """The frame with all figures and reasons added, from AMOUNTS, reference yields and the plants' facts.
@@ -18,12 +23,33 @@ def compute_figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFram
     `measured` says whether irradiation was, and `placed` whether a cloudless sky is known.
     `missing` is the reason for which a reference yield is null though there is some irradiation.
     """
+    reasons, values = _list_columns(missing)
+    return sums.with_columns(reasons).with_columns(values)
+
+
+@cache
+def _list_columns(missing: str) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    """The reasons of all figures, and their values where none holds: built once, which takes longer than their use.
+
+    All are computed at once. The reference yields are figures and are read by others, which have the same reasons.
+    """
+    reasons: dict[str, pl.Expr] = {}
+    values = []
+    for name, value, why in (*_list_yields(missing), *_list_availabilities(), *_list_own_use()):
+        # Both availabilities have one reason.
+        column = k.REASON_OF[name]
+        reasons[column] = pl.coalesce(*(pl.when(holds).then(pl.lit(word)) for word, holds in why.items()))
+        values.append(pl.when(pl.col(column).is_null()).then(value).alias(name))
+    return [reason.alias(column) for column, reason in reasons.items()], values
+
+
+def _list_yields(missing: str) -> tuple[Figure, ...]:
     col = pl.col
     pv, peak, reference = col("pv_generation_kwh"), col("peak_power_kw"), col("reference_yield_h")
     nothing, no_peak = pv.is_null(), _is_absent("peak_power_kw")
     no_irradiation, no_place = ~col("measured"), ~col("placed")
     of_sky = col("reference_yield_clear_sky_h")
-    for name, value, why in (
+    return (
         (
             "final_yield_kwh_per_kw",
             pv / peak,
@@ -73,21 +99,23 @@ def compute_figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFram
             pv * col("co2_factor_g_per_kwh") / 1000,
             {k.NOT_MEASURED: nothing, k.NO_CO2: col("co2_factor_g_per_kwh").is_null()},
         ),
-    ):
-        sums = _add(sums, name, value, why)
-    return _compute_own_use(_compute_availability(sums, nothing, col("irradiation_source") == "none"))
+    )
 
 
-def _compute_availability(sums: pl.DataFrame, nothing: pl.Expr, no_place: pl.Expr) -> pl.DataFrame:
+def _list_availabilities() -> tuple[Figure, ...]:
     col = pl.col
     dark = _is_absent("productive_h") | _is_absent("productive_irradiation_kwh_per_m2")
+    nothing, no_place = col("pv_generation_kwh").is_null(), col("irradiation_source") == "none"
     why = {k.NOT_MEASURED: nothing, k.NO_PLACE: no_place, k.DARK: dark}
+    by_time = col("generating_h") / col("productive_h")
     by_energy = col("generating_irradiation_kwh_per_m2") / col("productive_irradiation_kwh_per_m2")
-    sums = _add(sums, "availability_time", (col("generating_h") / col("productive_h")).clip(0, 1), why)
-    return _add(sums, "availability_energy", by_energy.clip(0, 1), why)
+    return (
+        ("availability_time", by_time.clip(0, 1), why),
+        ("availability_energy", by_energy.clip(0, 1), why),
+    )
 
 
-def _compute_own_use(sums: pl.DataFrame) -> pl.DataFrame:
+def _list_own_use() -> Iterator[Figure]:
     col = pl.col
     for name, part, whole in (
         ("self_consumption_rate", "matched_self_consumption_kwh", "matched_generation_kwh"),
@@ -98,16 +126,7 @@ def _compute_own_use(sums: pl.DataFrame) -> pl.DataFrame:
             k.NO_USE: col(whole) <= 0,
             k.CONTRADICTION: col(part) / col(whole) > MOST_SHARE,
         }
-        sums = _add(sums, name, (col(part) / col(whole)).clip(0, 1), why)
-    return sums
-
-
-def _add(frame: pl.DataFrame, name: str, value: pl.Expr, why: Mapping[str, pl.Expr]) -> pl.DataFrame:
-    """The figure where no reason holds, else null and the first reason that does."""
-    reasons = [pl.when(holds).then(pl.lit(word)) for word, holds in why.items()]
-    column = k.REASON_OF[name]
-    reason = pl.coalesce(*reasons).alias(column)
-    return frame.with_columns(reason).with_columns(pl.when(pl.col(column).is_null()).then(value).alias(name))
+        yield name, (col(part) / col(whole)).clip(0, 1), why
 
 
 def _is_absent(name: str) -> pl.Expr:

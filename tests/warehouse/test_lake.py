@@ -13,7 +13,7 @@ import pytest
 
 from schemas import TABLES, MeasurementSets, Quarantine, RawPv, Table, polars_schema
 from schemas.core import PvIntervals
-from warehouse.frames import BadFrameError, _fits_surely, _read_rules
+from warehouse.frames import BadFrameError, _fits_surely, _read_rules, sort, validate
 from warehouse.lake import EmptyPartError, Lake
 
 DAY = dt.date(2021, 10, 5)
@@ -155,6 +155,14 @@ def test_the_quick_look_agrees_with_pandera(frame: pl.DataFrame) -> None:
         assert not _fits_surely(PvIntervals, frame)
     else:
         assert _fits_surely(PvIntervals, frame)
+
+
+def test_a_frame_without_rows_costs_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("select", "filter"):
+        monkeypatch.setattr(pl.DataFrame, name, lambda *_, **__: pytest.fail("polars was asked."))
+    empty = pl.DataFrame(schema=polars_schema(PvIntervals))
+    validate(PvIntervals, empty, PART)
+    assert sort(PvIntervals, empty, PART) is empty
 
 
 def test_a_key_that_returns_in_a_later_chunk_is_refused(lake: Lake) -> None:

@@ -108,9 +108,15 @@ def compute_direction(places: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@cache
+def _build_epoch() -> pl.Expr:
+    """As an expression, which polars would make of it each time by some queries of its own."""
+    return pl.lit(_J2000)
+
+
 def _convert_to_days(moment: pl.Expr) -> pl.Expr:
     """A UTC time as days since J2000."""
-    return (moment - _J2000).dt.total_seconds() / _SECONDS_A_DAY
+    return (moment - _build_epoch()).dt.total_seconds() / _SECONDS_A_DAY
 
 
 def _convert_to_moment(days: pl.Expr) -> pl.Expr:
