@@ -32,7 +32,7 @@ from assets.table_assets import (
     list_day_tables,
     select_chosen,
 )
-from pipeline.common.day_availability import join_days, list_days
+from pipeline.common.day_availability import bound_days, join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
 from pipeline.extract.due_lists import find_unlisted_plants
@@ -108,11 +108,11 @@ class Runs:
             *build_month_assets(settings),
             *build_day_checks(settings),
         ]
-        changed = self._list_changed(list_days(first, last))
-        if not changed:
+        ranges = self._bound_changed(list_days(first, last))
+        if not ranges:
             # A month may be over since.
             self._run(build_month_assets(settings), {})
-        for start, end in join_days(changed, DAYS_PER_RUN):
+        for start, end in ranges:
             failed: RunFailedError | None = None
             with record_days(self._unfinished, list_days(start, end)):
                 try:
@@ -127,11 +127,15 @@ class Runs:
             if failed is not None:
                 raise failed
 
-    def _list_changed(self, days: Sequence[dt.date]) -> list[dt.date]:
-        """The days that lack an answer, or of which something has changed since their tables were made."""
+    def _bound_changed(self, days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
+        """The ranges of up to a month with the days that lack an answer, or of which something has changed.
+
+        One run tries all of its days, whichever of them fail. So the days of a month are not torn apart by those
+        between them that need nothing.
+        """
         settings, unchanged = self.runtime.settings, UnchangedSteps.of(self.runtime)
         if self.runtime.again or find_odd_sets(self.runtime):
-            return [*days]
+            return bound_days(days, DAYS_PER_RUN)
         states = unchanged.find_states()
         steps = [asset.key.path[-1] for asset in select_chosen(build_made_day_assets(settings), settings)]
         notices: dict[dt.date, Notices] = {}
@@ -142,9 +146,11 @@ class Runs:
                 for result in results:
                     notices[day].add(result.notices)
         lacking = find_lacking_days(self.runtime, [*notices])
-        for day in notices.keys() - lacking:
-            self.notices.add(notices[day])
-        return [day for day in days if day not in notices or day in lacking]
+        ranges = bound_days([day for day in days if day not in notices or day in lacking], DAYS_PER_RUN)
+        for day, of_day in notices.items():
+            if not any(start <= day <= end for start, end in ranges):
+                self.notices.add(of_day)
+        return ranges
 
     def fetch_answers(self, first: dt.date, last: dt.date) -> frozenset[str]:
         """Fetch the answers of all days from first to last, of the runtime's shard, and make nothing of them yet.

@@ -151,6 +151,17 @@ def join_days(days: Iterable[dt.date], longest: int) -> list[tuple[dt.date, dt.d
     return found
 
 
+def bound_days(days: Iterable[dt.date], longest: int) -> list[tuple[dt.date, dt.date]]:
+    """As few ranges as possible, of at most `longest` days each, in which all the days are, and maybe others too."""
+    found: list[tuple[dt.date, dt.date]] = []
+    for day in sorted(set(days)):
+        if found and (day - found[-1][0]).days < longest:
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
 def is_overtaken(scheduled: dt.datetime, now: dt.datetime, every: dt.timedelta) -> bool:
     """Whether the next tick is past too, and will do what this one would."""
     return now - scheduled >= every

@@ -96,6 +96,20 @@ def test_a_failing_week_does_not_lose_those_around_it(runs: Runs, sma: ScriptedS
 
 
 @pytest.mark.long
+def test_a_failing_day_does_not_hold_up_those_behind_days_that_need_nothing(
+    new_runtime: Callable[..., RunContext], sma: ScriptedSma
+) -> None:
+    with new_runtime(again=False) as runtime, record_runs(runtime) as runs:
+        runs.refresh_lists()
+        runs.fetch_days(dt.date(2021, 10, 4), dt.date(2021, 10, 10))
+        fail_on(sma, MONDAYS[0])
+        with pytest.raises(RunFailedError):
+            runs.fetch_days(*AROUND)
+        stored = runtime.lake.scan(EnergyDaily).select(pl.col("local_date").max()).collect().item()
+        assert stored == AROUND[1]
+
+
+@pytest.mark.long
 def test_a_fault_that_passes_costs_a_second_try_of_that_week_alone(runs: Runs, sma: ScriptedSma) -> None:
     fail_on(sma, MONDAYS[0], times=2)
     runs.fetch_days(*AROUND)

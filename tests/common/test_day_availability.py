@@ -10,6 +10,7 @@ from pipeline.common.day_availability import (
     WAITS,
     Attempt,
     Group,
+    bound_days,
     build_groups,
     catch_up_window,
     check_days,
@@ -149,6 +150,15 @@ def test_days_become_ranges_without_holes() -> None:
     assert len(cut) == 12
     assert {(last - first).days for first, last in cut} == {30, 23}
     assert join_days([], 31) == []
+
+
+def test_ranges_that_bound_days_may_have_holes_and_are_no_longer_than_asked_for() -> None:
+    found = bound_days(days("2026-10-31", "2026-10-01", "2026-11-01", "2026-10-07"), 31)
+    assert [(str(first), str(last)) for first, last in found] == [
+        ("2026-10-01", "2026-10-31"),
+        ("2026-11-01", "2026-11-01"),
+    ]
+    assert bound_days([], 31) == []
 
 
 def test_a_tick_that_the_next_one_has_overtaken_has_nothing_to_do() -> None:
