@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.launch import run_sandbox
 from schemas import ApiRequests, GridCommandAudit
-from tests.programs import run, start, wait_until
+from tests.programs import ONE_SET, run, start, wait_until
 from warehouse.lake import Lake
 
 PLANT = "5000000"
@@ -21,7 +21,7 @@ def test_a_killed_command_is_sent_once_and_its_outcome_is_audited(tmp_path: Path
     begin = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)).replace(second=0, microsecond=0)
     words = ["grid", "schedule", PLANT, "--limit-kw", "3", "--start", begin.isoformat(), "--hours", "2"]
     with run_sandbox("--plants", "3", "--seed", "7") as box, httpx.Client(base_url=box.url) as http:
-        settings = box.settings() | {"SUNLEDGER_GRID_CONTROL": "command"}
+        settings = box.settings() | ONE_SET | {"SUNLEDGER_GRID_CONTROL": "command"}
 
         def count() -> dict[str, int]:
             found: dict[str, int] = http.get(f"/_truth/gridcontrol/plants/{PLANT}").json()
