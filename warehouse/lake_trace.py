@@ -31,13 +31,18 @@ Describe: TypeAlias = Callable[[], str]
 
 @dataclass(slots=True)
 class LakeTrace:
-    """The looks of a work, each with the names of the files that it met first, and the parts that it wrote."""
+    """The looks of a work, with the files that each met first, and the parts that it wrote with their files."""
 
     seen: dict[LakeLook, tuple[str, ...]] = field(default_factory=dict)
-    written: set[LakeLook] = field(default_factory=set)
+    written: dict[LakeLook, tuple[str, ...]] = field(default_factory=dict)
 
     def describe_state(self, states: "LakeStates") -> dict[LakeLook, str] | None:
-        """What each look finds now, after the work; None where somebody else has changed what the work had read."""
+        """What each look finds now, after the work.
+
+        None where somebody else has changed what the work had read, or put other rows in the place of what it wrote.
+        """
+        if any(states.list_names(look) != names for look, names in self.written.items()):
+            return None
         for look, names in self.seen.items():
             if look not in self.written:
                 now = _select_unwritten(states.list_names(look), look, self.written)
@@ -82,11 +87,11 @@ def note_look(model: "type[Table]", folders: str, names: Iterable[str]) -> None:
             trace.seen[look] = tuple(names)
 
 
-def note_writing(model: "type[Table]", folders: str) -> None:
-    """A part was written."""
+def note_writing(model: "type[Table]", folders: str, names: Iterable[str]) -> None:
+    """A part was written: these files, named inside the table, are all that it has."""
     trace = _TRACE.get()
     if trace is not None:
-        trace.written.add(LakeLook(model, folders))
+        trace.written[LakeLook(model, folders)] = tuple(names)
 
 
 class LakeStates:

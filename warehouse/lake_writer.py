@@ -294,7 +294,8 @@ class _Attempt:
             )
         version = self.table.version() + 1
         chain.record_commit(before, version)
-        note_writing(self.model, name_folders(self.model, self.part))
+        names = [self.action.path] if self.action else []
+        note_writing(self.model, name_folders(self.model, self.part), names)
         return WriteResult(self.digest.rows, changed=True, version=version)
 
     def _read_stored(self, files: list[str]) -> tuple[RowsDigest, pl.DataFrame]:

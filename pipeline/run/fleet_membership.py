@@ -124,6 +124,13 @@ def select_days_of_months(
     return pl.concat([select_own_days(days.filter(~of_closed), excluded), days.filter(of_closed)])
 
 
+def list_entry_files(settings: Settings) -> list[Path]:
+    """The files that the settings of plants name, in which their entries are."""
+    told = (settings.include_plants, settings.exclude_plants, settings.today_plants)
+    words = (word.strip() for text in told for word in text.split(","))
+    return [path for word in words if (path := _find_file(word))]
+
+
 def _find_groups(settings: Settings, setting: str, entries: Iterable[FleetEntry]) -> tuple[FleetEntry, ...]:
     """The entries, those of groups with the plants that they mean."""
     return tuple(
@@ -137,14 +144,18 @@ def _find_groups(settings: Settings, setting: str, entries: Iterable[FleetEntry]
 def _parse_entries(setting: str, text: str, *, dated: bool) -> tuple[FleetEntry, ...]:
     found: list[FleetEntry] = []
     for word in filter(None, map(str.strip, text.split(","))):
-        if word.startswith("@"):
-            path = Path(word[1:]).expanduser()
+        if path := _find_file(word):
             found += [
                 _parse_entry(f"{setting}, {path}", line, dated=dated) for line in _read_lines(setting, path)
             ]
         else:
             found.append(_parse_entry(setting, word, dated=dated))
     return tuple(found)
+
+
+def _find_file(word: str) -> Path | None:
+    """The file that an entry of a setting names; None of a plant."""
+    return Path(word[1:]).expanduser() if word.startswith("@") else None
 
 
 def _read_lines(setting: str, path: Path) -> list[str]:

@@ -24,6 +24,7 @@ import polars as pl
 from pipeline.common.day_availability import is_closed_everywhere
 from pipeline.common.errors import SunledgerError
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_membership import list_entry_files
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.result_file import KeptResult
@@ -84,20 +85,23 @@ class UnchangedSteps:
     def hold(self, step: str, day: dt.date, result: StepResult, trace: LakeTrace) -> HeldResult:
         """The result with the looks in which it resulted.
 
-        It holds on nothing where the day is not closed, or where what was read has changed meanwhile.
+        It holds on nothing where the day is not closed, or where what was read has changed meanwhile: in the lake, or
+        a file of the user.
         """
-        closed = is_closed_everywhere(day, self.runtime.now())
+        lasting = is_closed_everywhere(day, self.runtime.now()) and self._is_same_basis()
         return HeldResult(
             step,
             day,
             result,
-            trace.describe_state(self.find_states()) if closed else None,
+            trace.describe_state(self.find_states()) if lasting else None,
             frozenset(trace.written),
         )
 
     def confirm(self, held: HeldResult) -> bool:
         """Whether it still holds; then it is kept for later runs."""
-        if held.looks is None or not _is_same(held.looks, held.written, self.find_states()):
+        if held.looks is None or not self._is_same_basis():
+            return False
+        if not _is_same(held.looks, held.written, self.find_states()):
             return False
         self.keep(held)
         return True
@@ -118,10 +122,18 @@ class UnchangedSteps:
         kept = self.runtime.results.find(step, str(day), self.basis)
         if kept is None:
             return None
-        listed, written, report = json.loads(kept)
-        looks = {_parse_look(*look): state for *look, state in listed}
-        own = [_parse_look(*look) for look in written]
-        return _parse_report(report) if _is_same(looks, own, states or self.find_states()) else None
+        # A disk may lose bytes of a file that is never synchronized: what can't be read was not kept.
+        with suppress(ValueError, TypeError, KeyError):
+            listed, written, report = json.loads(kept)
+            looks = {_parse_look(*look): state for *look, state in listed}
+            own = [_parse_look(*look) for look in written]
+            found = _parse_report(report)
+            return found if _is_same(looks, own, states or self.find_states()) else None
+        return None
+
+    def _is_same_basis(self) -> bool:
+        """Whether no file of the user has changed since the run began; it may go on for hours."""
+        return _describe_basis(self.runtime) == self.basis
 
     def find_states(self) -> LakeStates:
         """The state of the lake at this moment, as steps look at it."""
@@ -159,6 +171,7 @@ def _describe_basis(runtime: RunContext) -> str:
     """A text that is the same as long as settings, limits, files of the user, program and libraries are."""
     settings = runtime.settings
     files = (settings.quality, settings.irradiation, settings.curtailment_limits, settings.plant_attributes)
+    named = [path for path in files if path is not None] + list_entry_files(settings)
     said = (
         settings.model_dump_json(),
         sorted(runtime.only_plants),
@@ -166,7 +179,7 @@ def _describe_basis(runtime: RunContext) -> str:
         sorted(runtime.only_backends),
         runtime.turn,
         str(runtime.shard),
-        [_describe_path(path) for path in files if path is not None],
+        [_describe_path(path) for path in named],
         _describe_program(),
     )
     return hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest()

@@ -138,6 +138,51 @@ def test_what_another_run_changes_while_it_works_has_it_done_by_the_next_run(ste
     assert step.times == 2
 
 
+def test_what_another_run_put_in_the_place_of_its_rows_is_not_its_own(step: Step) -> None:
+    def work() -> StepResult:
+        result = step()
+        other = threading.Thread(target=replace_own_rows, args=[step.runtime.lake])
+        other.start()
+        other.join()
+        return result
+
+    UnchangedSteps.of(step.runtime).do("a_table", DAY, work)
+    step.do()
+    assert step.times == 2
+
+
+@pytest.mark.parametrize("setting", ["include_plants", "exclude_plants"])
+def test_a_file_of_plants_that_has_changed_has_it_done(step: Step, tmp_path: Path, setting: str) -> None:
+    plants = tmp_path / "plants.txt"
+    plants.write_text("11\n")
+    settings = step.runtime.settings.model_copy(update={setting: f"13, @{plants}"})
+    runtime = replace(step.runtime, settings=settings)
+    step.do(runtime)
+    plants.write_text("11\n12\n")
+    step.do(runtime)
+    assert step.times == 2
+
+
+def test_a_file_that_another_one_stood_for_meanwhile_has_it_done(step: Step, tmp_path: Path) -> None:
+    """A link is turned to another file during the run and back after it: the first file is as old as before."""
+    quality = tmp_path / "quality.toml"
+    for name in ("strict", "lenient"):
+        (tmp_path / name).write_text(f"# {name}")
+    settings = step.runtime.settings.model_copy(update={"quality": quality})
+    runtime = replace(step.runtime, settings=settings)
+    quality.symlink_to("strict")
+    unchanged = UnchangedSteps.of(runtime)
+    quality.unlink()
+    quality.symlink_to("lenient")
+    made = unchanged.work("a_table", DAY, step)
+    assert not unchanged.confirm(made)
+    unchanged.keep(made)
+    quality.unlink()
+    quality.symlink_to("strict")
+    step.do(runtime)
+    assert step.times == 2
+
+
 def test_other_settings_limits_and_programs_have_it_done(
     step: Step, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +244,17 @@ def test_a_file_of_results_that_is_no_database_costs_only_time(step: Step, broke
     path.write_bytes(broken)
     step.do()
     assert step.times == 2
+    step.do()
+    assert step.times == 2
+
+
+@pytest.mark.parametrize("report", ["", "[1, 2", "[[], [], {}]", '[[["no_table", "", ""]], [], {}]'])
+def test_a_kept_result_that_cannot_be_read_costs_only_time(step: Step, report: str) -> None:
+    step.do()
+    step.runtime.results.close()
+    with sqlite3.connect(step.runtime.settings.home / "dagster" / RESULTS) as file:
+        file.execute("UPDATE results SET report = ?", [report])
+    file.close()
     step.do()
     assert step.times == 2
 
