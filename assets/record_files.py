@@ -1,6 +1,6 @@
 """How this process uses Dagster's SQLite files: they stay open, and the disk is waited for where a file would be torn.
 
-Dagster opens a database for each event and closes it again, and SQLite reads the database's tables anew each time. The
+Dagster opens a database for each event and closes it again, and SQLite reads the list of its tables again. The
 last one to close a database with a write-ahead log also writes the log back into it, so each event waited for the disk
 ten times. SQLAlchemy asks before it opens a file: a file of a home is opened by us then, and what Dagster closes goes
 to the connections at rest, from which the next one is taken. So nobody is the last, and each connection waits for the
@@ -43,7 +43,7 @@ class KeptConnection(sqlite3.Connection):
 
     owner: "OpenFiles"
     file: Path
-    # Which file that was: a name can be another file's by now.
+    # Which file that was: the name may belong to another one later.
     identity: tuple[int, int]
     # With what it was opened.
     options: dict[str, Any]
