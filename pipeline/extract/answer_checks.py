@@ -11,7 +11,7 @@ from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.common.text import shorten_text
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
-from pipeline.transform.answer_text import MOST_DEPTH, MOST_KEYS, MOST_ROWS, measure_depth
+from pipeline.transform.answer_text import MOST_KEYS, MOST_ROWS, is_too_deep
 from pipeline.transform.broken_lists import PLANTS, parse_list
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
@@ -32,7 +32,7 @@ def find_fault(answer: Answer) -> Failure | None:
         head, tail = _cut_envelope(answer.body)
         plant, device = (_find_first(name, head) or _find_first(name, tail) for name in (_PLANT, _DEVICE))
         return _find_other_owner(answer, plant, device)
-    beyond = measure_depth(answer.body) > MOST_DEPTH
+    beyond = is_too_deep(answer.body)
     if request.endpoint != PLANTS:
         beyond |= answer.body.count(b'":') > MOST_KEYS
     # In the list of all plants, one that is too deep must not cost the others.

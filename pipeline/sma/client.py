@@ -215,9 +215,10 @@ class _Exchange:
 
     def _build_answer(self, url: str, reply: Reply, started: float) -> Answer:
         clock = self._client.clock
+        target = _cut_base(self._client.base, url) if self._hops else self._request.target
         return Answer(
             request=self._request,
-            target=_cut_base(self._client.base, url),
+            target=target,
             status=reply.status,
             fetched_at=clock.now(),
             elapsed_ms=(clock.monotonic() - started) * 1000.0,

@@ -3,12 +3,11 @@
 import polars as pl
 
 from pipeline.transform.answer_text import (
-    MOST_DEPTH,
     MOST_FIELDS,
     MOST_KEYS,
     MOST_ROWS,
     decode_texts,
-    measure_depth,
+    is_too_deep,
     mend_texts,
 )
 from pipeline.transform.json_engine import run_on
@@ -72,7 +71,7 @@ def sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame,
     What is beyond the bounds of an answer is found before the engine parses it, as far as the text alone can tell.
     """
     keys = pl.col("body").str.count_matches(KEY_MARK, literal=True)
-    deep = [body is not None and measure_depth(body.encode()) > MOST_DEPTH for body in suspects["body"]]
+    deep = [body is not None and is_too_deep(body.encode()) for body in suspects["body"]]
     beyond = suspects.filter(pl.Series(deep, dtype=pl.Boolean) | (keys > MOST_KEYS))["answer"]
     rest = batch.filter(~pl.col("answer").is_in(beyond.implode()))
     kinds = run_on(_REASONS, rest.with_columns(_could_have_two_lists())).drop_nulls("reason")

@@ -64,6 +64,11 @@ def mend_body(body: bytes) -> str:
     return mend(body.decode("utf-8", "replace"))
 
 
+def is_too_deep(body: bytes) -> bool:
+    """Whether a JSON text is nested more deeply than `MOST_DEPTH`; most have fewer brackets than that."""
+    return body.count(b"[") + body.count(b"{") > MOST_DEPTH and measure_depth(body) > MOST_DEPTH
+
+
 def measure_depth(body: bytes) -> int:
     """The nesting depth of lists and objects in a JSON text."""
     brackets = np.frombuffer(_NO_BRACKET.sub(b"", body), np.uint8)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from pipeline.transform.answer_text import MOST_DEPTH, decode_whole_texts, measure_depth, mend_body
+from pipeline.transform.answer_text import decode_whole_texts, is_too_deep, mend_body
 from pipeline.transform.json_engine import run_on
 
 PLANTS: Final = "plants"
@@ -121,7 +121,7 @@ def _find_doubtful(texts: pl.Series, envelope: str) -> list[int]:
     doubtful = (texts.str.count_matches(f'"{envelope}"', literal=True) > 1).arg_true().to_list()
     if envelope == PLANTS:
         # These alone are stored with an entry that is too deep, which would end the process of a parser.
-        doubtful += [place for place, text in enumerate(texts) if measure_depth(text.encode()) > MOST_DEPTH]
+        doubtful += [place for place, text in enumerate(texts) if is_too_deep(text.encode())]
     rest = batch.filter(~pl.col("answer").is_in(doubtful))
     broken = run_on("SELECT answer FROM batch WHERE NOT json_valid(body)", rest)["answer"].to_list()
     return sorted({*doubtful, *broken})
@@ -129,9 +129,7 @@ def _find_doubtful(texts: pl.Series, envelope: str) -> list[int]:
 
 def _is_doubtful(body: bytes, envelope: str) -> bool:
     """Whether a body may hold its list twice, or a list of plants has an entry that is too deep."""
-    return body.count(f'"{envelope}"'.encode()) > 1 or (
-        envelope == PLANTS and measure_depth(body) > MOST_DEPTH
-    )
+    return body.count(f'"{envelope}"'.encode()) > 1 or (envelope == PLANTS and is_too_deep(body))
 
 
 def _find_lists(tokens: Sequence[str], envelope: str) -> list[tuple[int, int]]:
@@ -175,7 +173,7 @@ def _mend_entry(tokens: Sequence[str]) -> tuple[list[str], list[OddPart]]:
     known = _ID.search(text)
     entry_id = known[1] if known else ""
     readable = " ".join(mended)
-    if measure_depth(readable.encode()) > MOST_DEPTH or _parse(readable) is None:
+    if is_too_deep(readable.encode()) or _parse(readable) is None:
         return [], [OddPart(entry_id, text[:DETAIL_CHARACTERS], kept=False)]
     return [readable], [OddPart(entry_id, one[:DETAIL_CHARACTERS], kept=True) for one in wrong]
 

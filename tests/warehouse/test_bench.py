@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.fleet import fill
+from bench.growth import RunCost, compute_milliseconds, draw_growth
 from bench.questions import compare
 from bench.tuned import TUNED
 from warehouse.lake import Lake
@@ -26,3 +27,12 @@ def test_each_question_is_answered_alike_by_the_file_and_by_its_tuned_table(
     lines = capsys.readouterr().out.splitlines()
     assert [int(line.split()[0]) for line in lines[1:]] == [question.number for question in load_questions()]
     assert list(TUNED) == list(range(1, 21))
+
+
+def test_a_plant_day_of_a_fleet_is_what_it_costs_more_than_one_plant(tmp_path: Path) -> None:
+    alone = {"first day": RunCost(4.0, 300.0)}
+    fleets = {11: {"first day": RunCost(4.5, 300.0)}, 101: {"first day": RunCost(8.0, 310.0)}}
+    found = compute_milliseconds(alone, fleets)
+    assert found == {"first day": {11: 50.0, 101: 40.0}}
+    draw_growth(found, tmp_path / "growth.svg")
+    assert "ms of CPU time a plant-day" in (tmp_path / "growth.svg").read_text()

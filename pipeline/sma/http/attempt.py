@@ -23,7 +23,7 @@ from pipeline.sma.http.error_messages import (
     is_certificate_fault,
 )
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy, retry_after_s
-from pipeline.sma.http.transport import Timeouts, open_client
+from pipeline.sma.http.transport import Timeouts, open_transport
 from pipeline.sma.requests import Request
 
 # Enough of an error's body to find the vendor's message in it.
@@ -67,7 +67,7 @@ class Wire:
         self._limiter = limiter
         self._record = record
         self._max_body_bytes = settings.sma_max_answer_bytes
-        self._http = open_client(
+        self._http = open_transport(
             (
                 settings.sma_auth_url,
                 settings.sma_consent_url,
@@ -78,13 +78,16 @@ class Wire:
             settings.sma_max_connections,
             limits.timeouts,
         )
-        self.headers = tuple(self._http.headers.items())
-        self._extensions = {"timeout": self._http.timeout.as_dict()}
+        self.headers = self._http.headers
+        self._get_headers = httpx.Headers()
+        self._extensions = self._http.extensions
 
     def get(self, url: str, authorization: str) -> httpx.Request:
         """A GET with the client's headers."""
-        headers = (*self.headers, ("Authorization", authorization))
-        return httpx.Request("GET", url, headers=headers, extensions=self._extensions)
+        # They are the same for as long as the token lives, and to encode them takes longer than to copy them.
+        if self._get_headers.get("Authorization") != authorization:
+            self._get_headers = httpx.Headers((*self.headers, ("Authorization", authorization)))
+        return httpx.Request("GET", url, headers=self._get_headers, extensions=self._extensions)
 
     def build_page_request(self, url: str) -> httpx.Request:
         """A GET without credentials."""
@@ -142,7 +145,7 @@ class Wire:
     async def _send(self, request: httpx.Request) -> Outcome:
         try:
             async with asyncio.timeout(self.limits.timeouts.whole_try):
-                response = await self._http.send(request, stream=True)
+                response = await self._http.send(request)
                 try:
                     body = await self._read(response)
                 finally:
