@@ -20,22 +20,34 @@ from pathlib import Path
 
 import duckdb
 
+from bench.child import AT_ONCE
 from sandbox.launch import run_sandbox
 
 PROGRAM = str(Path(sys.executable).with_name("sunledger"))
 FIRST_DAY = dt.date(2025, 6, 2)
 # The program may say that plants have gaps, which simulated ones have.
 DONE = (0, 3)
-_LAST_ANSWER = "SELECT epoch(max(asked_at)) FROM api_requests"
+_OF_REQUESTS = """
+SELECT
+    epoch(max(asked_at)),
+    count(*) FILTER (endpoint IN ('measurements', 'logs')),
+    epoch(max(asked_at)) - epoch(min(asked_at) FILTER (endpoint IN ('measurements', 'logs')))
+FROM api_requests
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MonthRun:
-    """CPU and wall time in s, and how many s after its last request the file was published."""
+    """CPU and wall time in s, how many s after its last request the file was published, and what was asked of days.
+
+    `asked` requests for days were sent within `asking_s`.
+    """
 
     cpu_s: float
     wall_s: float
     left_s: float
+    asked: int
+    asking_s: float
 
 
 def main() -> None:
@@ -62,6 +74,12 @@ def main() -> None:
         f"{options.plants} plants, {options.days} days, answers after {options.latency} s\n"
         f"after the last answer: {first.left_s:.1f} s of {first.wall_s:.1f} s"
     )
+    if options.latency:
+        full = first.asked * options.latency / AT_ONCE
+        print(
+            f"{first.asked:,} requests for days in {first.asking_s:.1f} s: {AT_ONCE} connections need "
+            f"{full:.1f} s ({100 * full / first.asking_s:.0f} %)"
+        )
     for name, run in zip(("first", "second", "third"), runs, strict=True):
         print(
             f"{name:8}{run.cpu_s:8.2f} CPU s {100 * run.cpu_s / first.cpu_s:6.1f} % {run.wall_s:8.1f} s",
@@ -96,8 +114,9 @@ def _run(command: list[str], environment: Mapping[str, str], home: Path) -> Mont
     wall_s = time.monotonic() - begun
     published = home / "sunledger.duckdb"
     with duckdb.connect(str(published), read_only=True) as file:
-        ((asked,),) = file.execute(_LAST_ANSWER).fetchall()
-    return MonthRun(usage.ru_utime + usage.ru_stime, wall_s, published.stat().st_mtime - float(asked))
+        ((last, asked, asking_s),) = file.execute(_OF_REQUESTS).fetchall()
+    cpu_s, left_s = usage.ru_utime + usage.ru_stime, published.stat().st_mtime - float(last)
+    return MonthRun(cpu_s, wall_s, left_s, asked, float(asking_s))
 
 
 if __name__ == "__main__":
