@@ -128,11 +128,8 @@ def judge_quarters(runtime: RunContext) -> Finding:
     ]
     days = [dt.date.fromisoformat(day) for day in sorted(both[0] & both[1])[-DAYS_ADDED_UP:]]
     keys, names = ["plant_id", "local_date"], [f"{name}_kwh" for name in ADDED_UP]
-    of_days = pl.col("local_date").is_in(days)
-    stored = unpack_quarters(runtime.lake.scan(QuarterHours).filter(of_days))
-    quarters = stored.group_by(keys).agg(pl.col(names).sum())
-    daily = runtime.lake.scan(EnergyDaily).filter(of_days).select(*keys, *names)
-    found = daily.join(quarters, on=keys, how="left", suffix="_added").collect()
+    # One day after another: the quarters of a fleet's week are millions of rows.
+    found = pl.concat([_add_quarters(runtime, ()), *(_add_quarters(runtime, (day,)) for day in days)])
     # A day without an energy is one of which nothing can be said, such as one that has only its night.
     off = (
         pl.when(pl.col(name).is_not_null())
@@ -155,6 +152,16 @@ def judge_quarters(runtime: RunContext) -> Finding:
         f"run 'sunledger rebuild --from {day} --to {last}', which sends no request to SMA.",
         facts=facts,
     )
+
+
+def _add_quarters(runtime: RunContext, days: Collection[dt.date]) -> pl.DataFrame:
+    """plant_id, local_date, and the energies of the days, each beside the sum of its quarters (`_added`)."""
+    keys, names = ["plant_id", "local_date"], [f"{name}_kwh" for name in ADDED_UP]
+    of_days = pl.col("local_date").is_in(list(days))
+    stored = unpack_quarters(runtime.lake.scan(QuarterHours).filter(of_days))
+    quarters = stored.group_by(keys).agg(pl.col(names).sum())
+    daily = runtime.lake.scan(EnergyDaily).filter(of_days).select(*keys, *names)
+    return daily.join(quarters, on=keys, how="left", suffix="_added").collect()
 
 
 def check_drift(runtime: RunContext, fields: Collection[str]) -> Finding:

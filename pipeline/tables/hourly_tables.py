@@ -39,8 +39,10 @@ from warehouse.lake import Snapshot
 
 QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
 _ROWS = ["plant_id", "interval_start", "interval_end", *(f"{name}_kwh" for name in QUANTITIES)]
-# Plants whose average days are made together; each time the files of the whole month are looked at.
-PROFILES_AT_ONCE = 1_000
+# Hours from which average days are made together, and the fewest and most plants that have them: for each share of the
+# plants the files of the whole month are looked at.
+HOURS_AT_ONCE = 45_000
+FEWEST_AT_ONCE, MOST_AT_ONCE = 100, 1_000
 # The name under which a stored profile records the hours from which it was made.
 MADE_FROM = "hours"
 
@@ -110,7 +112,11 @@ def write_profile_monthly(runtime: RunContext) -> StepResult:
             continue
         hours = select_own_days(runtime.lake.scan(EnergyHourly, Snapshot(snapshot.version, files)), left_out)
         written = runtime.lake.replace(
-            ProfileMonthly, part, _summarize_profiles(hours), empty=True, facts={MADE_FROM: made_from}
+            ProfileMonthly,
+            part,
+            _summarize_profiles(hours, days=len(files)),
+            empty=True,
+            facts={MADE_FROM: made_from},
         )
         report.rows += written.rows
         report.changed |= written.changed
@@ -118,10 +124,11 @@ def write_profile_monthly(runtime: RunContext) -> StepResult:
     return report
 
 
-def _summarize_profiles(hours: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """Rows of `profile_monthly` of some plants after those of others: a fleet's month has millions of hours."""
+def _summarize_profiles(hours: pl.LazyFrame, days: int) -> Iterator[pl.DataFrame]:
+    """Rows of `profile_monthly`, of some plants after those of others: a fleet's `days` have millions of hours."""
     plants = hours.select(pl.col("plant_id").unique().sort()).collect()
-    for some in plants.iter_slices(PROFILES_AT_ONCE):
+    together = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, HOURS_AT_ONCE // (24 * days)))
+    for some in plants.iter_slices(together):
         first, last = pl.lit(some["plant_id"][0]), pl.lit(some["plant_id"][-1])
         of_some = hours.filter(pl.col("plant_id").is_between(first, last))
         yield summarize_profile(of_some, QUANTITIES).select(polars_schema(ProfileMonthly).names())

@@ -73,7 +73,7 @@ def test_average_days_are_the_same_and_of_few_plants_at_a_time(
     whole = runtime.lake.scan(ProfileMonthly).collect()
     month = MONDAY.replace(day=1)
     runtime.lake.replace(ProfileMonthly, {"month": month}, [whole.head(1)])
-    monkeypatch.setattr(hourly_tables, "PROFILES_AT_ONCE", 1)
+    monkeypatch.setattr(hourly_tables, "MOST_AT_ONCE", 1)
     hourly_tables.write_profile_monthly(runtime)
     assert runtime.lake.scan(ProfileMonthly).collect().equals(whole)
     assert whole["plant_id"].n_unique() > 1
