@@ -20,7 +20,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.child import AT_ONCE
+from bench.child import AT_ONCE, BYTES_PER_MB
 from sandbox.launch import run_sandbox
 
 PROGRAM = str(Path(sys.executable).with_name("sunledger"))
@@ -38,13 +38,14 @@ FROM api_requests
 
 @dataclass(frozen=True, slots=True)
 class MonthRun:
-    """CPU and wall time in s, how many s after its last request the file was published, and what was asked of days.
+    """CPU and wall time in s, largest memory in MB, and how many s after its last request the file was published.
 
     `asked` requests for days were sent within `asking_s`.
     """
 
     cpu_s: float
     wall_s: float
+    peak_mb: float
     left_s: float
     asked: int
     asking_s: float
@@ -81,10 +82,8 @@ def main() -> None:
             f"{full:.1f} s ({100 * full / first.asking_s:.0f} %)"
         )
     for name, run in zip(("first", "second", "third"), runs, strict=True):
-        print(
-            f"{name:8}{run.cpu_s:8.2f} CPU s {100 * run.cpu_s / first.cpu_s:6.1f} % {run.wall_s:8.1f} s",
-            flush=True,
-        )
+        spent = f"{run.cpu_s:8.2f} CPU s {100 * run.cpu_s / first.cpu_s:6.1f} %"
+        print(f"{name:8}{spent} {run.wall_s:8.1f} s {run.peak_mb:6.0f} MB", flush=True)
     options.folder.mkdir(parents=True, exist_ok=True)
     report = {"plants": options.plants, "days": options.days, "latency_s": options.latency}
     written = {**report, "runs": [asdict(run) for run in runs]}
@@ -116,7 +115,8 @@ def _run(command: list[str], environment: Mapping[str, str], home: Path) -> Mont
     with duckdb.connect(str(published), read_only=True) as file:
         ((last, asked, asking_s),) = file.execute(_OF_REQUESTS).fetchall()
     cpu_s, left_s = usage.ru_utime + usage.ru_stime, published.stat().st_mtime - float(last)
-    return MonthRun(cpu_s, wall_s, left_s, asked, float(asking_s))
+    peak_mb = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / BYTES_PER_MB
+    return MonthRun(cpu_s, wall_s, peak_mb, left_s, asked, float(asking_s))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pipeline.run.step import StepResult
 from pipeline.run.unchanged_steps import HeldResult, UnchangedSteps
 
 MakeDay: TypeAlias = Callable[[RunContext, dt.date], StepResult]
-# A day of a table takes seconds at most; a store that does not answer is given up by then.
+# A day of a table takes seconds at most; by then a store that does not answer is given up.
 END_PATIENCE_S = 120.0
 
 
@@ -69,12 +69,12 @@ class MadeAhead:
     def take(self, table: str, day: dt.date) -> StepResult | None:
         """The result of the day if it was made ahead and still holds; None if it is for the caller to make.
 
-        Waits while the day is being made.
+        Waits while the day is being made, for two minutes at most: two who make the same day do no harm.
         """
         place = (table, day)
         with self._changed:
             self._ready.pop(place, None)
-            self._changed.wait_for(lambda: self._making != place)
+            self._changed.wait_for(lambda: self._making != place, END_PATIENCE_S)
             made = self._made.pop(place, None)
         return None if made is None or not self._unchanged.confirm(made) else made.result
 
