@@ -13,7 +13,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -30,7 +30,7 @@ from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.result_file import KeptResult
 from pipeline.run.step import StepResult
 from schemas import TABLES, Devices, MeasurementSets, Plants, RawPlants, Table, storage
-from warehouse.lake import Lake
+from warehouse.lake import Lake, Snapshot
 from warehouse.lake_trace import Describe, LakeLook, LakeStates, LakeTrace, watch_lake
 
 # Whose code and versions a step's figures depend on.
@@ -139,7 +139,7 @@ class UnchangedSteps:
         """The state of the lake at this moment, as steps look at it."""
         lake, names = self.runtime.lake, self.runtime.credential_names
         lists: dict[type[Table], Describe] = {
-            model: partial(_digest_rows, lake, model) for model in (Plants, Devices, MeasurementSets)
+            model: partial(_digest_newest_rows, lake, model) for model in (Plants, Devices, MeasurementSets)
         }
         return LakeStates(lake, {**lists, RawPlants: partial(_name_newest, lake, names)})
 
@@ -152,9 +152,15 @@ def _is_same(looks: Mapping[LakeLook, str], written: Iterable[LakeLook], states:
     return False
 
 
-def _digest_rows(lake: Lake, model: type[Table]) -> str:
+def _digest_newest_rows(lake: Lake, model: type[Table]) -> str:
     """The rows of a list, of which each new one changes only the day on which most of them were last seen."""
-    rows = lake.scan(model).collect()
+    return _digest_rows(lake, model, lake.take_snapshot(model))
+
+
+@lru_cache(maxsize=8)
+def _digest_rows(lake: Lake, model: type[Table], snapshot: Snapshot) -> str:
+    """Each step asks for them, and a large fleet has a hundred thousand rows."""
+    rows = lake.scan(model, snapshot).collect()
     if "last_seen" in rows.columns:
         rows = rows.with_columns(pl.col("last_seen") == pl.col("last_seen").max())
     written = io.BytesIO()
