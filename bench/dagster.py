@@ -10,12 +10,9 @@ the last columns say how many events the backfill left, and how many bytes its d
 
 import argparse
 import datetime as dt
-import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,12 +21,12 @@ from statistics import median
 
 import polars as pl
 
+from bench.program import PROGRAM, build_environment, run_program
 from sandbox.launch import run_sandbox
 from schemas import TABLES, ApiRequests, storage
 from warehouse.lake import Lake
 
 FIRST_DAY = dt.date(2025, 5, 1)
-PROGRAM = str(Path(sys.executable).with_name("sunledger"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +81,11 @@ def _compare(plants: int, days: Sequence[str], settings: dict[str, str], rounds:
 
 def _measure(command: Sequence[str], settings: dict[str, str]) -> Measured:
     """Run the command in an empty home, its children included."""
-    with tempfile.TemporaryDirectory(prefix="sunledger-bench-") as home:
-        environment = {
-            **os.environ,
-            **settings,
-            "SUNLEDGER_HOME": home,
-            # The sandbox charges nobody.
-            "SUNLEDGER_MAX_EUR_PER_MONTH": "1000000",
-        }
-        with (Path(home) / "said").open("w+") as said:
-            begun = time.monotonic()
-            process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
-            _, status, usage = os.wait4(process.pid, 0)
-            took = time.monotonic() - begun
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                said.seek(0)
-                raise SystemExit(f"{' '.join(command)} failed:\n{said.read()[-2000:]}")
-        events, size = _records(Path(home) / "dagster")
-        return Measured(usage.ru_utime + usage.ru_stime, took, _rows(Path(home)), events, size)
+    with tempfile.TemporaryDirectory(prefix="sunledger-bench-") as folder:
+        home = Path(folder)
+        cost = run_program(command, build_environment(settings, home), home)
+        events, size = _records(home / "dagster")
+        return Measured(cost.cpu_s, cost.wall_s, _rows(home), events, size)
 
 
 def _records(dagster_home: Path) -> tuple[int, int]:

@@ -10,20 +10,16 @@ FOLDER/growth.svg.
 import argparse
 import datetime as dt
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bench.child import BYTES_PER_MB
+from bench.program import PROGRAM, ProgramCost, build_environment, run_program
 from sandbox.launch import run_sandbox
 
-PROGRAM = str(Path(sys.executable).with_name("sunledger"))
 FIRST_DAY = dt.date(2025, 6, 10)
 # The runs, each in the home that the one before it left.
 RUNS: Mapping[str, dt.date] = {
@@ -33,14 +29,6 @@ RUNS: Mapping[str, dt.date] = {
 }
 # What a plant-day costs in the largest fleet may differ by so much from what it costs in the second of these.
 MOST, COMPARED_PLANTS = 1.1, 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class RunCost:
-    """CPU in s of the client, and its largest memory in MB."""
-
-    cpu_s: float
-    peak_mb: float
 
 
 def main() -> None:
@@ -69,37 +57,23 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure_fleet(plants: int) -> dict[str, RunCost]:
+def _measure_fleet(plants: int) -> dict[str, ProgramCost]:
     """The cost of each of `RUNS` for a fleet of so many plants."""
     with (
         run_sandbox("--plants", str(plants), "--requests-per-5-min", "100000000") as address,
         tempfile.TemporaryDirectory(prefix="sunledger-bench-") as home,
     ):
-        environment = {
-            **os.environ,
-            **address.settings(),
-            "SUNLEDGER_HOME": home,
-            # The sandbox charges nobody.
-            "SUNLEDGER_MAX_EUR_PER_MONTH": "1000000000",
-        }
+        environment = build_environment(address.settings(), Path(home))
         return {run: _measure_day(day, environment, Path(home)) for run, day in RUNS.items()}
 
 
-def _measure_day(day: dt.date, environment: dict[str, str], home: Path) -> RunCost:
+def _measure_day(day: dt.date, environment: dict[str, str], home: Path) -> ProgramCost:
     command = [PROGRAM, "backfill", "--from", str(day), "--to", str(day), "--yes"]
-    with (home / "said").open("w+") as said:
-        process = subprocess.Popen(command, env=environment, cwd=home, stdout=said, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)} failed:\n{said.read()[-2000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return RunCost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / BYTES_PER_MB)
+    return run_program(command, environment, home, folder=home)
 
 
 def compute_milliseconds(
-    alone: Mapping[str, RunCost], costs: Mapping[int, Mapping[str, RunCost]]
+    alone: Mapping[str, ProgramCost], costs: Mapping[int, Mapping[str, ProgramCost]]
 ) -> dict[str, dict[int, float]]:
     """Milliseconds of CPU a plant-day of each run, by the size of the fleet, without what one plant costs."""
     return {
@@ -111,7 +85,7 @@ def compute_milliseconds(
     }
 
 
-def _print(alone: Mapping[str, RunCost], costs: Mapping[int, Mapping[str, RunCost]]) -> None:
+def _print(alone: Mapping[str, ProgramCost], costs: Mapping[int, Mapping[str, ProgramCost]]) -> None:
     found = compute_milliseconds(alone, costs)
     _line("plants", *(f"{run}, CPU s" for run in alone), *(f"{run}, ms" for run in alone), "peak MB")
     _line("1", *(f"{cost.cpu_s:.2f}" for cost in alone.values()), *("" for _ in alone), "")

@@ -9,21 +9,17 @@ the last answer is the time from there to the published file, by the record of r
 import argparse
 import datetime as dt
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
-from bench.child import AT_ONCE, BYTES_PER_MB
+from bench.child import AT_ONCE
+from bench.program import PROGRAM, ProgramCost, build_environment, run_program
 from sandbox.launch import run_sandbox
 
-PROGRAM = str(Path(sys.executable).with_name("sunledger"))
 FIRST_DAY = dt.date(2025, 6, 2)
 # The program may say that plants have gaps, which simulated ones have.
 DONE = (0, 3)
@@ -38,14 +34,12 @@ FROM api_requests
 
 @dataclass(frozen=True, slots=True)
 class MonthRun:
-    """CPU and wall time in s, largest memory in MB, and how many s after its last request the file was published.
+    """What a run cost, and how many s after its last request the file was published.
 
     `asked` requests for days were sent within `asking_s`.
     """
 
-    cpu_s: float
-    wall_s: float
-    peak_mb: float
+    cost: ProgramCost
     left_s: float
     asked: int
     asking_s: float
@@ -62,18 +56,12 @@ def main() -> None:
         run_sandbox("--plants", str(options.plants), "--requests-per-5-min", "100000000", *faults) as address,
         tempfile.TemporaryDirectory(prefix="sunledger-bench-") as home,
     ):
-        environment = {
-            **os.environ,
-            **address.settings(),
-            "SUNLEDGER_HOME": home,
-            # The sandbox charges nobody.
-            "SUNLEDGER_MAX_EUR_PER_MONTH": "1000000000",
-        }
+        environment = build_environment(address.settings(), Path(home))
         runs = [_run(command, environment, Path(home)) for _ in range(3)]
     first = runs[0]
     print(
         f"{options.plants} plants, {options.days} days, answers after {options.latency} s\n"
-        f"after the last answer: {first.left_s:.1f} s of {first.wall_s:.1f} s"
+        f"after the last answer: {first.left_s:.1f} s of {first.cost.wall_s:.1f} s"
     )
     if options.latency:
         full = first.asked * options.latency / AT_ONCE
@@ -82,8 +70,9 @@ def main() -> None:
             f"{full:.1f} s ({100 * full / first.asking_s:.0f} %)"
         )
     for name, run in zip(("first", "second", "third"), runs, strict=True):
-        spent = f"{run.cpu_s:8.2f} CPU s {100 * run.cpu_s / first.cpu_s:6.1f} %"
-        print(f"{name:8}{spent} {run.wall_s:8.1f} s {run.peak_mb:6.0f} MB", flush=True)
+        cost = run.cost
+        spent = f"{cost.cpu_s:8.2f} CPU s {100 * cost.cpu_s / first.cost.cpu_s:6.1f} %"
+        print(f"{name:8}{spent} {cost.wall_s:8.1f} s {cost.peak_mb:6.0f} MB", flush=True)
     options.folder.mkdir(parents=True, exist_ok=True)
     report = {"plants": options.plants, "days": options.days, "latency_s": options.latency}
     written = {**report, "runs": [asdict(run) for run in runs]}
@@ -102,21 +91,11 @@ def _options() -> argparse.Namespace:
 
 
 def _run(command: list[str], environment: Mapping[str, str], home: Path) -> MonthRun:
-    begun = time.monotonic()
-    with (home / "said").open("w+") as said:
-        process = subprocess.Popen(command, env=environment, cwd=home, stdout=said, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in DONE:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)} failed:\n{said.read()[-2000:]}")
-    wall_s = time.monotonic() - begun
+    cost = run_program(command, environment, home, folder=home, fine=DONE)
     published = home / "sunledger.duckdb"
     with duckdb.connect(str(published), read_only=True) as file:
         ((last, asked, asking_s),) = file.execute(_OF_REQUESTS).fetchall()
-    cpu_s, left_s = usage.ru_utime + usage.ru_stime, published.stat().st_mtime - float(last)
-    peak_mb = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / BYTES_PER_MB
-    return MonthRun(cpu_s, wall_s, peak_mb, left_s, asked, float(asking_s))
+    return MonthRun(cost, published.stat().st_mtime - float(last), asked, float(asking_s))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.fleet import fill
-from bench.growth import RunCost, compute_milliseconds, draw_growth
+from bench.growth import compute_milliseconds, draw_growth
+from bench.program import ProgramCost
 from bench.questions import compare
 from bench.tuned import TUNED
 from warehouse.lake import Lake
@@ -30,8 +31,11 @@ def test_each_question_is_answered_alike_by_the_file_and_by_its_tuned_table(
 
 
 def test_a_plant_day_of_a_fleet_is_what_it_costs_more_than_one_plant(tmp_path: Path) -> None:
-    alone = {"first day": RunCost(4.0, 300.0)}
-    fleets = {11: {"first day": RunCost(4.5, 300.0)}, 101: {"first day": RunCost(8.0, 310.0)}}
+    alone = {"first day": ProgramCost(4.0, 4.0, 300.0)}
+    fleets = {
+        11: {"first day": ProgramCost(4.5, 4.0, 300.0)},
+        101: {"first day": ProgramCost(8.0, 6.0, 310.0)},
+    }
     found = compute_milliseconds(alone, fleets)
     assert found == {"first day": {11: 50.0, 101: 40.0}}
     draw_growth(found, tmp_path / "growth.svg")
