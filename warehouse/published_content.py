@@ -178,7 +178,7 @@ def build(
                 comments += write_comments(model, "VIEW")
         in_lake = EnergyBalanceIntervals in plan.viewed
         _add_row_macros(connection, plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard)
-        _add_comments(connection, comments)
+        _execute(connection, comments)
         rows = {storage(model).table: _count(connection, model) for model in plan.files}
         connection.execute("COMMIT")
         own, left_out = _add_own_tables(connection, own_tables)
@@ -384,11 +384,7 @@ def _add_own_tables(
     return rows, tuple(left_out)
 
 
-def _add_comments(connection: duckdb.DuckDBPyConnection, comments: list[str]) -> None:
-    # In one piece and by one thread: DuckDB takes a third longer for some thousand comments one by one, and again a
-    # third where it hands each of them to another thread.
-    _execute(connection, ["SET threads = 1", *comments, "RESET threads"])
-
-
 def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
+    # In one piece: DuckDB takes a third longer for some thousand comments one by one, and again a third where it hands
+    # each of them to another thread.
     connection.execute(";\n".join(statements))
