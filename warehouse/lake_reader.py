@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -118,11 +117,8 @@ class LakeReader:
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
     ) -> Iterator[pl.DataFrame]:
         """The stored rows of a part in the order of the key, about a row group at a time. Raises DamagedError."""
-        table = self.open(model)
-        if table is None:
-            note_look(model, name_folders(model, part or {}), ())
-        else:
-            yield from self.read_files(model, table.list_file_uris(part or {}), columns)
+        _, uris = self._look_at(model, part)
+        yield from self.read_files(model, uris, columns)
 
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
         """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest).
@@ -164,14 +160,21 @@ class LakeReader:
 
         Raises UnreadableLogError.
         """
+        version, uris = self._look_at(model, part)
+        # delta-rs writes local paths as the paths of URLs, which nothing else can open.
+        paths = uris if self.remote else [unquote(uri) for uri in uris]
+        return Snapshot(version, tuple(sorted(paths)))
+
+    def _look_at(self, model: type[Table], part: Part | None) -> tuple[int, list[str]]:
+        """The newest version and the addresses of a part's active files; -1 and none if the table was never written.
+
+        That it was not is something that a work has found too.
+        """
         table = self.open(model)
         if table is None:
             note_look(model, name_folders(model, part or {}), ())
-            return Snapshot(-1, ())
-        uris = table.list_file_uris(part or {})
-        # delta-rs writes local paths as the paths of URLs, which nothing else can open.
-        paths = uris if self.remote else [unquote(uri) for uri in uris]
-        return Snapshot(table.version(), tuple(sorted(paths)))
+            return -1, []
+        return table.version(), table.list_file_uris(part or {})
 
     def find_version(self, model: type[Table]) -> int:
         """The newest version of the table; -1 if it was never written. Raises UnreadableLogError."""
@@ -257,19 +260,6 @@ class LakeReader:
             self._looks.note_listing(uri)
         return table
 
-    def describe_file(self, model: type[Table], name: str) -> str:
-        """What the system says of a file inside the table, which changes where a program or a disk changes the file.
-
-        Nothing on an object store, which watches over its objects itself, and of a file that is gone.
-        """
-        if self.remote:
-            return ""
-        try:
-            seen = os.stat(f"{self.find_uri(model)}/{name}")  # noqa: PTH116 - thousands a run
-        except OSError:
-            return "gone"
-        return f"{seen.st_size} {seen.st_mtime_ns}"
-
     def read_files(
         self,
         model: type[Table],
@@ -309,16 +299,16 @@ class LakeReader:
 
     def name_stored_files(self, model: type[Table], part: Part) -> str:
         """The names of the part's active files, as a `PartChange` names them; empty where nothing is stored."""
-        table = self.open(model)
-        return " ".join(cut_table_path(model, uri) for uri in table.list_file_uris(part)) if table else ""
+        _, uris = self._look_at(model, part)
+        return " ".join(cut_table_path(model, uri) for uri in uris)
 
     def read_facts(self, model: type[Table], part: Part) -> dict[str, str]:
         """What the part's rows were said to be made from; empty where nothing is stored or was said.
 
         Raises DamagedError and UnreadableLogError.
         """
-        table = self.open(model)
-        return self.read_facts_of(model, table.list_file_uris(part)) if table else {}
+        _, uris = self._look_at(model, part)
+        return self.read_facts_of(model, uris)
 
     def read_facts_of(self, model: type[Table], uris: Collection[str]) -> dict[str, str]:
         """What the rows of active files of the model's table were said to be made from. Raises DamagedError."""

@@ -4,6 +4,7 @@ All that a work learns of the lake begins with the names of a part's active file
 same names stand for the same rows.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -126,8 +127,21 @@ class LakeStates:
                 said = self._described[look.model]()
         else:
             names = (name for name in self.list_names(look) if _find_folders(name) not in own)
-            said = "\n".join(f"{name} {self._lake.describe_file(look.model, name)}" for name in names)
+            said = "\n".join(f"{name} {self._describe_file(look.model, name)}" for name in names)
         return blake2b(said.encode(), digest_size=_STATE_BYTES).hexdigest()
+
+    def _describe_file(self, model: "type[Table]", name: str) -> str:
+        """What the system says of a file inside the table, which changes where a program or a disk changes the file.
+
+        Nothing on an object store, which watches over its objects itself, and of a file that is gone.
+        """
+        if self._lake.remote:
+            return ""
+        try:
+            seen = os.stat(f"{self._lake.find_uri(model)}/{name}")  # noqa: PTH116 - thousands a run
+        except OSError:
+            return "gone"
+        return f"{seen.st_size} {seen.st_mtime_ns}"
 
 
 def _select_unwritten(names: Iterable[str], look: LakeLook, written: Iterable[LakeLook]) -> list[str]:

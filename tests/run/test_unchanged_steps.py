@@ -282,14 +282,32 @@ def test_the_file_of_a_home_that_cannot_be_written_is_left_out(step: Step) -> No
     assert step.times == 2
 
 
-def test_energy_of_a_day_is_a_part_that_a_step_may_look_at(step: Step) -> None:
-    """A table that was never written is a look too: when it comes, the step is done."""
-    absent = {"local_date": DAY}
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda lake: list(lake.read_batches(Quarantine, OTHER)),
+        lambda lake: lake.scan_part(Quarantine, OTHER).collect(),
+        lambda lake: lake.list_parts(Quarantine, {"local_date": DAY}),
+        lambda lake: lake.name_stored_files(Quarantine, OTHER),
+        lambda lake: lake.read_facts(Quarantine, OTHER),
+    ],
+    ids=["rows", "part", "parts", "names", "facts"],
+)
+def test_a_table_that_was_not_there_has_the_step_done_when_it_comes(
+    new_runtime: Callable[..., RunContext], look: Callable[[Lake], object]
+) -> None:
+    times = 0
 
-    def look() -> None:
-        step.runtime.lake.scan_part(EnergyDaily, absent).collect()
+    def work() -> StepResult:
+        nonlocal times
+        times += 1
+        look(runtime.lake)
+        return StepResult()
 
-    step.meanwhile = look
-    step.do()
-    step.do()
-    assert step.times == 1
+    with replace(new_runtime(), again=False) as runtime:
+        for _ in range(2):
+            UnchangedSteps.of(runtime).do("a_table", DAY, work)
+        assert times == 1
+        write(runtime.lake, OTHER)
+        UnchangedSteps.of(runtime).do("a_table", DAY, work)
+        assert times == 2
