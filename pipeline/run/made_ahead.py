@@ -22,6 +22,8 @@ from pipeline.run.unchanged_steps import HeldResult, UnchangedSteps
 MakeDay: TypeAlias = Callable[[RunContext, dt.date], StepResult]
 # A day of a table takes seconds at most; by then a store that does not answer is given up.
 END_PATIENCE_S = 120.0
+# Nearly all days are made within this time, and nothing is said of them.
+QUIET_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,16 @@ class MadeAhead:
         place = (table, day)
         with self._changed:
             self._ready.pop(place, None)
-            self._changed.wait_for(lambda: self._making != place, END_PATIENCE_S)
+            if not self._changed.wait_for(lambda: self._making != place, QUIET_WAIT_S):
+                self._tell_wait(f"{table} of {day}")
+                self._changed.wait_for(lambda: self._making != place, END_PATIENCE_S - QUIET_WAIT_S)
             made = self._made.pop(place, None)
         return None if made is None or not self._unchanged.confirm(made) else made.result
+
+    def _tell_wait(self, what: str) -> None:
+        self._runtime.tell(
+            f"Another thread still makes {what}. This run waits for it for {END_PATIENCE_S:.0f} seconds at most."
+        )
 
     def _make_days(self) -> None:
         while True:
@@ -112,4 +121,8 @@ class MadeAhead:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        self._thread.join(END_PATIENCE_S)
+        self._thread.join(QUIET_WAIT_S)
+        making = self._making
+        if self._thread.is_alive() and making:
+            self._tell_wait(f"{making[0]} of {making[1]}")
+            self._thread.join(END_PATIENCE_S - QUIET_WAIT_S)

@@ -3,9 +3,11 @@
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
+from pipeline.run import made_ahead
 from pipeline.run.context import RunContext
 from pipeline.run.made_ahead import DayTable, MadeAhead, MakeDay
 from pipeline.run.step import StepResult
@@ -119,3 +121,25 @@ def test_the_end_of_the_block_lets_what_is_being_made_end_and_begins_nothing(run
         assert first.begun.wait(PATIENCE_S)
         threading.Timer(0.2, first.may_end.set).start()
     assert first.days == [DAY]
+
+
+def test_a_long_wait_is_announced(runtime: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_ahead, "QUIET_WAIT_S", 0.01)
+    first, said = Maker(), list[str]()
+
+    def tell(text: str) -> None:
+        said.append(text)
+        first.may_end.set()
+
+    for wait_at_end in (False, True):
+        first.begun.clear()
+        first.may_end.clear()
+        with MadeAhead(replace(runtime, tell=tell), tables(first=first)) as ahead:
+            for name in ("raw", "raw_logs"):
+                ahead.note_stored(name, DAY)
+            assert first.begun.wait(PATIENCE_S)
+            assert wait_at_end or ahead.take("first", DAY) == StepResult(1, changed=True)
+    sentence = (
+        "Another thread still makes first of 2021-10-04. This run waits for it for 120 seconds at most."
+    )
+    assert said == [sentence, sentence]
