@@ -209,8 +209,10 @@ class _Exchange:
         inside = (
             inside and path.startswith(f"{urlsplit(base).path}/v1/") and ".." not in unquote(path).split("/")
         )
-        if not location or not inside or self._hops > MAX_REDIRECTS:
+        if not location or not inside:
             raise build_redirect_error(call, reply.status)
+        if self._hops > MAX_REDIRECTS:
+            raise build_redirect_error(call, reply.status, hops=MAX_REDIRECTS)
         return f"{base}{_cut_base(base, following)}"
 
     def _build_answer(self, url: str, reply: Reply, started: float) -> Answer:

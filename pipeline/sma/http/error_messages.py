@@ -150,15 +150,19 @@ def build_size_error(call: Call, status: int, limit_bytes: int) -> SmaError:
     )
 
 
-def build_redirect_error(call: Call, status: int) -> SmaError:
-    """The error for a redirect that credentials must not follow."""
-    return PermanentError(
-        f"{call} answered {format_status(status)} and redirects to another host than {call.setting}, to which "
-        "credentials are never sent: check that setting.",
-        method=call.method,
-        path=call.path,
-        status=status,
-    )
+def build_redirect_error(call: Call, status: int, *, hops: int = 0) -> SmaError:
+    """The error for a redirect that is not followed: credentials must not go there, or `hops` led nowhere already."""
+    redirects = f"{call} answered {format_status(status)} and redirects"
+    if hops:
+        text = (
+            f"{redirects} after {hops} other redirects, of which none led to an answer. Report this to SMA."
+        )
+    else:
+        text = (
+            f"{redirects} to no address of SMA's Monitoring API at {call.setting}, and credentials are never sent to "
+            "another one: check that setting."
+        )
+    return PermanentError(text, method=call.method, path=call.path, status=status)
 
 
 def is_certificate_fault(fault: BaseException) -> bool:
