@@ -25,7 +25,8 @@ class ScriptedSma:
         # Says something else than usual: a body, or an error; None where nothing is special.
         self.special: Callable[[Request], bytes | SmaError | None] = lambda _: None
 
-    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
+    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer | Failure]:
+        del urgent  # each request is answered when somebody takes the answer
         for request in requests:
             self.asked.append(request)
             special = self.special(request)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TypeAlias
 
@@ -31,6 +31,7 @@ from pipeline.run.step import (
     quarantine,
 )
 from pipeline.sma.consents import access_problems
+from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Failure
 from pipeline.sma.session_set import fetch_by_plant, find_unusable_plants, pass_all
 from pipeline.transform import inventory
@@ -57,11 +58,13 @@ def _fetch_plan(runtime: RunContext, plan: FetchPlan) -> Iterator[tuple[dt.date,
     if not plan.requests:
         yield from ((day, StepResult(facts={"requests": 0})) for day in plan.days)
         return
-    fetch, still_listed = partial(_fetch, runtime, plan), partial(_fetch_plant_ids, runtime)
+    still_listed = partial(_fetch_plant_ids, runtime)
     outcomes: dict[dt.date, list[DayOutcome]] = {day: [] for day in plan.days}
-    with _open_parts(runtime, plan) as parts:
-        results = fetch(plan.requests)
-        of_days = split_by_day(results, plan, fetch)
+    with (
+        _open_parts(runtime, plan) as parts,
+        closing(_send(runtime, plan, plan.requests)) as results,
+        closing(split_by_day(results, plan, partial(_send, runtime, plan, urgent=True))) as of_days,
+    ):
         for accepted in accept_answers(of_days, plan.days, still_listed):
             parts[accepted.day].add(accepted.rows)
             outcomes[accepted.day].append(accepted.outcome)
@@ -92,18 +95,25 @@ def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, l
     return plan.limit_to(admission.plants | unasked), left_out
 
 
-def _fetch(
-    runtime: RunContext, plan: FetchPlan, planned: Iterable[PlannedRequest]
-) -> Iterator[PlannedResult]:
-    """Each planned request with its result, in order, within the month for whose PU there is consent."""
+def _send(
+    runtime: RunContext, plan: FetchPlan, planned: Iterable[PlannedRequest], *, urgent: bool = False
+) -> PendingResults[PlannedResult]:
+    """Each planned request with its result, in order, within the month for whose PU there is consent.
+
+    They are sent from now on, `urgent` ones before the others of the plan.
+    """
     planned = list(planned)
-    plants = plan.plants
+    plants, table = plan.plants, storage(plan.model).table
     admit = partial(spending.admit_by_month, runtime, plants) if plants else pass_all
-    results = fetch_by_plant(runtime.session, (one.request for one in planned), admit)
-    table = storage(plan.model).table
-    for one, result in zip(planned, results, strict=True):
-        runtime.progress.advance(table)
-        yield one, result
+    requests = [one.request for one in planned]
+    results = fetch_by_plant(runtime.session, requests, admit, urgent=urgent)
+
+    def pair() -> Iterator[PlannedResult]:
+        for one, result in zip(planned, results, strict=True):
+            runtime.progress.advance(table)
+            yield one, result
+
+    return PendingResults(pair(), results.close)
 
 
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
@@ -114,7 +124,8 @@ def _fetch_plant_ids(runtime: RunContext) -> set[str]:
     """
     listed: set[str] = set()
     requests = plan_plant_lists(runtime)
-    for request, result in zip(requests, fetch_by_plant(runtime.session, requests), strict=True):
+    results = fetch_by_plant(runtime.session, requests, urgent=True)
+    for request, result in zip(requests, results, strict=True):
         if isinstance(result, Failure):
             if isinstance(result.error, CredentialUnusableError):
                 continue

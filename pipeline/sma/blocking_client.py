@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,6 +13,7 @@ from pipeline.common.settings import Settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt import Counters
 from pipeline.sma.http.ordered_stream import OrderedStream
+from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Answer, Failure, Request
 
 T = TypeVar("T")
@@ -60,21 +62,24 @@ class SmaSession:
         """The answer to one request. Raises SmaError, or ConfigurationError when credentials are missing."""
         return self._run(self._start().send(request))
 
-    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
-        """Results in the order of `requests`, fetched ahead within the client's bounds.
+    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> PendingResults[Answer | Failure]:
+        """Results in the order of `requests`, which are sent from now on, ahead within the client's bounds.
 
-        `requests` is pulled lazily in the session's thread: it must not call this session itself. Closing the
-        iterator early cancels what is in flight.
+        Of several calls the requests of the first one go first, but before them those of an `urgent` one. `requests` is
+        pulled lazily in the session's thread: it must not call this session itself. Closing the results early cancels
+        what is in flight.
         """
-        client = self._start()
-        stream = self._run(_open(client, requests))
-        try:
-            while batch := self._run(stream.take()):
-                yield from batch
-        finally:
-            # After `close()` the loop is gone, and with it everything that was in flight.
-            if not self._closed:
-                self._run(stream.aclose())
+        stream = self._run(_begin(self._start(), requests, urgent=urgent))
+        return PendingResults(self._take_all(stream), partial(self._close_stream, stream))
+
+    def _take_all(self, stream: OrderedStream) -> Iterator[Answer | Failure]:
+        while batch := self._run(stream.take()):
+            yield from batch
+
+    def _close_stream(self, stream: OrderedStream) -> None:
+        # After `close()` the loop is gone, and with it everything that was in flight.
+        if not self._closed:
+            self._run(stream.aclose())
 
     def use(self, work: Callable[[SmaClient], Coroutine[Any, Any, T]]) -> T:
         """Run other work with the client's token and connections, in the session's thread."""
@@ -138,8 +143,10 @@ async def _make(make_client: Callable[[Settings], SmaClient], settings: Settings
     return make_client(settings)
 
 
-async def _open(client: SmaClient, requests: Iterable[Request]) -> OrderedStream:
-    return client.open_stream(requests)
+async def _begin(client: SmaClient, requests: Iterable[Request], *, urgent: bool) -> OrderedStream:
+    stream = client.open_stream(requests, urgent=urgent)
+    stream.begin()
+    return stream
 
 
 async def _shut_down(client: SmaClient | None) -> None:

@@ -24,6 +24,7 @@ from pipeline.sma.http.error_messages import (
 from pipeline.sma.http.ordered_stream import MAX_BACKLOG_BYTES, OrderedStream
 from pipeline.sma.http.outage import OutageGuard
 from pipeline.sma.http.retry import is_transient
+from pipeline.sma.http.shared_window import SharedWindow
 from pipeline.sma.http.transport import find_origin
 from pipeline.sma.requests import Answer, Failure, Request
 
@@ -60,7 +61,7 @@ class SmaClient:
         self.base = settings.sma_monitoring_url
         self.host = urlsplit(self.base).netloc
         self._outage = OutageGuard()
-        self._window = settings.sma_max_connections
+        self._window = SharedWindow(settings.sma_max_connections)
         self._max_backlog_bytes = max_backlog_bytes
 
     @property
@@ -120,9 +121,12 @@ class SmaClient:
         self._outage.note_body(exchange.plant_id, answer.body)
         return answer
 
-    def open_stream(self, requests: Iterable[Request]) -> OrderedStream:
-        """The machinery below `stream`, for a caller who takes results in batches and closes it himself."""
-        return OrderedStream(requests, self.fetch, self._window, self._max_backlog_bytes)
+    def open_stream(self, requests: Iterable[Request], *, urgent: bool = False) -> OrderedStream:
+        """The machinery below `stream`, for a caller who takes results in batches and closes it himself.
+
+        Of several streams that are open the first one's requests go first, but before them those of an urgent one.
+        """
+        return OrderedStream(requests, self.fetch, self._window, self._max_backlog_bytes, urgent=urgent)
 
     async def stream(self, requests: Iterable[Request]) -> AsyncIterator[Answer | Failure]:
         """Results in the order of `requests`, which is pulled lazily, `SMA_MAX_CONNECTIONS` at once.

@@ -3,7 +3,7 @@
 A credential that can't be used costs its own plants only, and each of them gets an error that names it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from pipeline.common.errors import (
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.http.read_ahead import ReadAhead
+from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Answer, Failure, Request
 
 Result: TypeAlias = Answer | Failure
@@ -69,7 +70,7 @@ class SessionSet:
     @property
     def requests_sent(self) -> int:
         """HTTP requests of all credentials so far, token renewals and retries included."""
-        # Each credential is read ahead in a thread of its own, which may open its session meanwhile.
+        # A thread that reads ahead may ask while sessions are opened.
         return sum(session.requests_sent for session in list(self._sessions.values()))
 
     def find_session(self, name: str) -> SmaSession:
@@ -85,10 +86,13 @@ class SessionSet:
         named = self._find_credentials(plants)
         return frozenset(plant for plant in plants if named.get(plant) in self._unusable)
 
-    def fetch(self, requests: Iterable[Request], admit: Admit = pass_all) -> Iterator[Result]:
+    def fetch(
+        self, requests: Iterable[Request], admit: Admit = pass_all, *, urgent: bool = False
+    ) -> PendingResults[Result]:
         """Results in the order of `requests`; those of different credentials are on their way independently.
 
-        `admit` is applied to the requests of each credential. Raises CredentialsError where none can be used.
+        They are sent from now on, as by `SmaSession.fetch`. `admit` is applied to the requests of each credential.
+        Raises CredentialsError where none can be used.
         """
         asked_for = list(requests)
         named = self._find_credentials({one.plant_id for one in asked_for if not one.credential})
@@ -96,13 +100,35 @@ class SessionSet:
         of_name: dict[str | None, list[Request]] = {}
         for request, name in found:
             of_name.setdefault(name, []).append(request)
-        streams = {name: self._fetch_by(name, asked, admit) for name, asked in of_name.items()}
+        sent: dict[str | None, PendingResults[Result]] = {}
+        streams = {name: self._judge_all(name, asked, sent) for name, asked in of_name.items()}
+        taken = self._take_in_order([name for _, name in found], streams)
+
+        def close() -> None:
+            # Readers that wait for a result end with it.
+            for results in sent.values():
+                results.close()
+            taken.close()
+
+        try:
+            for name, asked in of_name.items():
+                if (results := self._send(name, asked, admit, urgent=urgent)) is not None:
+                    sent[name] = results
+        except BaseException:
+            close()
+            raise
+        return PendingResults(taken, close)
+
+    def _take_in_order(
+        self, names: Sequence[str | None], streams: Mapping[str | None, Iterator[Result]]
+    ) -> Generator[Result, None, None]:
         if len(streams) == 1:
             yield from chain.from_iterable(streams.values())
             return
+        # Not before somebody takes them: what is sent ahead of that is bounded, and what waits on the disk is not.
         readers = {name: ReadAhead(stream, self._scratch) for name, stream in streams.items()}
         try:
-            for _, name in found:
+            for name in names:
                 yield readers[name].take()
         finally:
             for reader in readers.values():
@@ -133,16 +159,33 @@ class SessionSet:
         for session in list(self._sessions.values()):
             session.close()
 
-    def _fetch_by(self, name: str | None, requests: Sequence[Request], admit: Admit) -> Iterator[Result]:
+    def _send(
+        self, name: str | None, requests: Sequence[Request], admit: Admit, *, urgent: bool
+    ) -> PendingResults[Result] | None:
+        """The results of the requests of one credential; None where it can't be used, or where there is none."""
+        if name is None or name not in self._credentials or name in self._unusable:
+            return None
+        try:
+            return self.find_session(name).fetch(admit(requests), urgent=urgent)
+        except (ConfigurationError, SecretFileError) as fault:
+            self.note_unusable(name, fault)
+            return None
+
+    def _judge_all(
+        self,
+        name: str | None,
+        requests: Sequence[Request],
+        sent: Mapping[str | None, PendingResults[Result]],
+    ) -> Iterator[Result]:
         """The results of the requests of one credential; errors where it can't be used, or where there is none."""
         if name is None or name not in self._credentials:
             for request in requests:
                 yield Failure(request, _build_stranger_error(request), 0)
             return
         done = 0
-        if name not in self._unusable:
+        if name in sent:
             try:
-                for result in self.find_session(name).fetch(admit(requests)):
+                for result in sent[name]:
                     yield self._judge(name, result)
                     done += 1
             except (ConfigurationError, SecretFileError) as fault:
@@ -167,12 +210,16 @@ class SessionSet:
 
 
 def fetch_by_plant(
-    session: SmaSession | SessionSet, requests: Iterable[Request], admit: Admit = pass_all
-) -> Iterator[Result]:
+    session: SmaSession | SessionSet,
+    requests: Iterable[Request],
+    admit: Admit = pass_all,
+    *,
+    urgent: bool = False,
+) -> PendingResults[Result]:
     """The results of requests, each by the credential of its plant where there are several; see `SessionSet.fetch`."""
     if isinstance(session, SessionSet):
-        return session.fetch(requests, admit)
-    return session.fetch(admit(requests))
+        return session.fetch(requests, admit, urgent=urgent)
+    return session.fetch(admit(requests), urgent=urgent)
 
 
 def find_unusable_plants(session: SmaSession | SessionSet, plants: Collection[str]) -> frozenset[str]:

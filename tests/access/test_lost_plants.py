@@ -37,8 +37,8 @@ class Revocable(ScriptedSma):
         self.revoked.add(plant)
         self.lists.remove(plant)
 
-    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
-        for result in super().fetch(requests):
+    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer | Failure]:
+        for result in super().fetch(requests, urgent=urgent):
             endpoint = {"measurements": "set"}.get(result.request.endpoint, result.request.endpoint)
             if result.request.plant_id in self.revoked and isinstance(result, Answer):
                 body = json.dumps({endpoint: []}).encode()

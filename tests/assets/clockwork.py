@@ -31,8 +31,8 @@ class ClockedSma(ScriptedSma):
 
     now = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)
 
-    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
-        for result in super().fetch(requests):
+    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer | Failure]:
+        for result in super().fetch(requests, urgent=urgent):
             yield dataclasses.replace(result, fetched_at=self.now) if isinstance(result, Answer) else result
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import pytest
 
 from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
-from pipeline.extract import request_plan
+from pipeline.extract import request_plan, split_by_day
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, Series
-from pipeline.extract.split_by_day import DayResult, PlannedResult, split_by_day
+from pipeline.extract.split_by_day import DayResult, PlannedResult
+from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Answer, Failure, Request
 from schemas import RawEnergyBalance
 from tests.transform.answers import body, row
@@ -78,19 +79,21 @@ def split(
     *,
     slack: bool = False,
     final_after: Mapping[dt.date, dt.datetime] | None = None,
+    note: Callable[[PlannedResult], PlannedResult] = lambda found: found,
 ) -> Iterator[DayResult]:
-    """The parts of each day, of which the plant "1" is final after these moments."""
+    """The parts of each day, of which the plant "1" is final after these moments. `note` gets what is taken."""
 
-    def fetch(planned: Sequence[PlannedRequest]) -> Iterator[PlannedResult]:
-        return zip(planned, portal.fetch(one.request for one in planned), strict=True)
+    def send(planned: Sequence[PlannedRequest]) -> PendingResults[PlannedResult]:
+        answers = list(portal.fetch(one.request for one in planned))
+        return PendingResults(map(note, zip(planned, answers, strict=True)), lambda: None)
 
     after = final_after or {}
     days = {
         day: KnownDay("utc" if slack else "plant_local", {"1": after[day]} if day in after else {})
         for day in WEEK
     }
-    plan = FetchPlan(RawEnergyBalance, asked, days, dict.fromkeys("12", ZONE))
-    return split_by_day(fetch(asked), plan, fetch)
+    plan = FetchPlan(RawEnergyBalance, asked, days, dict.fromkeys("123", ZONE))
+    return split_by_day.split_by_day(send(asked), plan, send)
 
 
 def rows_of(results: Mapping[tuple[str, dt.date], list[Answer | Failure]]) -> list[int | None]:
@@ -116,6 +119,34 @@ def test_a_silent_day_in_a_week_is_asked_for_alone_once() -> None:
     found, _ = spread(portal)
     assert rows_of(found) == [24, 24, 24, 0, 24, 24, 24]
     assert asked_by_day(portal) == [str(WEEK[3])]
+
+
+@pytest.mark.parametrize(
+    ("held", "before"), [(split_by_day.HELD_BYTES, ["1 W", "2 W", "3 W", "1 D"]), (1, ["1 W", "1 D"])]
+)
+def test_while_a_day_is_asked_for_alone_further_answers_are_split(
+    monkeypatch: pytest.MonkeyPatch, held: int, before: list[str]
+) -> None:
+    """They wait for it, as far as they fit into memory, and come in their order."""
+    monkeypatch.setattr(split_by_day, "HELD_BYTES", held)
+    taken: list[str] = []
+
+    def say(request: Request) -> bytes:
+        lacks = (request.plant_id, request.period) == ("1", "Week")
+        return body(day_rows(*WEEK[1:])) if lacks else as_sma_would(request)
+
+    def note(found: PlannedResult) -> PlannedResult:
+        taken.append(f"{found[0].request.plant_id} {found[0].request.period[0]}")
+        return found
+
+    series = [Series(plant, "", ZONE, WEEK) for plant in "123"]
+    asked = request_plan.plan_measurements(series, SET, "plant_local")
+    parts = split(Portal(say), asked, note=note)
+    assert next(parts).day == MONDAY
+    assert taken == before
+    assert [(one.result.request.plant_id, one.day) for one in parts] == [
+        (plant, day) for plant in "123" for day in WEEK
+    ][1:]
 
 
 def test_a_week_without_a_row_is_as_silent_as_its_plant() -> None:

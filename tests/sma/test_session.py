@@ -81,6 +81,16 @@ def test_leaving_early_cancels_what_is_in_flight(server, session) -> None:
     assert session.send(requests[0]).body == b"0"  # the session lives on
 
 
+def test_requests_are_sent_before_somebody_takes_their_results(server, session) -> None:
+    requests = devices(server, 10)
+    results = session.fetch(requests)
+    while session.requests_sent < 1 + 10:
+        threading.Event().wait(0.005)
+    assert [result.request for result in results] == requests
+    # Nobody takes the results of these, and closing the session ends them.
+    session.fetch(requests)
+
+
 def test_a_fault_of_the_iterable_reaches_the_caller(server, session) -> None:
     def broken() -> Iterator[Request]:
         yield from devices(server, 2)

@@ -12,6 +12,7 @@ from pipeline.common.errors import PermanentError
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
 from pipeline.sma.http.ordered_stream import BACKLOG_PER_WORKER, OrderedStream, Result
+from pipeline.sma.http.shared_window import SharedWindow
 from pipeline.sma.requests import Answer, Failure, Request
 
 
@@ -62,7 +63,7 @@ async def drain(stream: OrderedStream) -> list[Result]:
 @given(st.lists(st.integers(0, 30), max_size=60), st.integers(1, 9), st.integers(1, 12))
 def test_order_and_bound_hold_whatever_is_slow(turns: list[int], window: int, max_bytes: int) -> None:
     fetcher = Fetcher(Clock(), lambda number: turns[number])
-    stream = OrderedStream(numbered(len(turns)), fetcher, window, max_bytes)
+    stream = OrderedStream(numbered(len(turns)), fetcher, SharedWindow(window), max_bytes)
     taken = asyncio.run(drain(stream))
     assert [int(result.request.plant_id) for result in taken] == list(range(len(turns)))
     assert fetcher.peak <= window
@@ -72,7 +73,7 @@ def test_order_and_bound_hold_whatever_is_slow(turns: list[int], window: int, ma
 def test_no_more_is_pulled_than_the_backlog_holds(time) -> None:
     pulled: list[int] = []
     fetcher = Fetcher(time.clock, lambda number: 10_000 if number == 0 else 0)
-    stream = OrderedStream(numbered(1000, pulled), fetcher, window=4)
+    stream = OrderedStream(numbered(1000, pulled), fetcher, window=SharedWindow(4))
 
     async def run() -> None:
         taker = asyncio.create_task(stream.take())
@@ -91,7 +92,7 @@ def test_bytes_bound_the_backlog(time) -> None:
     """With bodies of 10 bytes and a bound of 35, at most 4 are complete and 4 more in flight."""
     fetcher = Fetcher(time.clock, lambda number: 10_000 if number == 0 else 1, size=10)
     pulled: list[int] = []
-    stream = OrderedStream(numbered(1000, pulled), fetcher, window=4, max_backlog_bytes=35)
+    stream = OrderedStream(numbered(1000, pulled), fetcher, window=SharedWindow(4), max_backlog_bytes=35)
 
     async def run() -> None:
         taker = asyncio.create_task(stream.take())
@@ -108,7 +109,7 @@ def test_bytes_bound_the_backlog(time) -> None:
 
 def test_a_slow_taker_holds_back_the_fetching(time) -> None:
     fetcher = Fetcher(time.clock, lambda _: 1)
-    stream = OrderedStream(numbered(1000), fetcher, window=2)
+    stream = OrderedStream(numbered(1000), fetcher, window=SharedWindow(2))
 
     async def run() -> None:
         await stream.take()
@@ -125,7 +126,7 @@ def test_a_fault_of_the_iterable_is_raised_in_its_place(time) -> None:
         yield from numbered(3)
         raise ZeroDivisionError("bug")
 
-    stream = OrderedStream(broken(), Fetcher(time.clock, lambda _: 3), window=2)
+    stream = OrderedStream(broken(), Fetcher(time.clock, lambda _: 3), window=SharedWindow(2))
 
     async def run() -> list[Result]:
         taken: list[Result] = []
@@ -145,7 +146,7 @@ def test_a_bug_in_fetching_is_not_swallowed(time) -> None:
         raise KeyError(request.plant_id)
 
     async def run() -> None:
-        stream = OrderedStream(numbered(5), buggy, window=2)
+        stream = OrderedStream(numbered(5), buggy, window=SharedWindow(2))
         with pytest.raises(KeyError):
             await stream.take()
         await stream.aclose()
@@ -216,5 +217,53 @@ def test_leaving_early_leaves_no_task(how, server, settings, time) -> None:
                 consumer.cancel()
             await asyncio.gather(consumer, return_exceptions=True)
             assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+
+
+def test_of_several_streams_the_first_one_goes_first_and_urgent_requests_before_it(time) -> None:
+    order: list[str] = []
+
+    async def fetch(request: Request) -> Result:
+        order.append(request.plant_id)
+        await asyncio.sleep(0)
+        return answer(request, 1, time.clock)
+
+    def named(name: str) -> Iterator[Request]:
+        return (Request.devices(f"{name}{number}") for number in range(4))
+
+    async def run() -> list[list[Result]]:
+        window = SharedWindow(1)
+        first, second = (OrderedStream(named(name), fetch, window) for name in ("first", "second"))
+        urgent = OrderedStream(named("urgent"), fetch, window, urgent=True)
+        # The second one is begun first, and all three before anything is answered.
+        for stream in (second, first, urgent):
+            stream.begin()
+        return [await drain(stream) for stream in (first, second, urgent)]
+
+    assert [len(results) for results in asyncio.run(run())] == [4, 4, 4]
+    names = [name.rstrip("0123") for name in order[1:]]
+    assert names == ["urgent"] * 4 + ["first"] * 4 + ["second"] * 3
+
+
+def test_a_later_stream_sends_while_the_earlier_one_is_done_or_may_not(time) -> None:
+    fetcher = Fetcher(time.clock, lambda _: 1, size=10)
+
+    async def run() -> None:
+        window, pulled = SharedWindow(2), list[int]()
+        first = OrderedStream(numbered(3), fetcher, window, max_backlog_bytes=35)
+        later = OrderedStream(numbered(1000, pulled), fetcher, window, max_backlog_bytes=35)
+        first.begin()
+        later.begin()
+        for _ in range(500):
+            await asyncio.sleep(0)
+        # Together they hold no more than one of them may.
+        assert 4 <= fetcher.done <= 4 + 1
+        assert 1 <= len(pulled) <= 2
+        # Who waits for the later one gets its results, whatever the earlier one holds.
+        taken = [result for _ in range(20) for result in await later.take()]
+        assert len(taken) >= 20
+        await first.aclose()
+        await later.aclose()
 
     asyncio.run(run())
