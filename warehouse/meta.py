@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from functools import cache
 
 import polars as pl
 
@@ -40,7 +40,8 @@ class Meta(Table, table="_meta", layer="report", key=("published_at",), partitio
 FILE_TABLES: tuple[type[Table], ...] = (Meta, Clocks)
 
 
-def hash_schema(models: Iterable[type[Table]]) -> str:
+@cache
+def hash_schema(models: tuple[type[Table], ...]) -> str:
     """SHA-256 of tables, columns, types, units and meanings, as 64 hex digits."""
     facts = [
         [

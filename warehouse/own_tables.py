@@ -4,7 +4,9 @@ Each table is a file `NAME.csv` or `NAME.parquet`, with its columns in `NAME.tom
 and told; it stops neither the others nor the publication. Nothing here writes to a table of ours.
 """
 
+import hashlib
 import io
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -97,18 +99,31 @@ def check_own_folder(folder: Path | None) -> None:
         )
 
 
+def hash_own_files(folder: Path | None) -> str | None:
+    """A digest of all that tables of the user's own are made of; None where something can't be read."""
+    found = hashlib.sha256()
+    try:
+        for path in _list_files(folder) if folder else ():
+            content = path.read_bytes() if path.is_file() else b""
+            found.update(
+                json.dumps([path.name, path.is_file(), hashlib.sha256(content).hexdigest()]).encode()
+            )
+    except OSError:
+        return None
+    return found.hexdigest()
+
+
 def read_own_tables(folder: Path | None, taken: frozenset[str]) -> Iterator[OwnTable | LeftOut]:
     """The tables of the folder, one at a time, and what is left out. `taken` are the names of ours, in lower case."""
     if folder is None:
         return
     try:
-        files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        kept = _list_files(folder)
     except OSError as fault:
         yield LeftOut(
             str(folder), f"the folder of {SETTING} can't be read ({fault.strerror}): mount it or name another"
         )
         return
-    kept = [path for path in files if path.suffix.lower() not in BESIDE]
     for name in dict.fromkeys(path.stem for path in kept):
         try:
             yield _read_table(name, [path for path in kept if path.stem == name], taken)
@@ -149,6 +164,12 @@ def add_own_table(connection: duckdb.DuckDBPyConnection, table: OwnTable) -> int
         connection.execute("ROLLBACK")
         raise
     return table.frame.height
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """What should be tables and their descriptions, by name. Raises OSError."""
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return [path for path in found if path.suffix.lower() not in BESIDE]
 
 
 def _read_table(name: str, files: list[Path], taken: frozenset[str]) -> OwnTable:

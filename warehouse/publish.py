@@ -27,11 +27,12 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import pluralize
-from schemas import TABLES, storage
+from schemas import TABLES, Table, storage
+from warehouse.clocks import build_clocks
 from warehouse.damage import CURE, Damage, DamagedError
 from warehouse.detail import NONE
 from warehouse.gate import find_damage, take_snapshots
-from warehouse.lake import Lake
+from warehouse.lake import Lake, Snapshot
 from warehouse.lake_script import write_lake_script
 from warehouse.open_published import (
     FIRST_DAYS,
@@ -42,10 +43,30 @@ from warehouse.open_published import (
     has_days,
     take_first_line,
 )
-from warehouse.own_tables import LeftOut
-from warehouse.publication import PublicationDigest, digest_file, forbid_log, record_publication
-from warehouse.publication_base import Sources, forget_base, hash_maker, record_sources, take_base
-from warehouse.published_content import LITTLE_MEMORY, OFFLINE, Content, build, list_making, plan_content
+from warehouse.origin_tables import hash_clocks
+from warehouse.own_tables import LeftOut, hash_own_files
+from warehouse.publication import PublicationDigest, digest_file, find_log, forbid_log, record_publication
+from warehouse.publication_base import (
+    PublicationInputs,
+    RecordedBase,
+    Sources,
+    find_last_due_day,
+    forget_base,
+    hash_maker,
+    read_base,
+    record_sources,
+    take_base,
+)
+from warehouse.published_content import (
+    LITTLE_MEMORY,
+    OFFLINE,
+    Content,
+    PublicationPlan,
+    build,
+    list_making,
+    place_file_guard,
+    plan_content,
+)
 
 __all__ = [
     "FIRST_DAYS",
@@ -88,7 +109,8 @@ class PublishedFile:
     """A published file: its rows by table (curated views are not counted), its size, and the time it took.
 
     `had_log` says that another program had opened the one before for writing and that its log was removed. `left_out`
-    are tables of the user's own that do not fit their description. `digest` is the SHA-256 of the file.
+    are tables of the user's own that do not fit their description. `digest` is the SHA-256 of the file. `renewed` says
+    that there was something new, so that the file is another one than before.
     """
 
     path: Path
@@ -98,6 +120,7 @@ class PublishedFile:
     had_log: bool
     digest: str
     left_out: tuple[LeftOut, ...] = ()
+    renewed: bool = True
 
 
 def publish(
@@ -112,7 +135,8 @@ def publish(
 ) -> PublishedFile:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
-    What did not change since the publication before is taken from it, unless there is any doubt about that one.
+    What did not change since the publication before is taken from it, unless there is any doubt about that one. Where
+    nothing changed the file stays as it is, with its own moment in `_meta`, until another day is expected in it.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
     `own_tables` beside ours. `detail` says how much detail is copied into the file, as SUNLEDGER_DETAIL does. Views of
@@ -135,8 +159,20 @@ def publish(
                 {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
             )
             places = places or (target, named.absolute())
+            place_beside = partial(_place_beside, lake, plan, snapshots, places, target)
             # Without views the file can be opened anywhere, so another machine may go on from it.
-            made_by = hash_maker([version, lake.root, () if lake.remote else places, *list_making(plan)])
+            inputs = PublicationInputs(
+                hash_maker([version, lake.root, () if lake.remote else places, *list_making(plan)]),
+                plan.list_sources(),
+                {storage(model).table: snapshot.version for model, snapshot in plan.snapshots.items()},
+                hash_own_files(own_tables),
+                find_last_due_day(now),
+            )
+            recorded = read_base(target, inputs.made_by)
+            if recorded and (unchanged := _find_unchanged(recorded, named, inputs, now)):
+                # What lies beside the file is there afterwards, whoever removed it meanwhile.
+                place_beside()
+                return _report(target, recorded.sources, unchanged, begun, renewed=False)
             write = partial(
                 build,
                 lake,
@@ -145,18 +181,26 @@ def publish(
                 now=now,
                 version=version,
                 own_tables=own_tables,
+                own=inputs.own,
                 places=places,
             )
             try:
-                base, content = _write_content(target, made_by, partial(write, memory=LITTLE_MEMORY), file)
+                base, content = _write_content(target, recorded, partial(write, memory=LITTLE_MEMORY), file)
             except duckdb.OutOfMemoryException:
                 _remove(file.parent, file.name)
-                base, content = _write_content(target, made_by, partial(write, memory={}), file)
+                base, content = _write_content(target, recorded, partial(write, memory={}), file)
             full_bytes = base.full_bytes if base else file.stat().st_size
-            sources = Sources(made_by, plan.list_sources(), content.footers, full_bytes)
+            sources = Sources(
+                inputs,
+                content.footers,
+                content.zones,
+                content.clocks,
+                content.rows,
+                [[one.name, one.reason] for one in content.left_out],
+                full_bytes,
+            )
             had_log = forbid_log(named)
-            if lake.remote:
-                write_lake_script(lake, snapshots, target)
+            place_beside()
             put = _put(file, target, sources)
             # A session on the old file that was just emptying its log may have put it back.
             had_log |= forbid_log(named)
@@ -176,16 +220,55 @@ def publish(
             "check that the folders of the lake and of the file exist and have free space, then run 'sunledger "
             "publish' again."
         ) from fault
-    seconds = time.monotonic() - begun
+    return _report(target, sources, put, begun, had_log=had_log)
+
+
+def _report(
+    target: Path,
+    sources: Sources,
+    published: PublicationDigest,
+    begun: float,
+    *,
+    had_log: bool = False,
+    renewed: bool = True,
+) -> PublishedFile:
     return PublishedFile(
         path=target,
-        tables=content.rows,
-        bytes=put.bytes,
-        seconds=seconds,
+        tables=sources.rows,
+        bytes=published.bytes,
+        seconds=time.monotonic() - begun,
         had_log=had_log,
-        left_out=content.left_out,
-        digest=put.content,
+        left_out=tuple(LeftOut(name, reason) for name, reason in sources.left_out),
+        digest=published.content,
+        renewed=renewed,
     )
+
+
+def _place_beside(
+    lake: Lake,
+    plan: PublicationPlan,
+    snapshots: Mapping[type[Table], Snapshot],
+    places: Sequence[Path],
+    target: Path,
+) -> None:
+    """Place what a published file needs in the lake, and what lies beside it. Raises OSError."""
+    place_file_guard(lake, plan, places)
+    if lake.remote:
+        write_lake_script(lake, snapshots, target)
+
+
+def _find_unchanged(
+    recorded: RecordedBase, named: Path, inputs: PublicationInputs, now: dt.datetime
+) -> PublicationDigest | None:
+    """The publication that is there, if the next one would be equal; None where there is any doubt.
+
+    Who has the file open for writing keeps it open, so where there was a log it is replaced.
+    """
+    if find_log(named) or forbid_log(named):
+        return None
+    if recorded.sources.clocks != hash_clocks(build_clocks(recorded.sources.zones, now)):
+        return None
+    return recorded.find_unchanged(named.resolve(), inputs)
 
 
 def forget_published(target: Path, tell: Callable[[str], None]) -> None:
@@ -246,10 +329,10 @@ def _remove(folder: Path, prefix: str) -> None:
 
 
 def _write_content(
-    target: Path, made_by: str, write: Callable[..., Content], file: Path
+    target: Path, recorded: RecordedBase | None, write: Callable[..., Content], file: Path
 ) -> tuple[Sources | None, Content]:
     """Write the new file, and return the publication that it went on from, None for one that was built from nothing."""
-    base = take_base(target, file, made_by)
+    base = take_base(target, file, recorded)
     content = _build_from(base, write, file)
     return (None, write()) if content is None else (base, content)
 

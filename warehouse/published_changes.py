@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import duckdb
 
-from schemas import Table, polars_schema, storage
+from schemas import TABLES, Table, polars_schema, storage
 from warehouse.ddl import quote_identifier, quote_text
 from warehouse.lake_reader import find_part, parse_part
 from warehouse.lake_table import cut_table_path
-from warehouse.views import CuratedView
+from warehouse.views import CuratedView, load_curated_views
 
 # Rows of these views depend on rows of their own day, and on lists of plants, devices and attributes.
 BY_DAY = frozenset({"v_days_to_check", "v_energy_daily", "v_inverters_daily", "v_kpi_daily"})
@@ -112,7 +112,7 @@ def replace_curated_rows(
     connection: duckdb.DuckDBPyConnection, views: Iterable[CuratedView], changed: Changed
 ) -> None:
     """Make the rows of curated tables again that are made of changed rows."""
-    known, dated = dict(changed), _list_dated(connection)
+    known, dated = dict(changed), _list_dated(load_curated_views())
     for view in views:
         rows = _find_rows_to_make(view, known)
         if rows is None:
@@ -150,16 +150,12 @@ def _list_months(rows: AffectedRows) -> frozenset[dt.date]:
     return frozenset(day.replace(day=1) for day in rows.days or ()) | (rows.months or frozenset())
 
 
-def _list_dated(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+def _list_dated(views: Iterable[CuratedView]) -> dict[str, set[str]]:
     """The tables and views of the file whose rows are of a day or a month, with the columns that say which."""
-    query = (
-        "SELECT table_name, column_name FROM duckdb_columns() "
-        "WHERE database_name = 'published' AND column_name IN ('local_date', 'month')"
-    )
-    dated: dict[str, set[str]] = {}
-    for table, column in connection.execute(query).fetchall():
-        dated.setdefault(table, set()).add(column)
-    return dated
+    names = {storage(model).table: polars_schema(model).names() for model in TABLES}
+    names |= {view.name: list(view.columns) for view in views}
+    dated = {name: {"local_date", "month"}.intersection(of) for name, of in names.items()}
+    return {name: found for name, found in dated.items() if found}
 
 
 def _narrow_sources(dated: Mapping[str, set[str]], view: CuratedView, rows: AffectedRows) -> str:

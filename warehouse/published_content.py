@@ -1,7 +1,6 @@
 """The content of a published file: tables and views of one snapshot of the lake, written into a new DuckDB file."""
 
 import datetime as dt
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,14 +15,10 @@ from schemas import (
     TABLES,
     CoverageDaily,
     EnergyBalanceIntervals,
-    EnergyDaily,
-    Plants,
     Table,
-    polars_schema,
     storage,
 )
 from warehouse import contract
-from warehouse.clocks import Clocks, build_clocks
 from warehouse.ddl import (
     create_file_view,
     create_table,
@@ -37,8 +32,9 @@ from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
 from warehouse.lake_table import cut_table_path
 from warehouse.macros import MACROS, create, read_from_day_file
-from warehouse.meta import FILE_TABLES, Meta, hash_schema
+from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.open_published import take_first_line
+from warehouse.origin_tables import Origin, write_clocks, write_meta
 from warehouse.own_tables import SCHEMA, LeftOut, add_own_table, read_own_tables
 from warehouse.publication_base import Footers, Sources
 from warehouse.published_changes import (
@@ -74,12 +70,14 @@ OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions":
 class Content:
     """What was written: the rows of each table, those of the user's own as `own.NAME`, and which of these were not.
 
-    `footers` has what was read of the files of each view.
+    `footers` has what was read of the files of each view. `_clocks` was made of `zones`, and `clocks` is its digest.
     """
 
     rows: dict[str, int]
     left_out: tuple[LeftOut, ...]
     footers: dict[str, Footers]
+    zones: list[str]
+    clocks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +122,11 @@ def list_making(plan: PublicationPlan) -> list[object]:
     ]
 
 
+def place_file_guard(lake: Lake, plan: PublicationPlan, places: Sequence[Path]) -> HomeGuard | None:
+    """The guard of the views over the lake's files, put into the lake if it is not there; None where none needs one."""
+    return place_guard(lake.root, places) if plan.viewed and places and not lake.remote else None
+
+
 def build(
     lake: Lake,
     plan: PublicationPlan,
@@ -132,62 +135,71 @@ def build(
     now: dt.datetime,
     version: str,
     own_tables: Path | None = None,
+    own: str | None = None,
     places: Sequence[Path] = (),
     base: Sources | None = None,
     memory: Mapping[str, str],
 ) -> Content:
-    """Write the new file, with the tables of the user's own that fit.
+    """Write the new file, with the tables of the user's own that fit, of which `own` is a digest.
 
     `places` says where it will be opened: views over the lake's files work nowhere else. With `base`, `file` is a copy
     of the publication before, which was made of that, and only what changed is written. `memory` is what DuckDB may
     hold, as its settings. Raises duckdb.OutOfMemoryException where that is not enough.
     """
     with duckdb.connect(config={**OFFLINE, **memory, "temp_directory": f"{file}.spill"}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
-            f"ATTACH {quote_text(str(file))} AS published (STORAGE_VERSION {quote_text(STORAGE_VERSION)})"
+            "SET TimeZone = 'UTC'; "
+            f"ATTACH {quote_text(str(file))} AS published (STORAGE_VERSION {quote_text(STORAGE_VERSION)}); "
+            "USE published; BEGIN"
         )
-        connection.execute("USE published")
-        connection.execute("BEGIN")
         known = base.footers if base else {}
         footers = {
             model: _read_footers(plan.snapshots[model].files, known.get(storage(model).table, {}))
             for model in plan.viewed
         }
-        # Rows of curated views are made of these views, in a file that is not in its place yet: without the guard.
-        unguarded = plan.viewed if base is None else plan.viewed & {CoverageDaily}
-        for model in unguarded:
-            _make_view(connection, model, footers[model])
+        guard = place_file_guard(lake, plan, places)
+        made = [model for model in plan.viewed if known.get(storage(model).table) != footers[model]]
         fill = partial(put_rows, connection, Path(f"{file}.rows"))
         comments: list[str] = []
         if base is None:
-            for model in plan.files:
+            tables = list(plan.files)
+            for model in tables:
                 comments += _add(connection, lake, plan, model, fill)
-            comments += _add_file_tables(connection, plan, fill, now=now, version=version)
-            comments += _add_curated(connection)
         else:
             found = _update_tables(connection, lake, plan, base, fill)
-            _drop_file_tables(connection)
-            comments += _add_file_tables(connection, plan, fill, now=now, version=version)
+            tables = [model for model in plan.files if storage(model).table in found]
+        origin = Origin(plan.snapshots, plan.copied, now, version)
+        comments += write_meta(connection, origin, base)
+        zones, clocks, of_clocks = write_clocks(connection, fill, now, base)
+        comments += of_clocks
+        views = [_create_view(model, footers[model], plan, guard) for model in made]
+        if CoverageDaily in plan.viewed and (base is None or found):
+            # Rows of curated tables are made of this one, in a file that is not in its place yet: without the guard.
+            made = [*made, *({CoverageDaily} - {*made})]
+            views.append(_create_view(CoverageDaily, footers[CoverageDaily], plan, None))
+        _execute(connection, views)
+        if base is None:
+            comments += _add_curated(connection)
+        else:
             replace_curated_rows(connection, load_curated_views(), found)
-        guard = place_guard(lake.root, places) if plan.viewed and places and not lake.remote else None
-        for model in plan.viewed:
-            as_before = base is not None and known.get(storage(model).table) == footers[model]
-            if not as_before or model in unguarded:
-                _make_view(connection, model, footers[model], guard if plan.snapshots[model].files else None)
-                comments += write_comments(model, "VIEW")
+        if CoverageDaily in made:
+            _execute(connection, [_create_view(CoverageDaily, footers[CoverageDaily], plan, guard)])
+        for model in made:
+            comments += write_comments(model, "VIEW")
         in_lake = EnergyBalanceIntervals in plan.viewed
-        _add_row_macros(connection, plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard)
+        if base is None or EnergyBalanceIntervals in made:
+            comments += _create_row_macros(
+                plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard
+            )
         _execute(connection, comments)
-        rows = {storage(model).table: _count(connection, model) for model in plan.files}
+        rows = (base.rows if base else {}) | _count_rows(connection, tables)
         connection.execute("COMMIT")
-        own, left_out = _add_own_tables(connection, own_tables)
-        connection.execute("CHECKPOINT published")
-        connection.execute("USE memory")
-        connection.execute("DETACH published")
+        own_rows, left_out = _renew_own_tables(connection, own_tables, own, base)
+        connection.execute("CHECKPOINT published; USE memory; DETACH published")
     shown = {storage(model).table: found for model, found in footers.items()}
     viewed = {table: sum(sum(files.values()) for files in of.values()) for table, of in shown.items()}
-    return Content(viewed | rows | own, left_out, shown)
+    rows = {storage(model).table: rows[storage(model).table] for model in plan.files}
+    return Content(viewed | rows | own_rows, left_out, shown, zones, clocks)
 
 
 def _update_tables(
@@ -198,7 +210,7 @@ def _update_tables(
     now = plan.list_sources()
     for model in plan.snapshots:
         table = storage(model).table
-        folders = list_changed_folders(base.files[table], now[table])
+        folders = list_changed_folders(base.inputs.files[table], now[table])
         if not folders:
             continue
         changed[table] = find_changed_rows(model, folders)
@@ -214,29 +226,13 @@ def _update_tables(
     return changed
 
 
-def _count(connection: duckdb.DuckDBPyConnection, model: type[Table]) -> int:
-    counted = connection.execute(f"SELECT count(*) FROM {quote_identifier(storage(model).table)}").fetchall()  # noqa: S608
-    return int(counted[0][0])
-
-
-def _add_file_tables(
-    connection: duckdb.DuckDBPyConnection,
-    plan: PublicationPlan,
-    fill: Fill,
-    *,
-    now: dt.datetime,
-    version: str,
-) -> list[str]:
-    _add_meta(connection, plan, fill, now=now, version=version)
-    _add_clocks(connection, fill, now)
-    return [statement for model in FILE_TABLES for statement in write_comments(model, "TABLE")]
-
-
-def _drop_file_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what each publication writes again: what says where it comes from, and the user's own tables."""
-    for model in FILE_TABLES:
-        connection.execute(f"DROP TABLE {quote_identifier(storage(model).table)}")
-    connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(SCHEMA)} CASCADE")
+def _count_rows(connection: duckdb.DuckDBPyConnection, models: Sequence[type[Table]]) -> dict[str, int]:
+    names = [storage(model).table for model in models]
+    if not names:
+        return {}
+    counts = ", ".join(f"(SELECT count(*) FROM {quote_identifier(name)})" for name in names)  # noqa: S608
+    (found,) = connection.execute(f"SELECT {counts}").fetchall()
+    return dict(zip(names, found, strict=True))
 
 
 def _choose_detail(snapshots: Snapshots, detail: str) -> CopiedDetail:
@@ -279,16 +275,11 @@ def _read_footers(files: Sequence[str], known: Footers) -> Footers:
     return found
 
 
-def _make_view(
-    connection: duckdb.DuckDBPyConnection,
-    model: type[Table],
-    footers: Footers,
-    guard: HomeGuard | None = None,
-) -> None:
-    """Add or replace one view; of one that is replaced no comment is left."""
-    source, condition = (guard.empty_source, guard.condition) if guard else ("", "")
-    files = [list(of) for of in footers.values()]
-    connection.execute(create_file_view(model, files, source=source, condition=condition))
+def _create_view(model: type[Table], footers: Footers, plan: PublicationPlan, guard: HomeGuard | None) -> str:
+    """SQL that adds or replaces one view; of one that is replaced no comment is left."""
+    guarded = guard is not None and bool(plan.snapshots[model].files)
+    source, condition = (guard.empty_source, guard.condition) if guard and guarded else ("", "")
+    return create_file_view(model, [list(of) for of in footers.values()], source=source, condition=condition)
 
 
 def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -301,45 +292,13 @@ def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterat
         yield lake.read_snapshot(model, Snapshot(0, chosen))
 
 
-def _add_meta(
-    connection: duckdb.DuckDBPyConnection,
-    plan: PublicationPlan,
-    fill: Fill,
-    *,
-    now: dt.datetime,
-    version: str,
-) -> None:
-    days = f"SELECT min(local_date), max(local_date) FROM {quote_identifier(storage(EnergyDaily).table)}"  # noqa: S608
-    first_day, last_day = connection.execute(days).fetchall()[0]
-    versions = {storage(model).table: snapshot.version for model, snapshot in plan.snapshots.items()}
-    row = {
-        "product_version": version,
-        "published_at": now.astimezone(dt.UTC),
-        "contract_version": contract.format_version(contract.read()[0]),
-        "schema_hash": hash_schema(TABLES),
-        "source_versions": json.dumps(versions, sort_keys=True),
-        "first_day": first_day,
-        "last_day": last_day,
-        "detail": plan.copied.amount,
-        "detail_first_day": plan.copied.first_day,
-    }
-    connection.execute(create_table(Meta))
-    fill(Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
-
-
-def _add_clocks(connection: duckdb.DuckDBPyConnection, fill: Fill, now: dt.datetime) -> None:
-    zones = f"SELECT DISTINCT timezone FROM {quote_identifier(storage(Plants).table)}"  # noqa: S608
-    found = [zone for (zone,) in connection.execute(zones).fetchall()]
-    connection.execute(create_table(Clocks))
-    fill(Clocks, iter([build_clocks(found, now)]))
-
-
 def _add_curated(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Add macros, and the curated tables and views; return the comments of these, which are still to be added."""
     comments: list[str] = []
-    for macro in MACROS:
-        if not macro.gives_rows:
-            _execute(connection, create(macro))
+    _execute(
+        connection,
+        [statement for macro in MACROS if not macro.gives_rows for statement in create(macro)],
+    )
     for view in load_curated_views():
         kind = view.kind.upper()
         connection.execute(f"CREATE {kind} {quote_identifier(view.name)} AS {view.query}")
@@ -347,12 +306,13 @@ def _add_curated(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return comments
 
 
-def _add_row_macros(
-    connection: duckdb.DuckDBPyConnection, day_files: Sequence[str], guard: HomeGuard | None
-) -> None:
-    for macro in MACROS:
-        if macro.gives_rows:
-            _execute(connection, create(read_from_day_file(macro, day_files, guard) if day_files else macro))
+def _create_row_macros(day_files: Sequence[str], guard: HomeGuard | None) -> list[str]:
+    return [
+        statement
+        for macro in MACROS
+        if macro.gives_rows
+        for statement in create(read_from_day_file(macro, day_files, guard) if day_files else macro)
+    ]
 
 
 def list_taken_names() -> frozenset[str]:
@@ -360,6 +320,19 @@ def list_taken_names() -> frozenset[str]:
     tables = [storage(model).table for model in (*TABLES, *FILE_TABLES)]
     views = [view.name for view in load_curated_views()]
     return frozenset(name.lower() for name in (*tables, *views, *(macro.name for macro in MACROS)))
+
+
+def _renew_own_tables(
+    connection: duckdb.DuckDBPyConnection, folder: Path | None, own: str | None, base: Sources | None
+) -> tuple[dict[str, int], tuple[LeftOut, ...]]:
+    """Write the tables of the user's own again, unless those of the publication before were made of the same files."""
+    if base is None:
+        return _add_own_tables(connection, folder)
+    if own is not None and own == base.inputs.own:
+        rows = {name: n for name, n in base.rows.items() if name.startswith(f"{SCHEMA}.")}
+        return rows, tuple(LeftOut(name, reason) for name, reason in base.left_out)
+    connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(SCHEMA)} CASCADE")
+    return _add_own_tables(connection, folder)
 
 
 def _add_own_tables(
@@ -387,4 +360,5 @@ def _add_own_tables(
 def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
     # In one piece: DuckDB takes a third longer for some thousand comments one by one, and again a third where it hands
     # each of them to another thread.
-    connection.execute(";\n".join(statements))
+    if statements:
+        connection.execute(";\n".join(statements))

@@ -219,7 +219,8 @@ def publish_object(lake: Lake, target: PublishedObject, **options: Any) -> Publi
             forget_published(target.file, target.tell)
             etag = fault.etag
         published = publish(lake, target.file, **options)
-        if target.put(etag, published.digest):
+        # What was not renewed is what the object holds.
+        if (etag is not None and not published.renewed) or target.put(etag, published.digest):
             return published
         target.tell(
             f"Another process has published {target.address} meanwhile: this one is built again from that."

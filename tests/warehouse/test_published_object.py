@@ -113,6 +113,9 @@ def test_machines_share_an_object(lake: Lake, tmp_path: Path, monkeypatch: pytes
     # Nobody has to download what is there.
     monkeypatch.setattr(PublishedObject, "_download", lambda *_: pytest.fail("downloaded again"))
     assert read(reader) == read(second) == 2.0 * (DAYS + 1) + 8.0
+    # Nor to put it again where nothing is new.
+    monkeypatch.setattr(PublishedObject, "put", lambda *_: pytest.fail("put again"))
+    assert not publish_object(lake, second, now=NOW, version="1").renewed
 
 
 def test_script_names_the_files_of_all_days(lake: Lake, tmp_path: Path) -> None:

@@ -443,6 +443,7 @@ def test_any_doubt_leads_to_a_full_build(
         forget_base(target)
     elif doubt == "growth":
         monkeypatch.setattr(publication_base, "MOST_GROWTH", 0.5)
+        _replace(lake, EnergyDaily, {"local_date": DAYS[0]}, [{"plant_id": "a"}])
     publish(
         lake,
         target,
@@ -460,6 +461,7 @@ def test_a_full_publication_does_not_start_from_one_that_was_running(
     fill(lake)
     target = tmp_path / "sunledger.duckdb"
     publish(lake, target, now=NOW, version="1")
+    _replace(lake, EnergyDaily, {"local_date": DAYS[0]}, [{"plant_id": "a"}])
     built, go = threading.Event(), threading.Event()
     put = publishing._put
 
