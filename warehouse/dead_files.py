@@ -20,8 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table
-from warehouse.digest_chain import LOG
-from warehouse.lake_log import CHECKPOINT, ENTRY
+from warehouse.lake_log import CHECKPOINT, ENTRY, LOG
 from warehouse.lake_reader import LakeReader
 from warehouse.open_published import NotPublishedError, connect
 

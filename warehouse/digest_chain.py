@@ -21,10 +21,10 @@ from warehouse.digests import (
     UnreadableRecordError,
     digest_of,
 )
+from warehouse.lake_log import LOG, name_entry
 from warehouse.lake_reader import LakeReader, find_part
 from warehouse.lake_table import cut_table_path
 
-LOG = "_delta_log"
 READERS = 4
 # The key of our facts in a commit's own ones.
 COMMIT_KEY = "sunledger"
@@ -272,11 +272,6 @@ class Chain:
 
 
 _EXCHANGED = "the digests of version {version} do not fit the versions before and after it"
-
-
-def name_entry(version: int) -> str:
-    """The path of a log entry in its table."""
-    return f"{LOG}/{version:020d}.json"
 
 
 def commit_facts(before: DigestRecord | None, digests: Mapping[str, str]) -> dict[str, str]:

@@ -58,6 +58,11 @@ def find_folder(path: str) -> str:
     return path.rpartition("/")[0]
 
 
+def name_entry(version: int) -> str:
+    """The path of a log entry in its table."""
+    return f"{LOG}/{version:020d}.json"
+
+
 def read_log(folder: Path, at_least: int = -1) -> TableLog:
     """Read a table's log; `at_least` is a version that it is known to have had."""
     log = TableLog(folder)
@@ -148,13 +153,24 @@ def write_entry(
 def write_text(log: TableLog, version: int, content: str, *, over: bool = False) -> None:
     """Write the text of an entry, as `write_entry` does."""
     log.folder.mkdir(parents=True, exist_ok=True)
-    place = log.folder / f"{version:020d}.json"
-    new = log.folder / f".{place.name}.{secrets.token_hex(4)}.new"
+    put_entry(log.folder.parent, version, content.encode(), over=over, lasting=True)
+
+
+def put_entry(
+    table: Path, version: int, content: bytes, *, over: bool = False, lasting: bool = False
+) -> None:
+    """Write an entry's bytes into the log of the table's folder, whole or not at all; `lasting` has them on the disk.
+
+    Raises FileExistsError where there is one, unless `over` says that it may be replaced.
+    """
+    place = table / name_entry(version)
+    new = place.parent / f".{place.name}.{secrets.token_hex(4)}.new"
     try:
-        with new.open("x") as file:
+        with new.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         if over:
             new.replace(place)
         else:

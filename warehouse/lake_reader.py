@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,6 +25,7 @@ from pipeline.common.store_faults import find_store_error, translate_store_fault
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
+from warehouse.lake_log import LOG, find_folder
 from warehouse.lake_table import LakeTable, Part, cut_table_path, name_folders
 from warehouse.lake_trace import note_look
 from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES, ObjectStore
@@ -186,13 +188,11 @@ class LakeReader:
 
         Raises UnreadableLogError.
         """
-        names = self.take_snapshot(model, within).files
-        table = self.open(model) if names else None
-        found: list[dict[str, str]] = [] if table is None else table.partitions()
-        wanted = {name: str(value) for name, value in (within or {}).items()}.items()
-        return sorted(
-            (part for part in found if wanted <= part.items()), key=lambda part: tuple(part.values())
-        )
+        _, uris = self._look_at(model, within)
+        folders = {find_folder(cut_table_path(model, uri)) for uri in uris}
+        # A table without partition columns has no parts.
+        found = (dict(folder.split("=", 1) for folder in each.split("/")) for each in folders if each)
+        return sorted(found, key=lambda part: tuple(part.values()))
 
     def list_names(self, model: type[Table], folders: str) -> tuple[str, ...]:
         """The paths inside the table of the active files of a part, which is named by its folders (`name_folders`)."""
@@ -211,7 +211,8 @@ class LakeReader:
             return held
         try:
             if held is None:
-                return self.open_anew(model)
+                # Many steps look for tables that most lakes do not have.
+                return self.open_anew(model) if self.remote or os.path.isdir(f"{uri}/{LOG}") else None  # noqa: PTH112
             with _translate_errors(model), self.watch_store():
                 held.refresh()
         except TableNotFoundError:
@@ -227,7 +228,9 @@ class LakeReader:
         """
         uri = self.find_uri(model)
         with _translate_errors(model), self.watch_store():
-            table = LakeTable(model, uri, version, self._delta_options)
+            table = LakeTable(
+                model, uri, DeltaTable(uri, version=version, storage_options=self._delta_options)
+            )
         if version is None:
             self._tables.__dict__[uri] = table
             if self._looks:
@@ -255,7 +258,7 @@ class LakeReader:
         except CommitFailedError:
             # Another run created it between the look that found nothing and this commit.
             return self.open_anew(model)
-        table = self._tables.__dict__[uri] = LakeTable.wrap(model, uri, created)
+        table = self._tables.__dict__[uri] = LakeTable(model, uri, created)
         if self._looks:
             self._looks.note_listing(uri)
         return table

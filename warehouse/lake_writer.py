@@ -18,7 +18,6 @@ from typing import Self, cast
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
@@ -37,7 +36,6 @@ from warehouse.lake_reader import (
 )
 from warehouse.lake_table import Part, cut_table_path, name_folders
 from warehouse.lake_trace import note_writing
-from warehouse.object_store import choose_hooks
 from warehouse.spool import Spool
 
 # Level 3 is the measured best point of zstd: 9 costs three times the CPU for 7 % of the bytes.
@@ -225,9 +223,7 @@ def _pause() -> None:
 class _Attempt:
     """One replacement on its way to the log: compare, write one file, commit at exactly the next version.
 
-    By default a transaction of delta-rs (`create_write_transaction`) is moved behind a commit that came first, unless
-    that removed what this one removes. So it would accept two first writes of one day. With `max_commit_retries=0` a
-    commit is a compare-and-swap: it is refused when anything was committed since the table was read, and then tried
+    A commit is a compare-and-swap: it is refused when anything was committed since the table was read, and then tried
     again here. The file is written again only if somebody else wrote this very part.
     """
 
@@ -279,20 +275,13 @@ class _Attempt:
         chain = Chain(self.lake, self.model)
         before = chain.prepare_commit(self.table.version())
         with translate_store_faults(), self.lake.watch_store():
-            self.table.create_write_transaction(
-                [self.action] if self.action else [],
-                mode="overwrite",
-                schema=build_arrow_schema(self.model),
-                partition_by=list(self.part) or None,
-                partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
-                commit_properties=CommitProperties(
-                    max_commit_retries=0, custom_metadata=commit_facts(before, self.digests)
-                ),
-                post_commithook_properties=choose_hooks(self.table.version() + 1)
-                if self.lake.remote
-                else None,
+            version = self.table.commit(
+                build_arrow_schema(self.model),
+                self.part,
+                self.files,
+                self.action,
+                commit_facts(before, self.digests),
             )
-        version = self.table.version() + 1
         chain.record_commit(before, version)
         names = [self.action.path] if self.action else []
         note_writing(self.model, name_folders(self.model, self.part), names)

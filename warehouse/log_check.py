@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 import polars as pl
-from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from schemas import Table, storage
@@ -15,6 +14,7 @@ from warehouse.digest_chain import Chain
 from warehouse.digests import DigestRecord, StoredFile, list_record_versions
 from warehouse.known_tables import list_known_tables
 from warehouse.lake_reader import LakeReader, UnreadableLogError
+from warehouse.lake_table import LakeTable
 
 # A table that is written in the meantime is looked at again.
 LOOKS = 3
@@ -89,7 +89,7 @@ def check_log(lake: LakeReader, model: type[Table], listing: LakeListing | None 
     return CheckedLog(version, files, tuple({str(damage): damage for damage in damages}.values()))
 
 
-def _open(lake: LakeReader, model: type[Table]) -> tuple[DeltaTable | None, list[Damage]]:
+def _open(lake: LakeReader, model: type[Table]) -> tuple[LakeTable | None, list[Damage]]:
     try:
         return lake.open_anew(model), []
     except TableNotFoundError:
@@ -139,9 +139,9 @@ def _check_entry(chain: Chain, record: DigestRecord, entries: list[int]) -> Iter
         yield chain.report_changed_entry(version)
 
 
-def _list_stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
+def _list_stored_paths(table: LakeTable) -> dict[str, dict[str, str]]:
     """The active files by their paths, each with the part that the log says it belongs to."""
-    actions = pl.DataFrame(table.get_add_actions(flatten=True))
+    actions = pl.DataFrame(table.delta.get_add_actions(flatten=True))
     parts = [name for name in actions.columns if name.startswith("partition.")]
     texts = actions.select("path", pl.col(parts).cast(pl.String)) if parts else actions.select("path")
     return {

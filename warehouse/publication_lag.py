@@ -10,7 +10,7 @@ import duckdb
 
 from pipeline.common.text import pluralize
 from schemas import TABLES, Table, storage
-from warehouse.digest_chain import name_entry
+from warehouse.lake_log import name_entry
 from warehouse.lake_reader import LakeReader
 from warehouse.open_published import NotPublishedError, connect
 

@@ -78,7 +78,7 @@ def keep_up_table(
         _check_versions(model, files, version)
         newest = max(files.checkpoints, default=-1)
         if not dry_run and version - newest >= CHECKPOINT_EVERY:
-            table.create_checkpoint()
+            table.delta.create_checkpoint()
             files = list_table_files(lake, model)
         dead = find_dead_files(lake, model, files, active, shown, now)
         old = find_old_entries(files, now)

@@ -258,7 +258,7 @@ def test_racing_first_writers_all_get_the_table(tmp_path: Path) -> None:
 
         def create(lake: Lake, begin: threading.Barrier = begin) -> list[str]:
             begin.wait()
-            return lake.open_or_create(PvIntervals).metadata().partition_columns
+            return lake.open_or_create(PvIntervals).delta.metadata().partition_columns
 
         with ThreadPoolExecutor(len(lakes)) as pool:
             assert list(pool.map(create, lakes)) == [["local_date"]] * len(lakes)

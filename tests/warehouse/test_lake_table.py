@@ -1,20 +1,28 @@
-"""A table's log is read again only where something was committed, and its files are listed once a version."""
+"""A table's log is followed by its entries, of our own commits too, and deltalake finds the same in it."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import CommitFailedError
 
 from schemas import Plants, RawOtherSets
 from schemas.core import PvIntervals
 from tests.warehouse.publish.conftest import make_frame
 from tests.warehouse.test_lake import pv
 from warehouse.lake import Lake
+from warehouse.lake_reader import build_arrow_schema
 from warehouse.lake_table import LakeTable
+from warehouse.object_store import CHECKPOINT_AFTER
 
 FIRST, SECOND = dt.date(2026, 3, 1), dt.date(2026, 3, 2)
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -29,26 +37,94 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
         calls.append(name)
         return real(table, *args, **kwargs)
 
-    monkeypatch.setattr(LakeTable, name, count, raising=False)
+    monkeypatch.setattr(DeltaTable, name, count)
     return calls
 
 
-def test_a_log_without_news_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_commits_are_followed_without_deltalake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake, other = (Lake(str(tmp_path / "lake"), tmp_path / name) for name in ("a", "b"))
     lake.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST)])
     before = lake.take_snapshot(PvIntervals)
-    reads, lists = (count_calls(monkeypatch, name) for name in ("update_incremental", "file_uris"))
+    other.take_snapshot(PvIntervals)
+    used = [
+        count_calls(monkeypatch, name)
+        for name in ("update_incremental", "file_uris", "create_write_transaction")
+    ]
     for day in (FIRST, SECOND):
         assert list(lake.read_batches(PvIntervals, {"local_date": day})) or day == SECOND
         assert lake.take_snapshot(PvIntervals) == before
-    assert (reads, lists) == ([], [])
-    # Another process's commit is news, and is read once.
+    assert not lake.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST)]).changed
+    # The log of a table that was never written is not looked for.
+    assert lake.take_snapshot(Plants).version == -1
+    # Another handle's commit is news.
     other.replace(PvIntervals, {"local_date": SECOND}, [pv(day=SECOND)])
-    reads.clear()
     assert pl.concat(lake.read_batches(PvIntervals, {"local_date": SECOND})).height
     assert lake.take_snapshot(PvIntervals).version == before.version + 1
-    assert lake.take_snapshot(Plants).version == -1
+    assert used == [[], [], []]
+
+
+@pytest.mark.parametrize("folder", ["lake", "a läke of mine"])
+def test_deltalake_reads_what_was_committed(tmp_path: Path, folder: str) -> None:
+    """Days that come, are replaced and are emptied, up to a checkpoint and beyond it."""
+    lake, reader = (Lake(str(tmp_path / folder), tmp_path / name) for name in ("a", "b"))
+    uri = lake.find_uri(PvIntervals)
+    for step in range(CHECKPOINT_AFTER + 5):
+        part = {"local_date": FIRST + dt.timedelta(days=step % 3)}
+        rows = pv(day=part["local_date"]).with_columns(pv_generation_w=pl.lit(float(step)))
+        kept = rows.clear() if step % 7 == 6 else rows
+        written = lake.replace(PvIntervals, part, [kept], empty=True)
+        if step % 10 == 0 or step >= CHECKPOINT_AFTER - 3:
+            delta = DeltaTable(uri)
+            assert delta.version() == written.version == step + 1
+            seen = reader.take_snapshot(PvIntervals)
+            assert (seen.version, list(seen.files)) == (
+                delta.version(),
+                sorted(map(unquote, delta.file_uris())),
+            )
+            assert delta.to_pyarrow_table().num_rows == pl.concat(reader.read_batches(PvIntervals)).height
+    assert [entry["operation"] for entry in delta.history()].count("WRITE") == CHECKPOINT_AFTER + 5
+    assert len([*Path(uri, "_delta_log").glob("*.checkpoint.parquet")]) == 1
+
+
+def test_what_is_not_plain_is_read_by_deltalake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that brings columns, and one that names a file that is not there to be removed."""
+    lake = Lake(str(tmp_path / "lake"), tmp_path)
+    lake.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST)])
+    before = lake.take_snapshot(PvIntervals)
+    log = Path(lake.find_uri(PvIntervals), "_delta_log")
+    reads = count_calls(monkeypatch, "update_incremental")
+    table = DeltaTable(lake.find_uri(PvIntervals))
+    table.alter.add_columns(DeltaSchema.from_arrow(pa.schema([("new", pa.int64())])).fields)
+    assert lake.take_snapshot(PvIntervals) == replace(before, version=before.version + 1)
     assert len(reads) == 1
+    remove = {"path": "local_date=2026-03-01/other.parquet", "dataChange": True, "deletionTimestamp": 0}
+    text = "\n".join(map(json.dumps, ({"commitInfo": {"operation": "WRITE"}}, {"remove": remove})))
+    (log / f"{before.version + 2:020d}.json").write_text(text)
+    assert lake.take_snapshot(PvIntervals) == replace(before, version=before.version + 2)
+    assert len(reads) == 2
+
+
+def test_of_two_commits_on_one_version_one_is_refused(tmp_path: Path) -> None:
+    """By whichever way the first one came: ours or deltalake's."""
+    lake = Lake(str(tmp_path / "lake"), tmp_path)
+    lake.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST)])
+    schema, uri = build_arrow_schema(PvIntervals), lake.find_uri(PvIntervals)
+    first, second, third = (LakeTable(PvIntervals, uri, DeltaTable(uri)) for _ in range(3))
+    files, part = first.list_file_uris({"local_date": FIRST}), {"local_date": FIRST}
+    first.commit(schema, {"local_date": SECOND}, [], None, {})
+    for late in (second, third):
+        with pytest.raises(CommitFailedError):
+            late.commit(schema, part, files, None, {})
+    third.refresh()
+    # What was compared is no longer what the part has.
+    with pytest.raises(CommitFailedError):
+        third.commit(schema, part, [], None, {})
+    third.delta.create_write_transaction([], "overwrite", schema, partition_by=[])
+    with pytest.raises(CommitFailedError):
+        third.commit(schema, part, files, None, {})
+    assert DeltaTable(uri).version() == third.version() + 1
 
 
 def test_a_log_that_lost_its_newest_entry_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
