@@ -273,6 +273,16 @@ def test_row_groups_follow_the_model_and_the_order_of_the_key(lake: Lake) -> Non
     assert stored(lake).select(pl.col("plant_id").is_sorted()).item()
 
 
+def test_statistics_of_row_groups_are_kept_of_keys_and_times_alone(lake: Lake) -> None:
+    lake.replace(PvIntervals, PART, [pv()])
+    group = pq.read_metadata(lake.take_snapshot(PvIntervals).files[0]).row_group(0)
+    having = {
+        column.path_in_schema for column in map(group.column, range(group.num_columns)) if column.is_stats_set
+    }
+    assert {"plant_id", "device_id", "interval_end", "flagged"} <= having
+    assert not {name for name in having if name.endswith(("_w", "_kwh"))}
+
+
 def test_a_table_that_was_never_written_is_empty(lake: Lake) -> None:
     assert stored(lake).schema == polars_schema(PvIntervals)
     assert list(lake.read_batches(PvIntervals, PART)) == []
