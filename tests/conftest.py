@@ -17,9 +17,11 @@ from hypothesis import settings as hypothesis_settings
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import RunContext
 from tests.programs import FREE
+from tests.read_once import keep_what_is_read
 from tests.scripted import NOW, ScriptedSma
 
 os.environ |= FREE
+keep_what_is_read()
 
 PARTS_OF_RECORDS = ("history", "schedules")
 

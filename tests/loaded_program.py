@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -37,6 +38,7 @@ def main(path: str) -> None:
     """Fork for each connection until standard input ends."""
     for part in PARTS:
         importlib.import_module(part)
+    _read_ahead()
     _stop_threads()
     # What is loaded stays shared with the forks: their collector doesn't touch it.
     gc.collect()
@@ -57,6 +59,20 @@ def main(path: str) -> None:
                 listening.close()
                 _serve(connection)
             connection.close()
+
+
+def _read_ahead() -> None:
+    """Read what each opening of Dagster and each building of its definitions would read."""
+    from dagster import DagsterInstance  # noqa: PLC0415
+
+    from assets.definitions import build_definitions  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from tests.read_once import keep_what_is_read  # noqa: PLC0415
+
+    keep_what_is_read()
+    build_definitions(load_settings(env_file=None))
+    with tempfile.TemporaryDirectory() as folder, DagsterInstance.local_temp(folder):
+        pass
 
 
 def _stop_threads() -> None:

@@ -25,6 +25,9 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily
 from tests.scripted import ScriptedSma
 
+# Of each choice of settings, for all tests: to build them takes longer than a tick.
+_SCHEDULES: dict[str, dict[str, dg.ScheduleDefinition]] = {}
+
 
 class ClockedSma(ScriptedSma):
     """A scripted SMA whose answers carry the time of the clock."""
@@ -43,7 +46,7 @@ class Clockwork:
         self.settings, self.instance, self.sma = settings, instance, sma
         self.runs: list[tuple[str, dt.datetime, str, str]] = []
         self.skips: list[tuple[str, str]] = []
-        self.schedules = {s.name: s for s in build_definitions(settings).schedules or []}
+        self.schedules = _build_schedules(settings)
 
     def runtime(self, tags: dict[str, str]) -> RunContext:
         return RunContext(
@@ -82,6 +85,15 @@ class Clockwork:
                 refresh_lists(runtime)
             elif job in {DAYS_JOB, SHARD_JOB}:
                 _days(runtime, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+
+
+def _build_schedules(settings: Settings) -> dict[str, dg.ScheduleDefinition]:
+    """The schedules by name. They find the home in the runtime of each tick, so those of one home are those of all."""
+    chosen = settings.model_dump_json(exclude={"home", "lake", "warehouse"})
+    if chosen not in _SCHEDULES:
+        found = build_definitions(settings).schedules or []
+        _SCHEDULES[chosen] = {one.name: one for one in found if isinstance(one, dg.ScheduleDefinition)}
+    return _SCHEDULES[chosen]
 
 
 def _days(runtime: RunContext, first: dt.date, last: dt.date) -> None:
