@@ -61,7 +61,7 @@ REPORT_FILES_AT_ONCE = 64
 # What DuckDB may hold: more saves no time, because what it sorts waits on the disk cheaply. Of what can't wait there it
 # may need more, and then gets the share of the machine that DuckDB takes by itself. One thread fills one group of rows
 # at a time, and takes a fifth less CPU than two that wait for each other.
-LITTLE_MEMORY = {"memory_limit": "112MiB", "threads": "1"}
+LITTLE_MEMORY = {"memory_limit": "112MiB", "threads": "1", "allocator_background_threads": "true"}
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 

@@ -18,15 +18,20 @@ ARENAS: Final = (-8, 2, "MALLOC_ARENA_MAX")
 FREE_BYTES: Final = (-1, 2**20, "MALLOC_TRIM_THRESHOLD_")
 MAPPED_BYTES: Final = (-3, 2**20, "MALLOC_MMAP_THRESHOLD_")
 ARROW_POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
-# Polars has an allocator of its own, jemalloc. It too has two arenas, and gives back what is free for 0.2 s: by itself
-# it keeps that for ten seconds, in which a step and the next one hold their batches side by side.
-POLARS_ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0")
+# Polars and DuckDB each have an allocator of their own, jemalloc. It too has two arenas (DuckDB's by itself), and gives
+# back what is free for 0.2 s: by itself that of polars keeps it for ten seconds, in which a step and the next one hold
+# their batches side by side. DuckDB's gives back only where a database says so (`allocator_background_threads`).
+OWN_ALLOCATORS: Final = {
+    "_RJEM_MALLOC_CONF": "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0",
+    "DUCKDB_JE_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0",
+}
 
 
 def limit_allocators() -> None:
-    """Set the bounds for this process; before a library starts threads. Without glibc Arrow's and polars's are set."""
+    """Set the bounds for this process; before a library starts threads. Without glibc those of libraries are set."""
     os.environ.setdefault(ARROW_POOL, "system")
-    os.environ.setdefault(*POLARS_ALLOCATOR)
+    for variable, bounds in OWN_ALLOCATORS.items():
+        os.environ.setdefault(variable, bounds)
     if sys.platform != "linux":
         return
     # Another C library than glibc has no such function, and its own ways.

@@ -36,6 +36,7 @@ OWN_VARIABLES = (
     "MALLOC_MMAP_THRESHOLD_",
     "ARROW_DEFAULT_MEMORY_POOL",
     "_RJEM_MALLOC_CONF",
+    "DUCKDB_JE_MALLOC_CONF",
 )
 # Polars' allocator tells at the end of the process how many arenas it has, and how long it keeps free pages.
 POLARS_PROGRAM = """
@@ -46,6 +47,27 @@ os.environ["_RJEM_MALLOC_CONF"] += ",stats_print:true,stats_print_opts:mdablxe"
 import polars as pl
 
 pl.DataFrame({"a": range(100_000)}).group_by(pl.col("a") % 7).len()
+"""
+# Reads an answer of 12 MB as JSON, and waits until as much as before is in use again.
+ENGINE_PROGRAM = """
+import os, time
+import polars as pl
+from pipeline.transform.json_engine import run_on
+
+def measure_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+def read(plants):
+    body = "[" + ",".join(['{"name":"a plant with a name","number":1234}'] * plants) + "]"
+    run_on("SELECT len(json_extract(body, '$[*]')) AS n FROM batch", pl.DataFrame({"body": [body]}))
+
+read(1)
+before = measure_mb()
+read(250_000)
+after, until = measure_mb(), time.monotonic() + 10
+while measure_mb() > before + 40 and time.monotonic() < until:
+    time.sleep(0.05)
+print(round(after - before), round(measure_mb() - before))
 """
 
 pytestmark = pytest.mark.skipif(
@@ -100,3 +122,13 @@ def test_the_allocator_of_polars_has_two_arenas_and_gives_free_pages_back_soon()
     assert any("opt.narenas: 2" in line for line in told)
     assert any("opt.dirty_decay_ms: 200 " in line for line in told)
     assert any("opt.muzzy_decay_ms: 0 " in line for line in told)
+
+
+def test_the_json_engine_gives_back_what_a_long_answer_took() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
+    ran = subprocess.run(
+        [sys.executable, "-c", ENGINE_PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
+    at_once, later = map(int, ran.stdout.split())
+    assert at_once > 80
+    assert later <= 40
