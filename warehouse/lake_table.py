@@ -35,6 +35,9 @@ Part: TypeAlias = Mapping[str, dt.date | str]
 PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 # What an entry may say for us to follow it: files that come and go.
 _FOLLOWED = {"commitInfo", "add", "remove"}
+# What asks nothing of a commit but files that come and go.
+_PLAIN_WRITERS = {2, 7}
+_PLAIN_FEATURES = {"timestampNtz"}
 
 
 class LakeTable:
@@ -53,7 +56,7 @@ class LakeTable:
         """Begin again with the version that delta-rs has read."""
         self._version = self._delta.version()
         self._listed: dict[str, list[str]] | None = None
-        self._fits: bool | None = None
+        self._plain: bool | None = None
 
     def version(self) -> int:
         """The version that is held."""
@@ -118,18 +121,26 @@ class LakeTable:
         if (
             self._folder is None
             or following % CHECKPOINT_AFTER == CHECKPOINT_AFTER - 1
-            or not self._has(schema)
+            or not self._is_plain(schema)
         ):
             self._commit_by_delta(schema, part, added, facts)
         else:
             self._commit_entry(part, files, added, facts)
         return following
 
-    def _has(self, schema: pa.Schema) -> bool:
-        """Whether the table has these columns; a commit may bring it new ones."""
-        if self._fits is None:
-            self._fits = self._delta.schema() == DeltaSchema.from_arrow(schema)
-        return self._fits
+    def _is_plain(self, schema: pa.Schema) -> bool:
+        """Whether the table has these columns and no rules that another tool gave it: a commit may bring new ones."""
+        if self._plain is None:
+            delta = self._delta
+            protocol = delta.protocol()
+            features = {*(protocol.writer_features or ()), *(protocol.reader_features or ())}
+            self._plain = (
+                delta.schema() == DeltaSchema.from_arrow(schema)
+                and protocol.min_writer_version in _PLAIN_WRITERS
+                and features <= _PLAIN_FEATURES
+                and not delta.metadata().configuration
+            )
+        return self._plain
 
     def _commit_by_delta(
         self, schema: pa.Schema, part: Part, added: AddAction | None, facts: Mapping[str, str]

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import polars as pl
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, TableFeatures
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError
 
@@ -125,6 +125,22 @@ def test_of_two_commits_on_one_version_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommitFailedError):
         third.commit(schema, part, files, None, {})
     assert DeltaTable(uri).version() == third.version() + 1
+
+
+@pytest.mark.parametrize("change", ["property", "feature"])
+def test_rules_that_another_tool_gave_a_table_are_left_to_deltalake(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(str(tmp_path / "lake"), tmp_path)
+    lake.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST)])
+    alter = DeltaTable(lake.find_uri(PvIntervals)).alter
+    if change == "property":
+        alter.set_table_properties({"delta.logRetentionDuration": "interval 30 days"})
+    else:
+        alter.add_feature(TableFeatures.AppendOnly, allow_protocol_versions_increase=True)
+    commits = count_calls(monkeypatch, "create_write_transaction")
+    lake.replace(PvIntervals, {"local_date": SECOND}, [pv(day=SECOND)])
+    assert len(commits) == 1
 
 
 def test_a_log_that_lost_its_newest_entry_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
