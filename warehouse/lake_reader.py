@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
 from urllib.parse import unquote
 
 import polars as pl
@@ -30,6 +29,7 @@ from warehouse.lake_table import LakeTable, Part, cut_table_path, name_folders
 from warehouse.lake_trace import note_look
 from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES, ObjectStore
 from warehouse.spool import SharedMemory
+from warehouse.stored_rows import read_row_groups
 from warehouse.version_looks import VersionLooks
 from warehouse.whole_tables import WholeTables
 
@@ -133,6 +133,15 @@ class LakeReader:
         self.check_files(model, chosen.files)
         if storage(model).partition:
             return self._scan_files(model, chosen)
+        with self.watch_store():
+            return self._whole.scan(model, chosen.files, lambda: self._scan_files(model, chosen))
+
+    def read_whole(self, model: type[Table]) -> pl.DataFrame:
+        """All rows of a table that is replaced whole, in memory. Raises DamagedError."""
+        chosen = self.take_snapshot(model)
+        if not chosen.files:
+            return build_empty_frame(model)
+        self.check_files(model, chosen.files)
         with self.watch_store():
             return self._whole.read(model, chosen.files, lambda: self._scan_files(model, chosen))
 
@@ -280,25 +289,16 @@ class LakeReader:
         a small fleet takes to read.
         """
         schema = polars_schema(model)
-        wanted = [name for name in schema if columns is None or name in columns]
-        types = pl.Schema({name: schema[name] for name in wanted})
+        types = pl.Schema({name: schema[name] for name in schema if columns is None or name in columns})
         files, remote = self.open_files(model), self.remote
         if not checked:
             self.check_files(model, uris)
         for uri in uris:
             path = cut_table_path(model, uri)
             values = parse_part(path, schema)
-            with (
-                files.open_input_file(path) as source,
-                pq.ParquetFile(source, pre_buffer=remote, page_checksum_verification=checked) as file,
-            ):
-                stored = file.schema_arrow.names
-                # A column that is younger than the file is not in it. Without any, the number of rows would be lost.
-                kept = [name for name in wanted if name in stored] or stored[:1]
-                for batch in file.iter_batches(storage(model).row_group, columns=kept):
-                    frame = cast("pl.DataFrame", pl.from_arrow(batch))
-                    others = [pl.lit(values.get(name)).alias(name) for name in wanted if name not in kept]
-                    yield frame.with_columns(others).select(wanted).cast(types)
+            with files.open_input_file(path) as source:
+                rows = storage(model).row_group
+                yield from read_row_groups(source, types, values, rows, remote=remote, checked=checked)
 
     def name_stored_files(self, model: type[Table], part: Part) -> str:
         """The names of the part's active files, as a `PartChange` names them; empty where nothing is stored."""

@@ -18,21 +18,35 @@ class WholeTables:
         self._kept: dict[type[Table], tuple[tuple[str, ...], pl.DataFrame]] = {}
         self._too_large: set[type[Table]] = set()
 
-    def read(
+    def scan(
         self, model: type[Table], files: tuple[str, ...], scan: Callable[[], pl.LazyFrame]
     ) -> pl.LazyFrame:
-        """The rows of these files, by `scan` where they are new or too many to be kept.
+        """The rows of these files, by `scan` where they are new or too many to be kept."""
+        kept = self._keep(model, files, scan)
+        return scan() if kept is None else kept.lazy()
+
+    def read(
+        self, model: type[Table], files: tuple[str, ...], scan: Callable[[], pl.LazyFrame]
+    ) -> pl.DataFrame:
+        """The same in memory: without a query, which costs more than the rows of a small fleet."""
+        kept = self._keep(model, files, scan)
+        return scan().collect() if kept is None else kept.clone()
+
+    def _keep(
+        self, model: type[Table], files: tuple[str, ...], scan: Callable[[], pl.LazyFrame]
+    ) -> pl.DataFrame | None:
+        """The kept rows; None where they are too many.
 
         A table that was too large once is not read whole again to find that out.
         """
         if model in self._too_large:
-            return scan()
+            return None
         known = self._kept.get(model)
         if known is None or known[0] != files:
             rows = scan().collect()
             if rows.estimated_size() > KEPT_BYTES:
                 self._too_large.add(model)
                 self._kept.pop(model, None)
-                return scan()
+                return None
             known = self._kept[model] = files, rows
-        return known[1].lazy()
+        return known[1]

@@ -233,7 +233,7 @@ def _read_aside(runtime: RunContext, aside: Part) -> pl.DataFrame:
 
 def _read_before_a_move(runtime: RunContext, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:
     """The plants whose day is stored and final under the id that they had before they moved."""
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.read_whole(Plants))
     if not moved.height:
         return moved.select("plant_id")
     old = take_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
@@ -262,7 +262,7 @@ def _list_places_with_log(runtime: RunContext, day: dt.date) -> pl.DataFrame:
 def _list_devices_with_log(runtime: RunContext, day: dt.date) -> pl.DataFrame:
     """The devices to request the log of: those of plants in operation, in operation themselves on the day."""
     plants = select_in_operation(list_plants(runtime), day, runtime.now())
-    devices = runtime.lake.scan(Devices).select("plant_id", "device_id").collect()
+    devices = runtime.lake.read_whole(Devices).select("plant_id", "device_id")
     return _drop_deactivated(runtime, devices.join(plants, on="plant_id"), day)
 
 

@@ -19,7 +19,7 @@ def draw_day_pictures(runtime: RunContext, day: dt.date) -> dict[str, str]:
     )
     if not daily:
         return {}
-    plants = runtime.lake.scan(Plants).select("plant_id", "timezone", "peak_power_kw").collect()
+    plants = runtime.lake.read_whole(Plants).select("plant_id", "timezone", "peak_power_kw")
     bounds = add_day_bounds(plants, day)
     columns = ["plant_id", "interval_start", "interval_end", *sketch.POWERS]
     batches = runtime.lake.read_batches(EnergyBalanceIntervals, part, columns=columns)

@@ -35,7 +35,7 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
     Raises UsageError for an id that is not among them, and for a file of attributes that can't be used: whoever asks
     plants begins here.
     """
-    plants = runtime.lake.scan(Plants).collect()
+    plants = runtime.lake.read_whole(Plants)
     if not plants.height:
         raise SunledgerError("No plants are stored yet: run 'sunledger refresh' first.")
     ids = list_plant_ids_of_newest(runtime)
@@ -97,7 +97,7 @@ def find_chosen_plants(runtime: RunContext) -> frozenset[str]:
     if not runtime.only_groups:
         return runtime.only_plants
     members = find_members(runtime.settings, sorted(runtime.only_groups), "The choice of plants")
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.read_whole(Plants))
     newest = moved.filter(pl.col("plant_id").is_in(sorted(members)))["successor"]
     return runtime.only_plants | members | frozenset(newest)
 
@@ -109,7 +109,7 @@ def list_own_plants(runtime: RunContext, day: dt.date | None = None) -> pl.DataF
 
 def find_excluded_plants(runtime: RunContext) -> pl.DataFrame:
     """plant_id and excluded_from of every plant ever seen that the settings leave out."""
-    return read_fleet(runtime.settings).find_excluded(runtime.lake.scan(Plants).collect())
+    return read_fleet(runtime.settings).find_excluded(runtime.lake.read_whole(Plants))
 
 
 def add_exclusion(runtime: RunContext, plants: pl.DataFrame) -> pl.DataFrame:
@@ -125,7 +125,7 @@ def add_exclusion(runtime: RunContext, plants: pl.DataFrame) -> pl.DataFrame:
 
 def mark_excluded(runtime: RunContext) -> None:
     """Write into the table plants which of them the settings leave out."""
-    plants = runtime.lake.scan(Plants).collect()
+    plants = runtime.lake.read_whole(Plants)
     if plants.height:
         runtime.lake.replace(Plants, {}, [add_exclusion(runtime, plants)])
 
@@ -172,7 +172,7 @@ def list_known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
 
     A charging station is typed like an inverter but has no rating, and a battery inverter may speak for others as well.
     """
-    plants = lake.scan(Plants).collect()
+    plants = lake.read_whole(Plants)
     site = ["timezone", "latitude", "longitude"]
     plant_rated = pl.col("ac_power_kw") * 1000
     nothing = pl.lit(None, pl.Float64)
@@ -181,7 +181,7 @@ def list_known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     )
     if source.of_devices is False:
         return own
-    devices = lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
+    devices = lake.read_whole(Devices).join(plants, on="plant_id", suffix="_plant")
     known = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w")
     rated = known.otherwise(plant_rated)
     peak = pl.when(pl.col("generator_power_dc_w") > 0).then("generator_power_dc_w")

@@ -124,7 +124,7 @@ def write_curtailment_monthly(runtime: RunContext) -> StepResult:
 )
 def judge_limits(runtime: RunContext) -> Finding:
     """Whether power was above a limit anywhere, and whether the file names plants that SMA has never listed."""
-    plants = runtime.lake.scan(Plants).select("plant_id", "migrated_from").collect()
+    plants = runtime.lake.read_whole(Plants).select("plant_id", "migrated_from")
     known = [*plants["plant_id"], *plants["migrated_from"].drop_nulls()]
     strange = sorted({*read_supplied_limits(runtime.settings)["plant_id"]} - {*known})
     days = runtime.lake.scan(CurtailmentDaily).select(*_DAY, "above_limit_h", "limited_h").collect()

@@ -55,11 +55,13 @@ def _find_without_generation(
         .join(places, on=keys, how="inner")
         .filter(pl.col("mean_w") <= trace)
     )
+    if not maybe.height:
+        return maybe
     skies = find_nights(maybe.unique("plant_id"), day, below_deg=-limits.no_generation_sun_deg)
     bright = maybe.join(skies, on="plant_id").select(*keys, "rated_w", bright_from="dawn", bright_to="dusk")
     frames: list[pl.DataFrame] = []
     if bright.height:
-        moved = find_successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.read_whole(Plants))
         stored = runtime.lake.read_batches(source.intervals, {"local_date": day}, columns=[*keys, *_ROWS])
         frames = [frame.select(*keys, *_ROWS) for frame in join_rows(stored, moved, keys)]
     none = polars_schema(source.intervals).to_frame().select(*keys, *_ROWS)
@@ -68,9 +70,9 @@ def _find_without_generation(
 
 def _list_plants_with_pv(runtime: RunContext, places: pl.DataFrame) -> pl.DataFrame:
     """plant_id of the plants that are known to have panels; a plant may consist of a meter or a battery alone."""
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == PV.set.name)
+    sets = runtime.lake.read_whole(MeasurementSets).filter(pl.col("set_type") == PV.set.name)
     rated = places.filter(pl.col("peak_w") > 0).select("plant_id")
-    return pl.concat([rated, sets.select("plant_id").collect()]).unique()
+    return pl.concat([rated, sets.select("plant_id")]).unique()
 
 
 def _read_rows(runtime: RunContext, model: type[Table], day: dt.date) -> pl.DataFrame:

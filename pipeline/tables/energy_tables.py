@@ -89,7 +89,7 @@ def write_energy_monthly(runtime: RunContext) -> StepResult:
     """Months from all stored days, those of plants that moved under their newest id."""
     rejoined = _rejoin(runtime)
     start = pl.struct("start_up", "timezone").map_elements(_convert_to_local_date, return_dtype=pl.Date)
-    starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
+    starts = runtime.lake.read_whole(Plants).select("plant_id", start.alias("start_date"))
     quantities = [f.column for f in ENERGY_BALANCE.powers]
     closed = read_closed_months(runtime)
     excluded = find_excluded_plants(runtime)
@@ -114,7 +114,7 @@ def write_energy_monthly(runtime: RunContext) -> StepResult:
 
 def _rejoin(runtime: RunContext) -> int:
     """Rebuild the days that still hold a plant by an id that it had before it moved; return their number."""
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.read_whole(Plants))
     old = pl.col("plant_id").is_in(moved["plant_id"].to_list())
     days = 0
     for model, write in ((EnergyDaily, write_energy_daily), (DeviceEnergyDaily, write_device_energy_daily)):
@@ -133,7 +133,7 @@ def _write_daily(
     limits = load_thresholds(runtime.settings.quality)
 
     def write() -> tuple[WriteResult, pl.DataFrame]:
-        moved = find_successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.read_whole(Plants))
         rows = runtime.lake.read_batches(
             source.intervals, part, columns=[*keys, *list_day_columns(quantities)]
         )
@@ -209,7 +209,7 @@ def _list_asked(
     if source.of_devices:
         # A plant that is no longer listed is reported as a whole, without a device.
         asked = asked.filter(pl.col("device_id") != "")
-    plants = runtime.lake.scan(Plants).collect()
+    plants = runtime.lake.read_whole(Plants)
     placed = add_day_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
     return (
         placed.join(find_daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
@@ -230,10 +230,11 @@ def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) 
     """
     if source is not BALANCE:
         return []
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null())
-    having = sets.filter(pl.col("set_type") == source.set.name).select("plant_id").unique().collect()
+    of_plants = pl.col("device_id").is_null() & (pl.col("set_type") == source.set.name)
+    having = runtime.lake.read_whole(MeasurementSets).filter(of_plants)["plant_id"].unique()
+    without = ~pl.col("plant_id").is_in(having.implode())
     return [
-        batch.join(having, on="plant_id", how="anti").with_columns(device_id=pl.lit(""))
+        batch.filter(without).with_columns(device_id=pl.lit(""))
         for batch in runtime.lake.read_batches(RawPv, {"local_date": day}, columns=list(_ASKED))
     ]
 
@@ -242,8 +243,10 @@ def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
     """`ended` (UTC) of devices that were deactivated on the day or before; no data is expected after it."""
     if "device_id" not in keys:
         return pl.DataFrame(schema={"plant_id": pl.String, "ended": UTC_US})
-    gone = lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() <= day).collect()
-    gone = gone.join(lake.scan(Plants).select("plant_id", "timezone").collect(), on="plant_id")
+    gone = lake.read_whole(Devices).filter(pl.col("deactivated_at").dt.date() <= day)
+    if not gone.height:
+        return pl.DataFrame(schema=dict.fromkeys(keys, pl.String()) | {"ended": UTC_US})
+    gone = gone.join(lake.read_whole(Plants).select("plant_id", "timezone"), on="plant_id")
     times = [
         at.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
         for at, zone in gone.select("deactivated_at", "timezone").iter_rows()
@@ -253,11 +256,14 @@ def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
 
 def _list_expected_quantities(lake: Lake, source: SetSource) -> pl.Expr:
     """The quantities of which a plant should have a value: PV, and a meter's quantities where a meter is listed."""
-    meters = lake.scan(MeasurementSets).filter(pl.col("set_type") == METER_SET)
-    metered = meters.select("plant_id").unique().collect()["plant_id"].to_list()
     if source.of_devices:
         return pl.lit([BY_DAY])
-    return pl.when(pl.col("plant_id").is_in(metered)).then(pl.lit([*DECISIVE])).otherwise(pl.lit([BY_DAY]))
+    meters = lake.read_whole(MeasurementSets).filter(pl.col("set_type") == METER_SET)
+    return (
+        pl.when(pl.col("plant_id").is_in(meters["plant_id"].unique().implode()))
+        .then(pl.lit([*DECISIVE]))
+        .otherwise(pl.lit([BY_DAY]))
+    )
 
 
 _ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}

@@ -56,7 +56,7 @@ def write_quarter_energies(runtime: RunContext, day: dt.date) -> StepResult:
     part = {"local_date": day}
 
     def write() -> StepResult:
-        moved = find_successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.read_whole(Plants))
         frames = runtime.lake.read_batches(BALANCE.intervals, part, columns=_ROWS)
         plants = _list_plants(runtime, day, moved)
         of_sun, columns = _read_sun_energies(runtime, day, moved), polars_schema(QuarterHours).names()
@@ -80,7 +80,7 @@ def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
     part = {"local_date": day}
 
     def write() -> StepResult:
-        moved = find_successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.read_whole(Plants))
         stored = runtime.lake.read_batches(QuarterHours, part)
         shares = split_by_plant(
             stored, _list_plants(runtime, day, moved), polars_schema(QuarterHours).to_frame()
@@ -139,7 +139,7 @@ def _list_plants(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.D
 
     The zone is the one that the day was cut by.
     """
-    zones = runtime.lake.scan(Plants).select("plant_id", now="timezone").collect()
+    zones = runtime.lake.read_whole(Plants).select("plant_id", now="timezone")
     daily = runtime.lake.read_batches(EnergyDaily, {"local_date": day}, columns=["plant_id", "timezone"])
     listed = pl.concat([polars_schema(EnergyDaily).to_frame().select("plant_id", "timezone"), *daily])
     return (
@@ -166,7 +166,7 @@ def _catch_up(runtime: RunContext) -> int:
         {dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(model)}
         for model in (EnergyDaily, QuarterHours, EnergyHourly)
     )
-    moved = find_successors(lake.scan(Plants).collect())["plant_id"].to_list()
+    moved = find_successors(lake.read_whole(Plants))["plant_id"].to_list()
     old = (
         lake.scan(EnergyHourly).filter(pl.col("plant_id").is_in(moved))
         if moved

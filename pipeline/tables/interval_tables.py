@@ -170,7 +170,7 @@ def judge_times(runtime: RunContext, first: dt.date = dt.date.min, last: dt.date
         .filter(pl.col("local_date").is_in(newest), pl.col("pv_generation_kwh") > 0)
         .select(columns)
     )
-    plants = runtime.lake.scan(Plants).collect()
+    plants = runtime.lake.read_whole(Plants)
     if chosen := find_chosen_plants(runtime):
         plants = plants.filter(pl.col("plant_id").is_in(sorted(chosen)))
     basis = runtime.settings.sma_time_basis

@@ -45,7 +45,7 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """
     today, answers = read_plant_lists(runtime.lake, runtime.credential_names, of)
     listed, aside = _build_listed(answers)
-    stored = runtime.lake.scan(Plants).collect()
+    stored = runtime.lake.read_whole(Plants)
     owners, flow = read_owners(runtime.settings), find_flow(runtime.settings)
     if not listed.height and not aside.height:
         raise ConsentMissing(access_problems.explain_empty_list(flow, owners), path="/v1/plants")
@@ -124,7 +124,7 @@ def write_plant_attributes(runtime: RunContext) -> StepResult:
 
     Raises ConfigurationError for a file that can't be used.
     """
-    rows = match_plants(runtime.settings, runtime.lake.scan(Plants).collect())
+    rows = match_plants(runtime.settings, runtime.lake.read_whole(Plants))
     return build_result(runtime.lake.replace(PlantAttributes, {}, [rows], empty=True))
 
 
@@ -132,7 +132,7 @@ def write_plant_attributes(runtime: RunContext) -> StepResult:
 def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Devices of each plant's newest list, or of a day's lists, and devices that were listed before."""
     today, answers = read_newest_answers(runtime.lake, RawDevices, runtime.settings.lists_cycle_days, of)
-    stored = runtime.lake.scan(Devices).collect()
+    stored = runtime.lake.read_whole(Devices)
     listed = inventory.date_by_answers(inventory.build_devices(answers, today), answers)
     frame = inventory.remember(stored, listed, ["plant_id", "device_id"])
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
@@ -173,7 +173,7 @@ def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> St
     today, answers = read_newest_answers(
         runtime.lake, RawMeasurementSets, runtime.settings.lists_cycle_days, of
     )
-    stored = runtime.lake.scan(MeasurementSets).collect()
+    stored = runtime.lake.read_whole(MeasurementSets)
     found = inventory.build_measurement_sets(answers)
     owner = ["plant_id", "device_id"]
     kept = stored.join(found, on=owner, how="anti", nulls_equal=True)

@@ -49,7 +49,7 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
     A closed month keeps those that belong to its closed energy.
     """
     remade = _rejoin(runtime) + _tell_apart(runtime)
-    plants = runtime.lake.scan(Plants).select(_FACTS).collect()
+    plants = runtime.lake.read_whole(Plants).select(_FACTS)
     energy = runtime.lake.scan(EnergyMonthly).collect()
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
     days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
@@ -70,11 +70,13 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
 
 
 def _write_day(runtime: RunContext, day: dt.date) -> StepResult:
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    listed = runtime.lake.read_whole(Plants)
+    moved = find_successors(listed)
     energy = _read_rows(runtime, EnergyDaily, day, _OF_ENERGY)
     site = ("plant_id", "timezone", "latitude", "longitude", "start_up", *_FACTS[1:])
-    places = runtime.lake.scan(Plants).select(site).collect().join(energy, on="plant_id", how="inner")
-    suns = find_daylight(places, day).select("plant_id", "sunrise", "sunset")
+    places = listed.select(site).join(energy, on="plant_id", how="inner")
+    # Of all plants, as the energy of the day was made.
+    suns = find_daylight(listed, day).select("plant_id", "sunrise", "sunset")
     plants = add_day_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
     frames = runtime.lake.read_batches(EnergyBalanceIntervals, {"local_date": day}, columns=ROW_COLUMNS)
     joined = sort_rows(join_rows(frames, moved, ["plant_id"]), moved)
@@ -125,7 +127,7 @@ def _list_unchanged_closed_months(runtime: RunContext, energy: pl.DataFrame) -> 
 
 def _rejoin(runtime: RunContext) -> int:
     """Rebuild the days that still hold a plant by an id that it had before it moved; return their number."""
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.read_whole(Plants))
     if not moved.height:
         return 0
     old = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id").is_in(moved["plant_id"].to_list()))

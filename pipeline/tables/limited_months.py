@@ -104,7 +104,7 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
     supplied = pl.concat([read_supplied_limits(runtime.settings), _read_grid_limits(runtime)])
     if not supplied.height:
         return []
-    plants = runtime.lake.scan(Plants).collect()
+    plants = runtime.lake.read_whole(Plants)
     moved = find_successors(plants)
     facts = plants.select(
         "plant_id", "timezone", "latitude", "longitude", rated_w=pl.col("ac_power_kw") * 1000

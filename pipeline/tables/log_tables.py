@@ -25,7 +25,7 @@ from schemas import LogMessages, Logs, Plants, Quarantine, RawDeviceLogs, RawLog
 def write_logs(runtime: RunContext, day: dt.date) -> StepResult:
     """Log entries of the day from the raw lake; calls no API."""
     part = {"local_date": day}
-    places = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
+    places = runtime.lake.read_whole(Plants).select("plant_id", "timezone")
     basis = runtime.settings.sma_time_basis
 
     def write() -> StepResult:
@@ -62,7 +62,7 @@ def _quarantine_odd(runtime: RunContext, day: dt.date, answers: pl.DataFrame) ->
 @writes(LogMessages, reads=(Logs, Plants), stage=Stage.MONTHS)
 def write_log_messages(runtime: RunContext) -> StepResult:
     """The dictionary of messages, from all stored log entries; calls no API."""
-    plants = runtime.lake.scan(Plants).select("plant_id", "backend").collect()
+    plants = runtime.lake.read_whole(Plants).select("plant_id", "backend")
 
     def write() -> StepResult:
         found = log_entries.build_messages(runtime.lake.scan(Logs), plants)

@@ -229,7 +229,7 @@ def adjust(runtime: RunContext, closed: pl.DataFrame, now: pl.DataFrame) -> list
 
     `now` has the rows that energy_monthly would hold if no month were closed.
     """
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.read_whole(Plants))
     of_closed = now.filter(pl.col("month").is_in(closed["month"].implode()))
     found = restatements.find_adjusted(closed, of_closed, moved, QUANTITIES).with_columns(
         noted_at=pl.lit(runtime.now(), UTC_US)

@@ -123,7 +123,7 @@ def judge_reconciliation(runtime: RunContext) -> Finding:
 
 def _reconcile_month(runtime: RunContext, month: dt.date) -> pl.DataFrame:
     within = pl.col("local_date").is_between(month, find_month_end(month))
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.read_whole(Plants))
     vendor = _read_vendor_energies(
         runtime, RawEnergyMonths, month, find_month_end(month), moved, "1d"
     ).filter(within)
@@ -153,7 +153,7 @@ def _read_vendor_energies(
 ) -> pl.DataFrame:
     """SMA's energies in the answers of a part, by days or months from first to last, under the newest ids."""
     answers = pl.concat(runtime.lake.read_batches(model, {"local_date": first}, columns=["plant_id", "body"]))
-    zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
+    zones = runtime.lake.read_whole(Plants).select("plant_id", "timezone")
     placed = answers.join(zones, on="plant_id", how="inner", maintain_order="left")
     vendor = take_new_ids(reconciliation.read_vendor_energies(placed, API_NAMES, first, last, step), moved)
     # Where SMA answers for both ids of a plant that moved, the answer for the new id counts.
@@ -203,7 +203,7 @@ def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFram
 
 def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:
     within = pl.col("month").is_between(year, year.replace(month=12))
-    moved = find_successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.read_whole(Plants))
     last = year.replace(month=12)
     vendor = _read_vendor_energies(runtime, RawEnergyYears, year, last, moved, "1mo").rename(
         {"local_date": "month"}

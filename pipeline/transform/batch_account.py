@@ -80,6 +80,8 @@ def build_quarantine(
     the same.
     """
     schema = polars_schema(Quarantine)
+    if not found.height:
+        return pl.DataFrame(schema=schema)
     fixed = {"local_date": day, "source": storage(model).table, "scope": scope, "kept": kept}
     if "n_rows" not in found.columns and scope in {"row", "value"}:
         found = found.with_columns(n_rows=pl.lit(1, pl.Int64))

@@ -8,18 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, UTC_US, convert_to_wall_clock, find_local_day
+from pipeline.common.local_time import (
+    ONE_DAY,
+    UTC_US,
+    convert_to_wall_clock,
+    find_local_day,
+    find_offset_changes,
+)
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.row_groups import split_by_group
 
 # All offsets from UTC in use are multiples of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
+# Of a day without a change of clocks.
+QUARTERS_A_DAY = 96
 # Of days and zones whose quarters are kept: quarters, hours and profiles of a month ask for the same ones.
 DAYS_KEPT = 256
 ONE_US = dt.timedelta(microseconds=1)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # A quarter's energy is stored as a whole multiple of this part of a kWh, because further digits are noise of float sums
 # and take twice the space. The rounding error of a quarter is added to the next one, so the quarters of a day are wrong
 # by at most half of this part in all.
@@ -204,6 +214,8 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
 def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
     bounds = find_local_day(day, timezone)
     first, end = bounds.start - ONE_DAY, bounds.end + ONE_DAY
+    if not find_offset_changes(timezone, first - QUARTER, end):
+        return _count_quarters(timezone, first, end)
     quarters = pl.datetime_range(first, end, QUARTER, closed="left", time_unit="us", eager=True)
     clock, moment = convert_to_wall_clock(pl.col("quarter_start"), timezone), pl.col("quarter_start")
     hour, offset = clock.dt.truncate("1h"), clock - moment.dt.replace_time_zone(None)
@@ -213,6 +225,24 @@ def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
         hour_start=moment.min().over(hour, offset),
         local_hour=clock.dt.hour().cast(pl.Int64),
         of_day=(moment >= bounds.start) & (moment < bounds.end),
+    )
+
+
+def _count_quarters(timezone: str, first: dt.datetime, end: dt.datetime) -> pl.DataFrame:
+    """The same from one midnight to another without a change of clocks, where they need only be counted."""
+    count = np.arange((end - first) // QUARTER)
+    began, quarter = (first - _EPOCH) // ONE_US, QUARTER // ONE_US
+    starts = pl.Series(began + count * quarter).cast(UTC_US)
+    days = count // QUARTERS_A_DAY
+    return pl.DataFrame(
+        {
+            "timezone": pl.Series([timezone]).new_from_index(0, len(count)),
+            "quarter_start": starts,
+            "hour_start": pl.Series(began + count // 4 * 4 * quarter).cast(UTC_US),
+            "local_hour": count // 4 % 24,
+            "of_day": days == 1,
+        },
+        _CLOCK,
     )
 
 

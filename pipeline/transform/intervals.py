@@ -6,6 +6,7 @@ every batch. (A row that is the mean of both passes of the repeated hour comes o
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import polars as pl
 
@@ -66,10 +67,10 @@ class SetTransform:
         self.api = {f.value_column: f.api for f in self.fields}
         self.powers = [f.column for f in self.fields if f.power]
         self.limits = limits or load_thresholds()
-        self.rules = row_rules.build_value_rules(self.fields)
+        self.rules = _build_rules(tuple(self.fields))
         keys = ["series"] if self.index is None else ["series", self.index]
         self.power_rules = PowerRules.of(self.fields, keys, self.limits)
-        self.suspicions = Suspicions.of(self.columns, self.limits)
+        self.suspicions = _build_suspicions(tuple(self.columns), self.limits)
 
     def _read_from(self, field: Field) -> str:
         return name_array_column(field.api) if field.array and field.api in self.either else field.api
@@ -331,6 +332,18 @@ class SetTransform:
             where = answers.with_row_index("answer").select("answer", "plant_id", "device_id")
             named = findings.with_columns(pl.col("field").replace(self.api)).join(where, on="answer")
             yield build_quarantine(named, "rows", self.model, day, kept=True)
+
+
+@lru_cache
+def _build_rules(fields: tuple[Field, ...]) -> list[row_rules.ValueRule]:
+    """The rules of a table, whose expressions take longer to build than to use for a day of a small fleet."""
+    return row_rules.build_value_rules(fields)
+
+
+@lru_cache
+def _build_suspicions(columns: tuple[str, ...], limits: Thresholds) -> Suspicions:
+    """The same of what is only suspicious."""
+    return Suspicions.of(columns, limits)
 
 
 def _build_decoder(measurement_set: MeasurementSet) -> tuple[Decoder, list[str]]:

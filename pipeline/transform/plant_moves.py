@@ -32,6 +32,8 @@ def find_successors(plants: pl.DataFrame) -> pl.DataFrame:
 
 def take_new_ids(frame: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     """The frame with the plants' newest ids, and whether a row had an `old_id`."""
+    if not moved.height:
+        return frame.with_columns(old_id=pl.lit(value=False))
     joined = frame.join(moved, on="plant_id", how="left", maintain_order="left")
     return joined.with_columns(
         old_id=pl.col("successor").is_not_null(), plant_id=pl.coalesce("successor", "plant_id")
@@ -76,6 +78,8 @@ def join_asked(asked: pl.DataFrame, moved: pl.DataFrame, keys: Sequence[str]) ->
     Where the new id was asked too, it says whether the day is final, and the old id's devices are replaced: they are
     the same ones, and need no rows of their own.
     """
+    if not moved.height:
+        return asked.group_by(keys).agg(pl.col("final").all(), replaced=pl.lit(value=False))
     new = ~pl.col("old_id")
     both = pl.col("old_id") & new.any().over("plant_id")
     final = pl.when(both).then(pl.col("final").filter(new).all().over("plant_id")).otherwise("final")

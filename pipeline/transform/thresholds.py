@@ -3,6 +3,7 @@
 import math
 import tomllib
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,12 @@ def load_thresholds(path: Path | None = None) -> Thresholds:
 
     Raises ConfigurationError naming the file, the threshold and what is wrong.
     """
-    values = tomllib.loads(files("pipeline.transform").joinpath(SHIPPED).read_text())
-    if path is not None:
-        values |= _read_own(path)
-    return Thresholds(**values)
+    return Thresholds(**_read_shipped() | ({} if path is None else _read_own(path)))
+
+
+@cache
+def _read_shipped() -> dict[str, float]:
+    return tomllib.loads(files("pipeline.transform").joinpath(SHIPPED).read_text())
 
 
 def _read_own(path: Path) -> dict[str, float]:

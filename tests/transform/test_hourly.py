@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.local_time import UTC_US, find_local_day
+from pipeline.transform import hourly
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.hourly import (
     STORED_KWH,
@@ -98,6 +99,27 @@ def test_hours_begin_where_the_clock_says() -> None:
     quarters = build_quarters_frame(DAY, [zone])
     assert quarters["hour_start"].dt.convert_time_zone(zone).dt.minute().unique().to_list() == [0]
     assert quarters.filter("of_day").height == 96
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns", "Etc/UTC"]
+)
+def test_quarters_are_counted_where_no_clock_changes(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are where each is asked for its time on the clock; only around a change of clocks are they asked."""
+    days = [dt.date(2026, 1, 1) + dt.timedelta(days=step) for step in range(365)]
+    asked: list[object] = []
+    read = hourly.convert_to_wall_clock
+    monkeypatch.setattr(
+        hourly, "convert_to_wall_clock", lambda moment, zone: asked.append(zone) or read(moment, zone)
+    )
+    hourly._list_quarters.cache_clear()
+    counted = [build_quarters_frame(day, [zone]) for day in days]
+    assert len(asked) <= 8
+    monkeypatch.setattr(hourly, "find_offset_changes", lambda *_: ["a change"])
+    hourly._list_quarters.cache_clear()
+    for day, frame in zip(days, counted, strict=True):
+        assert frame.equals(build_quarters_frame(day, [zone]))
+    hourly._list_quarters.cache_clear()
 
 
 def test_hours_add_up_to_the_day_whatever_the_steps() -> None:

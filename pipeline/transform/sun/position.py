@@ -7,8 +7,9 @@ stay out of it: this is when light is possible, not when a plant feeds in.
 """
 
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from math import radians, sin, tau
+from typing import Any
 
 import polars as pl
 
@@ -16,6 +17,13 @@ from pipeline.common.local_time import build_days_frame
 
 # The sun's centre when its upper edge touches the horizon: 34' of refraction and 16' of radius below it.
 HORIZON_DEG = -0.833
+
+# Several steps of a day ask for the same plants, each after all days of a run were made by the step before. What is
+# kept takes 5 MB at most; for more plants it costs less than their rows.
+KEPT_PLANTS, KEPT_ANSWERS = 64, 256
+_SITE = pl.Schema(
+    {"plant_id": pl.String(), "timezone": pl.String(), "latitude": pl.Float64(), "longitude": pl.Float64()}
+)
 
 _J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 _DAYS_A_CENTURY = 36_525
@@ -37,6 +45,18 @@ def find_daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
 
     An unknown zone raises `zoneinfo.ZoneInfoNotFoundError`.
     """
+    sites = plants.select(*_SITE)
+    if sites.height > KEPT_PLANTS:
+        return _compute_daylight(sites, day)
+    return _keep_daylight(tuple(sites.rows()), day).clone()
+
+
+@lru_cache(maxsize=KEPT_ANSWERS)
+def _keep_daylight(sites: tuple[tuple[Any, ...], ...], day: date) -> pl.DataFrame:
+    return _compute_daylight(pl.DataFrame(sites, _SITE, orient="row"), day)
+
+
+def _compute_daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
     bounds = build_days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
     clock_noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
     rising, setting = _find_sundial_noon() - _compute_half_day(), _find_sundial_noon() + _compute_half_day()
@@ -66,6 +86,18 @@ def find_nights(plants: pl.DataFrame, day: date, *, below_deg: float) -> pl.Data
     where the sun never sinks so far, both noon where it never rises so far. A few minutes off, for a third of the
     cost: the sun is looked at once.
     """
+    sites = plants.select(*_SITE)
+    if sites.height > KEPT_PLANTS:
+        return _compute_nights(sites, day, below_deg)
+    return _keep_nights(tuple(sites.rows()), day, below_deg).clone()
+
+
+@lru_cache(maxsize=KEPT_ANSWERS)
+def _keep_nights(sites: tuple[tuple[Any, ...], ...], day: date, below_deg: float) -> pl.DataFrame:
+    return _compute_nights(pl.DataFrame(sites, _SITE, orient="row"), day, below_deg)
+
+
+def _compute_nights(plants: pl.DataFrame, day: date, below_deg: float) -> pl.DataFrame:
     bounds = build_days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
     clock_noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
     half_day = _compute_half_day(-below_deg)

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from pvlib import solarposition
 
-from pipeline.transform.sun.position import HORIZON_DEG, find_daylight
+from pipeline.transform.sun import position
+from pipeline.transform.sun.position import HORIZON_DEG, KEPT_PLANTS, find_daylight, find_nights
 
 SEASONS = [date(2021, 1, 1) + timedelta(days=41 * step) for step in range(45)]
 LATITUDES = [-60.0, -38.0, 0.0, 23.4, 52.0, 60.0]
@@ -158,3 +159,26 @@ def test_no_plants_give_no_rows_of_the_same_columns() -> None:
 def test_an_unknown_zone_is_refused() -> None:
     with pytest.raises(ZoneInfoNotFoundError):
         one(0.0, 0.0, "Europe/Atlantis", MIDSUMMER)
+
+
+@pytest.mark.parametrize(("count", "looks"), [(KEPT_PLANTS, 2), (KEPT_PLANTS + 1, 4)])
+def test_the_sun_of_few_plants_is_looked_at_once_a_day(
+    monkeypatch: pytest.MonkeyPatch, count: int, looks: int
+) -> None:
+    """Every step of a day asks for the same plants; nobody changes what the next one gets."""
+    sites = plants(*((f"{n} of {count}", 50.0 + n / 10, 8.0, "Europe/Berlin") for n in range(count)))
+    made: list[date] = []
+    compute = position._compute_daylight
+    monkeypatch.setattr(
+        position, "_compute_daylight", lambda sites, day: made.append(day) or compute(sites, day)
+    )
+    first = find_daylight(sites, MIDSUMMER)
+    again = find_daylight(sites.with_columns(name=pl.lit("x")), MIDSUMMER)
+    assert again.equals(first)
+    again[0, "noon"] = None
+    assert find_daylight(sites, MIDWINTER)["noon"].null_count() == 0
+    assert find_daylight(sites, MIDSUMMER).equals(first)
+    assert len(made) == looks
+    nights = [find_nights(sites, MIDSUMMER, below_deg=deg) for deg in (1.0, 1.0, 3.0)]
+    assert nights[0].equals(nights[1])
+    assert not nights[0].equals(nights[2])
