@@ -90,5 +90,6 @@ def sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame,
 def _could_have_two_lists() -> pl.Expr:
     """Whether the text of a body could hold the key of the rows twice, also where a sign of it is escaped."""
     body = pl.col("body")
-    more = body.str.count_matches('"set"', literal=True) > 1
+    behind = body.str.splitn('"set"', 2).struct[1]
+    more = behind.str.contains('"set"', literal=True).fill_null(value=False)
     return (more | body.str.contains("\\", literal=True)).alias("doubtful")

@@ -26,34 +26,46 @@ MINUTES_PER_US = 1 / 60_000_000
 KWH_PER_W_US = HOURS_PER_US / 1000
 HOURS_PER_S = 1 / 3600
 US_PER_S = 1_000_000
+# Columns that are there while intervals are found.
+_FOLLOWS, _FROM_MIDNIGHT = "_follows", "_from_midnight"
 
 
-def build_interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
-    """interval_start (UTC), interval_basis and bridged_s (time beyond one resolution) of each row.
+def add_intervals(rows: pl.DataFrame, max_steps: int = MAX_STEPS) -> pl.DataFrame:
+    """The rows with interval_start (UTC), interval_basis and bridged_s (time beyond one resolution).
 
     For a frame sorted by (series, interval_end) with `lost_end` (of a merged hour up to this row: where its second pass
     ends, of which nothing is known), `day_start` (UTC) and `resolution` (duration, the declared one); no two rows of a
     series share a time.
     """
-    end, step, lost = pl.col("interval_end"), pl.col("resolution"), pl.col("lost_end").shift(1)
-    same = pl.col("series") == pl.col("series").shift(1)
-    # Between two merged rows the second pass of the repeated hour has not begun yet.
-    before = pl.when((lost > end.shift(1)) & (lost < end)).then(lost).otherwise(end.shift(1))
+    end, step, before = pl.col("interval_end"), pl.col("resolution"), pl.col("interval_end").shift(1)
+    same = (pl.col("series") == pl.col("series").shift(1)).fill_null(value=False)
+    if rows["lost_end"].count():
+        lost = pl.col("lost_end").shift(1)
+        # Between two merged rows the second pass of the repeated hour has not begun yet.
+        before = pl.when((lost > before) & (lost < end)).then(lost).otherwise(before)
     follows = (same & (end - before <= step * max_steps)).fill_null(value=False)
-    first = ~same.fill_null(value=False)
-    from_midnight = first & (end - pl.col("day_start") <= step)
-    start = pl.when(follows).then(before).when(from_midnight).then(pl.col("day_start")).otherwise(end - step)
+    from_midnight = ~same & (end - pl.col("day_start") <= step)
+    # Each of them is needed twice, and polars would compute it twice.
+    known = rows.with_columns(follows.alias(_FOLLOWS), from_midnight.alias(_FROM_MIDNIGHT))
+    start = (
+        pl.when(_FOLLOWS).then(before).when(_FROM_MIDNIGHT).then(pl.col("day_start")).otherwise(end - step)
+    )
     basis = (
-        pl.when(follows)
+        pl.when(_FOLLOWS)
         .then(pl.lit("previous_row"))
-        .when(from_midnight)
+        .when(_FROM_MIDNIGHT)
         .then(pl.lit("midnight"))
         .otherwise(pl.lit("resolution"))
     )
-    beyond = (end - start - step).dt.total_microseconds()
-    # It is rounded up because it must bound an error.
-    bridged = ((beyond.clip(0) + (US_PER_S - 1)) // US_PER_S).cast(pl.Int32)
-    return [start.alias("interval_start"), basis.alias("interval_basis"), bridged.alias("bridged_s")]
+    begun = known.with_columns(start.alias("interval_start"), basis.alias("interval_basis"))
+    beyond = end - pl.col("interval_start") - step
+    bridged = pl.lit(0, pl.Int32)
+    # A null duration has a null bridge, and few days have any.
+    if not begun.select((beyond <= pl.duration()).fill_null(value=False).all()).item():
+        # It is rounded up because it must bound an error.
+        whole = (beyond.dt.total_microseconds().clip(0) + (US_PER_S - 1)) // US_PER_S
+        bridged = whole.cast(pl.Int32)
+    return begun.drop(_FOLLOWS, _FROM_MIDNIGHT).with_columns(bridged.alias("bridged_s"))
 
 
 def build_energy_columns(powers: Sequence[str]) -> list[pl.Expr]:
