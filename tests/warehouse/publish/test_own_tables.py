@@ -46,6 +46,14 @@ def write(folder: Path, name: str, rows: str | bytes, shape: str | None = SHAPE,
         (folder / f"{name}.toml").write_text(shape)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of one plant, which many publish one after another, each with a folder of its own."""
+    home = tmp_path_factory.mktemp("shared")
+    put(Lake(str(home / "lake"), home / "tmp"), Plants, [{"plant_id": "a"}])
+    return home
+
+
 def published(lake: Lake, tmp_path: Path, folder: Path) -> PublishedFile:
     return publish(lake, tmp_path / "sunledger.duckdb", now=NOW, version="0", own_tables=folder)
 
@@ -142,11 +150,11 @@ def test_every_type_is_read_from_csv_and_parquet_alike(folder: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_bad_table_is_named_and_left_out(
-    lake: Lake, tmp_path: Path, folder: Path, rows: str | bytes, shape: str | None, says: str
+    shared: Path, folder: Path, rows: str | bytes, shape: str | None, says: str
 ) -> None:
     write(folder, "prices", rows, shape)
     write(folder, "others", ROWS)
-    done = published(lake, tmp_path, folder)
+    done = published(Lake(str(shared / "lake"), shared / "tmp"), shared, folder)
     ((name, reason),) = [(one.name, one.reason) for one in done.left_out]
     assert (name, says in reason) == ("own.prices", True), reason
     assert done.tables["own.others"] == 2
@@ -157,10 +165,9 @@ def test_a_bad_table_is_named_and_left_out(
 
 
 @pytest.mark.parametrize("name", ["plants", "v_energy_daily", "_meta", "local_time", "energy_quarter_hourly"])
-def test_names_of_ours_are_refused(lake: Lake, tmp_path: Path, folder: Path, name: str) -> None:
-    put(lake, Plants, [{"plant_id": "a"}])
+def test_names_of_ours_are_refused(shared: Path, folder: Path, name: str) -> None:
     write(folder, name, ROWS)
-    done = published(lake, tmp_path, folder)
+    done = published(Lake(str(shared / "lake"), shared / "tmp"), shared, folder)
     (left,) = done.left_out
     assert left.name == f"own.{name}"
     assert ("has the name of a table of sunledger" in left.reason) == (name != "_meta")

@@ -1,5 +1,6 @@
 """A published file that leaves its home: it holds detail itself, or says that its detail stayed there."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import duckdb
 import pytest
 
 from schemas import TABLES, CoverageDaily, storage
+from tests.home_template import HomeTemplate
 from tests.warehouse.publish.conftest import FIRST, NOW, SECOND, fill, put
 from warehouse.lake import Lake
 from warehouse.open_published import NotPublishedError, build_query_error, connect
@@ -20,25 +22,44 @@ READING = ["energy_balance_intervals", "pv_intervals", "energy_hourly", "energy_
 DETAIL_SOURCES = [*READING, "power_of_day('a', DATE '2021-10-01')"]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home with a lake and a published file."""
-    home = tmp_path / "it's home"
-    home.mkdir()
+def _publish_detail(home: Path) -> None:
     lake = Lake(str(home / "lake"), home / "tmp")
     fill(lake)
     covered = {"plant_id": "a", "quantity": "pv_generation", "coverage": 0.75}
     put(lake, CoverageDaily, [covered | {"local_date": day} for day in (FIRST, SECOND)])
     publish(lake, home / "sunledger.duckdb", now=NOW, version="1.2.3")
-    return home
 
 
-def _ask(folder: Path, file: str, query: str) -> "subprocess.CompletedProcess[str]":
-    """A query by plain duckdb in a process of its own, which starts in `folder`."""
-    program = "import duckdb, sys; print(duckdb.connect(sys.argv[1], read_only=True).execute(sys.argv[2]).fetchall())"
-    return subprocess.run(
-        [sys.executable, "-c", program, file, query], cwd=folder, capture_output=True, text=True, check=False
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
+    return HomeTemplate(tmp_path_factory.mktemp("travelling"), _publish_detail)
+
+
+@pytest.fixture
+def home(template: HomeTemplate) -> Path:
+    """A home with a lake and a published file."""
+    return template.restore()
+
+
+# Asks each query anew, and prints its rows or the fault.
+ASKING = """
+import duckdb, json, sys
+for query in sys.argv[2:]:
+    try:
+        with duckdb.connect(sys.argv[1], read_only=True) as connection:
+            print(json.dumps(str(connection.execute(query).fetchall())))
+    except duckdb.Error as fault:
+        print(json.dumps([str(fault)]))
+"""
+
+
+def _ask(folder: Path, file: str, *queries: str) -> list[str | list[str]]:
+    """What plain duckdb answers in a process of its own, which starts in `folder`: rows as text, a fault in a list."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, file, *queries], cwd=folder, capture_output=True, text=True, check=True
     )
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -46,9 +67,8 @@ def _ask(folder: Path, file: str, query: str) -> "subprocess.CompletedProcess[st
 )
 def test_the_file_in_its_home_has_its_detail(home: Path, opened: str) -> None:
     (home / "link.duckdb").symlink_to(home / "sunledger.duckdb")
-    for table in READING:
-        found = _ask(home, opened.format(home=home), f"SELECT count(*) > 0 FROM {table}")
-        assert (found.stdout, found.stderr) == ("[(True,)]\n", "")
+    queries = [f"SELECT count(*) > 0 FROM {table}" for table in READING]
+    assert _ask(home, opened.format(home=home), *queries) == ["[(True,)]"] * len(READING)
 
 
 def test_an_attached_file_has_its_detail(home: Path) -> None:
@@ -62,26 +82,27 @@ def test_an_attached_file_has_its_detail(home: Path) -> None:
 def test_a_copied_home_never_shows_the_rows_of_the_first_one(home: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(home, other, symlinks=True)
-    for table in DETAIL_SOURCES:
-        found = _ask(other, "sunledger.duckdb", f"FROM {table}")
-        assert found.returncode == 1, table
+    queries = [f"FROM {table}" for table in DETAIL_SOURCES]
+    # What the file holds itself can be read.
+    *faults, rows = _ask(other, "sunledger.duckdb", *queries, "SELECT count(*) FROM v_energy_daily")
+    assert rows == "[(4,)]"
+    for table, found in zip(DETAIL_SOURCES, faults, strict=True):
+        (fault,) = found
         assert (
             f"The detail of this file is in the home of {home}/sunledger.duckdb, and a copy of it was opened"
-            in found.stderr
-        )
-        assert "publish --detail 31d" in found.stderr
-    # What the file holds itself can be read.
-    assert _ask(other, "sunledger.duckdb", "SELECT count(*) FROM v_energy_daily").stdout == "[(4,)]\n"
+            in fault
+        ), table
+        assert "publish --detail 31d" in fault, table
 
 
 def test_a_file_without_its_lake_says_so(home: Path, tmp_path: Path) -> None:
     (tmp_path / "laptop").mkdir()
     shutil.move(home / "sunledger.duckdb", tmp_path / "laptop" / "sunledger.duckdb")
     shutil.rmtree(home)
-    for table in DETAIL_SOURCES:
-        found = _ask(tmp_path / "laptop", "sunledger.duckdb", f"FROM {table}")
-        assert found.returncode == 1, table
-        assert "The detail of this copy stays in the home where it was published" in found.stderr
+    faults = _ask(tmp_path / "laptop", "sunledger.duckdb", *(f"FROM {table}" for table in DETAIL_SOURCES))
+    for table, found in zip(DETAIL_SOURCES, faults, strict=True):
+        (fault,) = found
+        assert "The detail of this copy stays in the home where it was published" in fault, table
 
 
 def test_our_own_commands_say_what_to_do(home: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Programs that open the published file for writing: no publication is changed by what was done to an earlier one."""
 
 import errno
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import duckdb
 import pytest
 
 from schemas import EnergyDaily
+from tests.home_template import HomeTemplate
 from tests.warehouse.publish.conftest import FIRST, NOW, make_frame
 from warehouse.lake import Lake
 from warehouse.publication import find_content_damage, is_recorded
@@ -28,11 +28,6 @@ for line in sys.stdin:
         print("done", flush=True)
     except duckdb.Error as fault:
         print(str(fault).splitlines()[0], flush=True)
-"""
-READER = """
-import json, sys, duckdb
-reader = duckdb.connect(sys.argv[1], read_only=True)
-print(json.dumps(reader.sql("SELECT pv_generation_kwh FROM energy_daily").fetchall()))
 """
 UPDATE = "UPDATE energy_daily SET pv_generation_kwh = 999"
 
@@ -70,9 +65,35 @@ def writing(file: Path) -> Iterator[Client]:
             client.kill()
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
+    """What each test publishes first: nothing is new in that then."""
+    return HomeTemplate(
+        tmp_path_factory.mktemp("clients"), lambda home: put(open_lake(home), place_file(home), 1.0)
+    )
+
+
 @pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "out" / "sunledger.duckdb"
+def home(template: HomeTemplate) -> Path:
+    return template.restore()
+
+
+def open_lake(home: Path) -> Lake:
+    return Lake(str(home / "o'lake"), home / "scratch")
+
+
+def place_file(home: Path) -> Path:
+    return home / "out" / "sunledger.duckdb"
+
+
+@pytest.fixture
+def lake(home: Path) -> Lake:
+    return open_lake(home)
+
+
+@pytest.fixture
+def target(home: Path) -> Path:
+    return place_file(home)
 
 
 def put(lake: Lake, target: Path, kwh: float) -> None:
@@ -90,11 +111,9 @@ def put_as_before(lake: Lake, target: Path, kwh: float) -> None:
 
 
 def shown(target: Path) -> list[float]:
-    """What a reader of another program sees."""
-    command = [sys.executable, "-c", READER, str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [kwh for (kwh,) in json.loads(done.stdout)]
+    """What a reader sees that knows nothing of ours. No connection of this process is open then."""
+    with duckdb.connect(str(target), read_only=True) as reader:
+        return [kwh for (kwh,) in reader.execute("SELECT pv_generation_kwh FROM energy_daily").fetchall()]
 
 
 @pytest.mark.parametrize("statement", [UPDATE, "CREATE TABLE mine AS SELECT 1 AS a"])
@@ -211,7 +230,6 @@ def test_a_log_beside_the_file_is_told_until_the_next_publication(lake: Lake, ta
 def test_the_log_beside_a_link_counts_too(lake: Lake, target: Path, tmp_path: Path) -> None:
     link = tmp_path / "sunledger.duckdb"
     link.symlink_to(target)
-    target.parent.mkdir()
     put(lake, link, 1.0)
     for name in (link, target):
         assert name.with_name("sunledger.duckdb.wal").is_symlink()
