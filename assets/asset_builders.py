@@ -4,7 +4,7 @@ import datetime as dt
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from pipeline.common.text import escape_controls, join_lines, shorten_text
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import count_turn
+from pipeline.run.sent_ahead import DaysToFetch, SentAhead
 from pipeline.run.step import StepResult
 from pipeline.run.store_waits import retry_after_outage, wait_for_store
 from pipeline.run.unchanged_steps import UnchangedSteps
@@ -51,6 +52,8 @@ MODELS = {storage(model).table: model for model in TABLES}
 Groups: TypeAlias = Callable[[Iterable[dt.date]], Iterable[Sequence[dt.date]]]
 # Makes a group of days, and yields the report of each day as it is stored.
 Steps: TypeAlias = Callable[[RunContext, Sequence[dt.date]], Iterator[tuple[dt.date, StepResult]]]
+# What a run will fetch of some days.
+Upcoming: TypeAlias = Callable[[RunContext, Sequence[dt.date]], Iterable[DaysToFetch]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
@@ -157,8 +160,12 @@ def build_days_asset(
     kinds: set[str],
     pool: str | None = None,
     priority: Mapping[str, str] | None = None,
+    upcoming: Upcoming | None = None,
 ) -> dg.AssetsDefinition:
-    """An asset that makes its days in groups, and keeps the finished days when others fail."""
+    """An asset that makes its days in groups, and keeps the finished days when others fail.
+
+    While a group is made, the requests of the next one that `upcoming` lists are sent.
+    """
 
     with warnings.catch_warnings():
         # Delete when backfill policies leave beta: users can do nothing about it.
@@ -179,20 +186,34 @@ def build_days_asset(
         done: dict[str, dict[str, Any]] = {}
         with convert_errors(), record_finished_days(context, done):
             begun = time.monotonic()
-            wanted = map(dt.date.fromisoformat, context.partition_keys)
+            wanted = [dt.date.fromisoformat(key) for key in context.partition_keys]
             turn = count_turn(sunledger_runtime)
-            for day, report in do_each_day(sunledger_runtime, wanted, steps, groups):
-                sunledger_notices.add(report.notices)
-                if ahead := sunledger_runtime.opened.ahead:
-                    ahead.note_stored(storage(model).table, day)
-                key = day.isoformat()
-                done[key] = describe_report(report) | turn | {"seconds": round(time.monotonic() - begun, 3)}
-                begun = time.monotonic()
-                context.add_asset_metadata(done[key], partition_key=key)
+            with _send_ahead(sunledger_runtime, upcoming, wanted):
+                for day, report in do_each_day(sunledger_runtime, wanted, steps, groups):
+                    sunledger_notices.add(report.notices)
+                    if ahead := sunledger_runtime.opened.ahead:
+                        ahead.note_stored(storage(model).table, day)
+                    key = day.isoformat()
+                    seconds = {"seconds": round(time.monotonic() - begun, 3)}
+                    done[key] = describe_report(report) | turn | seconds
+                    begun = time.monotonic()
+                    context.add_asset_metadata(done[key], partition_key=key)
         free_kept_memory()
         return dg.MaterializeResult()
 
     return asset(table)
+
+
+def _send_ahead(
+    runtime: RunContext, upcoming: Upcoming | None, days: Sequence[dt.date]
+) -> AbstractContextManager[object]:
+    """Requests of the asset's next days are sent ahead, unless the whole run does so.
+
+    Not those of other assets: another process may do them.
+    """
+    if upcoming is None or runtime.opened.sent_ahead is not None:
+        return nullcontext()
+    return SentAhead(runtime, upcoming(runtime, days))
 
 
 def do_each_day(

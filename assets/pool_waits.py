@@ -117,10 +117,13 @@ def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
 
 
 @contextmanager
-def watch_pools(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator[None]:
+def watch_pools(
+    wait: PoolWait, run_id: str, *, say_fault: bool = False, let_go: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """While this run goes on, tell its waits for pools; one that lasts too long ends it, and is `wait.fault`.
 
-    With `say_fault` the failure is announced like the wait, for callers that do not read `wait.fault`.
+    With `say_fault` the failure is announced like the wait, for callers that do not read `wait.fault`. `let_go` is
+    called while the run waits, so that it holds nothing for which the holder of a slot may wait.
     """
     done = threading.Event()
 
@@ -130,6 +133,7 @@ def watch_pools(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iter
             if not pools:
                 wait.end()
                 continue
+            let_go()
             try:
                 wait.free_dead()
                 wait.look(pools)

@@ -21,7 +21,6 @@ from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, build_command_tags
 from assets.sensors import DECISIVE
 from assets.table_assets import (
-    build_day_assets,
     build_device_assets,
     build_fetched_day_assets,
     build_made_day_assets,
@@ -29,7 +28,9 @@ from assets.table_assets import (
     build_month_assets,
     build_plant_assets,
     list_assets,
+    list_day_fetches,
     list_day_tables,
+    list_upcoming,
     select_chosen,
 )
 from pipeline.common.day_availability import bound_days, join_days, list_days
@@ -42,6 +43,7 @@ from pipeline.run.made_ahead import MadeAhead
 from pipeline.run.measurement_sets import find_odd_sets
 from pipeline.run.notices import Notices
 from pipeline.run.plants import list_plants
+from pipeline.run.sent_ahead import SentAhead
 from pipeline.run.unchanged_steps import UnchangedSteps
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
@@ -102,9 +104,10 @@ class Runs:
 
         Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
         """
-        settings = self.runtime.settings
+        settings, fetches = self.runtime.settings, list_day_fetches()
+        day_assets = [*build_fetched_day_assets(settings, fetches), *build_made_day_assets(settings)]
         assets = [
-            *select_chosen(build_day_assets(settings), settings),
+            *select_chosen(day_assets, settings),
             *build_month_assets(settings),
             *build_day_checks(settings),
         ]
@@ -116,7 +119,11 @@ class Runs:
             failed: RunFailedError | None = None
             with record_days(self._unfinished, list_days(start, end)):
                 try:
-                    with MadeAhead(self.runtime, list_day_tables(settings)):
+                    upcoming = list_upcoming(self.runtime, fetches, list_days(start, end))
+                    with (
+                        MadeAhead(self.runtime, list_day_tables(settings)),
+                        SentAhead(self.runtime, upcoming),
+                    ):
                         self._run_days(assets, start, end)
                 except RunFailedError as failure:
                     if failure.exit_code == INTERRUPTED:
@@ -158,10 +165,11 @@ class Runs:
         Returns the plants of other shards whose answers are still lacking. Where there is none, this shard was the
         last one: the days are complete in the lake, whichever runs have fetched them. Raises RunFailedError.
         """
-        settings = self.runtime.settings
+        settings, fetches = self.runtime.settings, list_day_fetches()
         for start, end in split_days(first, last):
-            fetched = select_chosen(build_fetched_day_assets(settings), settings)
-            self._run(fetched, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+            fetched = select_chosen(build_fetched_day_assets(settings, fetches), settings)
+            with SentAhead(self.runtime, list_upcoming(self.runtime, fetches, list_days(start, end))):
+                self._run(fetched, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
         # Every shard looks after its own commits, so of those that end at once at least one sees the answers of all.
         whole = replace(self.runtime, shard=None, again=False)
         lacking = find_unanswered_plants(whole, list_days(first, last)) | find_unlisted_plants(whole)
@@ -308,10 +316,14 @@ class WithoutRepeats:
 def build_runtime_resource(runtime: RunContext, wait: PoolWait) -> dg.ResourceDefinition:
     """The runtime as a resource; while a run has it, its waits for pools are announced and bounded."""
 
+    def let_go() -> None:
+        if ahead := runtime.opened.sent_ahead:
+            ahead.drop()
+
     @dg.resource
     @contextmanager
     def resource(context: dg.InitResourceContext) -> Iterator[RunContext]:
-        with watch_pools(wait, context.run.run_id if context.run else ""):
+        with watch_pools(wait, context.run.run_id if context.run else "", let_go=let_go):
             yield runtime
 
     return resource

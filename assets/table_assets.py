@@ -5,12 +5,20 @@ What is made of other tables follows from what the functions of `pipeline.tables
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import dagster as dg
 
-from assets.asset_builders import EARLY, FIRST, build_day_asset, build_days_asset, build_whole_asset
+from assets.asset_builders import (
+    EARLY,
+    FIRST,
+    Steps,
+    Upcoming,
+    build_day_asset,
+    build_days_asset,
+    build_whole_asset,
+)
 from assets.dagster_home import API_POOL
 from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import refresh_consents
@@ -22,6 +30,8 @@ from pipeline.extract.fetch import (
     fetch_logs,
     fetch_measurement_sets,
     fetch_plants,
+    list_device_logs,
+    list_logs,
 )
 from pipeline.extract.grid_schedules import fetch_grid_schedules
 from pipeline.extract.request_plan import group_by_week
@@ -30,6 +40,7 @@ from pipeline.report.day_pictures import draw_day_pictures
 from pipeline.run.context import RunContext
 from pipeline.run.made_ahead import DayTable, MakeDay
 from pipeline.run.measurement_sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
+from pipeline.run.sent_ahead import DaysToFetch
 from pipeline.run.step import StepResult
 from pipeline.run.table_step import Stage, TableStep, list_steps
 from pipeline.tables import (
@@ -48,6 +59,7 @@ from pipeline.tables.interval_tables import write_intervals
 from schemas import (
     Consents,
     EnergyDaily,
+    RawAnswers,
     RawDeviceLogs,
     RawDevices,
     RawEnergyMonths,
@@ -129,22 +141,55 @@ def build_device_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ]
 
 
-def build_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Measurements and logs; a partition is a plant-local day."""
-    return [*build_fetched_day_assets(settings), *build_made_day_assets(settings)]
+class DayFetch(NamedTuple):
+    """What fetches the days of a raw table, and lists what it will fetch of some days."""
+
+    model: type[RawAnswers]
+    fetch: Steps
+    list_upcoming: Upcoming
+    inputs: list[str]
+    priority: Mapping[str, str]
 
 
-def build_fetched_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """The answers of each day as received."""
-    ask = functools.partial(
-        build_days_asset, settings=settings, groups=group_by_week, kinds=FROM_API, pool=API_POOL
-    )
-    lists = ["plants", "measurement_sets", "devices"]
+def list_day_fetches() -> list[DayFetch]:
+    """The raw tables of days."""
+    sets = [(source.raw, SetFetch(source)) for source in (*SETS, VALUES)]
+    others, lists = OtherSetsFetch(), ["plants", "measurement_sets", "devices"]
     return [
-        *(ask(source.raw, steps=SetFetch(source), deps=lists, priority=FIRST) for source in (*SETS, VALUES)),
-        ask(RawOtherSets, steps=OtherSetsFetch(), deps=lists, priority=EARLY),
-        ask(RawLogs, steps=fetch_logs, deps=["plants"], priority=EARLY),
-        ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"], priority=EARLY),
+        *(DayFetch(raw, fetch, fetch.list_upcoming, lists, FIRST) for raw, fetch in sets),
+        DayFetch(RawOtherSets, others, others.list_upcoming, lists, EARLY),
+        DayFetch(RawLogs, fetch_logs, list_logs, ["plants"], EARLY),
+        DayFetch(RawDeviceLogs, fetch_device_logs, list_device_logs, ["plants", "devices"], EARLY),
+    ]
+
+
+def list_upcoming(
+    runtime: RunContext, fetches: Iterable[DayFetch], days: Sequence[dt.date]
+) -> list[DaysToFetch]:
+    """What a run fetches of these days by the settings, in its order: Dagster takes equal priorities by name."""
+    idle = list_idle_tables(runtime.settings)
+    chosen = [one for one in fetches if storage(one.model).table not in idle]
+    chosen.sort(key=lambda one: (-int(one.priority["dagster/priority"]), storage(one.model).table))
+    return [upcoming for one in chosen for upcoming in one.list_upcoming(runtime, days)]
+
+
+def build_fetched_day_assets(
+    settings: Settings, fetches: Iterable[DayFetch] | None = None
+) -> list[dg.AssetsDefinition]:
+    """The answers of each day as received, by default by fetches of their own."""
+    return [
+        build_days_asset(
+            one.model,
+            settings,
+            one.fetch,
+            group_by_week,
+            deps=one.inputs,
+            kinds=FROM_API,
+            pool=API_POOL,
+            priority=one.priority,
+            upcoming=one.list_upcoming,
+        )
+        for one in fetches or list_day_fetches()
     ]
 
 

@@ -68,11 +68,14 @@ class Claims(NamedTuple):
 
 
 @contextmanager
-def claim_plan(runtime: RunContext, plan_requests: Callable[[RunContext], FetchPlan]) -> Iterator[FetchPlan]:
+def claim_plan(
+    runtime: RunContext, plan_requests: Callable[[RunContext], FetchPlan], *, wait: bool = True
+) -> Iterator[FetchPlan]:
     """The plan, whose days nobody else who shares the home or the cluster fetches during the block.
 
     Waits while others fetch some of them, and plans again then: they may have stored what was missing. Raises
-    ClaimedDaysError after SUNLEDGER_POOL_WAIT_MINUTES.
+    ClaimedDaysError after SUNLEDGER_POOL_WAIT_MINUTES, or at once without `wait`. Whoever has claimed days already must
+    not wait for more: two runs would wait for each other.
     """
     plan = plan_requests(runtime)
     if not plan.requests:
@@ -82,7 +85,7 @@ def claim_plan(runtime: RunContext, plan_requests: Callable[[RunContext], FetchP
     store = ClaimFiles(runtime.settings.home / "claims") if session is None else session
     while True:
         claims = Claims.of(plan)
-        _wait_for_claims(runtime, store, claims)
+        _wait_for_claims(runtime, store, claims, runtime.settings.pool_wait_minutes * 60 if wait else 0.0)
         try:
             # Between the plan and the claim somebody may have stored the days.
             if plan.seen != name_stored_answers(runtime, plan.model):
@@ -94,9 +97,10 @@ def claim_plan(runtime: RunContext, plan_requests: Callable[[RunContext], FetchP
             _release(store, claims)
 
 
-def _wait_for_claims(runtime: RunContext, store: SharedSession | ClaimFiles, claims: Claims) -> None:
+def _wait_for_claims(
+    runtime: RunContext, store: SharedSession | ClaimFiles, claims: Claims, patience_s: float
+) -> None:
     began, told = time.monotonic(), None
-    patience_s = runtime.settings.pool_wait_minutes * 60
     while others := _take(store, claims):
         now = time.monotonic()
         who = f"process {' and '.join(sorted(others))}"

@@ -1,7 +1,7 @@
 """The steps that call the API, one for each raw table: each plans its requests and leaves the rest to `fetch_days`."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +11,7 @@ from pipeline.billing import spending
 from pipeline.common.errors import TransientError
 from pipeline.common.text import pluralize
 from pipeline.extract.due_lists import plan_device_lists, plan_plant_lists, plan_set_lists
-from pipeline.extract.fetch_days import fetch_days
+from pipeline.extract.fetch_days import fetch_days, send_plan
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
 from pipeline.extract.raw_rows import build_raw_frame
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
@@ -20,6 +20,7 @@ from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_s
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_lists import find_doubles, read_plant_lists
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
+from pipeline.run.sent_ahead import DaysToFetch
 from pipeline.run.step import StepResult
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Answer, Request, find_plant
@@ -27,7 +28,9 @@ from pipeline.sma.session_set import fetch_by_plant
 from schemas import (
     Plants,
     RawAnswers,
+    RawDeviceLogs,
     RawDevices,
+    RawLogs,
     RawMeasurementSets,
     RawOtherSets,
     RawPlants,
@@ -95,10 +98,20 @@ class SetFetch:
     def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
         """Each day with its result. Raises SmaError where SMA answers no request."""
         for week in group_by_week(days):
-            plan = partial(plan_set, source=self.source, week=week, by_week=self.by_week)
-            for day, report in fetch_days(runtime, plan):
+            for day, report in fetch_days(runtime, partial(self._plan, week), self._name, week):
                 self.by_week &= not report.facts.get("week_refused")
                 yield day, report
+
+    def list_upcoming(self, _: RunContext, days: Iterable[dt.date]) -> list[DaysToFetch]:
+        """The weeks of these days, whose requests may be sent ahead."""
+        return list(_list_weeks(self._name, self._plan, days))
+
+    @property
+    def _name(self) -> str:
+        return f"{storage(self.source.raw).table} {self.source.set.name}"
+
+    def _plan(self, week: Sequence[dt.date], runtime: RunContext) -> FetchPlan:
+        return plan_set(runtime, self.source, week, by_week=self.by_week)
 
 
 @dataclass(slots=True)
@@ -112,8 +125,7 @@ class OtherSetsFetch:
         for week in group_by_week(days):
             reports = {day: StepResult(facts={"requests": 0, "sets": []}) for day in week}
             reports[week[0]].notices.add(_list_odd_sets(runtime, week[0]))
-            for name in list_other_sets(runtime):
-                fetch = self.fetches.setdefault(name, SetFetch(build_other_set(name)))
+            for name, fetch in self._list_fetches(runtime):
                 for day, report in fetch(runtime, week):
                     reports[day].rows += report.rows
                     reports[day].changed |= report.changed
@@ -122,17 +134,57 @@ class OtherSetsFetch:
                     reports[day].notices.add(report.notices)
             yield from reports.items()
 
+    def list_upcoming(self, runtime: RunContext, days: Iterable[dt.date]) -> list[DaysToFetch]:
+        """As `SetFetch.list_upcoming`, of all of these sets."""
+        fetches = self._list_fetches(runtime)
+        return [
+            upcoming
+            for week in group_by_week(days)
+            for _, fetch in fetches
+            for upcoming in fetch.list_upcoming(runtime, week)
+        ]
+
+    def _list_fetches(self, runtime: RunContext) -> list[tuple[str, SetFetch]]:
+        names = list_other_sets(runtime)
+        return [(name, self.fetches.setdefault(name, SetFetch(build_other_set(name)))) for name in names]
+
 
 def fetch_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch the missing answers for every plant's log; yields each day as it is stored."""
     for week in group_by_week(days):
-        yield from fetch_days(runtime, partial(plan_plant_logs, week=week))
+        yield from fetch_days(runtime, partial(_plan_plant_logs, week), storage(RawLogs).table, week)
+
+
+def list_logs(_: RunContext, days: Iterable[dt.date]) -> list[DaysToFetch]:
+    """The weeks of plants' logs, whose requests may be sent ahead."""
+    return list(_list_weeks(storage(RawLogs).table, _plan_plant_logs, days))
 
 
 def fetch_device_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch the missing answers for every device's own log; yields each day as it is stored."""
     for week in group_by_week(days):
-        yield from fetch_days(runtime, partial(plan_device_logs, week=week))
+        yield from fetch_days(runtime, partial(_plan_device_logs, week), storage(RawDeviceLogs).table, week)
+
+
+def list_device_logs(_: RunContext, days: Iterable[dt.date]) -> list[DaysToFetch]:
+    """The weeks of devices' logs, whose requests may be sent ahead."""
+    return list(_list_weeks(storage(RawDeviceLogs).table, _plan_device_logs, days))
+
+
+def _plan_plant_logs(week: Sequence[dt.date], runtime: RunContext) -> FetchPlan:
+    return plan_plant_logs(runtime, week)
+
+
+def _plan_device_logs(week: Sequence[dt.date], runtime: RunContext) -> FetchPlan:
+    return plan_device_logs(runtime, week)
+
+
+def _list_weeks(
+    name: str, plan: Callable[[Sequence[dt.date], RunContext], FetchPlan], days: Iterable[dt.date]
+) -> Iterator[DaysToFetch]:
+    for week in group_by_week(days):
+        planner = partial(plan, week)
+        yield DaysToFetch(name, week, partial(send_plan, plan_requests=planner, wait=False))
 
 
 def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence[Request]) -> StepResult:

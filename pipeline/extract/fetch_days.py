@@ -1,8 +1,9 @@
 """The way of an answer into its raw table: plan the requests, fetch, split by day, accept, write."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from pipeline.billing import spending
 from pipeline.common.credentials import find_flow
-from pipeline.common.errors import CredentialUnusableError
+from pipeline.common.errors import CredentialUnusableError, PermanentError
 from pipeline.common.settings import Settings
 from pipeline.extract.answer_checks import find_fault
 from pipeline.extract.claims import claim_plan
@@ -21,6 +22,7 @@ from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
+from pipeline.run.sent_ahead import SentAhead
 from pipeline.run.step import (
     EMPTY_NOW,
     NOT_LISTED,
@@ -42,27 +44,69 @@ from warehouse.lake import Replacement
 Planner: TypeAlias = Callable[[RunContext], FetchPlan]
 
 
-def fetch_days(runtime: RunContext, plan_requests: Planner) -> Iterator[tuple[dt.date, StepResult]]:
+@dataclass(frozen=True, slots=True)
+class SentPlan:
+    """The requests of a plan on their way, the plants that it leaves out, and the claim on its days."""
+
+    plan: FetchPlan
+    left_out: Sequence[MissingItem]
+    results: PendingResults[PlannedResult]
+    held: ExitStack
+
+    @property
+    def count(self) -> int:
+        """How many requests there are."""
+        return len(self.plan.requests)
+
+    def close(self) -> None:
+        """End what is still on its way, and let go of the days. May be called twice."""
+        self.held.close()
+
+
+def send_plan(runtime: RunContext, plan_requests: Planner, *, wait: bool = True) -> SentPlan:
+    """Plan the missing answers of some days, claim them, and send the requests. To be closed.
+
+    Raises CostNotAllowedError where no plant's PU may be made, and ClaimedDaysError (see `claim_plan`).
+    """
+    with ExitStack() as held:
+        plan = held.enter_context(claim_plan(runtime, plan_requests, wait=wait))
+        plan, left_out = _leave_out_costs(runtime, plan)
+        results: PendingResults[PlannedResult] = PendingResults(iter(()), lambda: None)
+        if plan.requests:
+            results = held.enter_context(closing(_send(runtime, plan, plan.requests)))
+        return SentPlan(plan, left_out, results, held.pop_all())
+
+
+def fetch_days(
+    runtime: RunContext, plan_requests: Planner, name: str = "", days: tuple[dt.date, ...] = ()
+) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch the missing answers of some days and replace each day's part; yields each day as it is stored.
 
     All days are on their way at once, as a stream: in memory are the answers that the client holds, one batch of
-    bounded bytes, and what became of each answer. Raises CostNotAllowedError where no plant's PU may be made,
-    CredentialsError, and the error of the failures where nothing is answered at all.
+    bounded bytes, and what became of each answer. With `name` and `days` (see `DaysToFetch`) their requests may have
+    been sent ahead, and those of the next days are sent meanwhile. Raises CostNotAllowedError where no plant's PU may
+    be made, CredentialsError, and the error of the failures where nothing is answered at all.
     """
-    with claim_plan(runtime, plan_requests) as plan:
-        yield from _fetch_plan(runtime, plan)
+    ahead = runtime.opened.sent_ahead if name else None
+    sent = ahead.take(name, days) if ahead else None
+    if not isinstance(sent, SentPlan):
+        sent = send_plan(runtime, plan_requests)
+    with closing(sent):
+        yield from _store_plan(runtime, sent, ahead)
 
 
-def _fetch_plan(runtime: RunContext, plan: FetchPlan) -> Iterator[tuple[dt.date, StepResult]]:
-    plan, left_out = _leave_out_costs(runtime, plan)
+def _store_plan(
+    runtime: RunContext, sent: SentPlan, ahead: SentAhead | None
+) -> Iterator[tuple[dt.date, StepResult]]:
+    plan = sent.plan
     if not plan.requests:
         yield from ((day, StepResult(facts={"requests": 0})) for day in plan.days)
         return
     still_listed = partial(_fetch_plant_ids, runtime)
     outcomes: dict[dt.date, list[DayOutcome]] = {day: [] for day in plan.days}
+    results = _send_ahead(sent.results, ahead) if ahead else sent.results
     with (
         _open_parts(runtime, plan) as parts,
-        closing(_send(runtime, plan, plan.requests)) as results,
         closing(split_by_day(results, plan, partial(_send, runtime, plan, urgent=True))) as of_days,
     ):
         for accepted in accept_answers(of_days, plan.days, still_listed):
@@ -72,8 +116,22 @@ def _fetch_plan(runtime: RunContext, plan: FetchPlan) -> Iterator[tuple[dt.date,
         found = set_unlisted_apart(found, still_listed)
         refuse_nothing_answered(found.values())
         for day, outcome in found.items():
-            missing = [*left_out, *_list_missing(outcome, plan.model, day, runtime.settings)]
+            missing = [*sent.left_out, *_list_missing(outcome, plan.model, day, runtime.settings)]
             yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))
+
+
+def _send_ahead(results: Iterable[PlannedResult], ahead: SentAhead) -> Iterator[PlannedResult]:
+    """The same results. As soon as SMA answers, and refuses no week, the next days are sent.
+
+    Without an answer the run may end with these days, and where weeks are refused the next ones are asked for by day.
+    """
+    is_refused = False
+    for planned, result in results:
+        if isinstance(result, Failure):
+            is_refused |= isinstance(result.error, PermanentError) and not planned.is_whole
+        elif not is_refused:
+            ahead.send_next()
+        yield planned, result
 
 
 def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, list[MissingItem]]:

@@ -28,6 +28,7 @@ from warehouse.lake import Lake
 
 if TYPE_CHECKING:
     from pipeline.run.made_ahead import MadeAhead
+    from pipeline.run.sent_ahead import SentAhead
 
 # The file of the results of steps.
 RESULTS = "step-results.sqlite"
@@ -73,6 +74,8 @@ class OpenResources:
     results: ResultFile | None = None
     # While a run brings days: who makes some of them before it is their turn.
     ahead: "MadeAhead | None" = None
+    # And who sends the requests of the next days.
+    sent_ahead: "SentAhead | None" = None
 
 
 @dataclass(slots=True)
