@@ -268,7 +268,7 @@ def other_version(ground: Ground) -> Settings:
     from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
 
     settings = ground.settings()
-    ground.patch.setattr("warehouse.published_content.hash_schema", lambda _: "of another version")
+    ground.patch.setattr("warehouse.origin_tables.hash_schema", lambda _: "of another version")
     publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
     return settings
 
