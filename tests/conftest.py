@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import RunContext
+from tests.beginnings import BEGINNINGS
 from tests.programs import FREE
 from tests.read_once import keep_what_is_read
 from tests.scripted import NOW, ScriptedSma
@@ -40,6 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits begins first: at the end nothing would be left to do beside it."""
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that changes the product, or what is around it, begins by itself."""
+    BEGINNINGS.allowed = "monkeypatch" not in getattr(item, "fixturenames", ["monkeypatch"])
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,7 +20,7 @@ _scripts: dict[tuple[str | None, str | None], ScriptDirectory] = {}
 
 def keep_what_is_read() -> None:
     """Have this process, and forks of it, read these once."""
-    ScriptDirectory.from_config = _find_scripts  # type: ignore[method-assign,assignment]
+    ScriptDirectory.from_config = _find_scripts  # type: ignore[method-assign]
     docs._locate_source = _locate_once  # type: ignore[assignment]
 
 

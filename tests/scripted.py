@@ -12,6 +12,11 @@ NOW = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)
 ZONE = "Australia/Brisbane"
 
 
+def has_nothing_special(_: Request) -> bytes | SmaError | None:
+    """The usual answer to all."""
+    return None
+
+
 class ScriptedSma:
     """Two plants, 11 and 12, with an inverter each; watts by plant and day, 1000 unless told otherwise."""
 
@@ -23,7 +28,7 @@ class ScriptedSma:
         self.answered_at = NOW
         self.devices: dict[str, list[dict[str, Any]]] = {}
         # Says something else than usual: a body, or an error; None where nothing is special.
-        self.special: Callable[[Request], bytes | SmaError | None] = lambda _: None
+        self.special: Callable[[Request], bytes | SmaError | None] = has_nothing_special
 
     def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer | Failure]:
         del urgent  # each request is answered when somebody takes the answer

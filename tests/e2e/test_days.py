@@ -30,6 +30,7 @@ from schemas import (
     Table,
     storage,
 )
+from tests.beginnings import BEGINNINGS
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
 
@@ -47,7 +48,7 @@ DAY_TABLES: list[type[Table]] = [
 
 
 def refresh(runtime: RunContext) -> Notices:
-    return refresh_lists(runtime)
+    return BEGINNINGS.begin(runtime, ("lists",), refresh_lists)
 
 
 def fetch(runtime: RunContext, *days: dt.date) -> Notices:
@@ -77,7 +78,10 @@ def build(runtime: RunContext, day: dt.date) -> Notices:
 
 
 def run_noticed(runtime: RunContext, *days: dt.date) -> Notices:
-    return noticed([refresh(runtime), *(step(runtime, day) for day in days for step in (fetch, build))])
+    def work(runtime: RunContext) -> Notices:
+        return noticed([refresh(runtime), *(step(runtime, day) for day in days for step in (fetch, build))])
+
+    return BEGINNINGS.begin(runtime, ("days", *days), work)
 
 
 def run(runtime: RunContext, *days: dt.date) -> RunContext:
