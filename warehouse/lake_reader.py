@@ -290,15 +290,15 @@ class LakeReader:
         """
         schema = polars_schema(model)
         types = pl.Schema({name: schema[name] for name in schema if columns is None or name in columns})
-        files, remote = self.open_files(model), self.remote
+        files, rows = self.open_files(model), storage(model).row_group
         if not checked:
             self.check_files(model, uris)
         for uri in uris:
             path = cut_table_path(model, uri)
             values = parse_part(path, schema)
+            local = None if self.remote else Path(self.find_uri(model), path)
             with files.open_input_file(path) as source:
-                rows = storage(model).row_group
-                yield from read_row_groups(source, types, values, rows, remote=remote, checked=checked)
+                yield from read_row_groups(source, types, values, rows, local=local, checked=checked)
 
     def name_stored_files(self, model: type[Table], part: Part) -> str:
         """The names of the part's active files, as a `PartChange` names them; empty where nothing is stored."""
