@@ -317,7 +317,12 @@ def build_whole_asset(
     ) -> dg.MaterializeResult[None]:
         with convert_errors():
             begun = time.monotonic()
-            report = retry_after_outage(sunledger_runtime, lambda: step(sunledger_runtime))
+            report = retry_after_outage(
+                sunledger_runtime,
+                lambda: sunledger_runtime.opened.done.take(
+                    storage(model).table, lambda: step(sunledger_runtime)
+                ),
+            )
             sunledger_notices.add(report.notices)
             facts = describe_report(report)
         free_kept_memory()

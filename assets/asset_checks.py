@@ -12,46 +12,20 @@ import dagster as dg
 
 from assets.asset_builders import DAYS_PER_RUN, bound_facts, build_day_partitions, convert_errors
 from assets.prefix import build_key
+from assets.whole_steps import CHECK_MODULES
 from pipeline.common.finding import Finding
 from pipeline.common.settings import Settings
 from pipeline.common.text import escape_controls, shorten_text
-from pipeline.extract import consent_refresh
 from pipeline.ops import checks
 from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
 from pipeline.run.check import Check, CheckMoment, collect_checks
+from pipeline.run.check_outcomes import keep_outcome
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import list_idle_tables
 from pipeline.run.notices import Notices
 from pipeline.run.plants import find_chosen_plants
-from pipeline.tables import (
-    billing_tables,
-    curtailment_tables,
-    grid_control_tables,
-    month_close,
-    reconciliation_tables,
-)
 from pipeline.tables.interval_tables import judge_times
-
-# The modules whose functions declare checks.
-CHECK_MODULES = (
-    checks,
-    month_close,
-    reconciliation_tables,
-    billing_tables,
-    curtailment_tables,
-    grid_control_tables,
-)
-
-
-def consent(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
-    """Warn, with what to do, when plants are no longer listed or consents are open."""
-    concern = consent_refresh.find_concern(sunledger_runtime)
-    return dg.AssetCheckResult(
-        passed=concern is None,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=concern or "SMA still lists every plant of the last month.",
-    )
 
 
 def solar_time(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
@@ -90,7 +64,9 @@ def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefini
                 sunledger_notices.add(
                     sunledger_runtime.store_requests().build_notices(sunledger_runtime.find_today())
                 )
-            return convert_finding(declared.judge(sunledger_runtime))
+            found = declared.judge(sunledger_runtime)
+            keep_outcome(sunledger_runtime, declared.name, found)
+            return convert_finding(found)
 
     return check
 
@@ -228,14 +204,9 @@ def _read_unknown_fields(instance: dg.DagsterInstance, settings: Settings) -> se
 
 def list_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the lists."""
-    described = dg.asset_check(
-        asset=build_key(settings, "plants"),
-        description="SMA lists every plant of the last month, and every owner who was asked has accepted.",
-    )
     idle = list_idle_tables(settings)
     declared = build_declared(settings, CheckMoment.LISTS)
-    kept = [one for one in declared if not {key.asset_key.path[-1] for key in one.check_keys} & idle]
-    return [described(consent), *kept]
+    return [one for one in declared if not {key.asset_key.path[-1] for key in one.check_keys} & idle]
 
 
 def build_day_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:

@@ -18,7 +18,7 @@ from assets.asset_checks import build_day_checks, build_vendor_checks, list_chec
 from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
 from assets.prefix import NOTICES, RUNTIME, build_key, build_name
-from assets.published import WAREHOUSE, build_monthly_report, build_warehouse
+from assets.published import build_monthly_report, build_warehouse
 from assets.publishing import build_publish_job, build_publish_sensor
 from assets.pushed import build_push_job, build_push_sensor, build_pushed_tables
 from assets.record_files import OPEN_FILES
@@ -49,6 +49,7 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.common.slow_stores import announce_slow_stores
 from pipeline.common.text import escape_line
+from pipeline.ops.stored_publication import WAREHOUSE
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import count_turn

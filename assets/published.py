@@ -1,8 +1,6 @@
 """The published DuckDB file, and the pages made of it, as assets."""
 
 from base64 import b64encode
-from importlib.metadata import version
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -11,17 +9,13 @@ from assets.asset_builders import EVERY, LAST, OWNERS, convert_errors
 from assets.dagster_home import PUBLISH_POOL
 from assets.prefix import build_key, split_prefix
 from pipeline.common.settings import Settings
+from pipeline.ops.stored_publication import WAREHOUSE, publish_stored
 from pipeline.run.context import RunContext
-from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.plants import mark_excluded
+from pipeline.run.notices import Notices
 from pipeline.run.store_waits import retry_after_outage
-from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
-from warehouse.known_tables import KnownTables
-from warehouse.publish import PublishedFile, connect, publish
-from warehouse.published_object import PublishedObject, fetch_published, open_target, publish_object
-
-WAREHOUSE = "warehouse"
+from warehouse.publish import connect
+from warehouse.published_object import fetch_published, open_target
 
 
 def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
@@ -51,12 +45,11 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
             target = open_target(sunledger_runtime.settings, sunledger_runtime.tell)
             published = retry_after_outage(
                 sunledger_runtime,
-                lambda: _publish_stored(sunledger_runtime, sunledger_notices, target),
+                lambda: sunledger_runtime.opened.done.take(
+                    WAREHOUSE, lambda: publish_stored(sunledger_runtime, sunledger_notices, target)
+                ),
                 published=True,
             )
-            today = str(sunledger_runtime.find_today())
-            left_out = [MissingItem(today, one.name, "", one.reason) for one in published.left_out]
-            sunledger_notices.add(Notices.of(left_out))
         return dg.MaterializeResult(
             metadata={
                 "path": dg.MetadataValue.path(target.address if target else str(published.path)),
@@ -69,26 +62,6 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
         )
 
     return warehouse
-
-
-def _publish_stored(runtime: RunContext, notices: Notices, target: PublishedObject | None) -> PublishedFile:
-    # What this run has asked for so far belongs into what it publishes.
-    notices.add(runtime.store_requests().build_notices(runtime.find_today()))
-    # The settings may have changed since the list of plants was made.
-    mark_excluded(runtime)
-    write_plant_attributes(runtime)
-    settings, lake = runtime.settings, runtime.lake
-    options: dict[str, Any] = {
-        "now": runtime.now(),
-        "version": version("sunledger"),
-        "own_tables": settings.own_tables,
-        "detail": settings.detail,
-    }
-    published = (
-        publish_object(lake, target, **options) if target else publish(lake, settings.warehouse, **options)
-    )
-    KnownTables(settings.home, settings.warehouse).record(lake)
-    return published
 
 
 class ReportOf(dg.Config):

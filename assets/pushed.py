@@ -7,9 +7,9 @@ import dagster as dg
 
 from assets.asset_builders import OWNERS, convert_errors
 from assets.prefix import build_key, build_name, split_prefix
-from assets.published import WAREHOUSE
 from assets.sensors import choose_sensor_status
 from pipeline.common.settings import Settings
+from pipeline.ops.stored_publication import WAREHOUSE
 from pipeline.run.context import RunContext
 from warehouse.published_object import fetch_published
 from warehouse.push import PushTarget, push_published

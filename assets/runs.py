@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.asset_builders import DAYS_PER_RUN, MODELS, find_failed_days
 from assets.asset_checks import build_day_checks, list_checks, publish_checks
+from assets.changed_days import find_unchanged_days
 from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from assets.dead_runs import end_own_runs
 from assets.pool_waits import PoolWait, wait_for_pools, watch_pools
@@ -37,15 +38,14 @@ from pipeline.common.day_availability import bound_days, join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
 from pipeline.extract.due_lists import find_unlisted_plants
-from pipeline.extract.missing_answers import find_lacking_days, find_unanswered_plants
+from pipeline.extract.missing_answers import find_unanswered_plants
+from pipeline.ops.stored_publication import LOG_REMOVED
 from pipeline.run.context import RunContext
 from pipeline.run.made_ahead import MadeAhead
-from pipeline.run.measurement_sets import find_odd_sets
 from pipeline.run.notices import Notices
 from pipeline.run.plants import list_plants
 from pipeline.run.sent_ahead import SentAhead
-from pipeline.run.unchanged_steps import UnchangedSteps
-from pipeline.run.unfinished_days import record_days, take_over_days
+from pipeline.run.unfinished_days import find_unfinished, record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
 
 ONE_DAY = dt.timedelta(days=1)
@@ -140,23 +140,11 @@ class Runs:
         One run tries all of its days, whichever of them fail. So the days of a month are not torn apart by those
         between them that need nothing.
         """
-        settings, unchanged = self.runtime.settings, UnchangedSteps.of(self.runtime)
-        if self.runtime.again or find_odd_sets(self.runtime):
-            return bound_days(days, DAYS_PER_RUN)
-        states = unchanged.find_states()
-        steps = [asset.key.path[-1] for asset in select_chosen(build_made_day_assets(settings), settings)]
-        notices: dict[dt.date, Notices] = {}
-        for day in days:
-            results = [found for step in steps if (found := unchanged.find(step, day, states))]
-            if len(results) == len(steps):
-                notices[day] = Notices()
-                for result in results:
-                    notices[day].add(result.notices)
-        lacking = find_lacking_days(self.runtime, [*notices])
-        ranges = bound_days([day for day in days if day not in notices or day in lacking], DAYS_PER_RUN)
-        for day, of_day in notices.items():
+        unchanged = find_unchanged_days(self.runtime, days)
+        ranges = bound_days([day for day in days if day not in unchanged], DAYS_PER_RUN)
+        for day, notices in unchanged.items():
             if not any(start <= day <= end for start, end in ranges):
-                self.notices.add(of_day)
+                self.notices.add(notices)
         return ranges
 
     def fetch_answers(self, first: dt.date, last: dt.date) -> frozenset[str]:
@@ -202,10 +190,7 @@ class Runs:
         result = self._run([*build_money_assets(settings), warehouse, *publish_checks(settings)], {})
         (done,) = result.asset_materializations_for_node(warehouse.op.name)
         if done.metadata["had_log"].value:
-            said.append(
-                "A program had opened the previous published file for writing. The new file does not hold its "
-                "changes: let every program open the file read-only."
-            )
+            said.append(LOG_REMOVED)
         return said
 
     def _complete_days(self) -> list[str]:
@@ -250,7 +235,7 @@ class Runs:
 
     @property
     def _unfinished(self) -> Path:
-        return self.runtime.settings.home / "unfinished"
+        return find_unfinished(self.runtime.settings.home)
 
     def _run_days(
         self,

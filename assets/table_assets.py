@@ -20,20 +20,16 @@ from assets.asset_builders import (
     build_whole_asset,
 )
 from assets.dagster_home import API_POOL
+from assets.whole_steps import TABLE_MODULES, list_asked
 from pipeline.common.settings import Settings
-from pipeline.extract.consent_refresh import refresh_consents
 from pipeline.extract.fetch import (
     OtherSetsFetch,
     SetFetch,
     fetch_device_logs,
-    fetch_devices,
     fetch_logs,
-    fetch_measurement_sets,
-    fetch_plants,
     list_device_logs,
     list_logs,
 )
-from pipeline.extract.grid_schedules import fetch_grid_schedules
 from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import draw_day_pictures
@@ -43,49 +39,19 @@ from pipeline.run.measurement_sets import SETS, SOURCES, VALUES, SetSource, list
 from pipeline.run.sent_ahead import DaysToFetch
 from pipeline.run.step import StepResult
 from pipeline.run.table_step import Stage, TableStep, list_steps
-from pipeline.tables import (
-    billing_tables,
-    curtailment_tables,
-    energy_tables,
-    grid_control_tables,
-    hourly_tables,
-    interval_tables,
-    inventory_tables,
-    kpi_tables,
-    log_tables,
-    reconciliation_tables,
-)
 from pipeline.tables.interval_tables import write_intervals
 from schemas import (
-    Consents,
     EnergyDaily,
     RawAnswers,
     RawDeviceLogs,
-    RawDevices,
     RawEnergyMonths,
     RawEnergyYears,
-    RawGridSchedules,
     RawLogs,
-    RawMeasurementSets,
     RawOtherSets,
-    RawPlants,
     Table,
     storage,
 )
 
-# The modules whose functions declare which tables they write.
-TABLE_MODULES = (
-    inventory_tables,
-    grid_control_tables,
-    interval_tables,
-    log_tables,
-    hourly_tables,
-    energy_tables,
-    kpi_tables,
-    curtailment_tables,
-    reconciliation_tables,
-    billing_tables,
-)
 SOURCE = "source"
 FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
@@ -110,10 +76,20 @@ def _build_made_assets(
     ]
 
 
-def _ask_list(
-    model: type[Table], settings: Settings, step: Callable[[RunContext], StepResult], *, deps: list[str]
-) -> dg.AssetsDefinition:
-    return build_whole_asset(model, settings, step, deps=deps, kinds=FROM_API, pool=API_POOL, group=SOURCE)
+def _build_asked_lists(settings: Settings, stage: Stage) -> list[dg.AssetsDefinition]:
+    """SMA's lists of a stage."""
+    return [
+        build_whole_asset(
+            step.model,
+            settings,
+            step.write,
+            deps=step.inputs,
+            kinds=FROM_API,
+            pool=API_POOL,
+            group=SOURCE,
+        )
+        for step in list_asked(stage)
+    ]
 
 
 def list_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -125,8 +101,7 @@ def build_plant_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The list of plants and their owners' consents, which cost nothing to ask for."""
     # A group of their own: they come before all days, and every layer of those reads them.
     return [
-        _ask_list(RawPlants, settings, fetch_plants, deps=[]),
-        _ask_list(Consents, settings, refresh_consents, deps=["raw_plants"]),
+        *_build_asked_lists(settings, Stage.PLANTS),
         *_build_made_assets(settings, Stage.PLANTS, group=SOURCE),
     ]
 
@@ -134,9 +109,7 @@ def build_plant_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 def build_device_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Devices, measurement sets and the schedules of grid control, each asked for by its plant: so lists make PU."""
     return [
-        _ask_list(RawDevices, settings, fetch_devices, deps=["plants"]),
-        _ask_list(RawMeasurementSets, settings, fetch_measurement_sets, deps=["plants", "devices"]),
-        _ask_list(RawGridSchedules, settings, fetch_grid_schedules, deps=["plants"]),
+        *_build_asked_lists(settings, Stage.DEVICES),
         *_build_made_assets(settings, Stage.DEVICES, group=SOURCE),
     ]
 

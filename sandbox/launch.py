@@ -5,15 +5,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from sandbox.address import SandboxAddress
 from sandbox.options import DEFAULT_CLIENT_SECRET
 
-__all__ = ["SandboxAddress", "SandboxFailedError", "run_sandbox"]
+__all__ = ["SandboxAddress", "SandboxFailedError", "run_sandbox", "start_sandbox"]
 
 STOP_AFTER_S = 10
 
@@ -29,6 +30,13 @@ def run_sandbox(*options: str) -> Iterator[SandboxAddress]:
     `options` are those of `python -m sandbox serve`. The process also stops by itself if its parent dies. Raises
     SandboxFailedError if it ends before it listens.
     """
+    with start_sandbox(*options) as wait:
+        yield wait()
+
+
+@contextmanager
+def start_sandbox(*options: str) -> Iterator[Callable[[], SandboxAddress]]:
+    """As `run_sandbox`, without waiting: what is yielded waits until it answers. It loads while the caller does."""
     command = [
         sys.executable,
         # Without it Python would look into the current folder first, which may have a package called sandbox.
@@ -54,7 +62,7 @@ def run_sandbox(*options: str) -> Iterator[SandboxAddress]:
             env={**os.environ, "PYTHONPATH": path},
         )
         try:
-            yield _read_address(process, said, options)
+            yield partial(_read_address, process, said, options)
         finally:
             _stop(process)
 

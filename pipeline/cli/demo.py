@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.text import Text
 from assets.runs import Runs, record_runs
 from pipeline.cli.console import Bars, out, say, show_table
 from pipeline.cli.demo_attributes import write_demo_attributes
+from pipeline.cli.demo_command import TIME_BASIS
 from pipeline.common.errors import UsageError
 from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
@@ -25,7 +27,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from pipeline.transform.sun.time_basis import judge_time_basis
-from sandbox.launch import run_sandbox
+from sandbox.launch import SandboxAddress
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 from warehouse.lake import Lake
 from warehouse.publish import connect
@@ -34,35 +36,38 @@ MARK = ".sunledger-demo"
 ATTRIBUTES = "plants.toml"
 MELBOURNE, NETHERLANDS = "900001", "900002"
 OCTOBER = (dt.date(2021, 10, 1), dt.date(2021, 10, 31))
-BASIS: TimeBasis = "plant_local"
+BASIS: TimeBasis = TIME_BASIS
 JULY = (dt.date(2025, 7, 9), dt.date(2025, 7, 14))
 RECORDING = "recordings/sb4000tl_melbourne.parquet"
 
 
-def play_demo(folder: Path, bars: Bars) -> None:
-    """Run the demo in `folder`, which is emptied first. Raises UsageError for a folder with other contents."""
+def play_demo(folder: Path, bars: Bars, wait: Callable[[], SandboxAddress]) -> None:
+    """Run the demo in `folder`, which is emptied first, on the sandbox for which `wait` waits.
+
+    Raises UsageError for a folder with other contents.
+    """
     begun = time.monotonic()
     home = _prepare_folder(folder)
-    with run_sandbox("--plants", "12", "--seed", "7", "--recordings", "--time-basis", BASIS) as box:
-        say(f"The embedded sandbox, which is not SMA, listens at {box.url}.")
-        settings = load_settings(
-            env_file=None,
-            home=home,
-            lake=str(home / "lake"),
-            warehouse=home / "sunledger.duckdb",
-            plant_attributes=home / ATTRIBUTES,
-            # Dagster lists all days since then for each table of months.
-            first_day=OCTOBER[0],
-            # The embedded sandbox charges nobody.
-            max_eur_per_month=Decimal(1_000_000),
-            **{name.lower(): value for name, value in box.settings().items()},
-        )
-        with (
-            RunContext(settings, progress=bars, tell=say) as runtime,
-            record_runs(runtime, command="demo") as runs,
-        ):
-            _fill(runtime, runs)
-            requests = runtime.session.requests_sent
+    box = wait()
+    say(f"The embedded sandbox, which is not SMA, listens at {box.url}.")
+    settings = load_settings(
+        env_file=None,
+        home=home,
+        lake=str(home / "lake"),
+        warehouse=home / "sunledger.duckdb",
+        plant_attributes=home / ATTRIBUTES,
+        # Dagster lists all days since then for each table of months.
+        first_day=OCTOBER[0],
+        # The embedded sandbox charges nobody.
+        max_eur_per_month=Decimal(1_000_000),
+        **{name.lower(): value for name, value in box.settings().items()},
+    )
+    with (
+        RunContext(settings, progress=bars, tell=say) as runtime,
+        record_runs(runtime, command="demo") as runs,
+    ):
+        _fill(runtime, runs)
+        requests = runtime.session.requests_sent
     seconds = time.monotonic() - begun
     with connect(settings.warehouse) as warehouse:
         months = _read_months(warehouse)

@@ -1,11 +1,14 @@
 """`sunledger demo`: the whole pipeline against the embedded sandbox."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from pipeline.cli.console import Bars
+
+TIME_BASIS: Final = "plant_local"
+SANDBOX_OPTIONS = ("--plants", "12", "--seed", "7", "--recordings", "--time-basis", TIME_BASIS)
 
 
 def run_demo(
@@ -14,7 +17,11 @@ def run_demo(
     ] = Path("demo"),
 ) -> None:
     """Run the whole pipeline against the embedded sandbox, with real recordings and a simulated fleet."""
-    from pipeline.cli.demo import play_demo  # noqa: PLC0415 - commands load what they need
+    from sandbox.launch import start_sandbox  # noqa: PLC0415 - commands load what they need
 
-    with Bars() as bars:
-        play_demo(folder, bars)
+    # It loads on another core while the pipeline does.
+    with start_sandbox(*SANDBOX_OPTIONS) as wait:
+        from pipeline.cli.demo import play_demo  # noqa: PLC0415
+
+        with Bars() as bars:
+            play_demo(folder, bars, wait)

@@ -64,8 +64,8 @@ def run_backfill(
         runtime.settings.require_credentials()
         # Publishing needs the price list. A wrong one must stop the run before requests have cost fees.
         load_prices(runtime.settings.prices)
-        # Dagster takes seconds to load, so mistakes in options are reported first.
-        from assets.runs import record_runs  # noqa: PLC0415
+        # The rest takes a second to load, so mistakes in options are reported first.
+        from assets.spared_runs import open_spared_runs  # noqa: PLC0415
         from pipeline.cli.backfill_plan import refuse_beyond_limits  # noqa: PLC0415
         from pipeline.cli.completeness_summary import show_completeness  # noqa: PLC0415
         from pipeline.cli.cost_consent import agree_on_fleet, parse_eur  # noqa: PLC0415
@@ -76,7 +76,7 @@ def run_backfill(
 
         amount = parse_eur("--max-eur", max_eur)
         refuse_beyond_limits(runtime, begin, end, max_requests, amount)
-        with record_runs(runtime, command="backfill", days=(begin, end)) as runs:
+        with open_spared_runs(runtime, command="backfill", days=(begin, end)) as runs:
             with Bars() as bars:
                 runtime.progress = bars
                 runs.refresh_plants()

@@ -8,7 +8,9 @@ import polars as pl
 
 from pipeline.common.credentials import Credential, find_flow, read_credentials
 from pipeline.common.errors import ConfigurationError, CredentialsError, SmaError
+from pipeline.common.finding import Finding
 from pipeline.common.settings import Settings
+from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from pipeline.run.step import StepResult, build_result
@@ -146,6 +148,18 @@ def find_concern(runtime: RunContext) -> str | None:
     return access_problems.explain_concern(
         find_flow(settings), read_owners(settings), len(listed), gone, runtime.find_today()
     )
+
+
+@checks(
+    "consent",
+    asset="plants",
+    after=CheckMoment.LISTS,
+    description="SMA lists every plant of the last month, and every owner who was asked has accepted.",
+)
+def judge_listed_plants(runtime: RunContext) -> Finding:
+    """Whether plants are no longer listed or consents are open, with what to do."""
+    concern = find_concern(runtime)
+    return Finding(passed=concern is None, text=concern or "SMA still lists every plant of the last month.")
 
 
 def _has_lost_plants(runtime: RunContext) -> bool:

@@ -13,6 +13,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.run.allowance import Allowance
+from pipeline.run.done_steps import DoneSteps
 from pipeline.run.plant_lists import find_credentials
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
@@ -76,6 +77,8 @@ class OpenResources:
     ahead: "MadeAhead | None" = None
     # And who sends the requests of the next days.
     sent_ahead: "SentAhead | None" = None
+    # What was done of whole tables before the run that records it.
+    done: DoneSteps = field(default_factory=DoneSteps)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,16 @@ from pipeline.common.owned_files import create_owned, take_over
 SUFFIX = ".days"
 
 
+def find_unfinished(home: Path) -> Path:
+    """The folder of such files in a home."""
+    return home / "unfinished"
+
+
+def has_unfinished_days(home: Path) -> bool:
+    """Whether a run of that home works on days, or has left some unfinished."""
+    return any(find_unfinished(home).glob(f"*{SUFFIX}"))
+
+
 @contextmanager
 def record_days(folder: Path, days: Iterable[dt.date]) -> Iterator[None]:
     """Keep the days in a file until the block is done. A block that fails leaves them there, and so does a kill."""

@@ -29,6 +29,7 @@ from schemas import (
 )
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Part, PartChange
+from warehouse.lake_trace import leave_untraced
 
 QUANTITIES = tuple(field.column for field in ENERGY_BALANCE.powers)
 Facts: TypeAlias = dict[str, str]
@@ -54,11 +55,15 @@ def collect_facts(runtime: RunContext, source: SetSource, day: dt.date, limits: 
 
 def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: PartChange) -> None:
     """Record in `row_changes` the changes of the interval rows from which energy_daily is made."""
-    part = {"local_date": day}
-    figures = runtime.lake.name_stored_files(EnergyDaily, part)
-    if not change.replaces or not figures:
+    if not change.replaces:
         return
-    daily = pl.concat(runtime.lake.read_batches(EnergyDaily, part, columns=["plant_id", "status"]))
+    part = {"local_date": day}
+    # The figures are made of these rows, and after them: the same rows are not made again because figures are new.
+    with leave_untraced():
+        figures = runtime.lake.name_stored_files(EnergyDaily, part)
+        if not figures:
+            return
+        daily = pl.concat(runtime.lake.read_batches(EnergyDaily, part, columns=["plant_id", "status"]))
     if (daily["status"] == restatements.PROVISIONAL).all():
         return
     found = restatements.count_changed_rows(change.read_before(), change.read_after())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from assets.table_assets import TABLE_MODULES
+from assets.whole_steps import TABLE_MODULES
 from pipeline.extract import consent_refresh, fetch, fetch_days, grid_schedules, live_session, vendor_energies
 from pipeline.run import step
 from pipeline.run.grid_order_book import GridOrderBook

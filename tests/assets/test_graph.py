@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+import pipeline.extract
 import pipeline.ops
 import pipeline.tables
 from assets.asset_builders import build_table_schema
-from assets.asset_checks import CHECK_MODULES
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
-from assets.table_assets import TABLE_MODULES
+from assets.whole_steps import CHECK_MODULES, TABLE_MODULES
 from pipeline.common.settings import load_settings
 from pipeline.run.check import CheckMoment, collect_checks
 from pipeline.run.table_step import Stage, list_steps
@@ -222,7 +222,7 @@ def test_no_module_that_declares_a_table_or_a_check_is_forgotten() -> None:
     assert steps == {module.__name__ for module in TABLE_MODULES}
     checks = {
         name
-        for room in (pipeline.tables, pipeline.ops)
+        for room in (pipeline.extract, pipeline.tables, pipeline.ops)
         for name in declaring(
             room, lambda module: [c for after in CheckMoment for c in collect_checks([module], after)]
         )

@@ -63,6 +63,12 @@ def test_runs_load_neither_pandas_nor_what_draws(tmp_path: Path) -> None:
     assert not modules & {"pandas", "matplotlib"}
 
 
+def test_a_backfill_loads_dagster_only_where_it_records_something(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "import assets.spared_runs, pipeline.cli.completeness_summary")
+    assert "polars" in modules
+    assert not modules & {"dagster", "sqlalchemy", "pandas", "matplotlib"}
+
+
 def test_a_publication_gives_duckdb_its_rows_without_pandas(tmp_path: Path) -> None:
     modules = loaded(tmp_path, command("publish"))
     assert "duckdb" in modules
