@@ -25,8 +25,9 @@ import polars as pl
 from pipeline.common.atomic_files import write_file
 from warehouse.publication import PublicationDigest, digest_file, read_publications
 
-# What is deleted from a DuckDB file leaves room in it. A file that became so much larger is built in full.
-MOST_GROWTH = 1.5
+# What is deleted from a DuckDB file leaves room in it. A file that became so much larger is built in full. A small one
+# may grow by so many bytes: its first change takes as much room as it has, and later ones take that again.
+MOST_GROWTH, SMALL_GROWTH = 1.5, 16 * 2**20
 
 # Code that decides what is in a publication.
 CODE = ("schemas", "warehouse")
@@ -151,7 +152,7 @@ def take_base(target: Path, file: Path, recorded: RecordedBase | None) -> Source
     counts. None, and no file, where there is any doubt.
     """
     try:
-        if recorded is None or target.stat().st_size > MOST_GROWTH * recorded.sources.full_bytes:
+        if recorded is None or target.stat().st_size > _find_most_bytes(recorded.sources.full_bytes):
             return None
         shutil.copyfile(target, file)
         if digest_file(file).content == recorded.content:
@@ -160,6 +161,10 @@ def take_base(target: Path, file: Path, recorded: RecordedBase | None) -> Source
         pass
     file.unlink(missing_ok=True)
     return None
+
+
+def _find_most_bytes(full: int) -> float:
+    return max(MOST_GROWTH * full, full + SMALL_GROWTH)
 
 
 def forget_base(target: Path) -> None:

@@ -277,6 +277,19 @@ def test_changes_lead_to_the_same_file(
     assert changed == [False, *[True, False] * rounds]
 
 
+def test_a_small_file_may_grow_by_more_than_half(tmp_path: Path, changed: list[bool]) -> None:
+    lake, target = Lake(str(tmp_path / "lake"), tmp_path / "tmp"), tmp_path / "sunledger.duckdb"
+    sizes = []
+    for name in "ABCD":
+        _replace(lake, Plants, {}, [{"plant_id": "a", "name": name}])
+        publish(lake, target, now=NOW, version="1")
+        sizes.append(target.stat().st_size)
+    assert changed == [False, True, True, True]
+    # It is more than half, but of what the first change took the others have enough.
+    assert sizes[1] > 1.5 * sizes[0]
+    assert max(sizes) < sizes[0] + publication_base.SMALL_GROWTH
+
+
 def test_what_a_client_wrote_reaches_no_later_publication(
     home: Path, tmp_path: Path, changed: list[bool]
 ) -> None:
@@ -458,6 +471,7 @@ def test_any_doubt_leads_to_a_full_build(
         forget_base(target)
     elif doubt == "growth":
         monkeypatch.setattr(publication_base, "MOST_GROWTH", 0.5)
+        monkeypatch.setattr(publication_base, "SMALL_GROWTH", -1)
         _replace(lake, EnergyDaily, {"local_date": DAYS[0]}, [{"plant_id": "a"}])
     publish(
         lake,
