@@ -14,7 +14,6 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version as find_release
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -25,6 +24,7 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
+from pipeline.common.release import find_release
 from schemas import Table, storage
 from warehouse.lake_log import Action, build_remove, find_folder, name_entry, put_entry
 from warehouse.lake_trace import note_look
@@ -166,7 +166,7 @@ class LakeTable:
             "timestamp": time.time_ns() // 10**6,
             "operation": "WRITE",
             "operationParameters": {"mode": "Overwrite", "partitionBy": json.dumps([*part])},
-            "engineInfo": f"sunledger:{find_release('sunledger')}",
+            "engineInfo": f"sunledger:{find_release()}",
         }
         actions: list[Action] = [{"commitInfo": {**info, **facts}}]
         if added is not None:

@@ -13,8 +13,11 @@ from pipeline.transform.batch_account import build_quarantine
 from pipeline.transform.plant_moves import find_successors, join_rows
 from pipeline.transform.sun.position import find_nights
 from pipeline.transform.thresholds import Thresholds, load_thresholds
-from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table, polars_schema
+from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table
+from warehouse.lake_reader import build_empty_frame
 
+# What of a day's figures is looked at.
+_DAILY = ("plant_id", "device_id", "status", "pv_generation_kwh", "pv_generation_covered_h")
 _ROWS = ("interval_start", "interval_end", "pv_generation_w")
 
 
@@ -64,7 +67,7 @@ def _find_without_generation(
         moved = find_successors(runtime.lake.read_whole(Plants))
         stored = runtime.lake.read_batches(source.intervals, {"local_date": day}, columns=[*keys, *_ROWS])
         frames = [frame.select(*keys, *_ROWS) for frame in join_rows(stored, moved, keys)]
-    none = polars_schema(source.intervals).to_frame().select(*keys, *_ROWS)
+    none = build_empty_frame(source.intervals, [*keys, *_ROWS]).select(*keys, *_ROWS)
     return find_without_generation(pl.concat([none, *frames]), bright, limits)
 
 
@@ -76,4 +79,9 @@ def _list_plants_with_pv(runtime: RunContext, places: pl.DataFrame) -> pl.DataFr
 
 
 def _read_rows(runtime: RunContext, model: type[Table], day: dt.date) -> pl.DataFrame:
-    return runtime.lake.scan_part(model, {"local_date": day}).collect()
+    return pl.concat(
+        [
+            build_empty_frame(model, _DAILY),
+            *runtime.lake.read_batches(model, {"local_date": day}, columns=_DAILY),
+        ]
+    )

@@ -1,7 +1,6 @@
 """Energy by day and month from the stored intervals: energy_daily, device_energy_daily, energy_monthly."""
 
 import datetime as dt
-from importlib.metadata import version
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,6 +8,7 @@ import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, find_local_day
+from pipeline.common.release import find_release
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_days_of_months
 from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
@@ -175,7 +175,7 @@ def _replace_figures(
     """Store the plants' day, and record final figures that change as restatements."""
     with runtime.lake.open_replacement(EnergyDaily, {"local_date": day}) as new:
         new.add(frame)
-        for change in new.find_changes({"version": version("sunledger")}):
+        for change in new.find_changes({"version": find_release()}):
             note_figures(runtime, day, moved, change)
             new.commit_change(change)
     if not new.written.changed:

@@ -36,6 +36,7 @@ from schemas import (
 )
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Snapshot
+from warehouse.lake_reader import build_empty_frame
 
 QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
 _ROWS = ["plant_id", "interval_start", "interval_end", *(f"{name}_kwh" for name in QUANTITIES)]
@@ -60,7 +61,7 @@ def write_quarter_energies(runtime: RunContext, day: dt.date) -> StepResult:
         frames = runtime.lake.read_batches(BALANCE.intervals, part, columns=_ROWS)
         plants = _list_plants(runtime, day, moved)
         of_sun, columns = _read_sun_energies(runtime, day, moved), polars_schema(QuarterHours).names()
-        none = polars_schema(BALANCE.intervals).to_frame().select(_ROWS)
+        none = build_empty_frame(BALANCE.intervals, _ROWS)
         shares = split_by_plant(sort_rows(join_rows(frames, moved, ["plant_id"]), moved), plants, none)
         made = (
             pack_quarters(
@@ -82,9 +83,7 @@ def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
     def write() -> StepResult:
         moved = find_successors(runtime.lake.read_whole(Plants))
         stored = runtime.lake.read_batches(QuarterHours, part)
-        shares = split_by_plant(
-            stored, _list_plants(runtime, day, moved), polars_schema(QuarterHours).to_frame()
-        )
+        shares = split_by_plant(stored, _list_plants(runtime, day, moved), build_empty_frame(QuarterHours))
         made = (summarize_hours(unpack_quarters(rows), some, day, QUANTITIES) for rows, some in shares)
         columns = polars_schema(EnergyHourly).names()
         found = (hours.with_columns(local_date=pl.lit(day)).select(columns) for hours in made)
@@ -141,7 +140,7 @@ def _list_plants(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.D
     """
     zones = runtime.lake.read_whole(Plants).select("plant_id", now="timezone")
     daily = runtime.lake.read_batches(EnergyDaily, {"local_date": day}, columns=["plant_id", "timezone"])
-    listed = pl.concat([polars_schema(EnergyDaily).to_frame().select("plant_id", "timezone"), *daily])
+    listed = pl.concat([build_empty_frame(EnergyDaily, ["plant_id", "timezone"]), *daily])
     return (
         take_new_ids(listed, moved)
         .sort("plant_id", "old_id")
@@ -155,7 +154,7 @@ def _read_sun_energies(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -
     """plant_id and the energies that depend on the sun, of the rows of energy_daily, by the plants' newest ids."""
     columns = ["plant_id", *(f"{name}_kwh" for name in OF_THE_SUN)]
     daily = runtime.lake.read_batches(EnergyDaily, {"local_date": day}, columns=columns)
-    rows = pl.concat([polars_schema(EnergyDaily).to_frame().select(columns), *daily])
+    rows = pl.concat([build_empty_frame(EnergyDaily, columns), *daily])
     return take_new_ids(rows, moved).select(columns)
 
 

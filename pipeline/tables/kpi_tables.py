@@ -1,6 +1,7 @@
 """Plant figures by day and month from energy, intervals and sensors in the lake; calls no API."""
 
 import datetime as dt
+from functools import lru_cache
 
 import polars as pl
 
@@ -150,8 +151,10 @@ def _tell_apart(runtime: RunContext) -> int:
 def _read_rows(
     runtime: RunContext, model: type[Table], day: dt.date, columns: tuple[str, ...]
 ) -> pl.DataFrame:
-    return runtime.lake.scan_part(model, {"local_date": day}).select(columns).collect()
+    stored = runtime.lake.read_batches(model, {"local_date": day}, columns=columns)
+    return pl.concat([_build_empty(model, columns), *(batch.select(columns) for batch in stored)])
 
 
+@lru_cache
 def _build_empty(model: type[Table], columns: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(schema=polars_schema(model)).select(columns)

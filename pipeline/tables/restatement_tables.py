@@ -6,11 +6,11 @@ place was made for a change that never came, and goes.
 
 import datetime as dt
 import hashlib
-from importlib.metadata import version
 from typing import TypeAlias
 
 import polars as pl
 
+from pipeline.common.release import find_release
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource
 from pipeline.transform import restatements
@@ -49,7 +49,7 @@ def collect_facts(runtime: RunContext, source: SetSource, day: dt.date, limits: 
         "time_basis": settings.sma_time_basis,
         "merged_hour": settings.sma_merged_hour,
         "thresholds": hashlib.blake2b(repr(limits).encode(), digest_size=8).hexdigest(),
-        "version": version("sunledger"),
+        "version": find_release(),
     }
 
 

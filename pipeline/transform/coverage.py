@@ -60,6 +60,8 @@ def find_nights_only(
     # Only possible cases are examined further; on most days there are none.
     maybe = [(pl.col(f"{name}_us") <= dark_us) & (pl.col(f"{name}_kwh") <= most_kwh) for name in names]
     lit = lit.filter(pl.any_horizontal(maybe)).select(*keys, "lit_from", "lit_to")
+    if not lit.height:
+        return lit.select(keys).with_columns(quantity=pl.lit(None, pl.String))
     mine = rows.join(lit, on=keys, how="inner", maintain_order="left")
     begin, finish = (
         pl.max_horizontal("interval_start", "lit_from"),
