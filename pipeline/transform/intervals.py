@@ -196,6 +196,10 @@ class SetTransform:
         """The rules that some value breaks: usually none, so the reasons are not even computed."""
         if not rows.height or not self.rules:
             return []
+        marked = any(row_rules.name_fault_column(rule.column) in rows.columns for rule in self.rules)
+        refuted = marked or (row_rules.PV in self.powers and row_rules.is_pv_beyond(rows))
+        if not refuted and all(rule.is_kept(rows[rule.column]) for rule in self.rules):
+            return []
         rules = [
             rule.add_faults() if row_rules.name_fault_column(rule.column) in rows.columns else rule
             for rule in self.rules

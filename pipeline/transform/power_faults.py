@@ -7,7 +7,7 @@ day says otherwise. Almost no row comes so far; the others cost one comparison a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -138,8 +138,12 @@ class PowerRules:
 
     def _find_codes(self, cells: pl.DataFrame) -> pl.Series | None:
         """Which rows have a code in some column; None for no row, which is distinguished without looking at each."""
-        amounts = {column: self._measure_amount(column) for column in self.columns}
         codes = [*CODES_32_BITS, *CODES_16_BITS]
+        # Most columns have nothing so large, which their largest value tells at a tenth of the cost.
+        reaching = [column for column in self.columns if self._reaches(cells[column], min(codes))]
+        if not reaching:
+            return None
+        amounts = {column: self._measure_amount(column) for column in reaching}
         found = cells.select(
             amount.filter(amount >= min(codes)).is_in(codes).any().alias(column)
             for column, amount in amounts.items()
@@ -148,6 +152,12 @@ class PowerRules:
         if not having:
             return None
         return cells.select(pl.any_horizontal(having).fill_null(value=False)).to_series()
+
+    def _reaches(self, values: pl.Series, amount: float) -> bool:
+        """Whether some value is of so large an amount."""
+        most: Any = values.max()
+        least: Any = values.min() if values.name in self.signed else None
+        return (most is not None and most >= amount) or (least is not None and -least >= amount)
 
     def _measure_amount(self, column: str) -> pl.Expr:
         return pl.col(column).abs() if column in self.signed else pl.col(column)

@@ -6,8 +6,9 @@ leaves a null in its row, and the row is flagged. Both keep their original in th
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from math import isnan
+from typing import Any, Final
 
 import polars as pl
 
@@ -101,17 +102,28 @@ def name_fault_column(column: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """A rule for the values of one column: whether a value is wrong, and the reason."""
+    """A rule for the values of one column: whether a value is wrong, and the reason.
+
+    Unless something else in its row refutes a value, it is wrong where it is not between `low` and `high`.
+    """
 
     column: str
     broken: pl.Expr
     reason: pl.Expr
+    low: float
+    high: float
 
     def add_faults(self) -> "ValueRule":
         """The rule for a frame in which `power_faults` marked values of this column."""
         fault = pl.col(name_fault_column(self.column))
         reason = pl.when(fault == SENTINEL).then(fault).when(self.broken).then(self.reason).otherwise(fault)
-        return ValueRule(self.column, self.broken | fault.is_not_null(), reason)
+        return replace(self, broken=self.broken | fault.is_not_null(), reason=reason)
+
+    def is_kept(self, values: pl.Series) -> bool:
+        """Whether all these values are between the bounds; NaN is not."""
+        least: Any = values.min()
+        most: Any = values.max()
+        return least is None or (least >= self.low and most <= self.high and not isnan(values.sum()))
 
 
 def build_value_rules(fields: Sequence[Field]) -> list[ValueRule]:
@@ -121,6 +133,12 @@ def build_value_rules(fields: Sequence[Field]) -> list[ValueRule]:
     """
     powers = [f.column for f in fields if f.power]
     return [_build_rule(f, _find_beyond(f, powers)) for f in fields]
+
+
+def is_pv_beyond(rows: pl.DataFrame) -> bool:
+    """Whether some PV generation is beyond its bound or the sun: then other values of its row may be wrong too."""
+    above = pl.col(f"{PV}_w") > pl.col("bound_w")
+    return bool(rows.select(above.any() | pl.col("beyond_sun").any()).item())
 
 
 def zero_standby(
@@ -173,4 +191,4 @@ def _build_rule(field: Field, beyond: list[tuple[pl.Expr, str]]) -> ValueRule:
     first = pl.coalesce(
         *(pl.when(so).then(pl.lit(why)) for so, why in (*reasons, *beyond)), pl.lit(OUT_OF_RANGE)
     )
-    return ValueRule(field.value_column, broken, first)
+    return ValueRule(field.value_column, broken, first, field.low, field.high)

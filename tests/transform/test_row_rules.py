@@ -1,6 +1,7 @@
 """Quality rules on a day of sun: what is set aside and what is kept but told, each by its own threshold."""
 
 import datetime as dt
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.transform import anomalies, row_rules
 from pipeline.transform.power_limits import build_sites
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import EnergyBalanceIntervals, Quarantine
+from schemas.quantities import ENERGY_BALANCE
 from tests.transform.answers import DAY, Outcome, Row, balance, body, inverters, places, raw, row
 from warehouse.frames import validate
 
@@ -24,6 +26,7 @@ BERLIN = {"latitude": 52.5, "longitude": 13.4}
 PLANT = places({"1": "UTC"}, rated_w=RATED, peak_w=PEAK, **BERLIN)
 STEP_NAMES = {5: "FiveMinutes", 15: "FifteenMinutes", 60: "OneHour"}
 Change = Callable[[int, Row], Row | None]
+ODD_VALUES = [None, 0.0, -0.0, -1e-9, 1.0, 1.0000001, 1e12, 1.1e12, -1e12, math.nan, math.inf, -math.inf]
 
 
 def sunny(step: int = 5, change: Change = lambda _, each: each, *, shift_min: int = 0) -> list[Row]:
@@ -526,3 +529,16 @@ def bright(hours: float, rated_w: float | None = 5000.0) -> pl.DataFrame:
 def test_a_bright_day_without_any_power_is_told(rows: pl.DataFrame, sky: pl.DataFrame, told: bool) -> None:
     found = anomalies.find_without_generation(rows, sky, LIMITS)
     assert found.select("plant_id", "reason").rows() == ([("1", anomalies.NO_GENERATION)] if told else [])
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_the_quick_look_at_a_column_agrees_with_its_rule(size: int) -> None:
+    rules = row_rules.build_value_rules(
+        [f for f in ENERGY_BALANCE.fields if f.column not in row_rules.FROM_PV]
+    )
+    rules = [rule for rule in rules if rule.column != "pv_generation_w"]
+    for rule in rules:
+        for values in itertools.product(ODD_VALUES, repeat=size):
+            rows = pl.DataFrame({rule.column: values}, schema={rule.column: pl.Float64})
+            broken = rows.select(rule.broken.any()).item()
+            assert rule.is_kept(rows[rule.column]) == (not broken), (rule.column, values)
