@@ -118,9 +118,11 @@ main()
 """
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
-    "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing_commands", "polars"]
+    "module",
+    take_samples(
+        2, ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing_commands", "polars"]
+    ),
 )
 def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
     done = subprocess.run(
@@ -221,8 +223,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing_held(tmp_path: P
         assert code == 0, said
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("limit", ["-n 12", "-n 40", "-n 100", "-v 600000", "-v 1500000"])
+@pytest.mark.parametrize("limit", take_samples(2, ["-n 12", "-n 40", "-n 100", "-v 600000", "-v 1500000"]))
 def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, limit: str) -> None:
     command = f"ulimit {limit}; exec {SHELL_PROGRAM} publish"
     done = subprocess.run(
@@ -241,23 +242,26 @@ def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, li
     assert done.stdout.count("Error: ") == 1, done.stdout
 
 
-BEFORE_REQUESTS = [
-    ("SUNLEDGER_QUALITY", "not-there.toml", "not-there.toml can't be read"),
-    ("SUNLEDGER_IRRADIATION", "not-there.csv", "not-there.csv can't be used"),
-    ("SUNLEDGER_PRICES", "not-there.toml", "not-there.toml can't be read"),
-    ("SUNLEDGER_WAREHOUSE", "/proc/nowhere/file.duckdb", "/proc/nowhere can't be written"),
-    ("SUNLEDGER_WAREHOUSE", "/tmp", "SUNLEDGER_WAREHOUSE=/tmp is a folder"),  # noqa: S108
-    ("SUNLEDGER_LAKE", "/proc/nowhere", "/proc/nowhere can't be written"),
-]
+# What makes a setting unusable, and what is said of it.
+BEFORE_REQUESTS = {
+    "SUNLEDGER_QUALITY=not-there.toml": "not-there.toml can't be read",
+    "SUNLEDGER_IRRADIATION=not-there.csv": "not-there.csv can't be used",
+    "SUNLEDGER_PRICES=not-there.toml": "not-there.toml can't be read",
+    "SUNLEDGER_WAREHOUSE=/proc/nowhere/file.duckdb": "/proc/nowhere can't be written",
+    "SUNLEDGER_WAREHOUSE=/tmp": "SUNLEDGER_WAREHOUSE=/tmp is a folder",
+    "SUNLEDGER_LAKE=/proc/nowhere": "/proc/nowhere can't be written",
+}
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("setting", "value", "says"), BEFORE_REQUESTS)
-@pytest.mark.parametrize("words", [["refresh"], ["backfill", *DAY]])
+@pytest.mark.parametrize(
+    ("words", "unusable"), take_samples(2, ["refresh", shlex.join(["backfill", *DAY])], BEFORE_REQUESTS)
+)
 def test_settings_that_are_needed_late_are_looked_at_before_the_first_request(
-    tmp_path: Path, box: SandboxAddress, words: list[str], setting: str, value: str, says: str
+    tmp_path: Path, box: SandboxAddress, words: str, unusable: str
 ) -> None:
-    code, said = run(tmp_path, *words, **{**box.settings(), setting: value})
+    setting, value = unusable.split("=")
+    says = BEFORE_REQUESTS[unusable]
+    code, said = run(tmp_path, *words.split(), **{**box.settings(), setting: value})
     assert code == 2, said
     assert says in said
     assert_one_sentence(said)
