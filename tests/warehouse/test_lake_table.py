@@ -106,6 +106,21 @@ def test_what_is_not_plain_is_read_by_deltalake(tmp_path: Path, monkeypatch: pyt
     assert len(reads) == 2
 
 
+def test_a_follower_goes_on_where_old_entries_were_removed(tmp_path: Path) -> None:
+    """It has followed from a version that deltalake can no longer go on from but by the checkpoint."""
+    lake, reader = (Lake(str(tmp_path / "lake"), tmp_path / name) for name in ("a", "b"))
+    log = Path(lake.find_uri(PvIntervals), "_delta_log")
+    for step in range(CHECKPOINT_AFTER + 5):
+        rows = pv(day=FIRST).with_columns(pv_generation_w=pl.lit(float(step)))
+        version = lake.replace(PvIntervals, {"local_date": FIRST}, [rows]).version
+        if step in {5, CHECKPOINT_AFTER - 5}:
+            assert reader.take_snapshot(PvIntervals).version == version
+    for entry in sorted(log.glob("*.json"))[: CHECKPOINT_AFTER - 1]:
+        entry.unlink()
+    assert reader.take_snapshot(PvIntervals) == lake.take_snapshot(PvIntervals)
+    assert reader.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST)]).version == version + 1
+
+
 def test_of_two_commits_on_one_version_one_is_refused(tmp_path: Path) -> None:
     """By whichever way the first one came: ours or deltalake's."""
     lake = Lake(str(tmp_path / "lake"), tmp_path)
