@@ -27,7 +27,8 @@ _OF_REQUESTS = """
 SELECT
     epoch(max(asked_at)),
     count(*) FILTER (endpoint IN ('measurements', 'logs')),
-    epoch(max(asked_at)) - epoch(min(asked_at) FILTER (endpoint IN ('measurements', 'logs')))
+    epoch(max(asked_at)) - epoch(min(asked_at) FILTER (endpoint IN ('measurements', 'logs'))),
+    sum(elapsed_ms) FILTER (endpoint IN ('measurements', 'logs')) / 1000
 FROM api_requests
 """
 
@@ -36,13 +37,14 @@ FROM api_requests
 class MonthRun:
     """What a run cost, and how many s after its last request the file was published.
 
-    `asked` requests for days were sent within `asking_s`.
+    `asked` requests for days were sent within `asking_s`, and were on their way for `under_way_s` in sum.
     """
 
     cost: ProgramCost
     left_s: float
     asked: int
     asking_s: float
+    under_way_s: float
 
 
 def main() -> None:
@@ -67,7 +69,8 @@ def main() -> None:
         full = first.asked * options.latency / AT_ONCE
         print(
             f"{first.asked:,} requests for days in {first.asking_s:.1f} s: {AT_ONCE} connections need "
-            f"{full:.1f} s ({100 * full / first.asking_s:.0f} %)"
+            f"{full:.1f} s ({100 * full / first.asking_s:.0f} %), and {first.under_way_s / first.asking_s:.1f} were on "
+            "their way in the mean"
         )
     for name, run in zip(("first", "second", "third"), runs, strict=True):
         cost = run.cost
@@ -94,8 +97,8 @@ def _run(command: list[str], environment: Mapping[str, str], home: Path) -> Mont
     cost = run_program(command, environment, home, folder=home, fine=DONE)
     published = home / "sunledger.duckdb"
     with duckdb.connect(str(published), read_only=True) as file:
-        ((last, asked, asking_s),) = file.execute(_OF_REQUESTS).fetchall()
-    return MonthRun(cost, published.stat().st_mtime - float(last), asked, float(asking_s))
+        ((last, asked, asking_s, under_way_s),) = file.execute(_OF_REQUESTS).fetchall()
+    return MonthRun(cost, published.stat().st_mtime - float(last), asked, float(asking_s), float(under_way_s))
 
 
 if __name__ == "__main__":

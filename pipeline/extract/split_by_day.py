@@ -52,7 +52,7 @@ class DayResult(NamedTuple):
 
 @dataclass(slots=True)
 class _SingleDays:
-    """Days of an answer that are on their way one by one, and what is told of each."""
+    """Days of an answer that are on their way one by one, and what is said of each."""
 
     sent: PendingResults[PlannedResult]
     asked_alone: bool = False

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets import pool_waits
 from assets.dagster_home import open_dagster
 from assets.dead_runs import end_dead_runs, list_going_runs
-from assets.pool_waits import PoolBusyError, PoolWait, wait_for_pools
+from assets.pool_waits import PoolBusyError, PoolWait, wait_for_pools, watch_pools
 from assets.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, run, run_states, slots, start, wait_until
@@ -119,6 +121,18 @@ def test_runs_of_another_machine_are_left_alone_and_named(instance: dg.DagsterIn
     assert "7 on elsewhere" in said[0]
     assert [one.pools for one in end_dead_runs(instance, lost_hosts=["elsewhere"])] == [("publish",)]
     wait_for_pools(PoolWait(instance, said.append, 0.01), {"publish"})
+
+
+def test_a_run_that_waits_for_a_slot_lets_go_of_what_others_may_wait_for(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.05)
+    add_run(instance, **THIS_PROCESS.build_tags(instance))
+    # The slot is held by that run, so this one waits for it.
+    waiting, let_go = add_run(instance, **THIS_PROCESS.build_tags(instance)), threading.Event()
+    said: list[str] = []
+    with watch_pools(PoolWait(instance, said.append, 60.0), waiting, let_go=let_go.set):
+        assert let_go.wait(30)
 
 
 def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:

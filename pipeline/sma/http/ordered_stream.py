@@ -12,7 +12,7 @@ Result = Answer | Failure
 # Answers that wait for an earlier, slower one, or for who takes them: more of them keep the connections busy while a
 # day is written, fewer save memory.
 BACKLOG_PER_WORKER = 16
-MAX_BACKLOG_BYTES = 24 * 1024 * 1024
+MAX_BACKLOG_BYTES = 16 * 1024 * 1024
 
 
 class OrderedStream:
@@ -84,7 +84,7 @@ class OrderedStream:
         return ready
 
     async def aclose(self) -> None:
-        """Cancel what is in flight and wait until it is gone. Who waits for a result finds none."""
+        """Cancel what is in flight and wait until it is gone. A caller that waits for a result gets none."""
         self._end()
         for worker in self._workers:
             worker.cancel()
