@@ -16,6 +16,7 @@ from schemas import (
     CoverageDaily,
     EnergyBalanceIntervals,
     Table,
+    columns,
     storage,
 )
 from warehouse import contract
@@ -61,7 +62,9 @@ REPORT_FILES_AT_ONCE = 64
 # What DuckDB may hold: more saves no time, because what it sorts waits on the disk cheaply. Of what can't wait there it
 # may need more, and then gets the share of the machine that DuckDB takes by itself. One thread fills one group of rows
 # at a time, and takes a fifth less CPU than two that wait for each other.
-LITTLE_MEMORY = {"memory_limit": "112MiB", "threads": "1", "allocator_background_threads": "true"}
+LITTLE_MEMORY = {"memory_limit": "64MiB", "threads": "1", "allocator_background_threads": "true"}
+# What it may hold from the first table on of which so many bytes are sorted, and where it changes a file that there is.
+MORE_MEMORY, LARGE_BYTES = "112MiB", 32 * 2**20
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
@@ -159,12 +162,17 @@ def build(
         }
         guard = place_file_guard(lake, plan, places)
         made = [model for model in plan.viewed if known.get(storage(model).table) != footers[model]]
-        fill = partial(put_rows, connection, Path(f"{file}.rows"))
+        prepare = partial(_raise_limit, connection, memory)
+        if base is not None:
+            prepare(LARGE_BYTES)
+        fill = partial(put_rows, connection, Path(f"{file}.rows"), prepare=prepare)
         comments: list[str] = []
         if base is None:
             tables = list(plan.files)
             for model in tables:
                 comments += _add(connection, lake, plan, model, fill)
+                # Nobody sees the file before it is in its place. What is committed is packed, and leaves the memory.
+                connection.execute("COMMIT; BEGIN")
         else:
             found = _update_tables(connection, lake, plan, base, fill)
             tables = [model for model in plan.files if storage(model).table in found]
@@ -200,6 +208,12 @@ def build(
     viewed = {table: sum(sum(files.values()) for files in of.values()) for table, of in shown.items()}
     rows = {storage(model).table: rows[storage(model).table] for model in plan.files}
     return Content(viewed | rows | own_rows, left_out, shown, zones, clocks)
+
+
+def _raise_limit(connection: duckdb.DuckDBPyConnection, memory: Mapping[str, str], size: int) -> None:
+    """Let DuckDB hold more where so many bytes are to be sorted, unless it takes what it wants."""
+    if size >= LARGE_BYTES and "memory_limit" in memory:
+        connection.execute(f"SET memory_limit = '{MORE_MEMORY}'")
 
 
 def _update_tables(
@@ -251,9 +265,13 @@ def _add(
 ) -> list[str]:
     """Add one table, and return its comments, which are still to be added."""
     connection.execute(create_table(model))
-    # A few days of detail come sorted by day, and are more rows than all report tables have.
+    # A few days of detail come sorted by day, and are more rows than all report tables have. A single file has its rows
+    # in the order of the key, but for nulls in it, which the lake has first.
     in_order = storage(model).published == "native" or plan.copied.first_day is None
-    fill(model, _read_frames(lake, model, plan.files[model]), in_order=in_order)
+    files, key = plan.files[model], storage(model).key
+    if len(files) == 1 and not any(column.nullable for column in columns(model) if column.name in key):
+        in_order = False
+    fill(model, _read_frames(lake, model, files), in_order=in_order)
     return write_comments(model, "TABLE")
 
 
@@ -282,14 +300,17 @@ def _create_view(model: type[Table], footers: Footers, plan: PublicationPlan, gu
     return create_file_view(model, [list(of) for of in footers.values()], source=source, condition=condition)
 
 
-def _read_frames(lake: Lake, model: type[Table], files: Sequence[str]) -> Iterator[pl.DataFrame]:
+def _read_frames(
+    lake: Lake, model: type[Table], files: Sequence[str]
+) -> Iterator[pl.DataFrame] | Iterator[pl.LazyFrame]:
     """The rows of files of the lake, some at a time: a day of a report is small, a day of detail is not."""
     if storage(model).published != "native":
         yield from lake.read_files(model, files)
         return
     for first in range(0, len(files), REPORT_FILES_AT_ONCE):
         chosen = tuple(files[first : first + REPORT_FILES_AT_ONCE])
-        yield lake.read_snapshot(model, Snapshot(0, chosen))
+        with lake.watch_store():
+            yield lake.scan(model, Snapshot(0, chosen))
 
 
 def _add_curated(connection: duckdb.DuckDBPyConnection) -> list[str]:

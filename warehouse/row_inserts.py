@@ -4,40 +4,52 @@ They go by Parquet files that are removed again. DuckDB holds on to most of what
 transaction ends: 2 million rows of detail took 600 MB so, and take 140 by files, with less CPU time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 
-from schemas import Table, storage
+from schemas import Table, columns, storage
 from warehouse.ddl import quote_identifier, quote_text
 
 # Files that wait on the disk until they are inserted, where nothing is sorted: some 100 MB.
 FILES_AT_ONCE = 16
+# Rows of a group of such a file, of which DuckDB reads one at a time.
+ROWS_AT_ONCE = 30_000
+# What a value takes in memory while it is sorted, most of them numbers.
+VALUE_BYTES = 8
 
 
 def put_rows(
     connection: duckdb.DuckDBPyConnection,
     place: Path,
     model: type[Table],
-    frames: Iterable[pl.DataFrame],
+    frames: Iterable[pl.DataFrame | pl.LazyFrame],
     *,
     in_order: bool = True,
+    prepare: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Add the rows of all frames to the table, in the order of the key, by files whose names begin with `place`.
 
-    DuckDB sorts, and spills to disk where it must. Without `in_order` the rows stay as they come, and no more than some
-    frames wait on the disk.
+    DuckDB sorts, and spills to disk where it must: before, `prepare` gets about the bytes that are sorted. Without
+    `in_order` the rows stay as they come, and no more than some frames wait on the disk. A lazy frame is never in
+    memory as a whole.
     """
     files: list[Path] = []
     for frame in frames:
         files.append(place.with_name(f"{place.name}-{len(files)}.parquet"))
-        frame.write_parquet(files[-1], compression="uncompressed", statistics=False)
+        frame.lazy().sink_parquet(
+            files[-1], compression="uncompressed", statistics=False, row_group_size=ROWS_AT_ONCE
+        )
         if not in_order and len(files) == FILES_AT_ONCE:
             _insert_files(connection, model, files)
             files = []
     if files:
+        if in_order:
+            rows = sum(pq.read_metadata(file).num_rows for file in files)
+            prepare(rows * len(columns(model)) * VALUE_BYTES)
         _insert_files(connection, model, files, _write_order(model) if in_order else "")
 
 

@@ -37,6 +37,7 @@ from warehouse.ddl import create_file_view, create_table
 from warehouse.lake import Lake
 from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.publish import PublishedFile, connect, publish
+from warehouse.published_content import LARGE_BYTES
 from warehouse.read_only import restrict
 from warehouse.row_inserts import FILES_AT_ONCE, put_rows
 from warehouse.views import CuratedView, load_curated_views, parse_view
@@ -471,6 +472,25 @@ def test_a_publication_for_which_little_memory_is_not_enough_is_written_with_mor
     assert first.tables == second.tables
     assert first.tables["energy_daily"] == filled.scan(EnergyDaily).collect().height
     assert not list(file.parent.glob(".*.new-*"))
+
+
+def test_duckdb_holds_more_only_where_many_rows_are_sorted(filled: Lake, tmp_path: Path) -> None:
+    """The bytes are known before, because a sort that does not fit would have the whole file written again."""
+    asked: list[int] = []
+    frames = [filled.scan(EnergyDaily).collect(), filled.scan(EnergyDaily)]
+    with duckdb.connect() as connection:
+        connection.execute(create_table(EnergyDaily))
+        for in_order in (True, False):
+            put_rows(
+                connection, tmp_path / "rows", EnergyDaily, frames, in_order=in_order, prepare=asked.append
+            )
+    assert asked == [2 * frames[0].height * len(polars_schema(EnergyDaily)) * 8]
+    with duckdb.connect(config={"memory_limit": "64MiB"}) as connection:
+        limits = []
+        for size in (LARGE_BYTES - 1, LARGE_BYTES):
+            published_content._raise_limit(connection, {"memory_limit": "64MiB"}, size)
+            limits += connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    assert limits == [("64.0 MiB",), ("112.0 MiB",)]
 
 
 def test_rows_of_a_copied_table_wait_in_few_files_that_are_removed(tmp_path: Path) -> None:
