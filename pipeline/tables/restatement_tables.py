@@ -58,7 +58,7 @@ def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: Part
     if not change.replaces:
         return
     part = {"local_date": day}
-    # The figures are made of these rows, and after them: new figures are no reason to write the same rows once more.
+    # The figures are made of these rows, and after them: new figures are no reason to make the same rows.
     with leave_untraced():
         figures = runtime.lake.name_stored_files(EnergyDaily, part)
         if not figures:
