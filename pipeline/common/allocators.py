@@ -8,8 +8,11 @@ plants, and less CPU time, because memory that was just freed is still in a core
 
 import ctypes
 import os
+import re
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 # Parameters of mallopt(3), and the variables by which a person sets the same; theirs win.
@@ -25,6 +28,13 @@ OWN_ALLOCATORS: Final = {
     "_RJEM_MALLOC_CONF": "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0",
     "DUCKDB_JE_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0",
 }
+# A process that holds more than the run of a small fleet lets go of the libraries' code between steps.
+LARGE_PROCESS_BYTES: Final = 380 * 2**20
+# A mapping of code in `/proc/self/smaps` of which all pages are still those of its file.
+_CODE: Final = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \S+ +/.*\n(?:\w+: .*\n)*?Anonymous: +0 kB$", re.MULTILINE
+)
+_DONTNEED: Final = 4
 
 
 def limit_allocators() -> None:
@@ -49,3 +59,24 @@ def free_kept_memory() -> None:
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def release_code() -> None:
+    """Take the libraries' code out of a large process: a step needs a part of it, and gets that back from the machine's
+    cache of files. The code stays in that cache, from which the machine takes it when it is short of memory; what is
+    counted of the process is less, 50 to 80 MB at the peak of a step. Takes some milliseconds; on Linux alone.
+    """
+    with suppress(AttributeError, OSError):
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        if pages * os.sysconf("SC_PAGE_SIZE") < LARGE_PROCESS_BYTES:
+            return
+        advise = ctypes.CDLL(None).madvise
+        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        for begin, end in _list_code():
+            advise(begin, end - begin, _DONTNEED)
+
+
+def _list_code() -> Iterator[tuple[int, int]]:
+    """The addresses of code that is as it is in its file; a debugger's is not, and would be lost."""
+    for found in _CODE.finditer(Path("/proc/self/smaps").read_text("utf-8", "surrogateescape")):
+        yield int(found[1], 16), int(found[2], 16)

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from pipeline.common.allocators import free_kept_memory
+from pipeline.common import allocators
+from pipeline.common.allocators import free_kept_memory, release_code
 
 # Sixteen threads that allocate at the same time each have an arena of their own, up to the bound.
 PROGRAM = """
@@ -132,3 +134,21 @@ def test_the_json_engine_gives_back_what_a_long_answer_took() -> None:
     at_once, later = map(int, ran.stdout.split())
     assert at_once > 80
     assert later <= 40
+
+
+def test_a_large_process_lets_go_of_code_and_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure_code_mb() -> float:
+        found = Path("/proc/self/status").read_text().partition("RssFile:")[2]
+        return int(found.split()[0]) / 1024
+
+    def count() -> int:
+        return pl.DataFrame({"a": range(1_000)}).group_by(pl.col("a") % 7).len().height
+
+    assert count() == 7
+    before = measure_code_mb()
+    release_code()
+    assert measure_code_mb() > before - 5
+    monkeypatch.setattr(allocators, "LARGE_PROCESS_BYTES", 0)
+    release_code()
+    assert measure_code_mb() < before - 15
+    assert count() == 7
