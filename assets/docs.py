@@ -1,8 +1,10 @@
 """Links from each asset to what is written about it: its entry of the data dictionary, and the model of its table."""
 
 import inspect
+import re
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -50,4 +52,13 @@ def _find_entries() -> dict[str, int]:
 
 def _locate_source(model: type[Table] | None) -> Iterator[tuple[Path, int]]:
     if model is not None:
-        yield Path(inspect.getfile(model)), inspect.getsourcelines(model)[1]
+        path = Path(inspect.getfile(model))
+        yield path, _find_classes(path).get(model.__name__, 1)
+
+
+@cache
+def _find_classes(path: Path) -> dict[str, int]:
+    """The line of each class of a module. `inspect.getsourcelines` parses the whole module for each of them."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    heads = ((re.match(r"class (\w+)", line), number) for number, line in enumerate(lines, 1))
+    return {head[1]: number for head, number in heads if head}
