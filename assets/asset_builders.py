@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from assets.prefix import build_key, split_prefix
-from pipeline.common.allocators import free_kept_memory, release_code
+from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
@@ -199,7 +199,7 @@ def build_days_asset(
                     begun = time.monotonic()
                     context.add_asset_metadata(done[key], partition_key=key)
         free_kept_memory()
-        release_code()
+        free_code_pages()
         return dg.MaterializeResult()
 
     return asset(table)
@@ -327,7 +327,7 @@ def build_whole_asset(
             sunledger_notices.add(report.notices)
             facts = describe_report(report)
         free_kept_memory()
-        release_code()
+        free_code_pages()
         return dg.MaterializeResult(metadata={**facts, "seconds": round(time.monotonic() - begun, 3)})
 
     return asset(table)

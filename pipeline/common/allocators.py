@@ -61,7 +61,7 @@ def free_kept_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def release_code() -> None:
+def free_code_pages() -> None:
     """Take the libraries' code out of a large process: a step needs a part of it, and gets that back from the machine's
     cache of files. The code stays in that cache, from which the machine takes it when it is short of memory; what is
     counted of the process is less, 50 to 80 MB at the peak of a step. Takes some milliseconds; on Linux alone.

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline.common import allocators
-from pipeline.common.allocators import free_kept_memory, release_code
+from pipeline.common.allocators import free_code_pages, free_kept_memory
 
 # Sixteen threads that allocate at the same time each have an arena of their own, up to the bound.
 PROGRAM = """
@@ -146,9 +146,9 @@ def test_a_large_process_lets_go_of_code_and_works_on(monkeypatch: pytest.Monkey
 
     assert count() == 7
     before = measure_code_mb()
-    release_code()
+    free_code_pages()
     assert measure_code_mb() > before - 5
     monkeypatch.setattr(allocators, "LARGE_PROCESS_BYTES", 0)
-    release_code()
+    free_code_pages()
     assert measure_code_mb() < before - 15
     assert count() == 7
