@@ -325,16 +325,14 @@ class LakeReader:
 
     def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
-    ) -> pl.DataFrame | None:
-        """The rows of files that `stored` named once, replaced or not; None if one no longer exists.
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of files that `stored` named once, replaced or not, a row group at a time.
 
-        `stored` is a text of `name_stored_files`. Raises DamagedError.
+        `stored` is a text of `name_stored_files`. Raises DamagedError, and FileNotFoundError where a file is gone.
         """
         uris = [f"{self.find_uri(model)}/{name}" for name in stored.split()]
-        try:
-            return pl.concat([build_empty_frame(model, columns), *self.read_files(model, uris, columns)])
-        except FileNotFoundError:
-            return None
+        yield build_empty_frame(model, columns)
+        yield from self.read_files(model, uris, columns)
 
     def check_files(self, model: type[Table], uris: Collection[str]) -> None:
         """Compare files of the model's table that are about to be read with what was written, where that is known.

@@ -75,16 +75,17 @@ class PartChange:
         # The stored files are never written again, so their names tell this change from every other one of the part.
         self.replaces = " ".join(cut_table_path(model, uri) for uri in files)
 
-    def read_before(self) -> pl.DataFrame:
-        """The stored rows; none at the first writing."""
-        found = self._lake.read_files(self._model, self.files)
-        return pl.concat([build_empty_frame(self._model), *found])
+    def read_before(self) -> Iterator[pl.DataFrame]:
+        """The stored rows in frames of bounded size, in the order of the key; none at the first writing."""
+        yield build_empty_frame(self._model)
+        yield from self._lake.read_files(self._model, self.files)
 
-    def read_after(self) -> pl.DataFrame:
-        """The rows that take their place."""
-        frames = (cast("pl.DataFrame", pl.from_arrow(batch)) for batch in self._spooled())
+    def read_after(self) -> Iterator[pl.DataFrame]:
+        """The rows that take their place, likewise."""
         types = polars_schema(self._model)
-        return pl.concat([build_empty_frame(self._model), *(frame.cast(types) for frame in frames)])
+        yield build_empty_frame(self._model)
+        for batch in self._spooled():
+            yield cast("pl.DataFrame", pl.from_arrow(batch)).cast(types)
 
     def read_facts_before(self) -> dict[str, str]:
         """The recorded sources of the stored rows; empty where none were recorded."""

@@ -6,6 +6,7 @@ place was made for a change that never came, and goes.
 
 import datetime as dt
 import hashlib
+from contextlib import suppress
 from typing import TypeAlias
 
 import polars as pl
@@ -15,6 +16,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource
 from pipeline.transform import restatements
 from pipeline.transform.plant_moves import take_new_ids
+from pipeline.transform.row_groups import pair_by_plant
 from pipeline.transform.thresholds import Thresholds
 from schemas import (
     EnergyBalanceIntervals,
@@ -28,7 +30,8 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Part, PartChange
+from warehouse.lake import Lake, Part, PartChange
+from warehouse.lake_reader import build_empty_frame
 from warehouse.lake_trace import leave_untraced
 
 QUANTITIES = tuple(field.column for field in ENERGY_BALANCE.powers)
@@ -66,7 +69,10 @@ def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: Part
         daily = pl.concat(runtime.lake.read_batches(EnergyDaily, part, columns=["plant_id", "status"]))
     if (daily["status"] == restatements.PROVISIONAL).all():
         return
-    found = restatements.count_changed_rows(change.read_before(), change.read_after())
+    none = build_empty_frame(source.intervals)
+    # A day of a large fleet is gigabytes of rows and answers of then and now.
+    pairs = pair_by_plant(change.read_before(), change.read_after(), none)
+    found = pl.concat(restatements.count_changed_rows(*pair) for pair in pairs)
     named = restatements.join_causes(_find_causes(runtime, source, change))
     new = found.join(named, on="plant_id", how="left").with_columns(
         pl.col("cause").fill_null(restatements.UNKNOWN),
@@ -82,7 +88,9 @@ def note_figures(runtime: RunContext, day: dt.date, moved: pl.DataFrame, change:
     if not change.replaces:
         return
     part = {"local_date": day}
-    found = restatements.find_restated(change.read_before(), change.read_after(), moved, QUANTITIES)
+    found = restatements.find_restated(
+        pl.concat(change.read_before()), pl.concat(change.read_after()), moved, QUANTITIES
+    )
     evidence = _read_evidence(runtime, part, change.replaces, moved)
     version_then, version_now = change.read_facts_before().get("version"), change.facts["version"]
     otherwise = "version_changed" if version_then not in {None, version_now} else restatements.UNKNOWN
@@ -120,12 +128,24 @@ def _note(
 def _find_causes(runtime: RunContext, source: SetSource, change: PartChange) -> pl.DataFrame:
     then, now = change.read_facts_before(), change.facts
     lake = runtime.lake
-    answers = lake.read_rows_of(source.raw, then["answers"], _ANSWER) if "answers" in then else None
-    plants = lake.read_rows_of(Plants, then["plants"], _SITE) if "plants" in then else None
-    answers_now = lake.read_rows_of(source.raw, now["answers"], _ANSWER)
-    plants_now = lake.read_rows_of(Plants, now["plants"], _SITE)
-    assert answers_now is not None and plants_now is not None  # noqa: S101, PT018 - they are in place
-    return restatements.find_causes(then, now, (answers, answers_now), (plants, plants_now))
+    answered = pl.concat(lake.read_rows_of(source.raw, now["answers"], ["plant_id"]))
+    plants = None
+    if "plants" in then:
+        with suppress(FileNotFoundError):
+            plants = pl.concat(lake.read_rows_of(Plants, then["plants"], _SITE))
+    plants_now = pl.concat(lake.read_rows_of(Plants, now["plants"], _SITE))
+    found = [restatements.find_causes(then, now, answered, (plants, plants_now))]
+    if "answers" in then:
+        with suppress(FileNotFoundError):
+            found += _compare_answers(lake, source, then["answers"], now["answers"])
+    return pl.concat(found)
+
+
+def _compare_answers(lake: Lake, source: SetSource, then: str, now: str) -> list[pl.DataFrame]:
+    """The causes that answers tell. Raises FileNotFoundError where those of then are no longer stored."""
+    before, after = (lake.read_rows_of(source.raw, stored, _ANSWER) for stored in (then, now))
+    none = build_empty_frame(source.raw, _ANSWER)
+    return [restatements.find_answer_causes(*pair) for pair in pair_by_plant(before, after, none)]
 
 
 def _read_evidence(runtime: RunContext, part: Part, figures: str, moved: pl.DataFrame) -> pl.DataFrame:

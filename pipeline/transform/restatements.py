@@ -49,26 +49,24 @@ def count_changed_rows(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFram
 def find_causes(
     before: Mapping[str, str],
     after: Mapping[str, str],
-    answers: tuple[pl.DataFrame | None, pl.DataFrame],
+    answered: pl.DataFrame,
     plants: tuple[pl.DataFrame | None, pl.DataFrame],
 ) -> pl.DataFrame:
-    """plant_id and cause of every plant that something is known of; several of one plant are several rows.
+    """plant_id and cause of every plant of which plants and settings tell one; several of one plant are several rows.
 
-    `before` and `after` are the facts of both makings. `answers` (plant_id, device_id, request_date, body) and `plants`
-    (plant_id and what energy depends on) are those of then, None where they are no longer stored, and of now.
+    `before` and `after` are the facts of both makings, and `answered` has the plant_id of each plant with answers now.
+    `plants` (plant_id and what energy depends on) are those of then, None where they are no longer stored, and of now.
     """
-    named = [_find_answer_causes(*answers), _find_plant_causes(*plants)]
     everywhere = [
         cause for fact, cause in SETTING_CAUSES.items() if before and before.get(fact) != after.get(fact)
     ]
-    ids = answers[1].select(pl.col("plant_id").unique())
-    named += [ids.with_columns(cause=pl.lit(cause)) for cause in everywhere]
-    return pl.concat([pl.DataFrame(schema=_CAUSES), *named])
+    ids = answered.select(pl.col("plant_id").unique())
+    named = [ids.with_columns(cause=pl.lit(cause)) for cause in everywhere]
+    return pl.concat([pl.DataFrame(schema=_CAUSES), _find_plant_causes(*plants), *named])
 
 
-def _find_answer_causes(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataFrame:
-    if then is None:
-        return pl.DataFrame(schema=_CAUSES)
+def find_answer_causes(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """plant_id and cause of every plant whose answers differ (plant_id, device_id, request_date, body)."""
     first = now.join(then, on="plant_id", how="anti").with_columns(cause=pl.lit(FIRST_ANSWER))
     key = ["plant_id", "device_id", "request_date"]
     both = then.join(now, on=key, how="full", coalesce=True, suffix="_now")

@@ -65,6 +65,26 @@ def split_by_plant(
     yield from _split_plants(none, plants.filter(pl.col("plant_id") > done))
 
 
+def pair_by_plant(
+    before: Iterable[pl.DataFrame], after: Iterable[pl.DataFrame], none: pl.DataFrame
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows of some plants from both streams after those of others, of each plant all rows.
+
+    Both come sorted by `plant_id`; `none` is a frame without rows. A frame of each stream is held at a time.
+    """
+    streams = [split_by_group(frames, ["plant_id"]) for frames in (before, after)]
+    held = [next(stream, none) for stream in streams]
+    while any(frame.height for frame in held):
+        # A stream whose frame has rows behind this plant waits for the other one.
+        last = pl.col("plant_id") <= min(frame["plant_id"][-1] for frame in held if frame.height)
+        here = [frame.filter(last) for frame in held]
+        rest = [frame.filter(~last) for frame in held]
+        held = [
+            frame if frame.height else next(stream, none) for frame, stream in zip(rest, streams, strict=True)
+        ]
+        yield here[0], here[1]
+
+
 def _split_plants(rows: pl.DataFrame, plants: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """The same, cut where there are more plants than are to be made together."""
     while plants.height > PLANTS_AT_ONCE:

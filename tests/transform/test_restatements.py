@@ -7,6 +7,7 @@ import polars as pl
 from pipeline.transform.restatements import (
     count_changed_rows,
     find_adjusted,
+    find_answer_causes,
     find_causes,
     find_restated,
     join_causes,
@@ -86,14 +87,16 @@ def sites(*rows: tuple[str, float | None]) -> pl.DataFrame:
 def test_causes_are_those_of_each_plant() -> None:
     then, now = answers(("1", b"x"), ("2", b"y")), answers(("1", b"z"), ("2", b"y"), ("3", b"w"))
     plants_then, plants_now = sites(("1", None), ("2", 5.0)), sites(("1", None), ("2", 6.0), ("3", 1.0))
-    found = join_causes(find_causes(FACTS, FACTS, (then, now), (plants_then, plants_now)))
+    named = [find_answer_causes(then, now), find_causes(FACTS, FACTS, now, (plants_then, plants_now))]
+    found = join_causes(pl.concat(named))
     assert dict(found.rows()) == {"1": "answer_changed", "2": "plant_data_changed", "3": "first_answer"}
 
 
 def test_settings_concern_every_plant_and_join_other_causes() -> None:
     then, now = answers(("1", b"x"), ("2", b"y")), answers(("1", b"z"), ("2", b"y"))
     later = FACTS | {"thresholds": "b", "version": "2"}
-    found = join_causes(find_causes(FACTS, later, (then, now), (None, sites())))
+    named = [find_answer_causes(then, now), find_causes(FACTS, later, now, (None, sites()))]
+    found = join_causes(pl.concat(named))
     assert dict(found.rows()) == {
         "1": "answer_changed+thresholds_changed+version_changed",
         "2": "thresholds_changed+version_changed",
@@ -101,7 +104,7 @@ def test_settings_concern_every_plant_and_join_other_causes() -> None:
 
 
 def test_of_a_day_that_says_nothing_no_cause_is_claimed() -> None:
-    assert find_causes({}, FACTS, (None, answers(("1", b"z"))), (None, sites())).height == 0
+    assert find_causes({}, FACTS, answers(("1", b"z")), (None, sites())).height == 0
 
 
 def closed_rows(*rows: tuple[str, float | None], closed: bool = True) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.transform import row_groups
-from pipeline.transform.row_groups import join_frames, split_by_group, split_by_plant
+from pipeline.transform.row_groups import join_frames, pair_by_plant, split_by_group, split_by_plant
 from tests.transform.answers import examples
 
 keys_and_cuts = st.tuples(
@@ -85,3 +85,26 @@ def test_every_plant_and_every_row_comes_once_and_in_order(
         assert some.height <= 2
         # A plant's rows are where the plant is.
         assert not set(of["plant_id"]) & (listed - set(some["plant_id"]))
+
+
+plants_and_cuts = st.tuples(
+    st.lists(st.sampled_from("abcdef"), max_size=20), st.lists(st.integers(0, 20), max_size=5)
+)
+
+
+@examples(200)
+@given(plants_and_cuts, plants_and_cuts)
+def test_pairs_hold_all_rows_of_the_same_plants(
+    before: tuple[list[str], list[int]], after: tuple[list[str], list[int]]
+) -> None:
+    wholes, streams = [], []
+    for plants, cuts in (before, after):
+        whole = pl.DataFrame({"plant_id": sorted(plants)}, schema={"plant_id": pl.String}).with_row_index("n")
+        ends = sorted(cuts)
+        wholes.append(whole)
+        streams.append([whole[low:high] for low, high in zip([0, *ends], [*ends, whole.height], strict=True)])
+    pairs = list(pair_by_plant(*streams, wholes[0].clear()))
+    for whole, side in zip(wholes, zip(*pairs, strict=True), strict=bool(pairs)):
+        assert pl.concat([whole.clear(), *side]).equals(whole)
+    seen = [{*old["plant_id"], *new["plant_id"]} for old, new in pairs]
+    assert sum(map(len, seen)) == len({*before[0], *after[0]})

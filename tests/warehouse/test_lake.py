@@ -311,8 +311,8 @@ def test_a_change_is_made_again_only_where_another_run_replaced_the_same_part(la
                 lake.replace(PvIntervals, other, [pv(day=other["local_date"])])
             elif len(seen) == 1:
                 lake.replace(PvIntervals, other, [pv(day=other["local_date"], watts=5.0)])
-            seen.append(change.read_before()["pv_generation_w"].unique().item())
-            assert change.read_after()["pv_generation_w"].unique().to_list() == [3.0]
+            seen.append(pl.concat(change.read_before())["pv_generation_w"].unique().item())
+            assert pl.concat(change.read_after())["pv_generation_w"].unique().to_list() == [3.0]
             new.commit_change(change)
     assert seen == [1.0, 2.0]
     assert new.written.changed
