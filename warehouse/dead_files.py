@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table
-from warehouse.lake_log import CHECKPOINT, ENTRY, LOG
+from warehouse.lake_log import CHECKPOINT, ENTRY, LOG, UNNAMED
 from warehouse.lake_reader import LakeReader
 from warehouse.open_published import NotPublishedError, connect
 
@@ -47,7 +47,7 @@ class OldFile:
 
 @dataclass(frozen=True, slots=True)
 class TableFiles:
-    """What lies in a table's folder: its data, and its log by versions."""
+    """What lies in a table's folder: data, with entries that a killed writer left unnamed, and its log by versions."""
 
     data: tuple[pafs.FileInfo, ...]
     entries: dict[int, pafs.FileInfo]
@@ -71,6 +71,8 @@ def list_table_files(lake: LakeReader, model: type[Table]) -> TableFiles:
             entries[int(named[1])] = info
         elif named := CHECKPOINT.fullmatch(info.base_name):
             checkpoints.setdefault(int(named[1]), []).append(info)
+        elif info.base_name.endswith(UNNAMED):
+            data.append(info)
     return TableFiles(tuple(data), entries, checkpoints)
 
 

@@ -24,6 +24,8 @@ Action: TypeAlias = dict[str, Any]
 LOG, HINT = "_delta_log", "_last_checkpoint"
 ENTRY = re.compile(r"(\d{20})\.json")
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\..+)?\.parquet")
+# What has not got its name yet, because its writer was killed.
+UNNAMED = ".new"
 # The operation of entries that repair writes.
 REPAIR = "REPAIR"
 
@@ -164,7 +166,7 @@ def put_entry(
     Raises FileExistsError where there is one, unless `over` says that it may be replaced.
     """
     place = table / name_entry(version)
-    new = place.parent / f".{place.name}.{secrets.token_hex(4)}.new"
+    new = place.parent / f".{place.name}.{secrets.token_hex(4)}{UNNAMED}"
     try:
         with new.open("xb") as file:
             file.write(content)

@@ -216,7 +216,11 @@ class LakeTable:
                 return False
             changed[find_folder(path)].remove(uri)
         for path in paths[len(removed) :]:
-            changed[find_folder(path)].append(f"{self._place}/{path}")
+            uri = f"{self._place}/{path}"
+            # Whoever counts its statistics anew names an active file once more.
+            if uri in changed[find_folder(path)]:
+                return False
+            changed[find_folder(path)].append(uri)
         for folders, uris in changed.items():
             listed[folders] = sorted(uris)
         self._version += 1

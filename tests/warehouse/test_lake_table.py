@@ -104,6 +104,11 @@ def test_what_is_not_plain_is_read_by_deltalake(tmp_path: Path, monkeypatch: pyt
     (log / f"{before.version + 2:020d}.json").write_text(text)
     assert lake.take_snapshot(PvIntervals) == replace(before, version=before.version + 2)
     assert len(reads) == 2
+    # Statistics of an active file that are written again.
+    entry = (log / f"{before.version:020d}.json").read_text().splitlines()
+    (log / f"{before.version + 3:020d}.json").write_text("\n".join(line for line in entry if '"add"' in line))
+    assert lake.take_snapshot(PvIntervals) == replace(before, version=before.version + 3)
+    assert len(reads) == 3
 
 
 def test_a_follower_goes_on_where_old_entries_were_removed(tmp_path: Path) -> None:

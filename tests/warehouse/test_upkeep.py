@@ -168,6 +168,9 @@ def test_files_of_dead_writers_go_and_damaged_tables_are_left_alone(runtime: Run
     for one, moment in ((orphan, week_ago), (young, now.timestamp())):
         one.write_bytes(b"x" * 100)
         os.utime(one, (moment, moment))
+    unnamed = folder / "_delta_log" / f".{9:020d}.json.0123abcd.new"
+    unnamed.write_bytes(b"{}")
+    os.utime(unnamed, (week_ago, week_ago))
     entry = Path(runtime.lake.find_uri(RawLogs)) / "_delta_log" / f"{1:020d}.json"
     entry.unlink()
     runtime.opened.lake = None
@@ -175,7 +178,7 @@ def test_files_of_dead_writers_go_and_damaged_tables_are_left_alone(runtime: Run
     assert [row[0] for row in dry.list_rows()] == ["energy_daily"]
     assert orphan.exists()
     outcome = keep_up_lake(runtime, lambda _: None)
-    assert [orphan.exists(), young.exists()] == [False, True]
+    assert [orphan.exists(), unnamed.exists(), young.exists()] == [False, False, True]
     with pytest.raises(UpkeepError, match=r"raw_logs: .*Run 'sunledger repair'"):
         outcome.raise_faults()
     assert list(outcome.left_alone) == ["raw_logs"]
