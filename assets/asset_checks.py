@@ -104,10 +104,11 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
         def complete(
             context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
-            found = judge_completeness(sunledger_runtime, _list_days(context))
-            if len(found) > 1:
-                _report_days(context, key, found)
-            return convert_finding(_join_findings(found, _summarize_days(sunledger_runtime, found)))
+            with convert_errors():
+                found = judge_completeness(sunledger_runtime, _list_days(context))
+                if len(found) > 1:
+                    _report_days(context, key, found)
+                return convert_finding(_join_findings(found, _summarize_days(sunledger_runtime, found)))
 
         @dg.asset_check(
             name="quality",
@@ -117,7 +118,8 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
         def quality(
             context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
-            return convert_finding(checks.check_quality(sunledger_runtime, _list_days(context)))
+            with convert_errors():
+                return convert_finding(checks.check_quality(sunledger_runtime, _list_days(context)))
 
     return [complete, quality]
 

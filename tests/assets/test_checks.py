@@ -2,16 +2,19 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from typing import Never
 
 import dagster as dg
 import polars as pl
 import pytest
 
-from assets.runs import Runs, record_runs
+from assets import asset_checks
+from assets.runs import RunFailedError, Runs, record_runs
 from pipeline.ops import findings
 from pipeline.ops.checks import judge_published_file
 from pipeline.run.context import RunContext
 from tests.scripted import NOW, ScriptedSma
+from warehouse.damage import DamagedError
 
 FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
 DAY = dt.date(2021, 10, 18)
@@ -151,3 +154,22 @@ def test_values_set_aside_are_counted_against_all() -> None:
 def test_a_day_without_any_plant_is_no_good_day() -> None:
     empty = pl.DataFrame(schema={"plant_id": pl.String, "status": pl.String, "coverage": pl.Float64})
     assert not findings.judge_day(DAY, empty).passed
+
+
+def test_a_damaged_file_is_named_by_the_checks_that_read_it(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not called a bug of the program."""
+    fault = DamagedError("energy_daily of 2021-10-18 is damaged: run 'sunledger repair'.")
+    for where, name in ((asset_checks, "judge_completeness"), (asset_checks.checks, "check_quality")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, make_failing(fault))
+            with pytest.raises(RunFailedError, match=r"^(?!.*bug).*run 'sunledger repair'"):
+                runs.fetch_days(DAY, DAY)
+
+
+def make_failing(fault: Exception) -> Callable[..., Never]:
+    def fail(*_: object) -> Never:
+        raise fault
+
+    return fail
