@@ -28,7 +28,7 @@ def has_unfinished_days(home: Path) -> bool:
 @contextmanager
 def record_days(folder: Path, days: Iterable[dt.date]) -> Iterator[None]:
     """Keep the days in a file until the block is done. A block that fails leaves them there, and so does a kill."""
-    file, path = create_owned(folder, SUFFIX, "".join(f"{day}\n" for day in sorted(days)).encode())
+    file, path = _create(folder, days)
     try:
         yield
         path.unlink()
@@ -38,12 +38,33 @@ def record_days(folder: Path, days: Iterable[dt.date]) -> Iterator[None]:
 
 @contextmanager
 def take_over_days(folder: Path) -> Iterator[set[dt.date]]:
-    """The days that dead runs left. During the block nobody else takes them over; after it they are forgotten."""
+    """The days that dead runs left. During the block nobody else takes them over; after it they are forgotten.
+
+    A block that fails leaves them in one file, so that there are not more of these with each run.
+    """
     with ExitStack() as held:
         mine = [path for path in sorted(folder.glob(f"*{SUFFIX}")) if held.enter_context(take_over(path))]
-        yield {day for path in mine for day in _read(path)}
-        for path in mine:
-            path.unlink()
+        days = {day for path in mine for day in _read(path)}
+        try:
+            yield days
+        except BaseException:
+            if len(mine) > 1:
+                # Where there is no room for it, they stay as they are.
+                with suppress(OSError):
+                    file, _ = _create(folder, days)
+                    os.close(file)
+                    _remove(mine)
+            raise
+        _remove(mine)
+
+
+def _create(folder: Path, days: Iterable[dt.date]) -> tuple[int, Path]:
+    return create_owned(folder, SUFFIX, "".join(f"{day}\n" for day in sorted(days)).encode())
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink()
 
 
 def _read(path: Path) -> Iterator[dt.date]:

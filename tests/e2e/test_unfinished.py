@@ -195,6 +195,12 @@ def test_days_that_a_live_run_works_on_are_left_to_it(box: SandboxAddress, tmp_p
     assert list(folder.iterdir()) == []
     with pytest.raises(RuntimeError), record_days(folder, days):
         raise RuntimeError
+    with pytest.raises(RuntimeError), record_days(folder, [dt.date(2021, 10, 30)]):
+        raise RuntimeError
+    days |= {dt.date(2021, 10, 30)}
+    with pytest.raises(RuntimeError), take_over_days(folder):
+        raise RuntimeError
+    assert len(list(folder.iterdir())) == 1
     with take_over_days(folder) as left, take_over_days(folder) as others:
         assert (left, others) == (days, set())
     with take_over_days(folder) as left:
