@@ -12,7 +12,7 @@ from pipeline.common.errors import TransientError
 from pipeline.common.text import pluralize
 from pipeline.extract.due_lists import plan_device_lists, plan_plant_lists, plan_set_lists
 from pipeline.extract.fetch_days import fetch_days, send_plan
-from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
+from pipeline.extract.missing_answers import name_stored_answers, plan_device_logs, plan_plant_logs, plan_set
 from pipeline.extract.raw_rows import build_raw_frame
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
 from pipeline.run.context import RunContext
@@ -68,7 +68,7 @@ def fetch_plant_list(runtime: RunContext) -> StepResult:
 
     Plants that it lacks are asked for by themselves: SMA leads to the new id of a plant that moved.
     """
-    report = _fetch_list(runtime, RawPlants, plan_plant_lists(runtime))
+    report = _fetch_list(runtime, RawPlants, plan_plant_lists)
     _tell_doubles(runtime)
     report.facts["moved"] = _fetch_moves(runtime)
     return report
@@ -76,12 +76,12 @@ def fetch_plant_list(runtime: RunContext) -> StepResult:
 
 def fetch_devices(runtime: RunContext) -> StepResult:
     """Fetch the devices of the plants whose turn it is, and of new and changed ones."""
-    return _fetch_list(runtime, RawDevices, plan_device_lists(runtime))
+    return _fetch_list(runtime, RawDevices, plan_device_lists)
 
 
 def fetch_measurement_sets(runtime: RunContext) -> StepResult:
     """Fetch the list of sets of the plants whose turn it is and of their devices, and of new and changed ones."""
-    return _fetch_list(runtime, RawMeasurementSets, plan_set_lists(runtime))
+    return _fetch_list(runtime, RawMeasurementSets, plan_set_lists)
 
 
 @dataclass(slots=True)
@@ -187,12 +187,18 @@ def _list_weeks(
         yield DaysToFetch(name, week, partial(send_plan, plan_requests=planner, wait=False))
 
 
-def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence[Request]) -> StepResult:
+def _fetch_list(
+    runtime: RunContext, model: type[RawAnswers], list_requests: Callable[[RunContext], Sequence[Request]]
+) -> StepResult:
     today = runtime.find_today()
-    whole = {today: None}
-    planned = [PlannedRequest(request, whole) for request in requests]
-    plan = FetchPlan(model, planned, {today: KnownDay(runtime.settings.sma_time_basis)}, {})
-    ((_, report),) = fetch_days(runtime, lambda _: plan)
+
+    def plan_lists(planning: RunContext) -> FetchPlan:
+        # Another run may fetch the same lists while this one waits for it: they are not asked for a second time.
+        seen = name_stored_answers(planning, model)
+        planned = [PlannedRequest(request, {today: None}) for request in list_requests(planning)]
+        return FetchPlan(model, planned, {today: KnownDay(planning.settings.sma_time_basis)}, {}, seen=seen)
+
+    ((_, report),) = fetch_days(runtime, plan_lists)
     return report
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline.common.errors import UsageError
-from pipeline.extract import due_lists
+from pipeline.extract import claims, due_lists
 from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import check_sets
@@ -278,3 +278,21 @@ def test_the_forecast_counts_every_list_once(new_runtime: New, sma: ScriptedSma)
     asked(sma, run)
     assert run.lake.scan(Plants).collect().height == len(FLEET)
     assert due_lists.count_lists(run) == 3 * len(FLEET)
+
+
+def test_lists_that_another_run_fetches_meanwhile_are_not_asked_for_a_second_time(
+    new_runtime: New, sma: ScriptedSma, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_plants(at(new_runtime, 0))
+    write_plants(at(new_runtime, 0))
+    wait = claims._wait_for_claims
+
+    def let_another_run_fetch(*given: Any) -> None:
+        monkeypatch.setattr(claims, "_wait_for_claims", wait)
+        fetch_devices(at(new_runtime, 0))
+        wait(*given)
+
+    monkeypatch.setattr(claims, "_wait_for_claims", let_another_run_fetch)
+    sma.asked.clear()
+    assert fetch_devices(at(new_runtime, 0)).facts["requests"] == 0
+    assert len(sma.asked) == len(FLEET)
