@@ -217,7 +217,7 @@ class LakeTable:
             changed[find_folder(path)].remove(uri)
         for path in paths[len(removed) :]:
             uri = f"{self._place}/{path}"
-            # Whoever counts its statistics anew names an active file once more.
+            # Whoever counts its statistics again names an active file a second time.
             if uri in changed[find_folder(path)]:
                 return False
             changed[find_folder(path)].append(uri)
