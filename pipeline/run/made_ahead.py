@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import is_closed_everywhere
 from pipeline.run.context import RunContext
 from pipeline.run.step import StepResult
@@ -101,6 +102,9 @@ class MadeAhead:
             # Also a panic of a library: who makes the day in its turn meets it too, and reports it.
             with suppress(BaseException):
                 made = self._unchanged.work(name, day, partial(make, self._runtime, day)) if make else None
+            # Days of a month are made one after another here, while the step that fetches them goes on.
+            free_kept_memory()
+            free_code_pages()
             with self._changed:
                 self._making = None
                 if made is not None:

@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -143,3 +144,21 @@ def test_a_long_wait_is_announced(runtime: RunContext, monkeypatch: pytest.Monke
         "Another thread still makes first of 2021-10-04. This run waits for it for 120 seconds at most."
     )
     assert said == [sentence, sentence]
+
+
+def test_what_a_day_has_taken_is_given_back_before_it_is_taken(
+    runtime: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fetch beside it goes on for weeks, and gives nothing back until its end."""
+    freed: list[str] = []
+    for name in ("free_kept_memory", "free_code_pages"):
+        monkeypatch.setattr(made_ahead, name, partial(freed.append, name))
+    first = Maker()
+    first.may_end.clear()
+    with MadeAhead(runtime, tables(first=first)) as ahead:
+        for name in ("raw", "raw_logs"):
+            ahead.note_stored(name, DAY)
+        assert first.begun.wait(PATIENCE_S)
+        first.may_end.set()
+        assert ahead.take("first", DAY) == StepResult(1, changed=True)
+        assert freed == ["free_kept_memory", "free_code_pages"]
