@@ -57,39 +57,41 @@ FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
 
-def _build_made_assets(
-    settings: Settings, stage: Stage, *, group: str | None = None, last: bool = False
+def _build_whole_assets(
+    settings: Settings,
+    steps: Iterable[TableStep],
+    kinds: set[str],
+    *,
+    pool: str | None = None,
+    group: str | None = None,
+    last: bool = False,
 ) -> list[dg.AssetsDefinition]:
-    """The tables of a stage that are made whole, from other tables."""
     return [
         build_whole_asset(
             step.model,
             settings,
             step.write,
             deps=step.inputs,
-            kinds=FROM_LAKE,
+            kinds=kinds,
+            pool=pool,
             group=group,
             every=step.every,
             last=last,
         )
-        for step in list_steps(TABLE_MODULES, stage)
+        for step in steps
     ]
+
+
+def _build_made_assets(
+    settings: Settings, stage: Stage, *, group: str | None = None, last: bool = False
+) -> list[dg.AssetsDefinition]:
+    """The tables of a stage that are made whole, from other tables."""
+    return _build_whole_assets(settings, list_steps(TABLE_MODULES, stage), FROM_LAKE, group=group, last=last)
 
 
 def _build_asked_lists(settings: Settings, stage: Stage) -> list[dg.AssetsDefinition]:
     """SMA's lists of a stage."""
-    return [
-        build_whole_asset(
-            step.model,
-            settings,
-            step.write,
-            deps=step.inputs,
-            kinds=FROM_API,
-            pool=API_POOL,
-            group=SOURCE,
-        )
-        for step in list_asked(stage)
-    ]
+    return _build_whole_assets(settings, list_asked(stage), FROM_API, pool=API_POOL, group=SOURCE)
 
 
 def list_assets(settings: Settings) -> list[dg.AssetsDefinition]:
