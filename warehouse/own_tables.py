@@ -104,10 +104,7 @@ def hash_own_files(folder: Path | None) -> str | None:
     found = hashlib.sha256()
     try:
         for path in _list_files(folder) if folder else ():
-            content = path.read_bytes() if path.is_file() else b""
-            found.update(
-                json.dumps([path.name, path.is_file(), hashlib.sha256(content).hexdigest()]).encode()
-            )
+            found.update(json.dumps([path.name, _digest_content(path)]).encode())
     except OSError:
         return None
     return found.hexdigest()
@@ -170,6 +167,14 @@ def _list_files(folder: Path) -> list[Path]:
     """What should be tables and their descriptions, by name. Raises OSError."""
     found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     return [path for path in found if path.suffix.lower() not in BESIDE]
+
+
+def _digest_content(path: Path) -> str:
+    """A digest of the file, read piece by piece; empty for what is no file. Raises OSError."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_table(name: str, files: list[Path], taken: frozenset[str]) -> OwnTable:
