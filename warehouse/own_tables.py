@@ -170,7 +170,7 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def _digest_content(path: Path) -> str:
-    """A digest of the file, read piece by piece; empty for what is no file. Raises OSError."""
+    """A digest of the file, read piece by piece; empty for what is not a file. Raises OSError."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:
