@@ -54,7 +54,7 @@ def find_fault(answer: Answer) -> Failure | None:
 
 
 def find_faults(answers: Sequence[Answer]) -> Mapping[int, Failure]:
-    """The same for the rows of measurements, by the answer's position; DuckDB checks all of them at once."""
+    """The same for the rows of measurements, by the answer's position."""
     bodies = pl.Series("body", [answer.body for answer in answers], dtype=pl.Binary)
     return {
         place: _build_failure(answers[place], _BEYOND if reason == TOO_LARGE else _OTHER)

@@ -232,7 +232,7 @@ def _accept_batch(
 def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
     """The days of a series with a measurement answer that is truncated, too large or of another form, with the reason.
 
-    The engine looks at all of them at once, at a tenth of what reading them will cost.
+    To look at all of them at once takes a tenth of what reading them will cost.
     """
     measured = [
         (one.day, one.series, answer)

@@ -1,9 +1,11 @@
-"""Which answers are no answers, and why: most of them are parsed once, and nothing slips through because of that."""
+"""Which answers are no answers, and why: most of them are judged by a quick reader, and nothing slips through it."""
 
 import polars as pl
 import pytest
 
+from pipeline.transform import answer_bounds
 from pipeline.transform.answer_bounds import find_unreadable
+from tests.fuzz.inputs import ODD_VALUES
 
 REASONS = {
     b'{"set":[]}': None,
@@ -38,3 +40,35 @@ def test_a_bad_answer_changes_nothing_for_its_neighbours() -> None:
     found = find_unreadable(pl.Series(bodies, dtype=pl.Binary))
     bad = {place for place, body in enumerate(bodies) if REASONS[body] is not None}
     assert set(found) == bad
+
+
+PLAIN = b'{"plant":{"name":"a"},"set":[{"time":"b","pv":-1.5e3,"on":true,"c":[{"index":1}]}]}'
+SIGNS = [b"", *(bytes([sign]) for sign in b'{}[]",:0.-+eEstu/\\ \t\x00\x0c\xc3\xff')]
+ODD_PARTS = (
+    *(value.encode() for value in ODD_VALUES),
+    *(b"01", b"-", b"1.", b".5", b"+1", b"1e", b"0x1", b"1_0", b"nan", b"/*1*/1", b"\xef\xbb\xbf1", b"1" * 400),
+    *(b'"\\x"', b'"\\u12"', b'"a\tb"', b'"\x7f"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b"[1,]", b'{"a":1,}'),
+    *(b'1,"set":[]', b'1,"s\\u0065t":1', b'1},{"set":2', b'1}],"set":[{"a":1', b'1}],"\\u0073et":[{"a":1'),
+    b"[" * 1200 + b"]" * 1200,
+)  # fmt: skip
+
+
+def test_a_right_answer_is_not_given_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_bounds, "sort_out", lambda *_: pytest.fail("the engine was asked"))
+    assert find_unreadable(pl.Series([PLAIN, b' { "set" : [ ] } '], dtype=pl.Binary)) == {}
+
+
+def test_the_quick_reader_accepts_nothing_that_the_engine_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every edit of one byte, and what a value may be in place of the number and of the text.
+    bodies = [
+        PLAIN[:place] + sign + PLAIN[place + gone :]
+        for place in range(len(PLAIN))
+        for sign in SIGNS
+        for gone in (0, 1)
+    ]
+    bodies += [PLAIN.replace(old, part) for old in (b"-1.5e3", b'"b"', b'"a"') for part in ODD_PARTS]
+    given = pl.Series(bodies, dtype=pl.Binary)
+    found = find_unreadable(given)
+    monkeypatch.setattr(answer_bounds, "_is_right", lambda _: False)
+    assert find_unreadable(given) == found
+    assert len(bodies) / 10 < len(found) < len(bodies)
