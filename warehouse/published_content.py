@@ -199,7 +199,8 @@ def build(
             comments += _create_row_macros(
                 plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard
             )
-        _execute(connection, comments)
+        # What there is to optimize in a comment takes as long as the comment.
+        _execute(connection, ["PRAGMA disable_optimizer", *comments, "PRAGMA enable_optimizer"])
         rows = (base.rows if base else {}) | _count_rows(connection, tables)
         connection.execute("COMMIT")
         own_rows, left_out = _renew_own_tables(connection, own_tables, own, base)

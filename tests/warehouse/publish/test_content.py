@@ -52,7 +52,7 @@ def each(models: list[type[Table]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("model", models, ids=lambda model: storage(model).table)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(published.path) as connection:
         yield connection

@@ -46,14 +46,6 @@ def write(folder: Path, name: str, rows: str | bytes, shape: str | None = SHAPE,
         (folder / f"{name}.toml").write_text(shape)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home of one plant, which many publish one after another, each with a folder of its own."""
-    home = tmp_path_factory.mktemp("shared")
-    put(Lake(str(home / "lake"), home / "tmp"), Plants, [{"plant_id": "a"}])
-    return home
-
-
 def published(lake: Lake, tmp_path: Path, folder: Path) -> PublishedFile:
     return publish(lake, tmp_path / "sunledger.duckdb", now=NOW, version="0", own_tables=folder)
 
@@ -126,52 +118,52 @@ def test_every_type_is_read_from_csv_and_parquet_alike(folder: Path) -> None:
     assert from_parquet.frame.equals(from_csv.frame)
 
 
-@pytest.mark.parametrize(
-    ("rows", "shape", "says"),
-    [
-        (ROWS, None, "prices.toml is not there: describe the columns of prices.csv in it"),
-        (ROWS, "[columns", "prices.toml is not valid TOML"),
-        (ROWS, "", "prices.toml has no columns"),
-        (ROWS, "colums = 1", "prices.toml has 'colums': choose from columns, description, key"),
-        (ROWS, SHAPE + 'x = "TEXT"', "column x of prices.toml has the type TEXT: choose from BOOLEAN"),
-        (ROWS, SHAPE + 'x = {type = "DOUBLE", nul = true}', "column x of prices.toml has 'nul'"),
-        (ROWS, SHAPE + 'EUR = "DOUBLE"', "prices.toml has the column eur twice"),
-        (ROWS, SHAPE.replace('["starts_at"]', '["starts"]'), "key of prices.toml names a column that is not there"),
-        (ROWS, SHAPE + 'more = "DATE"', "prices.csv lacks the column more, and prices.toml says otherwise"),
-        ("x," + ROWS, SHAPE, "prices.csv"),
-        (ROWS.replace("eur,", "eur,x,").replace("2.5,", "2.5,1,"), SHAPE, "prices.csv has the column x"),
-        ("", SHAPE, "prices.csv can't be read as a table"),
-        (b"\xff\xfe\x00", SHAPE, "prices.csv"),
-        (ROWS + "abc,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not of type DOUBLE: write a num"),
-        (ROWS + "nan,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not a finite number: leave"),
-        (ROWS + "1,2021-10-01T01:00:00\n", SHAPE, "starts_at of row 3 of prices.csv is not of type TIMESTAMPTZ: write"),
-        (ROWS + "1,\n2,\n", SHAPE, "starts_at of row 3 of prices.csv is empty, as in 2 rows: fill it, or say"),
-        (ROWS + "1,2021-10-01T00:00:00Z\n", SHAPE, "starts_at of row 3 of prices.csv was there before: keep"),
-    ],
-)  # fmt: skip
-def test_a_bad_table_is_named_and_left_out(
-    shared: Path, folder: Path, rows: str | bytes, shape: str | None, says: str
-) -> None:
-    write(folder, "prices", rows, shape)
+BAD_TABLES: list[tuple[str | bytes, str | None, str]] = [
+    (ROWS, None, "prices.toml is not there: describe the columns of prices.csv in it"),
+    (ROWS, "[columns", "prices.toml is not valid TOML"),
+    (ROWS, "", "prices.toml has no columns"),
+    (ROWS, "colums = 1", "prices.toml has 'colums': choose from columns, description, key"),
+    (ROWS, SHAPE + 'x = "TEXT"', "column x of prices.toml has the type TEXT: choose from BOOLEAN"),
+    (ROWS, SHAPE + 'x = {type = "DOUBLE", nul = true}', "column x of prices.toml has 'nul'"),
+    (ROWS, SHAPE + 'EUR = "DOUBLE"', "prices.toml has the column eur twice"),
+    (ROWS, SHAPE.replace('["starts_at"]', '["starts"]'), "key of prices.toml names a column that is not there"),
+    (ROWS, SHAPE + 'more = "DATE"', "prices.csv lacks the column more, and prices.toml says otherwise"),
+    ("x," + ROWS, SHAPE, "prices.csv"),
+    (ROWS.replace("eur,", "eur,x,").replace("2.5,", "2.5,1,"), SHAPE, "prices.csv has the column x"),
+    ("", SHAPE, "prices.csv can't be read as a table"),
+    (b"\xff\xfe\x00", SHAPE, "prices.csv"),
+    (ROWS + "abc,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not of type DOUBLE: write a num"),
+    (ROWS + "nan,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not a finite number: leave"),
+    (ROWS + "1,2021-10-01T01:00:00\n", SHAPE, "starts_at of row 3 of prices.csv is not of type TIMESTAMPTZ: write"),
+    (ROWS + "1,\n2,\n", SHAPE, "starts_at of row 3 of prices.csv is empty, as in 2 rows: fill it, or say"),
+    (ROWS + "1,2021-10-01T00:00:00Z\n", SHAPE, "starts_at of row 3 of prices.csv was there before: keep"),
+]  # fmt: skip
+OUR_NAMES = ("plants", "v_energy_daily", "_meta", "local_time", "energy_quarter_hourly")
+
+
+def test_a_bad_table_is_named_and_left_out(lake: Lake, tmp_path: Path, folder: Path) -> None:
+    """Each by itself; those that fit are published beside them, and our names stay ours."""
+    said: dict[str, str] = {}
+    for number, (rows, shape, says) in enumerate(BAD_TABLES):
+        name = f"prices_{number}"
+        write(folder, name, rows, shape)
+        said[f"own.{name}"] = says.replace("prices", name)
+    for name in OUR_NAMES:
+        write(folder, name, ROWS)
     write(folder, "others", ROWS)
-    done = published(Lake(str(shared / "lake"), shared / "tmp"), shared, folder)
-    ((name, reason),) = [(one.name, one.reason) for one in done.left_out]
-    assert (name, says in reason) == ("own.prices", True), reason
+    put(lake, Plants, [{"plant_id": "a"}])
+    done = published(lake, tmp_path, folder)
+    left_out = {one.name: one.reason for one in done.left_out}
+    assert left_out.keys() == {*said, *(f"own.{name}" for name in OUR_NAMES)}
+    for name, says in said.items():
+        assert says in left_out[name], name
+    for name in OUR_NAMES:
+        ours = "has the name of a table of sunledger" in left_out[f"own.{name}"]
+        assert ours == (name != "_meta"), name
     assert done.tables["own.others"] == 2
     with connect(done.path) as connection:
-        assert connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'own'"
-        ).fetchall() == [("others",)]
-
-
-@pytest.mark.parametrize("name", ["plants", "v_energy_daily", "_meta", "local_time", "energy_quarter_hourly"])
-def test_names_of_ours_are_refused(shared: Path, folder: Path, name: str) -> None:
-    write(folder, name, ROWS)
-    done = published(Lake(str(shared / "lake"), shared / "tmp"), shared, folder)
-    (left,) = done.left_out
-    assert left.name == f"own.{name}"
-    assert ("has the name of a table of sunledger" in left.reason) == (name != "_meta")
-    with connect(done.path) as connection:
+        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'own'")
+        assert tables.fetchall() == [("others",)]
         assert connection.execute("SELECT plant_id FROM plants").fetchall() == [("a",)]
         assert connection.execute("SELECT count(*) FROM _meta").fetchall() == [(1,)]
 

@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 from xml.etree import ElementTree
 
 import duckdb
@@ -19,6 +19,7 @@ from pipeline.report.reasons import CAUSES
 from pipeline.tables.restatement_tables import QUANTITIES
 from schemas.report_tables import STATUSES
 from schemas.usage import DECISIONS, PRICINGS
+from warehouse import pack
 from warehouse.csv_file import CSV_STYLES
 from warehouse.finance.labels import TERMS, BilingualText, format_count
 from warehouse.finance.sheets import CHECKED, SHEETS
@@ -31,32 +32,66 @@ NAMES = [sheet.name for sheet in SHEETS if sheet.table != CHECKED]
 FILES = {"README.md", "summary.csv", "glossary.csv", *(f"{name}.csv" for name in NAMES)}
 CSV = PackChoice("csv")
 HOSTILE = """O'Brien"; DROP TABLE plants; --"""
+Connection: TypeAlias = duckdb.DuckDBPyConnection
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(published.path) as connection:
         yield connection
 
 
+@pytest.fixture(scope="module")
+def copied(published: PublishedFile, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    file = shutil.copy(published.path, tmp_path_factory.mktemp("copied") / "sunledger.duckdb")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
 @pytest.fixture
-def billed(published: PublishedFile, tmp_path: Path) -> Path:
-    """The published file with PU of October, one of them of a system that is no plant, and groups."""
-    file = Path(shutil.copy(published.path, tmp_path / "sunledger.duckdb"))
-    with duckdb.connect(str(file)) as writer:
-        writer.execute(
-            "INSERT INTO billing_units BY NAME SELECT unnest(['a', 'b', 'gone']) AS plant_id, $month AS month, "
-            "10 AS n_requests, 0 AS n_device_requests, TIMESTAMPTZ '2021-10-01 00:00:00+00' AS first_request, "
-            "first_request AS last_request, unnest([12.50, NULL, 20.25])::DECIMAL(18, 2) AS fee_eur, "
-            "'EUR' AS currency, unnest(['priced', 'no_capacity', 'priced']) AS pricing, 'list 7' AS price_source",
-            {"month": OCTOBER},
-        )
-        writer.execute(
-            "INSERT INTO plant_attributes BY NAME SELECT unnest(['a', 'b']) AS plant_id, "
-            "unnest(['North', '=South']) AS plant_group"
-        )
-    return file
+def changed(copied: Connection) -> Iterator[Connection]:
+    """A copy of the published file, of which nothing is kept that a test changes in it."""
+    copied.execute("BEGIN")
+    yield copied
+    copied.execute("ROLLBACK")
+
+
+def bill(connection: Connection) -> Connection:
+    """Add PU of October, one of them of a system that is no plant, and groups."""
+    connection.execute(
+        "INSERT INTO billing_units BY NAME SELECT unnest(['a', 'b', 'gone']) AS plant_id, $month AS month, "
+        "10 AS n_requests, 0 AS n_device_requests, TIMESTAMPTZ '2021-10-01 00:00:00+00' AS first_request, "
+        "first_request AS last_request, unnest([12.50, NULL, 20.25])::DECIMAL(18, 2) AS fee_eur, "
+        "'EUR' AS currency, unnest(['priced', 'no_capacity', 'priced']) AS pricing, 'list 7' AS price_source",
+        {"month": OCTOBER},
+    )
+    connection.execute(
+        "INSERT INTO plant_attributes BY NAME SELECT unnest(['a', 'b']) AS plant_id, "
+        "unnest(['North', '=South']) AS plant_group"
+    )
+    return connection
+
+
+@pytest.fixture
+def billed(changed: Connection) -> Connection:
+    return bill(changed)
+
+
+@pytest.fixture
+def without_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README and the summary are asked of the file, the sheets are not: half a second of CPU."""
+    monkeypatch.setattr(pack, "SHEETS", ())
+
+
+@pytest.fixture(scope="module")
+def workbook(copied: Connection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workbook of the billed month, for tests that read it."""
+    copied.execute("BEGIN")
+    (done,) = write_pack(bill(copied), OCTOBER, tmp_path_factory.mktemp("book") / "pack", PackChoice())
+    copied.execute("ROLLBACK")
+    return done.path
 
 
 class Book:
@@ -89,7 +124,7 @@ class Book:
         return {value: letter for letter, (value, _) in self.rows(name)[0].items()}
 
 
-def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_month_is_packed_with_a_readme(db: Connection, tmp_path: Path) -> None:
     folder = tmp_path / "pack"
     done = write_pack(db, OCTOBER, folder, CSV)
     assert {path.name for path in folder.iterdir()} == FILES
@@ -140,38 +175,34 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
         (dt.date(2021, 10, 31), ["2.50"], "begins on 2021-10-09; earlier requests are unknown)"),
     ],
 )
+@pytest.mark.usefixtures("without_sheets")
 def test_no_word_of_pu_goes_beyond_the_record(
-    published: PublishedFile, tmp_path: Path, first: dt.date, units: list[str | None], said: str
+    changed: Connection, tmp_path: Path, first: dt.date, units: list[str | None], said: str
 ) -> None:
-    file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
-    with duckdb.connect(str(file)) as writer:
-        writer.execute(
-            "INSERT INTO api_requests BY NAME SELECT '1' AS request_id, ?::TIMESTAMPTZ AS asked_at, ? AS asked_date, "
-            "'' AS plant_id, '' AS device_id, '/v1/plants' AS endpoint, '' AS set_type, '' AS period, "
-            "'' AS request_date, 0 AS bytes, 0 AS elapsed_ms",
-            [f"{first} 12:00:00+00", first],
+    changed.execute(
+        "INSERT INTO api_requests BY NAME SELECT '1' AS request_id, ?::TIMESTAMPTZ AS asked_at, ? AS asked_date, "
+        "'' AS plant_id, '' AS device_id, '/v1/plants' AS endpoint, '' AS set_type, '' AS period, "
+        "'' AS request_date, 0 AS bytes, 0 AS elapsed_ms",
+        [f"{first} 12:00:00+00", first],
+    )
+    for number, fee in enumerate(units):
+        changed.execute(
+            "INSERT INTO billing_units BY NAME SELECT $id AS plant_id, $month AS month, 1 AS n_requests, "
+            "0 AS n_device_requests, TIMESTAMPTZ '2021-10-09 00:00:00+00' AS first_request, "
+            "first_request AS last_request, $fee::DECIMAL(18, 2) AS fee_eur, 'EUR' AS currency, "
+            "'priced' AS pricing, 'list 7' AS price_source",
+            {"id": str(number), "month": OCTOBER, "fee": fee},
         )
-        for number, fee in enumerate(units):
-            writer.execute(
-                "INSERT INTO billing_units BY NAME SELECT $id AS plant_id, $month AS month, 1 AS n_requests, "
-                "0 AS n_device_requests, TIMESTAMPTZ '2021-10-09 00:00:00+00' AS first_request, "
-                "first_request AS last_request, $fee::DECIMAL(18, 2) AS fee_eur, 'EUR' AS currency, "
-                "'priced' AS pricing, 'list 7' AS price_source",
-                {"id": str(number), "month": OCTOBER, "fee": fee},
-            )
-    with connect(Path(file)) as connection:
-        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
+    write_pack(changed, OCTOBER, tmp_path / "pack", PackChoice())
     assert said in (tmp_path / "pack" / "README.md").read_text()
 
 
 def test_a_workbook_has_frozen_headings_in_words_and_sums_with_their_values(
-    billed: Path, tmp_path: Path
+    workbook: Path, db: Connection
 ) -> None:
-    with connect(billed) as connection:
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
-        ((energy,),) = connection.execute("SELECT sum(pv_generation_kwh) FROM energy_daily").fetchall()
-    assert {path.name for path in done.path.parent.iterdir()} == {"README.md", "sunledger-2021-10.xlsx"}
-    book = Book(done.path)
+    ((energy,),) = db.execute("SELECT sum(pv_generation_kwh) FROM energy_daily").fetchall()
+    assert {path.name for path in workbook.parent.iterdir()} == {"README.md", "sunledger-2021-10.xlsx"}
+    book = Book(workbook)
     assert book.names == [label.en for name, label in SHEET_NAMES.items() if name != "invoice-check"]
     for name in book.names:
         pane = next(book.root(name).iter(f"{MAIN}pane"))
@@ -196,9 +227,10 @@ def test_a_workbook_has_frozen_headings_in_words_and_sums_with_their_values(
     assert groups == [("North", ""), ("=South", "")]
 
 
-def test_a_group_has_its_plants_alone_and_the_account_its_invoices(billed: Path, tmp_path: Path) -> None:
-    with connect(billed) as connection:
-        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice("csv", plants=["a"]))
+def test_a_group_has_its_plants_alone_and_the_account_its_invoices(
+    billed: Connection, tmp_path: Path
+) -> None:
+    write_pack(billed, OCTOBER, tmp_path / "pack", PackChoice("csv", plants=["a"]))
     read = {name: pl.read_csv(tmp_path / "pack" / f"{name}.csv") for name in NAMES}
     for name, frame in read.items():
         assert set(frame["Plant id"] if "Plant id" in frame.columns else []) <= {"a"}, name
@@ -206,15 +238,14 @@ def test_a_group_has_its_plants_alone_and_the_account_its_invoices(billed: Path,
     assert read["energy-monthly"]["Group"].to_list() == ["North"]
 
 
-def test_a_german_pack_for_a_german_excel(billed: Path, tmp_path: Path) -> None:
-    with connect(billed) as connection:
-        write_pack(
-            connection,
-            OCTOBER,
-            tmp_path / "csv",
-            PackChoice("csv", language="de", csv=CSV_STYLES["excel-de"]),
-        )
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "xlsx", PackChoice(language="de"))
+def test_a_german_pack_for_a_german_excel(billed: Connection, tmp_path: Path) -> None:
+    write_pack(
+        billed,
+        OCTOBER,
+        tmp_path / "csv",
+        PackChoice("csv", language="de", csv=CSV_STYLES["excel-de"]),
+    )
+    (done,) = write_pack(billed, OCTOBER, tmp_path / "xlsx", PackChoice(language="de"))
     data = (tmp_path / "csv" / "billing-units.csv").read_bytes()
     assert data.startswith(b"\xef\xbb\xbfAnlage;Anlagen-ID;Gruppe;")
     assert data.endswith(b"\r\n")
@@ -230,15 +261,13 @@ def test_a_german_pack_for_a_german_excel(billed: Path, tmp_path: Path) -> None:
     assert "* PV-Erzeugung: 54,00 kWh" in (tmp_path / "xlsx" / "README.md").read_text("utf-8")
 
 
-def test_a_sum_says_how_many_plants_it_holds(billed: Path, tmp_path: Path) -> None:
-    with duckdb.connect(str(billed)) as writer:
-        writer.execute(
-            "UPDATE energy_monthly SET battery_charging_kwh = 7, pv_generation_kwh = 9 WHERE plant_id = 'a'"
-        )
-        writer.execute("UPDATE energy_monthly SET battery_charging_kwh = NULL WHERE plant_id = 'b'")
-    with connect(billed) as connection:
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice(language="de"))
-        write_pack(connection, OCTOBER, tmp_path / "csv", PackChoice("csv"))
+def test_a_sum_says_how_many_plants_it_holds(billed: Connection, tmp_path: Path) -> None:
+    billed.execute(
+        "UPDATE energy_monthly SET battery_charging_kwh = 7, pv_generation_kwh = 9 WHERE plant_id = 'a'"
+    )
+    billed.execute("UPDATE energy_monthly SET battery_charging_kwh = NULL WHERE plant_id = 'b'")
+    (done,) = write_pack(billed, OCTOBER, tmp_path / "pack", PackChoice(language="de"))
+    write_pack(billed, OCTOBER, tmp_path / "csv", PackChoice("csv"))
     readme = (tmp_path / "pack" / "README.md").read_text("utf-8")
     held = "Summe von 1 der 2 Anlagen; die übrigen haben keinen Wert dafür"
     assert f"* Batterieladung: 7,00 kWh ({held})\n" in readme
@@ -256,21 +285,17 @@ def test_a_sum_says_how_many_plants_it_holds(billed: Path, tmp_path: Path) -> No
 
 
 def test_text_of_others_stays_in_its_row_and_the_price_list_s_remark_is_german(
-    billed: Path, tmp_path: Path
+    billed: Connection, tmp_path: Path
 ) -> None:
-    with duckdb.connect(str(billed)) as writer:
-        writer.execute(
-            "UPDATE plants SET name = ' Roof\r\n| Hall' || chr(8232) || chr(0) || '2' WHERE plant_id = 'a'"
-        )
-        writer.execute(
-            "UPDATE plant_attributes SET plant_group = 'No' || chr(10) || 'rth' WHERE plant_id = 'a'"
-        )
-        source = "published figures, check against your contract"
-        writer.execute("UPDATE billing_units SET price_source = ? WHERE plant_id = 'a'", [source])
-        writer.execute("UPDATE billing_units SET price_source = 'mine + yours' WHERE plant_id = 'b'")
-    with connect(billed) as connection:
-        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice("csv", language="de"))
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "xlsx", PackChoice(language="de", plants=["a"]))
+    billed.execute(
+        "UPDATE plants SET name = ' Roof\r\n| Hall' || chr(8232) || chr(0) || '2' WHERE plant_id = 'a'"
+    )
+    billed.execute("UPDATE plant_attributes SET plant_group = 'No' || chr(10) || 'rth' WHERE plant_id = 'a'")
+    source = "published figures, check against your contract"
+    billed.execute("UPDATE billing_units SET price_source = ? WHERE plant_id = 'a'", [source])
+    billed.execute("UPDATE billing_units SET price_source = 'mine + yours' WHERE plant_id = 'b'")
+    write_pack(billed, OCTOBER, tmp_path / "pack", PackChoice("csv", language="de"))
+    (done,) = write_pack(billed, OCTOBER, tmp_path / "xlsx", PackChoice(language="de", plants=["a"]))
     for name in NAMES:
         lines = (tmp_path / "pack" / f"{name}.csv").read_text("utf-8").split("\n")
         assert {line.count("Roof | Hall 2") for line in lines} <= {0, 1}, name
@@ -282,16 +307,11 @@ def test_text_of_others_stays_in_its_row_and_the_price_list_s_remark_is_german(
     assert f"12,50 EUR ({said})" in (done.path.parent / "README.md").read_text("utf-8")
 
 
-def test_days_that_were_never_fetched_make_the_month_incomplete(
-    published: PublishedFile, tmp_path: Path
-) -> None:
-    file = Path(shutil.copy(published.path, tmp_path / "sunledger.duckdb"))
-    with duckdb.connect(str(file)) as writer:
-        writer.execute("DELETE FROM energy_daily WHERE plant_id = 'b'")
-        writer.execute("DELETE FROM energy_daily WHERE local_date = '2021-10-02'")
-        writer.execute("UPDATE _meta SET published_at = '2021-11-05 00:00:00+00'")
-    with connect_changed(file) as connection:
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
+def test_days_that_were_never_fetched_make_the_month_incomplete(changed: Connection, tmp_path: Path) -> None:
+    changed.execute("DELETE FROM energy_daily WHERE plant_id = 'b'")
+    changed.execute("DELETE FROM energy_daily WHERE local_date = '2021-10-02'")
+    changed.execute("UPDATE _meta SET published_at = '2021-11-05 00:00:00+00'")
+    (done,) = write_pack(changed, OCTOBER, tmp_path / "pack", PackChoice())
     book = Book(done.path)
     assert book.rows("Summary")[1]["A"][0].startswith(
         "The month is NOT COMPLETE: 1 of 31 plant-days are complete, 30 were not fetched, 0 have gaps"
@@ -307,19 +327,9 @@ def test_days_that_were_never_fetched_make_the_month_incomplete(
     assert energy[letters["Status"]][0] == "partial"
 
 
-def connect_changed(file: Path) -> duckdb.DuckDBPyConnection:
-    """A connection to a file that a test has changed, which `connect` would refuse."""
-    connection = duckdb.connect(str(file), read_only=True)
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
-
-
-def test_days_of_excluded_plants_are_in_no_sheet(published: PublishedFile, tmp_path: Path) -> None:
-    file = Path(shutil.copy(published.path, tmp_path / "sunledger.duckdb"))
-    with duckdb.connect(str(file)) as writer:
-        writer.execute("UPDATE plants SET excluded_from = '2021-10-02' WHERE plant_id = 'a'")
-    with connect_changed(file) as connection:
-        write_pack(connection, OCTOBER, tmp_path / "pack", CSV)
+def test_days_of_excluded_plants_are_in_no_sheet(changed: Connection, tmp_path: Path) -> None:
+    changed.execute("UPDATE plants SET excluded_from = '2021-10-02' WHERE plant_id = 'a'")
+    write_pack(changed, OCTOBER, tmp_path / "pack", CSV)
     for name in ("energy-daily", "set-aside"):
         frame = pl.read_csv(tmp_path / "pack" / f"{name}.csv", infer_schema=False)
         assert not frame.filter(pl.col("Plant id") == "a", pl.col("Day") >= "2021-10-02").height, name
@@ -327,7 +337,7 @@ def test_days_of_excluded_plants_are_in_no_sheet(published: PublishedFile, tmp_p
     assert whole.filter(pl.col("Plant id") == "a")["Stored days"].to_list() == [1]
 
 
-def test_an_invoice_that_was_checked_has_a_sheet(billed: Path, tmp_path: Path) -> None:
+def test_an_invoice_that_was_checked_has_a_sheet(billed: Connection, tmp_path: Path) -> None:
     checked = pl.DataFrame(
         {
             "month": [OCTOBER, OCTOBER],
@@ -344,8 +354,7 @@ def test_an_invoice_that_was_checked_has_a_sheet(billed: Path, tmp_path: Path) -
             "currency": ["USD", "USD"],
         }
     )
-    with connect(billed) as connection:
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice(checked=checked))
+    (done,) = write_pack(billed, OCTOBER, tmp_path / "pack", PackChoice(checked=checked))
     book = Book(done.path)
     letters, foot = book.columns("Invoice check"), book.rows("Invoice check")[-1]
     assert foot[letters["SMA's minus ours (USD)"]][0] == "99.0"
@@ -353,7 +362,7 @@ def test_an_invoice_that_was_checked_has_a_sheet(billed: Path, tmp_path: Path) -
     assert (summary["Invoice lines that differ"], summary["SMA's minus our amount"]) == ("1", "99")
 
 
-def test_a_credit_in_the_summary_is_a_number_for_a_spreadsheet(billed: Path, tmp_path: Path) -> None:
+def test_a_credit_in_the_summary_is_a_number_for_a_spreadsheet(billed: Connection, tmp_path: Path) -> None:
     checked = pl.DataFrame(
         {"month": [OCTOBER], "plant_id": ["a"], "plant_name": ["Alpha"], "kind": ["ours only"]}
     )
@@ -365,23 +374,18 @@ def test_a_credit_in_the_summary_is_a_number_for_a_spreadsheet(billed: Path, tmp
         currency=pl.lit("EUR"),
     )
     choice = PackChoice("csv", csv=CSV_STYLES["excel-de"], checked=checked)
-    with connect(billed) as connection:
-        write_pack(connection, OCTOBER, tmp_path / "pack", choice)
+    write_pack(billed, OCTOBER, tmp_path / "pack", choice)
     assert "SMA's minus our amount;-104,28;EUR;" in (tmp_path / "pack" / "summary.csv").read_text("utf-8-sig")
 
 
-def test_the_longest_month_fits_its_column(billed: Path, tmp_path: Path) -> None:
-    with connect(billed) as connection:
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
-    first = next(Book(done.path).root("Energy of the year").iter(f"{MAIN}col"))
+def test_the_longest_month_fits_its_column(workbook: Path) -> None:
+    first = next(Book(workbook).root("Energy of the year").iter(f"{MAIN}col"))
     longest = max(len(label.choose(language)) for label in MONTHS for language in ("en", "de"))
     assert (first.get("min"), float(first.get("width", "0")) >= longest + len(" 2026") + 2) == ("1", True)
 
 
-def test_an_id_of_a_device_fits_its_column(billed: Path, tmp_path: Path) -> None:
-    with connect(billed) as connection:
-        (done,) = write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice())
-    book = Book(done.path)
+def test_an_id_of_a_device_fits_its_column(workbook: Path) -> None:
+    book = Book(workbook)
     place = ord(book.columns("Set aside")["Device id"]) - ord("A") + 1
     widths = {
         number: float(column.get("width", "0"))
@@ -402,32 +406,27 @@ def test_counts_in_sentences_have_the_separator_of_the_language() -> None:
         ("de", "Energiesummen sind die des abgeschlossenen"),
     ],
 )
+@pytest.mark.usefixtures("without_sheets")
 def test_a_closed_month_whose_days_changed_says_which_energy_is_where(
-    published: PublishedFile, tmp_path: Path, language: Literal["en", "de"], words: str
+    changed: Connection, tmp_path: Path, language: Literal["en", "de"], words: str
 ) -> None:
-    file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
-    with duckdb.connect(str(file)) as writer:
-        writer.execute(
-            "INSERT INTO adjustments BY NAME SELECT 'a' AS plant_id, DATE '2021-10-01' AS month, "
-            "'pv_generation' AS quantity, 10.0 AS closed_kwh, 8.0 AS now_kwh, -2.0 AS difference_kwh, "
-            "TIMESTAMPTZ '2021-11-20 08:00:00+00' AS closed_at, closed_at AS noted_at"
-        )
-    with connect(Path(file)) as connection:
-        write_pack(connection, OCTOBER, tmp_path / "pack", PackChoice("csv", language=language))
+    changed.execute(
+        "INSERT INTO adjustments BY NAME SELECT 'a' AS plant_id, DATE '2021-10-01' AS month, "
+        "'pv_generation' AS quantity, 10.0 AS closed_kwh, 8.0 AS now_kwh, -2.0 AS difference_kwh, "
+        "TIMESTAMPTZ '2021-11-20 08:00:00+00' AS closed_at, closed_at AS noted_at"
+    )
+    write_pack(changed, OCTOBER, tmp_path / "pack", PackChoice("csv", language=language))
     assert words in (tmp_path / "pack" / "README.md").read_text()
 
 
-def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: PublishedFile, tmp_path: Path) -> None:
-    file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
+def test_a_month_with_its_quarter_s_invoice_alone_is_packed(changed: Connection, tmp_path: Path) -> None:
     money = ("units_eur", "live_eur", "fees_eur", "carried_in_eur", "invoiced_eur", "carried_out_eur")
-    with duckdb.connect(str(file)) as writer:
-        writer.execute(
-            "INSERT INTO invoices BY NAME SELECT 2021 AS year, 3 AS quarter, 0 AS n_units, 0 AS n_unpriced, "
-            f"{', '.join(f'12.45 AS {name}' for name in money)}, 'carried' AS decision, true AS is_closed, "
-            "'EUR' AS currency"
-        )
-    with connect(Path(file)) as connection:
-        done = write_pack(connection, dt.date(2021, 9, 1), tmp_path / "pack", CSV)
+    changed.execute(
+        "INSERT INTO invoices BY NAME SELECT 2021 AS year, 3 AS quarter, 0 AS n_units, 0 AS n_unpriced, "
+        f"{', '.join(f'12.45 AS {name}' for name in money)}, 'carried' AS decision, true AS is_closed, "
+        "'EUR' AS currency"
+    )
+    done = write_pack(changed, dt.date(2021, 9, 1), tmp_path / "pack", CSV)
     assert {one.path.stem: one.rows for one in done}["invoices"] == 1
     assert "There is no energy of this month." in (tmp_path / "pack" / "README.md").read_text()
 
@@ -460,9 +459,7 @@ def test_every_word_of_the_pack_has_a_german_form() -> None:
     assert set(VALUES["quantity"]) == set(QUANTITIES)
 
 
-def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(
-    db: duckdb.DuckDBPyConnection, tmp_path: Path
-) -> None:
+def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(db: Connection, tmp_path: Path) -> None:
     folder = tmp_path / "pack"
     write_pack(db, OCTOBER, folder, CSV)
     write_pack(db, OCTOBER, folder, PackChoice("parquet"))
@@ -477,14 +474,14 @@ def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_folder_with_something_else_is_not_touched(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_folder_with_something_else_is_not_touched(db: Connection, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds files that no"):
         write_pack(db, OCTOBER, tmp_path, CSV)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
-def test_a_folder_that_is_a_file_is_called_one(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_called_one(db: Connection, tmp_path: Path) -> None:
     (tmp_path / "pack").write_text("mine")
     with pytest.raises(
         UsageError, match="pack is a file, and a pack is a folder of files: choose another --folder"
@@ -493,7 +490,7 @@ def test_a_folder_that_is_a_file_is_called_one(db: duckdb.DuckDBPyConnection, tm
     assert (tmp_path / "pack").read_text() == "mine"
 
 
-def test_a_month_that_the_warehouse_has_not(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_month_that_the_warehouse_has_not(db: Connection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither energy nor PU of 2021-09; it has those of 2021-10"):
         write_pack(db, dt.date(2021, 9, 1), tmp_path / "pack", CSV)
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ DAY, MINUTE = dt.date(2021, 10, 6), dt.timedelta(minutes=1)
 KEYED = [model for model in TABLES if storage(model).key and storage(model).published != "no"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
     """The file as a reader without internet opens it, in a time zone of its own."""
     with duckdb.connect(str(published.path), read_only=True, config=dict(OFFLINE)) as connection:
