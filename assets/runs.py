@@ -128,8 +128,10 @@ class Runs:
                 except RunFailedError as failure:
                     if failure.exit_code == INTERRUPTED:
                         raise
-                    # Days that were not fetched would be made of nothing, and look done.
-                    self.remake(set(list_days(start, end)) - set(failure.not_fetched))
+                    # Days that were not fetched would be made of nothing, and look done. A failure of the whole run
+                    # names none of them: they have no answers.
+                    fetched = list_days_with_answers(self.runtime) - set(failure.not_fetched)
+                    self.remake(fetched & set(list_days(start, end)))
                     failed = failure
             if failed is not None:
                 raise failed

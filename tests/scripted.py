@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pipeline.common.errors import SmaError, TransientError
+from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.requests import Answer, Failure, Request
 
 NOW = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)
@@ -30,9 +31,12 @@ class ScriptedSma:
         # Says something else than usual: a body, or an error; None where nothing is special.
         self.special: Callable[[Request], bytes | SmaError | None] = has_nothing_special
 
-    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer | Failure]:
+    def fetch(
+        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
+    ) -> Iterator[Answer | Failure]:
         del urgent  # each request is answered when somebody takes the answer
         for request in requests:
+            admit()
             self.asked.append(request)
             special = self.special(request)
             if request.plant_id in self.broken:

@@ -8,6 +8,7 @@ once share one limit, and nobody is asked twice for the same PU.
 """
 
 import datetime as dt
+import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +27,6 @@ from pipeline.common.text import pluralize
 from pipeline.run.allowance import MAX_EUR
 from pipeline.run.context import RunContext
 from pipeline.sma.auth.private_documents import open_document
-from pipeline.sma.requests import Request
 from schemas import ApiRequests, Plants
 
 LIMIT = name_variable("max_eur_per_month")
@@ -84,9 +84,10 @@ class NewUnits:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Which plants may be asked for now, and the PU that were not let through; None where all were."""
+    """Which plants may be asked for in a month, and the PU that were not let through; None where all were."""
 
     plants: frozenset[str]
+    month: dt.date
     refused: NewUnits | None = None
 
 
@@ -124,7 +125,7 @@ def admit(runtime: RunContext, plants: Iterable[str], listed: pl.DataFrame | Non
     prices, month, fault = _read_month(runtime)
     book = _Book(runtime.settings, month)
     if wanted <= book.read():
-        return Admission(wanted)
+        return Admission(wanted, month)
     if prices is None:
         raise fault or ConfigurationError(
             "The price list can't be read: correct it, or set SUNLEDGER_PRICES."
@@ -141,10 +142,10 @@ def admit(runtime: RunContext, plants: Iterable[str], listed: pl.DataFrame | Non
 def look_ahead(runtime: RunContext, plants: Iterable[str]) -> Admission:
     """What `admit` would say, with nothing let through and nothing kept."""
     wanted = frozenset(plants)
-    prices = load_prices(runtime.settings.prices)
-    if wanted <= _Book(runtime.settings, prices.invoicing.find_month(runtime.now())).read():
-        return Admission(wanted)
-    found = find_new_units(runtime, wanted)
+    month = load_prices(runtime.settings.prices).invoicing.find_month(runtime.now())
+    if wanted <= _Book(runtime.settings, month).read():
+        return Admission(wanted, month)
+    found = find_new_units(runtime, wanted, month)
     return _build_admission(wanted, found, _select_within_limits(runtime, found))
 
 
@@ -152,27 +153,40 @@ def _build_admission(wanted: frozenset[str], found: NewUnits, fitting: pl.DataFr
     """All plants, without the new PU that do not fit."""
     rest = found.plants.join(fitting, on="plant_id", how="anti", maintain_order="left")
     if not rest.height:
-        return Admission(wanted)
+        return Admission(wanted, found.month)
     let_through = len(wanted) - rest.height
     refused = replace(found, plants=rest, counted=let_through, spent_eur=found.spent_eur + _sum(fitting))
-    return Admission(wanted - refused.ids, refused)
+    return Admission(wanted - refused.ids, found.month, refused)
 
 
-def admit_by_month(
-    runtime: RunContext, plants: Collection[str], requests: Iterable[Request]
-) -> Iterator[Request]:
-    """The requests for these plants; when another month begins on the way, its PU have to be let through as well.
+class MonthGate:
+    """Stands before each try of the requests for plants that were let through. Threads may share it.
 
-    Raises CostNotAllowedError then, unless all of them are.
+    A request may wait for minutes, for the budget or after a refusal, and be sent in another month than it was planned.
     """
-    prices, month, _ = _read_month(runtime)
-    for request in requests:
-        now = _find_month(prices, runtime.now())
-        if now != month:
-            month = now
-            if refused := admit(runtime, plants).refused:
-                raise build_refusal(runtime, refused)
-        yield request
+
+    def __init__(self, runtime: RunContext, admission: Admission) -> None:
+        self._runtime, self._plants, self._month = runtime, admission.plants, admission.month
+        self._prices = _read_month(runtime)[0]
+        self._turn = threading.Lock()
+
+    def check(self) -> None:
+        """Return where the month is the one for which the plants were let through, or the new one has them as well.
+
+        Raises CostNotAllowedError unless all of their PU may be made.
+        """
+        if self._is_current():
+            return
+        with self._turn:
+            if self._is_current():
+                return
+            admission = admit(self._runtime, self._plants)
+            if admission.refused:
+                raise build_refusal(self._runtime, admission.refused)
+            self._month = admission.month
+
+    def _is_current(self) -> bool:
+        return _find_month(self._prices, self._runtime.now()) == self._month
 
 
 def build_refusal(runtime: RunContext, refused: NewUnits, ways: Sequence[str] = ()) -> CostNotAllowedError:

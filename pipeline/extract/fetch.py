@@ -23,7 +23,7 @@ from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from pipeline.run.sent_ahead import DaysToFetch
 from pipeline.run.step import StepResult
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
-from pipeline.sma.requests import Answer, Request, find_plant
+from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.sma.session_set import fetch_by_plant
 from schemas import (
     Plants,
@@ -210,10 +210,11 @@ def _fetch_moves(runtime: RunContext) -> int:
     plants = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")
     left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].to_list()
     # SMA charges the new system, so this may cost as much as any other request.
-    left = sorted(spending.admit(runtime, left).plants) if left else []
-    results = (
-        list(fetch_by_plant(runtime.session, [Request.devices(plant) for plant in left])) if left else []
-    )
+    results: list[Answer | Failure] = []
+    if left:
+        admission = spending.admit(runtime, left)
+        requests = [Request.devices(plant) for plant in sorted(admission.plants)]
+        results += fetch_by_plant(runtime.session, requests, spending.MonthGate(runtime, admission).check)
     moved = [
         r for r in results if isinstance(r, Answer) and find_plant(r.target) not in {None, r.request.plant_id}
     ]

@@ -32,10 +32,11 @@ from pipeline.run.step import (
     build_result,
     quarantine,
 )
+from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.consents import access_problems
 from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Failure
-from pipeline.sma.session_set import fetch_by_plant, find_unusable_plants, pass_all
+from pipeline.sma.session_set import fetch_by_plant, find_unusable_plants
 from pipeline.transform import inventory
 from pipeline.transform.batch_account import build_quarantine
 from schemas import RawAnswers, storage
@@ -46,10 +47,14 @@ Planner: TypeAlias = Callable[[RunContext], FetchPlan]
 
 @dataclass(frozen=True, slots=True)
 class SentPlan:
-    """The requests of a plan on their way, the plants that it leaves out, and the claim on its days."""
+    """The requests of a plan on their way, the plants that it leaves out, and the claim on its days.
+
+    `admit` stands before each try of these requests, and of those that follow from them.
+    """
 
     plan: FetchPlan
     left_out: Sequence[MissingItem]
+    admit: Admit
     results: PendingResults[PlannedResult]
     held: ExitStack
 
@@ -70,11 +75,11 @@ def send_plan(runtime: RunContext, plan_requests: Planner, *, wait: bool = True)
     """
     with ExitStack() as held:
         plan = held.enter_context(claim_plan(runtime, plan_requests, wait=wait))
-        plan, left_out = _leave_out_costs(runtime, plan)
+        plan, left_out, admit = _leave_out_costs(runtime, plan)
         results: PendingResults[PlannedResult] = PendingResults(iter(()), lambda: None)
         if plan.requests:
-            results = held.enter_context(closing(_send(runtime, plan, plan.requests)))
-        return SentPlan(plan, left_out, results, held.pop_all())
+            results = held.enter_context(closing(_send(runtime, plan, plan.requests, admit)))
+        return SentPlan(plan, left_out, admit, results, held.pop_all())
 
 
 def fetch_days(
@@ -107,7 +112,7 @@ def _store_plan(
     results = _send_ahead(sent.results, ahead) if ahead else sent.results
     with (
         _open_parts(runtime, plan) as parts,
-        closing(split_by_day(results, plan, partial(_send, runtime, plan, urgent=True))) as of_days,
+        closing(split_by_day(results, plan, partial(_send_single_days, runtime, sent))) as of_days,
     ):
         for accepted in accept_answers(of_days, plan.days, still_listed):
             parts[accepted.day].add(accepted.rows)
@@ -134,35 +139,49 @@ def _send_ahead(results: Iterable[PlannedResult], ahead: SentAhead) -> Iterator[
         yield planned, result
 
 
-def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, list[MissingItem]]:
-    """The plan for the plants whose PU are allowed, and the other plants. Raises CostNotAllowedError if none is."""
+def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, list[MissingItem], Admit]:
+    """The plan for the plants whose PU are allowed, the other plants, and what stands before each try.
+
+    Raises CostNotAllowedError if no PU is allowed.
+    """
     if not plan.plants:
-        return plan, []
+        return plan, [], pass_all
     # What is not asked for costs nothing, so it takes no room of the limits.
     unasked = find_unusable_plants(runtime.session, plan.plants)
     admission = spending.admit(runtime, plan.plants - unasked)
-    refused = admission.refused
+    admit, refused = spending.MonthGate(runtime, admission).check, admission.refused
     if refused is None:
-        return plan, []
+        return plan, [], admit
     if not admission.plants and not unasked:
         raise spending.build_refusal(runtime, refused)
     reason = f"not fetched because of its cost: {spending.explain_limit(runtime, refused)}"
     left_out = [
         MissingItem(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids
     ]
-    return plan.limit_to(admission.plants | unasked), left_out
+    return plan.limit_to(admission.plants | unasked), left_out, admit
+
+
+def _send_single_days(
+    runtime: RunContext, sent: SentPlan, planned: Iterable[PlannedRequest]
+) -> PendingResults[PlannedResult]:
+    """Requests that follow from those of a plan, before the others of it."""
+    return _send(runtime, sent.plan, planned, sent.admit, urgent=True)
 
 
 def _send(
-    runtime: RunContext, plan: FetchPlan, planned: Iterable[PlannedRequest], *, urgent: bool = False
+    runtime: RunContext,
+    plan: FetchPlan,
+    planned: Iterable[PlannedRequest],
+    admit: Admit,
+    *,
+    urgent: bool = False,
 ) -> PendingResults[PlannedResult]:
     """Each planned request with its result, in order, within the month for whose PU there is consent.
 
     They are sent from now on, `urgent` ones before the others of the plan.
     """
     planned = list(planned)
-    plants, table = plan.plants, storage(plan.model).table
-    admit = partial(spending.admit_by_month, runtime, plants) if plants else pass_all
+    table = storage(plan.model).table
     requests = [one.request for one in planned]
     results = fetch_by_plant(runtime.session, requests, admit, urgent=urgent)
 

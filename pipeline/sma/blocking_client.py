@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.sma.client import SmaClient
+from pipeline.sma.client import Admit, SmaClient, pass_all
 from pipeline.sma.http.attempt import Counters
 from pipeline.sma.http.ordered_stream import OrderedStream
 from pipeline.sma.pending_results import PendingResults
@@ -62,14 +62,17 @@ class SmaSession:
         """The answer to one request. Raises SmaError, or ConfigurationError when credentials are missing."""
         return self._run(self._start().send(request))
 
-    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> PendingResults[Answer | Failure]:
+    def fetch(
+        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
+    ) -> PendingResults[Answer | Failure]:
         """Results in the order of `requests`, which are sent from now on, ahead within the client's bounds.
 
         Of several calls the requests of the first one go first, but before them those of an `urgent` one. `requests` is
-        pulled lazily in the session's thread: it must not call this session itself. Closing the results early cancels
-        what is in flight.
+        pulled lazily in the session's thread, in which `admit` is called before each try too: neither may call this
+        session itself, and what they raise comes in its place in the order. Closing the results early cancels what is
+        in flight.
         """
-        stream = self._run(_begin(self._start(), requests, urgent=urgent))
+        stream = self._run(_begin(self._start(), requests, urgent=urgent, admit=admit))
         return PendingResults(self._take_all(stream), partial(self._close_stream, stream))
 
     def _take_all(self, stream: OrderedStream) -> Iterator[Answer | Failure]:
@@ -143,8 +146,10 @@ async def _make(make_client: Callable[[Settings], SmaClient], settings: Settings
     return make_client(settings)
 
 
-async def _begin(client: SmaClient, requests: Iterable[Request], *, urgent: bool) -> OrderedStream:
-    stream = client.open_stream(requests, urgent=urgent)
+async def _begin(
+    client: SmaClient, requests: Iterable[Request], *, urgent: bool, admit: Admit
+) -> OrderedStream:
+    stream = client.open_stream(requests, urgent=urgent, admit=admit)
     stream.begin()
     return stream
 

@@ -1,9 +1,10 @@
 """The client of SMA's Monitoring API: tokens, retries, redirects and order; bodies are not decoded here."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.common.errors import PermanentError, SmaError, UsageError
@@ -29,12 +30,18 @@ from pipeline.sma.http.transport import find_origin
 from pipeline.sma.requests import Answer, Failure, Request
 
 MAX_REDIRECTS = 3
+# Called when a try is about to be sent, after all its waits; raises where it may not be sent any more.
+Admit: TypeAlias = Callable[[], None]
 
 _UNAUTHORIZED = 401
 # Accepted, No Content and Too Early: the request is correct, but the answer has no content.
 _NOT_YET = frozenset({202, 204, 425})
 # SMA answers 308 for a plant that moved to the new portal; 307 also requests the same GET at another address.
 _FOLLOWED = frozenset({307, 308})
+
+
+def pass_all() -> None:
+    """Let every try be sent."""
 
 
 class SmaClient:
@@ -101,9 +108,9 @@ class SmaClient:
         """The answer to one request. Raises a PermanentError, or a TransientError after the last try."""
         return await self._exchange(_Exchange(self, request))
 
-    async def fetch(self, request: Request) -> Answer | Failure:
-        """Like `send`, with the error as a value."""
-        exchange = _Exchange(self, request)
+    async def fetch(self, request: Request, admit: Admit = pass_all) -> Answer | Failure:
+        """Like `send`, with SMA's error as a value. Raises what `admit` raises."""
+        exchange = _Exchange(self, request, admit)
         try:
             return await self._exchange(exchange)
         except SmaError as error:
@@ -121,12 +128,15 @@ class SmaClient:
         self._outage.note_body(exchange.plant_id, answer.body)
         return answer
 
-    def open_stream(self, requests: Iterable[Request], *, urgent: bool = False) -> OrderedStream:
+    def open_stream(
+        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
+    ) -> OrderedStream:
         """The machinery below `stream`, for a caller who takes results in batches and closes it himself.
 
         Of several streams that are open the first one's requests go first, but before them those of an urgent one.
         """
-        return OrderedStream(requests, self.fetch, self._window, self._max_backlog_bytes, urgent=urgent)
+        fetch = partial(self.fetch, admit=admit)
+        return OrderedStream(requests, fetch, self._window, self._max_backlog_bytes, urgent=urgent)
 
     async def stream(self, requests: Iterable[Request]) -> AsyncIterator[Answer | Failure]:
         """Results in the order of `requests`, which is pulled lazily, `SMA_MAX_CONNECTIONS` at once.
@@ -145,9 +155,10 @@ class SmaClient:
 class _Exchange:
     """One request on its way through tries, token renewals and redirects."""
 
-    def __init__(self, client: SmaClient, request: Request) -> None:
+    def __init__(self, client: SmaClient, request: Request, admit: Admit = pass_all) -> None:
         self._client = client
         self._request = request
+        self._admit = admit
         self._hops = 0
         self._renewed = False
         self.attempts = 0  # data requests sent
@@ -170,6 +181,7 @@ class _Exchange:
         failures = 0
         while True:
             token = await client.await_token()
+            self._admit()
             self.attempts += 1
             headed = wire.get(url, f"Bearer {token}")
             outcome = await wire.try_once(call, headed, self._request, self.attempts)

@@ -20,20 +20,12 @@ from pipeline.common.errors import (
 )
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.blocking_client import SmaSession
+from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.http.read_ahead import ReadAhead
 from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Answer, Failure, Request
 
 Result: TypeAlias = Answer | Failure
-# Lets requests through on their way, in their order; it may raise instead.
-Admit: TypeAlias = Callable[[Iterable[Request]], Iterable[Request]]
-
-
-def pass_all(requests: Iterable[Request]) -> Iterable[Request]:
-    """Let every request through."""
-    return requests
-
-
 # How messages that speak of settings name the same in the file of credentials.
 _IN_FILE: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -91,8 +83,8 @@ class SessionSet:
     ) -> PendingResults[Result]:
         """Results in the order of `requests`; those of different credentials are on their way independently.
 
-        They are sent from now on, as by `SmaSession.fetch`. `admit` is applied to the requests of each credential.
-        Raises CredentialsError where none can be used.
+        They are sent from now on, as by `SmaSession.fetch`; `admit` is called in the thread of each session. Raises
+        CredentialsError where none can be used.
         """
         asked_for = list(requests)
         named = self._find_credentials({one.plant_id for one in asked_for if not one.credential})
@@ -166,7 +158,7 @@ class SessionSet:
         if name is None or name not in self._credentials or name in self._unusable:
             return None
         try:
-            return self.find_session(name).fetch(admit(requests), urgent=urgent)
+            return self.find_session(name).fetch(requests, urgent=urgent, admit=admit)
         except (ConfigurationError, SecretFileError) as fault:
             self.note_unusable(name, fault)
             return None
@@ -219,7 +211,7 @@ def fetch_by_plant(
     """The results of requests, each by the credential of its plant where there are several; see `SessionSet.fetch`."""
     if isinstance(session, SessionSet):
         return session.fetch(requests, admit, urgent=urgent)
-    return session.fetch(admit(requests), urgent=urgent)
+    return session.fetch(requests, urgent=urgent, admit=admit)
 
 
 def find_unusable_plants(session: SmaSession | SessionSet, plants: Collection[str]) -> frozenset[str]:

@@ -14,6 +14,7 @@ from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import find_concern
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
+from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.consents.consent_api import Consent, ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Answer, Failure, Request
@@ -37,8 +38,10 @@ class Revocable(ScriptedSma):
         self.revoked.add(plant)
         self.lists.remove(plant)
 
-    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer | Failure]:
-        for result in super().fetch(requests, urgent=urgent):
+    def fetch(
+        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
+    ) -> Iterator[Answer | Failure]:
+        for result in super().fetch(requests, urgent=urgent, admit=admit):
             endpoint = {"measurements": "set"}.get(result.request.endpoint, result.request.endpoint)
             if result.request.plant_id in self.revoked and isinstance(result, Answer):
                 body = json.dumps({endpoint: []}).encode()

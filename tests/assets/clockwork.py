@@ -18,6 +18,7 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
+from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
 from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_energies
@@ -34,8 +35,10 @@ class ClockedSma(ScriptedSma):
 
     now = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)
 
-    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer | Failure]:
-        for result in super().fetch(requests, urgent=urgent):
+    def fetch(
+        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
+    ) -> Iterator[Answer | Failure]:
+        for result in super().fetch(requests, urgent=urgent, admit=admit):
             yield dataclasses.replace(result, fetched_at=self.now) if isinstance(result, Answer) else result
 
 

@@ -15,7 +15,7 @@ from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
-from tests.scripted import ScriptedSma
+from tests.scripted import NOW, ScriptedSma
 
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 6)
 DAYS = ["2021-10-04", "2021-10-05", "2021-10-06"]
@@ -205,6 +205,20 @@ def test_a_run_without_consent_fails_before_its_first_billed_request(
             runs.refresh_lists()
         assert told.value.exit_code == 2
         assert {asked.endpoint for asked in sma.asked} == {"plants"}
+
+
+@pytest.mark.long
+def test_a_month_that_begins_during_a_run_is_said_to_be_why_it_fails(
+    new_runtime: Callable[..., RunContext], sma: ScriptedSma
+) -> None:
+    with new_runtime() as runtime, record_runs(runtime) as runs:
+        runs.refresh_lists()
+        runtime.settings = runtime.settings.model_copy(update={"max_eur_per_month": None})
+        runtime.now = lambda: NOW.replace(month=11)
+        sma.asked.clear()
+        with pytest.raises(RunFailedError, match=r"add 2 PU to 2021-11") as caught:
+            runs.fetch_days(FIRST, LAST)
+    assert (caught.value.exit_code, sma.asked) == (2, [])
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 from assets.run_tags import MAX_EUR, read_limits
 from pipeline.billing.spending import (
     CostNotAllowedError,
+    MonthGate,
     admit,
-    admit_by_month,
     allow_units,
     build_refusal,
     find_new_units,
@@ -23,6 +24,7 @@ from pipeline.billing.spending import (
 )
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_plants
+from pipeline.extract.fetch_days import SentPlan
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
@@ -181,11 +183,29 @@ def test_a_month_that_begins_on_the_way_needs_consent_anew(new_runtime: New) -> 
     runtime = with_list(limited(new_runtime(), None))
     runtime.now = lambda: dt.datetime(2021, 10, 31, 23, 59, tzinfo=dt.UTC)
     allow_units(runtime, find_new_units(runtime, ["11", "12"]))
-    requests = admit_by_month(runtime, ["11", "12"], [Request.devices("11"), Request.devices("12")])
-    assert next(requests).plant_id == "11"
+    gate = MonthGate(runtime, admit(runtime, ["11", "12"]))
+    gate.check()
     runtime.now = lambda: dt.datetime(2021, 11, 1, tzinfo=dt.UTC)
     with pytest.raises(CostNotAllowedError, match="2 PU to 2021-11"):
-        next(requests)
+        gate.check()
+    allow_units(runtime, find_new_units(runtime, ["11", "12"]))
+    gate.check()
+
+
+def test_requests_that_begin_in_another_month_than_they_were_planned_need_consent_anew(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    refresh(new_runtime())
+    runtime = limited(new_runtime(), None)
+    runtime.now = lambda: dt.datetime(2021, 10, 31, 23, 59, tzinfo=dt.UTC)
+    (week,) = SetFetch(BALANCE).list_upcoming(runtime, [DAY])
+    with closing(week.send(runtime)) as sent:
+        assert isinstance(sent, SentPlan)
+        sma.asked.clear()
+        runtime.now = lambda: dt.datetime(2021, 11, 1, tzinfo=dt.UTC)
+        with pytest.raises(CostNotAllowedError, match="2 PU to 2021-11"):
+            list(sent.results)
+    assert sma.asked == []
 
 
 def test_a_price_list_that_cannot_be_read_stops_only_what_costs(new_runtime: New, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.sent_ahead import SentAhead
+from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Answer, Failure, Request
 from tests.e2e.test_days import refresh
@@ -28,8 +29,10 @@ OTHERS_TOO = "EnergyBalance,EnergyAndPowerPv"
 class EagerSma(ScriptedSma):
     """Answers when it is asked, before somebody takes the answers."""
 
-    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> PendingResults[Answer | Failure]:
-        return PendingResults(iter(list(super().fetch(requests, urgent=urgent))), lambda: None)
+    def fetch(
+        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
+    ) -> PendingResults[Answer | Failure]:
+        return PendingResults(iter(list(super().fetch(requests, urgent=urgent, admit=admit))), lambda: None)
 
 
 @pytest.fixture

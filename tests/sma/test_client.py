@@ -133,6 +133,26 @@ def test_tries_are_bounded_and_the_error_says_so(server, settings, time) -> None
     assert server.count(PLANTS) == 6
 
 
+def test_what_waits_is_admitted_again_before_each_try(server, settings, time) -> None:
+    """A month may end while a request waits: then another try would make a PU that nobody has agreed to."""
+    server.on(DEVICES).reply(503)
+    waits: list[int] = []
+
+    def admit() -> None:
+        waits.append(len(time.sleeps))
+        if len(waits) == 3:
+            raise ValueError("not any more")
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock, limits=PATIENT) as client:
+            await client.fetch(Request.devices("13"), admit)
+
+    with pytest.raises(ValueError, match="not any more"):
+        asyncio.run(run())
+    assert waits == [0, 1, 2]
+    assert server.count(DEVICES) == 2
+
+
 def test_rate_refusals_are_bounded_too(server, settings, time) -> None:
     server.on(PLANTS).reply(429, json.dumps({"message": "Too many requests", "code": "429"}))
     error = fails(settings, time, TransientError)

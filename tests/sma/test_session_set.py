@@ -11,6 +11,7 @@ import pytest
 from pipeline.common.credentials import Credential
 from pipeline.common.settings import Settings
 from pipeline.sma.blocking_client import SmaSession
+from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.http import read_ahead
 from pipeline.sma.requests import Answer, Request
 from pipeline.sma.session_set import SessionSet
@@ -26,8 +27,10 @@ class Scripted:
         self.go, self.done = threading.Event(), threading.Event()
         self.go.set()
 
-    def fetch(self, requests: Iterable[Request], *, urgent: bool = False) -> Iterator[Answer]:
-        del urgent
+    def fetch(
+        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
+    ) -> Iterator[Answer]:
+        del urgent, admit
         for request in requests:
             assert self.go.wait(WAIT_S)
             yield Answer(request, request.target, 200, NOON, 1.0, 1, request.plant_id.encode() * 100)
