@@ -15,6 +15,7 @@ from assets.cluster_home import (
     format_cluster_configuration,
     write_cluster_configuration,
 )
+from assets.event_batches import join_event_batches
 from assets.former_storage import replace_former_storage
 from assets.home_configuration import CONFIGURATION
 from assets.plain_path import find_plain_path
@@ -133,7 +134,9 @@ def _open(home: Path, settings: Settings) -> "DagsterInstance":
         from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
 
         os.environ |= _build_own_environment(home, settings)
-        return DagsterInstance.from_config(str(home))
+        instance = DagsterInstance.from_config(str(home))
+        join_event_batches(instance)
+        return instance
 
 
 @contextmanager

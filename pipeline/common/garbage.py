@@ -7,9 +7,9 @@ one of which is ever garbage: walking them took a third of a start's CPU time.
 import gc
 from typing import Final
 
-# Until so many objects are new no search begins. There is a bound, because some commands never come to the end of
-# loading: their work begins with what they need, and loads the rest later.
-NEW_WHILE_LOADING: Final = 200_000
+# Until so many objects are new no search begins: more than any command loads. There is a bound, because some commands
+# never come to the end of loading: their work begins with what they need, and loads the rest later.
+NEW_WHILE_LOADING: Final = 500_000
 _USUAL: Final = gc.get_threshold()
 
 

@@ -3,14 +3,17 @@
 import datetime as dt
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from assets import record_files
 from assets.dagster_home import open_dagster
@@ -174,6 +177,73 @@ def test_a_file_is_opened_once_for_many_events(settings: Settings, monkeypatch: 
         opened.clear()
         do_days(instance, last="2021-10-16")
         assert len(opened) <= FEW, opened
+
+
+@pytest.fixture
+def commits() -> Iterator[list[str]]:
+    """The files to which this process commits, one entry a commit."""
+    seen: list[str] = []
+
+    def note(connection: Connection) -> None:
+        seen.append(Path(connection.engine.url.database or "").stem)
+
+    event.listen(Engine, "commit", note)
+    yield seen
+    event.remove(Engine, "commit", note)
+
+
+def read_events(settings: Settings, run: str, kind: str) -> list[tuple[str, str]]:
+    """Assets and days of a run's events of that kind, in the order in which the file of all runs has them."""
+    found: list[list[tuple[str, str]]] = []
+    for name in (run, "index"):
+        with closing(sqlite3.connect(settings.home / "dagster" / "history" / "runs" / f"{name}.db")) as file:
+            query = "SELECT asset_key, partition FROM event_logs WHERE run_id = ? AND dagster_event_type = ?"
+            found.append(file.execute(f"{query} ORDER BY id", (run, kind)).fetchall())
+    assert found[0] == found[1]
+    return found[1]
+
+
+def test_events_of_many_days_are_written_at_once(settings: Settings, commits: list[str]) -> None:
+    with open_dagster(settings) as instance:
+        counts = []
+        for last in ("2021-10-05", "2021-10-16"):
+            commits.clear()
+            run = do_days(instance, last=last)
+            counts.append([commits.count(name) for name in (run, "index")])
+        assert counts[0] == counts[1]
+        days = [f"2021-10-{day:02}" for day in range(4, 17)]
+        of_both = [(f'["{name}"]', day) for name in ("raw", "made") for day in days]
+        assert read_events(settings, run, "ASSET_MATERIALIZATION") == of_both
+        assert sorted(read_events(settings, run, "ASSET_MATERIALIZATION_PLANNED")) == sorted(of_both)
+        assert instance.get_materialized_partitions(made.key) == set(days)
+
+
+def test_a_batch_that_fails_in_its_middle_leaves_each_event_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_dagster(settings) as instance:
+        storage = instance.event_log_storage
+        store, failed = storage.store_event_batch, []
+
+        def fail_once(events: Sequence[dg.EventLogEntry]) -> None:
+            def stop(*_: object) -> None:
+                if len(seen) == FEW:
+                    raise OperationalError("disk I/O error", None, sqlite3.OperationalError())
+                seen.append(1)
+
+            seen: list[int] = []
+            failed.append(len(events))
+            with monkeypatch.context() as patched:
+                patched.setattr(storage, "prepare_insert_event", lambda e: (stop(), prepare(e))[1])
+                store(events)
+
+        prepare = storage.prepare_insert_event
+        monkeypatch.setattr(storage, "store_event_batch", fail_once)
+        run = do_days(instance, last="2021-10-16")
+        days = [f"2021-10-{day:02}" for day in range(4, 17)]
+        assert max(failed) >= len(days)
+        of_both = [(f'["{name}"]', day) for name in ("raw", "made") for day in days]
+        assert read_events(settings, run, "ASSET_MATERIALIZATION") == of_both
 
 
 def test_what_others_do_to_a_file_is_seen(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

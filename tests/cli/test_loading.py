@@ -69,6 +69,14 @@ def test_a_backfill_loads_dagster_only_where_it_records_something(tmp_path: Path
     assert not modules & {"dagster", "sqlalchemy", "pandas", "matplotlib"}
 
 
+def test_nothing_is_searched_for_garbage_while_the_largest_command_loads(tmp_path: Path) -> None:
+    code = (
+        "from pipeline.common.garbage import hold_collection; hold_collection(); import gc; searched = []; "
+        "gc.callbacks.append(lambda *_: searched.append(1)); import pipeline.cli.demo; assert not searched"
+    )
+    assert {"dagster", "matplotlib"} <= loaded(tmp_path, code)
+
+
 def test_a_publication_gives_duckdb_its_rows_without_pandas(tmp_path: Path) -> None:
     modules = loaded(tmp_path, command("publish"))
     assert "duckdb" in modules

@@ -1,0 +1,80 @@
+"""How this process writes events that Dagster hands over together: in one transaction of each of its SQLite files.
+
+Dagster plans all days of a run at once, and tells of all days at once that a step has made. Its storage in PostgreSQL
+writes such a batch in one go; that in SQLite opens two files, each with an engine of its own, and commits twice for
+each event. Here it finds both files opened, in transactions that end with the batch. Which rows it writes there, and in
+which order, is its own affair.
+
+A batch that can't be written leaves nothing behind, and Dagster then writes its events one by one.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, EventLogEntry
+    from sqlalchemy.engine import Connection
+
+Connect: TypeAlias = "Callable[..., AbstractContextManager[Connection]]"
+
+
+def join_event_batches(instance: "DagsterInstance") -> None:
+    """Let the instance write each batch of events at once from now on; nothing where its storage has no file a run."""
+    storage: Any = instance.event_log_storage
+    if not storage.is_run_sharded:
+        return
+    batches = EventBatches(storage)
+    storage.store_event_batch = batches.store
+    storage.run_connection = batches.connect_run
+    storage.index_connection = batches.connect_index
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is open for a batch: connections by the run that a file is of, None for the file of all runs."""
+
+    opened: ExitStack
+    connections: "dict[str | None, Connection]" = field(default_factory=dict)
+
+
+class EventBatches:
+    """The batches of a storage. Several threads may each write one at the same time."""
+
+    def __init__(self, storage: Any) -> None:
+        self._store_event: Callable[[EventLogEntry], None] = storage.store_event
+        self._connect_run: Connect = storage.run_connection
+        self._connect_index: Connect = storage.index_connection
+        self._written = threading.local()
+
+    def store(self, events: "Sequence[EventLogEntry]") -> None:
+        """Write all of them, or none where a database raises an error, which is raised."""
+        with ExitStack() as opened:
+            self._written.batch = _Batch(opened)
+            opened.callback(delattr, self._written, "batch")
+            for event in events:
+                self._store_event(event)
+
+    def connect_run(self, run_id: str | None = None) -> "AbstractContextManager[Connection]":
+        """A connection to the file of that run: that of this thread's batch, or else one as the storage makes it."""
+        return self._connect(run_id, lambda: self._connect_run(run_id))
+
+    def connect_index(self) -> "AbstractContextManager[Connection]":
+        """The same for the file of all runs."""
+        return self._connect(None, self._connect_index)
+
+    @contextmanager
+    def _connect(self, run_id: str | None, connect: Connect) -> "Iterator[Connection]":
+        batch: _Batch | None = getattr(self._written, "batch", None)
+        if batch is None:
+            with connect() as connection:
+                yield connection
+            return
+        if run_id not in batch.connections:
+            # The storage holds a lock while one of its connections is open, so both files must not be opened by it.
+            with connect() as connection:
+                engine = connection.engine
+            batch.connections[run_id] = batch.opened.enter_context(engine.begin())
+        yield batch.connections[run_id]
