@@ -232,3 +232,12 @@ def published(filled: Lake, tmp_path_factory: pytest.TempPathFactory) -> Publish
     """The lake above, published once for tests that only read."""
     target = tmp_path_factory.mktemp("published") / "it's" / "sunledger.duckdb"
     return publish(filled, target, now=NOW, version="1.2.3")
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> PublishedFile:
+    """A lake without a table, published once for tests that only read."""
+    root = tmp_path_factory.mktemp("empty")
+    return publish(
+        Lake(str(root / "lake"), root / "scratch"), root / "sunledger.duckdb", now=NOW, version="1"
+    )

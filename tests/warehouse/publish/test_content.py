@@ -246,18 +246,46 @@ def test_an_inverter_is_held_against_its_siblings(db: duckdb.DuckDBPyConnection)
     ]
 
 
-def test_the_coverage_of_pv_counts_no_night(lake: Lake, tmp_path: Path) -> None:
-    """Half of the sun's ten hours are lost on the first day; the meter was read all the time."""
-    put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}])
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A published lake of plants of which each is a case of its own; `own` is one beside whose figure no other is."""
+    root = tmp_path_factory.mktemp("cases")
+    lake = Lake(str(root / "lake"), root / "scratch")
+    plants = ("night", "meter", "own", "gap", "sold")
+    excluded = {"sold": {"excluded_from": SECOND}}
+    put(lake, Plants, [{"plant_id": one, "name": one.title()} | excluded.get(one, {}) for one in plants])
+    put_night(lake)
+    put_inverters(lake)
+    publish(lake, root / "x.duckdb", now=NOW, version="1")
+    with connect(root / "x.duckdb") as connection:
+        yield connection
+
+
+def put_night(lake: Lake) -> None:
+    """Half of the sun's ten hours are lost on the first day of the plant `night`; its meter was read all the time."""
     hours = {FIRST: 5.0, SECOND: 10.0}
-    days = [{"plant_id": "a", "local_date": day} for day in hours]
-    put(lake, EnergyDaily, [day | {"covered_h": 24.0, "expected_h": 24.0, "coverage": 1.0} for day in days])
-    put(lake, KpiDaily, days)
+    nights = [{"plant_id": "night", "local_date": day} for day in hours]
+    whole = {"covered_h": 24.0, "expected_h": 24.0, "coverage": 1.0}
+    meters = [
+        ("meter", FIRST, 10.0, "partial"),
+        ("meter", SECOND, None, "missing"),
+        ("own", FIRST, 5.0, "partial"),
+    ]
+    put(
+        lake,
+        EnergyDaily,
+        [day | whole for day in nights]
+        + [
+            {"plant_id": plant, "local_date": day, "pv_generation_kwh": kwh, "status": status}
+            for plant, day, kwh, status in meters
+        ],
+    )
+    put(lake, KpiDaily, nights)
     put(
         lake,
         CoverageDaily,
         [
-            {"plant_id": "a", "local_date": day, "quantity": quantity, "covered_h": covered}
+            {"plant_id": "night", "local_date": day, "quantity": quantity, "covered_h": covered}
             | {"expected_h": expected, "coverage": covered / expected}
             for day in hours
             for quantity, covered, expected in (
@@ -266,33 +294,24 @@ def test_the_coverage_of_pv_counts_no_night(lake: Lake, tmp_path: Path) -> None:
             )
         ],
     )
-    month = {"plant_id": "a", "month": MONTH, "n_days": 2}
-    put(lake, EnergyMonthly, [month])
+    month = {"plant_id": "night", "month": MONTH, "n_days": 2}
+    own = [{"plant_id": plant, "month": MONTH, "pv_generation_kwh": 10.0} for plant in ("meter", "own")]
+    put(lake, EnergyMonthly, [month, *own])
     put(lake, KpiMonthly, [month])
-    publish(lake, tmp_path / "x.duckdb", now=NOW, version="1")
-    with connect(tmp_path / "x.duckdb") as db:
-        for daily, monthly in (("v_energy_daily", "v_energy_monthly"), ("v_kpi_daily", "v_kpi_monthly")):
-            found = db.execute(f"SELECT pv_generation_coverage FROM {daily} ORDER BY local_date").fetchall()
-            assert found == [(0.5,), (1.0,)]
-            assert db.execute(f"SELECT pv_generation_coverage FROM {monthly}").fetchall() == [(0.75,)]
 
 
-def test_what_the_inverters_say_stands_beside_the_plants_figure(lake: Lake, tmp_path: Path) -> None:
-    """On the first day the plant has half of it, on the second nothing at all; a plant is no inverter of its own."""
-    put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}, {"plant_id": "b", "name": "Beta"}])
-    days = [("a", FIRST, 10.0, "partial"), ("a", SECOND, None, "missing"), ("b", FIRST, 5.0, "partial")]
+def put_inverters(lake: Lake) -> None:
+    """Those of `meter` say more than the plant, one of `gap` has a gap, and `sold` was excluded on the second day."""
+    ratings = [("a1", 20.0, "complete"), ("a2", 18.0, "complete"), ("a3", 5.0, "partial")]
     put(
         lake,
-        EnergyDaily,
-        [
-            {"plant_id": plant, "local_date": day, "pv_generation_kwh": kwh, "status": status}
-            for plant, day, kwh, status in days
-        ],
+        Devices,
+        [{"plant_id": "gap", "device_id": name, "generator_power_w": 5000.0} for name, *_ in ratings],
     )
     inverters = [
         ("a1", FIRST, 12.0),
         ("a2", FIRST, 8.0),
-        ("a", FIRST, 99.0),
+        ("meter", FIRST, 99.0),
         ("a1", SECOND, 7.0),
         ("a2", SECOND, None),
     ]
@@ -300,63 +319,81 @@ def test_what_the_inverters_say_stands_beside_the_plants_figure(lake: Lake, tmp_
         lake,
         DeviceEnergyDaily,
         [
-            {"plant_id": "a", "device_id": device, "local_date": day, "pv_generation_kwh": kwh}
+            {"plant_id": "meter", "device_id": device, "local_date": day, "pv_generation_kwh": kwh}
             for device, day, kwh in inverters
-        ],
-    )
-    put(lake, EnergyMonthly, [{"plant_id": p, "month": MONTH, "pv_generation_kwh": 10.0} for p in ("a", "b")])
-    of_month = {
-        "plant_id": "a",
-        "month": MONTH,
-        "local_date": MONTH,
-        "quantity": "pv_generation",
-        "reason": "none",
-    }
-    put(
-        lake,
-        Reconciliation,
-        [
-            of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured"}
-            for period, kwh in (("day", 13.0), ("month", 27.5))
-        ],
-    )
-    publish(lake, tmp_path / "x.duckdb", now=NOW, version="1")
-    with connect(tmp_path / "x.duckdb") as db:
-        for view in ("v_energy_daily", "v_days_to_check"):
-            columns = "plant_id, local_date, pv_generation_kwh, inverters_pv_generation_kwh"
-            found = db.execute(f"SELECT {columns} FROM {view} ORDER BY ALL").fetchall()
-            assert found == [("a", FIRST, 10.0, 20.0), ("a", SECOND, None, 7.0), ("b", FIRST, 5.0, None)]
-        columns = "plant_id, inverters_pv_generation_kwh, vendor_pv_generation_kwh"
-        found = db.execute(f"SELECT {columns} FROM v_energy_monthly ORDER BY ALL").fetchall()
-        assert found == [("a", 27.0, 27.5), ("b", None, None)]
-
-
-def test_an_inverter_with_a_gap_is_held_against_none(lake: Lake, tmp_path: Path) -> None:
-    inverters = [("a1", 20.0, "complete"), ("a2", 18.0, "complete"), ("a3", 5.0, "partial")]
-    put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}])
-    put(
-        lake,
-        Devices,
-        [{"plant_id": "a", "device_id": name, "generator_power_w": 5000.0} for name, *_ in inverters],
-    )
-    put(
-        lake,
-        DeviceEnergyDaily,
-        [
+        ]
+        + [
             {
-                "plant_id": "a",
+                "plant_id": "gap",
                 "device_id": name,
                 "local_date": FIRST,
                 "pv_generation_kwh": kwh,
                 "status": status,
             }
-            for name, kwh, status in inverters
+            for name, kwh, status in ratings
+        ]
+        + [{"plant_id": "sold", "device_id": "a1", "local_date": day} for day in (FIRST, SECOND)],
+    )
+    of_month = {"plant_id": "meter", "month": MONTH, "local_date": MONTH, "quantity": "pv_generation"}
+    put(
+        lake,
+        Reconciliation,
+        [
+            of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured", "reason": "none"}
+            for period, kwh in (("day", 13.0), ("month", 27.5))
         ],
     )
-    publish(lake, tmp_path / "x.duckdb", now=NOW, version="1")
-    with connect(tmp_path / "x.duckdb") as db:
-        found = db.execute("SELECT device_id, relative_yield FROM v_inverters_daily ORDER BY ALL").fetchall()
-    assert found == [("a1", pytest.approx(20 / 19)), ("a2", pytest.approx(18 / 19)), ("a3", None)]
+    put(
+        lake,
+        Quarantine,
+        [
+            {"local_date": day, "source": "x", "plant_id": "sold", "reason": "spike"}
+            for day in (FIRST, SECOND)
+        ],
+    )
+
+
+def test_the_coverage_of_pv_counts_no_night(cases: duckdb.DuckDBPyConnection) -> None:
+    for daily, monthly in (("v_energy_daily", "v_energy_monthly"), ("v_kpi_daily", "v_kpi_monthly")):
+        query = "SELECT pv_generation_coverage FROM {} WHERE plant_id = 'night' ORDER BY ALL"
+        assert cases.execute(query.format(daily)).fetchall() == [(0.5,), (1.0,)], daily
+        dated = f"SELECT local_date FROM {daily} WHERE plant_id = 'night' AND pv_generation_coverage = 0.5"
+        assert cases.execute(dated).fetchall() == [(FIRST,)], daily
+        assert cases.execute(query.format(monthly)).fetchall() == [(0.75,)], monthly
+
+
+def test_what_the_inverters_say_stands_beside_the_plants_figure(cases: duckdb.DuckDBPyConnection) -> None:
+    """On the first day the plant has half of it, on the second nothing at all; a plant is no inverter of its own."""
+    for view in ("v_energy_daily", "v_days_to_check"):
+        found = cases.execute(
+            f"SELECT plant_id, local_date, pv_generation_kwh, inverters_pv_generation_kwh FROM {view} "
+            "WHERE plant_id IN ('meter', 'own') ORDER BY ALL"
+        ).fetchall()
+        shown = [("meter", FIRST, 10.0, 20.0), ("meter", SECOND, None, 7.0), ("own", FIRST, 5.0, None)]
+        assert found == shown, view
+    found = cases.execute(
+        "SELECT plant_id, inverters_pv_generation_kwh, vendor_pv_generation_kwh FROM v_energy_monthly "
+        "WHERE plant_id IN ('meter', 'own') ORDER BY ALL"
+    ).fetchall()
+    assert found == [("meter", 27.0, 27.5), ("own", None, None)]
+
+
+def test_an_inverter_with_a_gap_is_held_against_none(cases: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT device_id, relative_yield FROM v_inverters_daily WHERE plant_id = 'gap' ORDER BY ALL"
+    assert cases.execute(query).fetchall() == [
+        ("a1", pytest.approx(20 / 19)),
+        ("a2", pytest.approx(18 / 19)),
+        ("a3", None),
+    ]
+
+
+def test_inverters_and_reasons_leave_out_the_days_of_excluded_plants(
+    cases: duckdb.DuckDBPyConnection,
+) -> None:
+    query = "SELECT local_date FROM v_inverters_daily WHERE plant_id = 'sold'"
+    assert cases.execute(query).fetchall() == [(FIRST,)]
+    query = "SELECT n_found, last_day FROM v_quarantine_by_reason"
+    assert cases.execute(query).fetchall() == [(1, FIRST)]
 
 
 def test_an_average_day_is_mean_power_by_the_hour(db: duckdb.DuckDBPyConnection) -> None:
@@ -373,25 +410,6 @@ def test_an_average_day_is_mean_power_by_the_hour(db: duckdb.DuckDBPyConnection)
 def test_quarantine_is_counted_by_reason(db: duckdb.DuckDBPyConnection) -> None:
     query = "SELECT plant_name, reason, n_found, n_days FROM v_quarantine_by_reason"
     assert db.execute(query).fetchall() == [("Alpha", "spike", 2, 1), ("Alpha", "negative", 1, 1)]
-
-
-def test_inverters_and_reasons_leave_out_the_days_of_excluded_plants(lake: Lake, tmp_path: Path) -> None:
-    put(lake, Plants, [{"plant_id": "a", "name": "Alpha", "excluded_from": SECOND}])
-    put(
-        lake,
-        DeviceEnergyDaily,
-        [{"plant_id": "a", "device_id": "a1", "local_date": day} for day in (FIRST, SECOND)],
-    )
-    put(
-        lake,
-        Quarantine,
-        [{"local_date": day, "source": "x", "plant_id": "a", "reason": "spike"} for day in (FIRST, SECOND)],
-    )
-    done = publish(lake, tmp_path / "sunledger.duckdb", now=NOW, version="0")
-    with connect(done.path) as connection:
-        assert connection.execute("SELECT local_date FROM v_inverters_daily").fetchall() == [(FIRST,)]
-        query = "SELECT n_found, last_day FROM v_quarantine_by_reason"
-        assert connection.execute(query).fetchall() == [(1, FIRST)]
 
 
 def test_a_view_reads_files_from_before_a_column_was_added(

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.common.local_time import find_local_day
 from schemas import EnergyBalanceIntervals, Plants
+from tests.home_template import HomeTemplate
 from tests.warehouse.publish.conftest import HOSTILE, NOW, make_frame, put
 from warehouse.clocks import build_clocks
 from warehouse.lake import Lake
@@ -58,9 +59,11 @@ def listed() -> list[dict[str, Any]]:
     ]
 
 
-def put_days(lake: Lake) -> None:
+def publish_days(home: Path) -> None:
+    lake = Lake(str(home / "o'lake ä"), home / "scratch")
     put(lake, Plants, listed())
     put(lake, EnergyBalanceIntervals, [row for day in DAYS for row in fleet_of(day)])
+    publish(lake, home / "sunledger.duckdb", now=NOW, version="1")
 
 
 def both(db: duckdb.DuckDBPyConnection, plant: str, day: dt.date) -> tuple[Any, Any]:
@@ -76,9 +79,7 @@ def both(db: duckdb.DuckDBPyConnection, plant: str, day: dt.date) -> tuple[Any, 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     root = tmp_path_factory.mktemp("days")
-    lake = Lake(str(root / "o'lake ä"), root / "scratch")
-    put_days(lake)
-    publish(lake, root / "sunledger.duckdb", now=NOW, version="1")
+    publish_days(root)
     with connect(root / "sunledger.duckdb") as connection:
         yield connection
 
@@ -136,13 +137,17 @@ def test_the_macro_of_the_view_takes_a_column_for_what_it_is(
     assert db.execute(f"SELECT rows.plant_id, count(*) {call} GROUP BY ALL").fetchall() == [("five", 288)]
 
 
-def test_the_next_publication_has_the_rows_of_now(lake: Lake, tmp_path: Path) -> None:
-    target = tmp_path / "sunledger.duckdb"
-    put_days(lake)
-    publish(lake, target, now=NOW, version="1")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
+    return HomeTemplate(tmp_path_factory.mktemp("home"), publish_days)
+
+
+def test_the_next_publication_has_the_rows_of_now(template: HomeTemplate) -> None:
+    home = template.restore()
+    lake, target = Lake(str(home / "o'lake ä"), home / "scratch"), home / "sunledger.duckdb"
     later = ORDINARY + dt.timedelta(days=30)
     put(lake, EnergyBalanceIntervals, fleet_of(ORDINARY, 1000.0) + fleet_of(later))
-    publish(lake, target, now=NOW, version="2")
+    publish(lake, target, now=NOW, version="1")
     with connect(target) as db:
         for day, least in ((ORDINARY, 1000.0), (later, 0.0)):
             macro, view = both(db, "five", day)
@@ -171,13 +176,12 @@ def test_names_of_files_may_differ_in_length(tmp_path: Path) -> None:
             assert len(db.execute("FROM power_of_day('quarter', ?)", [day]).fetchall()) == 96
 
 
-def test_it_needs_that_day_s_file_alone(lake: Lake, tmp_path: Path) -> None:
-    put_days(lake)
-    publish(lake, tmp_path / "sunledger.duckdb", now=NOW, version="1")
-    for file in Path(lake.root, "energy_balance_intervals").rglob("*.parquet"):
+def test_it_needs_that_day_s_file_alone(template: HomeTemplate) -> None:
+    home = template.restore()
+    for file in Path(home, "o'lake ä", "energy_balance_intervals").rglob("*.parquet"):
         if file.parent.name != f"local_date={ORDINARY}":
             file.unlink()
-    with connect(tmp_path / "sunledger.duckdb") as db:
+    with connect(home / "sunledger.duckdb") as db:
         assert len(db.execute("FROM power_of_day('five', ?)", [ORDINARY]).fetchall()) == 288
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,13 +14,23 @@ import duckdb
 import polars as pl
 import pytest
 
-from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, Table, columns, storage
+from schemas import (
+    TABLES,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    Plants,
+    Table,
+    columns,
+    storage,
+)
+from tests.home_template import HomeTemplate
 from tests.programs import PATIENCE_S
+from tests.warehouse.publish.conftest import make_frame
 from warehouse import publish as module
 from warehouse import published_content
 from warehouse.lake import Lake, Snapshot
-from warehouse.publication_base import forget_base
-from warehouse.publish import NotPublishedError, PublishError, connect, publish
+from warehouse.publish import NotPublishedError, PublishedFile, PublishError, connect, publish
 from warehouse.read_only import restrict
 from warehouse.views import CuratedView, load_curated_views
 
@@ -56,6 +67,21 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "out" / "sunledger.duckdb"
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
+    return HomeTemplate(tmp_path_factory.mktemp("home"), lambda home: put(*open_home(home)))
+
+
+@pytest.fixture
+def home(template: HomeTemplate) -> tuple[Lake, Path]:
+    """An empty lake, and the file to which its version 1 was published."""
+    return open_home(template.restore())
+
+
+def open_home(home: Path) -> tuple[Lake, Path]:
+    return Lake(str(home / "o'lake"), home / "scratch"), home / "out" / "sunledger.duckdb"
+
+
 def put(lake: Lake, target: Path, version: str = "1") -> None:
     publish(lake, target, now=NOW, version=version)
 
@@ -87,9 +113,8 @@ def said(process: "subprocess.Popen[str]") -> Any:
     return json.loads(out)
 
 
-def test_an_empty_lake_is_published_with_every_table_and_view(lake: Lake, target: Path) -> None:
-    put(lake, target)
-    with connect(target) as db:
+def test_an_empty_lake_is_published_with_every_table_and_view(empty: PublishedFile) -> None:
+    with connect(empty.path) as db:
         for model in TABLES:
             if storage(model).published != "no":
                 found = db.table(storage(model).table)
@@ -99,8 +124,8 @@ def test_an_empty_lake_is_published_with_every_table_and_view(lake: Lake, target
         assert db.execute("SELECT first_day, last_day FROM _meta").fetchall() == [(None, None)]
 
 
-def test_a_new_file_takes_the_place_of_the_old_and_open_readers_keep_theirs(lake: Lake, target: Path) -> None:
-    put(lake, target, "1")
+def test_a_new_file_takes_the_place_of_the_old_and_open_readers_keep_theirs(home: tuple[Lake, Path]) -> None:
+    lake, target = home
     with connect(target) as before:
         put(lake, target, "2")
         assert version(before) == "1"
@@ -122,9 +147,9 @@ def test_what_a_link_leads_to_is_replaced_and_not_the_link(lake: Lake, tmp_path:
 
 
 def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
-    lake: Lake, target: Path, monkeypatch: pytest.MonkeyPatch
+    home: tuple[Lake, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(lake, target)
+    lake, target = home
     old, inode = target.read_bytes(), target.stat().st_ino
     broken = CuratedView("v_broken", "view", "About.", {"a": "A."}, "SELECT a FROM no_such_table")
     monkeypatch.setattr(published_content, "load_curated_views", lambda: (broken,))
@@ -134,8 +159,8 @@ def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
     assert names(target.parent) == PUBLISHED
 
 
-def test_a_full_disk_is_one_sentence(lake: Lake, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(lake, target)
+def test_a_full_disk_is_one_sentence(home: tuple[Lake, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, target = home
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -153,9 +178,9 @@ def test_a_full_disk_is_one_sentence(lake: Lake, target: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("model", [EnergyDaily, EnergyBalanceIntervals])
 def test_a_lost_file_of_the_lake_is_one_sentence(
-    lake: Lake, frame: Any, target: Path, model: type[Table]
+    home: tuple[Lake, Path], frame: Any, model: type[Table]
 ) -> None:
-    put(lake, target)
+    lake, target = home
     lake.replace(model, {"local_date": DAY}, [frame(model, [{"plant_id": "a"}])])
     for file in lake.take_snapshot(model).files:
         Path(file).unlink()
@@ -226,7 +251,9 @@ def test_detail_from_an_object_store_is_copied(filled: Lake, target: Path) -> No
     assert ours["pv_generation_kwh"].sum() == pytest.approx(0.75)
 
 
-def test_the_result_tells_path_size_and_time(lake: Lake, target: Path) -> None:
+def test_the_result_tells_path_size_and_time(home: tuple[Lake, Path]) -> None:
+    lake, target = home
+    lake.replace(Plants, {}, [make_frame(Plants, [{"plant_id": "a"}])])
     published = publish(lake, target, now=NOW, version="1")
     assert published.path == target
     assert published.bytes == target.stat().st_size
@@ -253,9 +280,8 @@ def test_a_strange_file_is_one_sentence_with_the_cure(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_reader_cannot_write(lake: Lake, target: Path) -> None:
-    put(lake, target)
-    with connect(target) as db, pytest.raises(duckdb.InvalidInputException, match="read-only"):
+def test_a_reader_cannot_write(empty: PublishedFile) -> None:
+    with connect(empty.path) as db, pytest.raises(duckdb.InvalidInputException, match="read-only"):
         db.execute("DELETE FROM plants")
 
 
@@ -285,10 +311,11 @@ def test_readers_never_see_an_error_or_a_mixture(
 
 
 def test_rows_without_a_column_of_now_are_told_with_the_cure(
-    filled: Lake, target: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Lake, target: Path, empty: PublishedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an older version has stored them: what a part's file lacks is read as null."""
-    put(filled, target)
+    target.parent.mkdir()
+    shutil.copy(empty.path, target)
     published, scan = target.read_bytes(), Lake.scan
 
     def older(self: Lake, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
@@ -296,7 +323,6 @@ def test_rows_without_a_column_of_now_are_told_with_the_cure(
         return found.with_columns(n_suspect=pl.lit(None, pl.Int64)) if model is EnergyDaily else found
 
     monkeypatch.setattr(Lake, "scan", older)
-    forget_base(target)
     with pytest.raises(PublishError, match=r"n_suspect.*older version.*sunledger rebuild"):
         put(filled, target)
     assert target.read_bytes() == published

@@ -41,34 +41,33 @@ def home(template: HomeTemplate) -> Path:
     return template.restore()
 
 
-# Asks each query anew, and prints its rows or the fault.
+# Opens each file of a list, asks each query, and prints its rows or the fault.
 ASKING = """
 import duckdb, json, sys
-for query in sys.argv[2:]:
-    try:
-        with duckdb.connect(sys.argv[1], read_only=True) as connection:
-            print(json.dumps(str(connection.execute(query).fetchall())))
-    except duckdb.Error as fault:
-        print(json.dumps([str(fault)]))
+for file in json.loads(sys.argv[1]):
+    with duckdb.connect(file, read_only=True) as connection:
+        for query in sys.argv[2:]:
+            try:
+                print(json.dumps(str(connection.execute(query).fetchall())))
+            except duckdb.Error as fault:
+                print(json.dumps([str(fault)]))
 """
 
 
-def _ask(folder: Path, file: str, *queries: str) -> list[str | list[str]]:
+def _ask(folder: Path, files: list[str], *queries: str) -> list[str | list[str]]:
     """What plain duckdb answers in a process of its own, which starts in `folder`: rows as text, a fault in a list."""
-    done = subprocess.run(
-        [sys.executable, "-c", ASKING, file, *queries], cwd=folder, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", ASKING, json.dumps(files), *queries]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize(
-    "opened", ["sunledger.duckdb", "./sunledger.duckdb", "link.duckdb", "{home}/sunledger.duckdb"]
-)
-def test_the_file_in_its_home_has_its_detail(home: Path, opened: str) -> None:
+def test_the_file_in_its_home_has_its_detail(home: Path) -> None:
     (home / "link.duckdb").symlink_to(home / "sunledger.duckdb")
-    queries = [f"SELECT count(*) > 0 FROM {table}" for table in READING]
-    assert _ask(home, opened.format(home=home), *queries) == ["[(True,)]"] * len(READING)
+    opened = ["sunledger.duckdb", "./sunledger.duckdb", "link.duckdb", f"{home}/sunledger.duckdb"]
+    told = _ask(home, opened, *(f"SELECT count(*) > 0 FROM {table}" for table in READING))
+    asked = [(file, table) for file in opened for table in READING]
+    assert dict(zip(asked, told, strict=True)) == dict.fromkeys(asked, "[(True,)]")
 
 
 def test_an_attached_file_has_its_detail(home: Path) -> None:
@@ -84,7 +83,7 @@ def test_a_copied_home_never_shows_the_rows_of_the_first_one(home: Path, tmp_pat
     shutil.copytree(home, other, symlinks=True)
     queries = [f"FROM {table}" for table in DETAIL_SOURCES]
     # What the file holds itself can be read.
-    *faults, rows = _ask(other, "sunledger.duckdb", *queries, "SELECT count(*) FROM v_energy_daily")
+    *faults, rows = _ask(other, ["sunledger.duckdb"], *queries, "SELECT count(*) FROM v_energy_daily")
     assert rows == "[(4,)]"
     for table, found in zip(DETAIL_SOURCES, faults, strict=True):
         (fault,) = found
@@ -99,7 +98,7 @@ def test_a_file_without_its_lake_says_so(home: Path, tmp_path: Path) -> None:
     (tmp_path / "laptop").mkdir()
     shutil.move(home / "sunledger.duckdb", tmp_path / "laptop" / "sunledger.duckdb")
     shutil.rmtree(home)
-    faults = _ask(tmp_path / "laptop", "sunledger.duckdb", *(f"FROM {table}" for table in DETAIL_SOURCES))
+    faults = _ask(tmp_path / "laptop", ["sunledger.duckdb"], *(f"FROM {table}" for table in DETAIL_SOURCES))
     for table, found in zip(DETAIL_SOURCES, faults, strict=True):
         (fault,) = found
         assert "The detail of this copy stays in the home where it was published" in fault, table
