@@ -1,6 +1,7 @@
 """Files of tables and queries: whole or not at all, types kept, nothing that a spreadsheet runs or spoils."""
 
 import datetime as dt
+import json
 import os
 import subprocess
 import sys
@@ -356,27 +357,34 @@ def test_parquet_keeps_whole_numbers_of_any_size(db: duckdb.DuckDBPyConnection, 
 
 
 FULL_DISK = """
-import resource, sys
+import json, resource, sys
 from pathlib import Path
 import duckdb
 from warehouse.export import export_query
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))
-try:
-    export_query(duckdb.connect(), "SELECT hash(range) AS h, 'x' || range AS name FROM range(60000)", Path(sys.argv[1]))
-except OSError as fault:
-    print("told:", fault.strerror or fault)
+query = "SELECT hash(range) AS h, 'x' || range AS name FROM range(60000)"
+for path, room in json.loads(sys.argv[1]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, -1))
+    try:
+        export_query(duckdb.connect(), query, Path(path))
+        said = "written"
+    except OSError as fault:
+        said = f"told: {fault.strerror or fault}"
+    print(said, flush=True)
 """
 
 
-@pytest.mark.parametrize("form", exports.FORMATS)
-@pytest.mark.parametrize("room", [50_000, 400_000])
-def test_without_room_the_old_file_stays_and_nothing_is_left(tmp_path: Path, form: str, room: int) -> None:
+def test_without_room_the_old_file_stays_and_nothing_is_left(tmp_path: Path) -> None:
     """A limit of the system for the size of a file, as a full disk would be."""
-    path = tmp_path / f"x.{form}"
-    path.write_text("old")
+    cases = [(tmp_path / f"{room}/x.{form}", room) for form in exports.FORMATS for room in (50_000, 400_000)]
+    for path, _ in cases:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("old")
+    asked = json.dumps([(str(path), room) for path, room in cases])
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(path), str(room)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", FULL_DISK, asked], capture_output=True, text=True, check=False
     )
-    assert (done.stdout.startswith("told: "), done.stderr) == (True, "")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+    assert done.stderr == ""
+    for (path, room), said in zip(cases, done.stdout.splitlines(), strict=True):
+        assert said.startswith("told: "), (path, room)
+        assert path.read_text() == "old", (path, room)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(path for path, _ in cases)

@@ -19,6 +19,7 @@ from tests.warehouse.test_published_object import (
     DAYS,
     Publisher,
     lake,
+    nine_days,
     put_day,
     read,
     target_of,
@@ -27,7 +28,7 @@ from warehouse.lake import Lake
 from warehouse.published_object import publish_object
 from warehouse.verify import verify_lake
 
-__all__ = ["lake", "store"]
+__all__ = ["lake", "nine_days", "store"]
 
 GONE = StoreUnavailableError("The object store can't be reached.")
 

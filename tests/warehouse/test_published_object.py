@@ -50,18 +50,31 @@ def put_day(lake: Lake, number: int, kwh: float) -> None:
         lake.replace(model, {"local_date": day}, [make_frame(model, rows)])
 
 
+@pytest.fixture(scope="session")
+def nine_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake in a folder."""
+    home = tmp_path_factory.mktemp("days")
+    lake = Lake(str(home / "lake"), home / "tmp")
+    for number in range(DAYS):
+        put_day(lake, number, 1.0)
+    return Path(lake.root)
+
+
 @pytest.fixture
 def lake(
-    store: Store, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    nine_days: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Lake:
+    """A copy of that lake in a bucket."""
     for name, value in environment(store).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     bucket = store.make_bucket("published", request.node)
-    lake = Lake(f"s3://{bucket}/lake", tmp_path / "tmp")
-    for number in range(DAYS):
-        put_day(lake, number, 1.0)
-    return lake
+    store.put_lake(bucket, nine_days)
+    return Lake(f"s3://{bucket}/lake", tmp_path / "tmp")
 
 
 def target_of(lake: Lake, home: Path, told: list[str] | None = None) -> PublishedObject:
