@@ -43,13 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What waits begins first, then what is long: at the end of a run short tests are left for each worker."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    items[:] = deal_out(
-        items, workers, lambda item: [not has_mark(item, "waits"), not has_mark(item, "long")]
-    )
+    items[:] = deal_out(items, workers, rank, lambda item: item.path)
 
 
-def has_mark(item: pytest.Item, name: str) -> bool:
-    return item.get_closest_marker(name) is not None
+def rank(item: pytest.Item) -> list[bool]:
+    return [item.get_closest_marker(name) is None for name in ("waits", "long")]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

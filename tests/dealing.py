@@ -7,16 +7,17 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def deal_out(items: Sequence[T], workers: int, rank: Callable[[T], Any]) -> list[T]:
-    """The items so that equal parts of the list, one for each worker, begin with as many of each lower rank.
+def deal_out(items: Sequence[T], workers: int, rank: Callable[[T], Any], file: Callable[[T], Any]) -> list[T]:
+    """The items so that parts of the list, one for each worker, begin with as many of each lower rank.
 
-    xdist gives each worker the next part of the list. Tests of a file stay together, since they share what they begin
-    with.
+    xdist gives each worker an equal part of the list. Tests of a file stay together, since they share what they begin
+    with: a part ends with the file that is begun.
     """
-    ranks = [list(found) for _, found in groupby(sorted(items, key=rank), rank)]
-    return [
-        item
-        for number in range(workers)
-        for found in ranks
-        for item in found[len(found) * number // workers : len(found) * (number + 1) // workers]
-    ]
+    dealt: list[list[T]] = [[] for _ in range(workers)]
+    for _, found in groupby(sorted(items, key=rank), rank):
+        ranked, begun = list(found), 0
+        for _, together in groupby(ranked, file):
+            of_file = list(together)
+            dealt[begun * workers // len(ranked)] += of_file
+            begun += len(of_file)
+    return [item for part in dealt for item in part]
