@@ -95,7 +95,7 @@ test-cluster: $(TOOLS) cluster-servers
 
 # A worker of each kind is killed, a home moves, and two machines write one day: some minutes, of which half are waits.
 test-cluster-short: $(TOOLS) cluster-servers
-	@nice $(BIN)/python -m tests.cluster --short
+	@$(BIN)/python -m tests.cluster --short
 
 # The servers that machines share. Where they can't be installed, a sentence says so.
 cluster-servers:
