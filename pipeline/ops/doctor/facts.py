@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import time
 from importlib.metadata import distributions, metadata, requires
@@ -24,6 +25,7 @@ from warehouse.publish import check_published, connect
 # Locks are held for moments; whoever has one for longer than all these looks makes no progress or waits for SMA.
 LOOKS = 20
 LOOK_EVERY_S = 0.02
+NAME_AND_VERSION = re.compile(r"^(Name|Version): *(.+?) *$", re.MULTILINE)
 LOCK_FILE = Path(__file__).parents[3] / "requirements.lock.txt"
 
 
@@ -128,7 +130,10 @@ def read_locked_packages() -> list[str]:
 
 def read_installed_packages() -> dict[str, str]:
     """Version by name, in lower case with hyphens."""
-    return {one.name.lower().replace("_", "-"): one.version for one in distributions() if one.name}
+    texts = (one.read_text("METADATA") or one.read_text("PKG-INFO") or "" for one in distributions())
+    # The description, which is nearly all of the text, follows the first empty line: to parse it takes a second.
+    found = (dict(NAME_AND_VERSION.findall(text.partition("\n\n")[0])) for text in texts)
+    return {one["Name"].lower().replace("_", "-"): one["Version"] for one in found if len(one) == 2}
 
 
 def read_publication(path: Path) -> Publication | None:

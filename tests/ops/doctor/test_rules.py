@@ -2,12 +2,13 @@
 
 import datetime as dt
 import json
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from pipeline.ops.doctor import access_diagnoses, basis, machine, network
+from pipeline.ops.doctor import access_diagnoses, basis, facts, machine, network
 from pipeline.ops.doctor.machine import HeldLock
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Level
@@ -278,6 +279,13 @@ def test_versions(python: str, installed: dict[str, str], level: Level, says: st
         machine.judge_versions(python, ">=3", {"polars": "2.1.0", "odd-name": "1"}, [], locked)[0].level
         is Level.OK
     )
+
+
+def test_installed_packages_have_the_versions_that_python_knows() -> None:
+    found = facts.read_installed_packages()
+    named = ("polars", "python-dateutil", "sunledger", "sqlalchemy")
+    assert {name: found[name] for name in named} == {name: version(name) for name in named}
+    assert len(found) == len({one.name.lower().replace("_", "-") for one in distributions()})
 
 
 def test_a_lock_of_a_running_process_is_no_fault() -> None:
