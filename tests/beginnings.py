@@ -1,7 +1,7 @@
 """How a new home begins - lists that are fetched, whole first days - is done once, and copied for tests that begin so.
 
 It is done by the product, on a home of its own: what it leaves in the home, what it reports and what it asks SMA for
-are those of every run with the same settings and the same scripted SMA. A test that changes the product
+are those of every run with the same settings and the same scripted SMA. A test that has changed the product by then
 (`monkeypatch`), that scripts special answers, or whose home is not new, does it itself.
 """
 
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pipeline.run.context import OpenResources, RunContext, Silence
 from pipeline.run.notices import Notices
@@ -38,13 +40,15 @@ class Beginnings:
     """Those of one process."""
 
     def __init__(self) -> None:
+        # Of the test that runs: whether it can be told what it changes, and what changes something for it.
         self.allowed = False
+        self.patch: pytest.MonkeyPatch | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._known: dict[tuple[Any, ...], Beginning] = {}
 
     def begin(self, runtime: RunContext, name: tuple[object, ...], work: Work) -> Notices:
         """Do the work, which the name tells, on the runtime's home, or have its outcome there."""
-        alone = self.allowed and runtime.settings.sma_credentials is None
+        alone = self._is_unchanged() and runtime.settings.sma_credentials is None
         sma: object = runtime.make_session(runtime.settings) if alone and runtime.make_session else None
         if not (isinstance(sma, ScriptedSma) and _is_usual(runtime, sma)):
             return work(runtime)
@@ -60,6 +64,11 @@ class Beginnings:
         sma.asked.extend(found.asked)
         runtime.allowance.added_eur = found.added_eur
         return copy.deepcopy(found.notices)
+
+    def _is_unchanged(self) -> bool:
+        """Whether the test has changed nothing yet of the product, or of what is around it."""
+        patch = self.patch
+        return self.allowed and (patch is None or not (patch._setattr or patch._setitem or patch._cwd))
 
     def _make(self, runtime: RunContext, sma: ScriptedSma, work: Work) -> Beginning:
         if self._folder is None:

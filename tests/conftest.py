@@ -51,8 +51,16 @@ def rank(item: pytest.Item) -> list[bool]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test that changes the product, or what is around it, begins by itself."""
-    BEGINNINGS.allowed = "monkeypatch" not in getattr(item, "fixturenames", ["monkeypatch"])
+    """A test that changes the product, or what is around it, begins by itself from then on."""
+    BEGINNINGS.allowed, BEGINNINGS.patch = hasattr(item, "fixturenames"), None
+
+
+@pytest.fixture
+def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
+    """Pytest's own, of which is known what it has changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        BEGINNINGS.patch = patch
+        yield patch
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -26,6 +26,7 @@ class ScriptedSma:
         self.watts: dict[tuple[str, str], float | None] = {}
         self.broken: set[str] = set()
         self.lists: list[str] = ["11", "12"]
+        self.started = "2020-01-01T00:00:00"
         self.answered_at = NOW
         self.devices: dict[str, list[dict[str, Any]]] = {}
         # Says something else than usual: a body, or an error; None where nothing is special.
@@ -58,7 +59,7 @@ class ScriptedSma:
                         "plantId": plant,
                         "name": f"Plant {plant}",
                         "timezone": ZONE,
-                        "installation": {"acNominalPower": 5000.0, "startUpUtc": "2020-01-01T00:00:00"},
+                        "installation": {"acNominalPower": 5000.0, "startUpUtc": self.started},
                         "location": {"address": {"latitude": -37.8, "longitude": 145.0}},
                     }
                     for plant in self.lists

@@ -133,7 +133,7 @@ def read_installed_packages() -> dict[str, str]:
     texts = (one.read_text("METADATA") or one.read_text("PKG-INFO") or "" for one in distributions())
     # The description, which is nearly all of the text, follows the first empty line: to parse it takes a second.
     found = (dict(NAME_AND_VERSION.findall(text.partition("\n\n")[0])) for text in texts)
-    return {one["Name"].lower().replace("_", "-"): one["Version"] for one in found if len(one) == 2}
+    return {one["Name"].lower().replace("_", "-"): one.get("Version", "") for one in found if "Name" in one}
 
 
 def read_publication(path: Path) -> Publication | None:
