@@ -19,9 +19,14 @@ def path_of(topic: Topic) -> Path:
     return SUITE / f"{topic.name}.jsonl.gz"
 
 
+def write_lines(topic: Topic) -> Iterator[str]:
+    """The topic's days and what is expected of them, a line each."""
+    return (json.dumps(record(case), separators=(",", ":")) for case in cases(topic))
+
+
 def text_of(topic: Topic) -> str:
     """The topic's days and what is expected of them, as the file holds them."""
-    return "".join(json.dumps(record(case), separators=(",", ":")) + "\n" for case in cases(topic))
+    return "".join(f"{line}\n" for line in write_lines(topic))
 
 
 def read(topic: Topic) -> str:

@@ -1,10 +1,14 @@
 """The published suite: its files are what the generator writes, and every oracle and the pipeline agree on them."""
 
 import datetime as dt
+import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import polars as pl
 import pytest
@@ -18,6 +22,9 @@ from tests.conformance.expected import record
 MAX_ERROR = 1e-9
 # What rdtools says nothing of: a gap beyond the limit lies over the end of its 24 hours.
 WITHOUT_RDTOOLS = 85
+# Each topic has as many places or fewer, and each of its days takes milliseconds of exact arithmetic.
+FIRST_DAYS = 26
+Interval: TypeAlias = tuple[int, int, str, int]
 Day = dict[str, Any]
 
 
@@ -26,6 +33,18 @@ def days() -> list[Day]:
     return list(files.days())
 
 
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_the_files_begin_as_the_generator_writes_them(topic: Topic) -> None:
+    """What is drawn and reckoned for a day does not hang on its place in the file."""
+    written = files.read(topic).splitlines()
+    assert len(written) == topic.days
+    for line, drawn in zip(written, files.write_lines(topic), strict=False):
+        assert line == drawn, "Run python -m tests.conformance.generate"
+        if json.loads(line)["id"].endswith(f"-{FIRST_DAYS:03}"):
+            break
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_the_files_are_what_the_generator_writes(topic: Topic) -> None:
     assert files.read(topic) == files.text_of(topic), "Run python -m tests.conformance.generate"
@@ -83,23 +102,36 @@ def test_the_pipeline_and_rdtools_reproduce_every_day(days: list[Day]) -> None:
     assert check.pipeline(daily).worst_error(wanted) < MAX_ERROR
     expected = {day["id"]: day["expected"] for day in days}
     resolution = {day["id"]: RESOLUTIONS[day["plant"]["resolution"]] for day in days}
-    for (plant,), mine in rows.partition_by("plant_id", as_dict=True).items():
-        right = expected.pop(str(plant))
-        assert _intervals(mine, right["day_start"]) == [tuple(each[:3]) for each in right["intervals"]]
-        beyond = [end - start - resolution[plant] for start, end, *_ in right["intervals"]]
-        assert mine["bridged_s"].to_list() == [max(0, seconds) for seconds in beyond]
+    for plant, mine in _group_intervals(rows, expected):
+        right = expected.pop(plant)["intervals"]
+        assert [row[:3] for row in mine] == [tuple(each[:3]) for each in right], plant
+        beyond = [end - start - resolution[plant] for start, end, *_ in right]
+        assert [row[3] for row in mine] == [max(0, seconds) for seconds in beyond], plant
     assert not expected
     theirs, ours = check.rdtools(), check.without_rows_behind_gaps(rows)
     assert len(wanted.kwh) - len(theirs) == WITHOUT_RDTOOLS
     assert check.worst_error({key: ours[key] for key in theirs}, theirs) < MAX_ERROR
 
 
-def _intervals(rows: pl.DataFrame, day_start: str) -> list[tuple[int, int, str]]:
-    start = pl.lit(dt.datetime.fromisoformat(day_start))
-    ends = [(pl.col(name) - start).dt.total_seconds() for name in ("interval_start", "interval_end")]
-    return rows.select(*ends, "interval_basis").rows()
+def _group_intervals(rows: pl.DataFrame, expected: dict[str, Day]) -> Iterator[tuple[str, list[Interval]]]:
+    """Of each plant the seconds of its day at which intervals begin and end, their basis, and what they bridge."""
+    starts = pl.DataFrame(
+        {
+            "plant_id": list(expected),
+            "day_start": [dt.datetime.fromisoformat(day["day_start"]) for day in expected.values()],
+        },
+        schema_overrides={"day_start": rows.schema["interval_start"]},
+    )
+    since = [
+        (pl.col(name) - pl.col("day_start")).dt.total_seconds() for name in ("interval_start", "interval_end")
+    ]
+    found = rows.join(starts, on="plant_id", how="left", maintain_order="left")
+    shown = found.select("plant_id", *since, "interval_basis", "bridged_s").rows()
+    for plant, its in groupby(shown, key=itemgetter(0)):
+        yield plant, [row[1:] for row in its]
 
 
+@pytest.mark.long
 def test_a_window_query_reproduces_every_day(days: list[Day]) -> None:
     assert check.sql(days).worst_error(check.expected(days)) < MAX_ERROR
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from pipeline.report import monthly
 from schemas import EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, polars_schema
 from tests.report.fleet import published_fleet
 
@@ -138,3 +139,15 @@ def published(
 def file(published: Path, tmp_path: Path) -> Path:
     """A copy of it."""
     return shutil.copy(published, tmp_path / "sunledger.duckdb")
+
+
+@pytest.fixture
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is drawn: a page's pictures take it half a second of CPU. A test that looks at them takes `drawn` too."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(monthly, "draw_plots", lambda *_: [])
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Pictures are drawn."""

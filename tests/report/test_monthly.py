@@ -114,6 +114,7 @@ def test_groups_are_beside_what_is_expected_of_them(folder: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_plants_of_one_name_are_told_apart(file: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(file)) as writer:
         writer.execute("UPDATE plants SET name = 'Roof' WHERE plant_id IN ('1', '2')")
@@ -183,6 +184,7 @@ def test_every_name_is_only_a_name_and_the_network_is_asked_for_nothing(folder: 
     assert SCRIPT in page(folder / "index.html").text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_chosen_plants_are_the_fleet(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     done = write_report(db, OCTOBER, tmp_path / "one", ["2"])
     assert done.plants == 1
@@ -190,6 +192,7 @@ def test_chosen_plants_are_the_fleet(db: duckdb.DuckDBPyConnection, tmp_path: Pa
     assert {path.name for path in done.index.parent.iterdir()} == {"index.html", "plant-2.html"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_plants_of_a_group_are_the_fleet(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +210,7 @@ def test_the_plants_of_a_group_are_the_fleet(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_replaces_a_report_and_nothing_else(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "plant-old.html").touch()
     write_report(db, OCTOBER, tmp_path, ["2"])
@@ -240,6 +244,7 @@ def test_what_is_not_there_is_one_sentence(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_tables_of_other_versions_are_shown_where_they_are(file: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(file)) as writer:
         for table in ("restatements", "kpi_monthly"):
@@ -270,6 +275,7 @@ def test_tables_of_other_versions_are_shown_where_they_are(file: Path, tmp_path:
     assert "No figure of this month was restated." in page(done.index.with_name("plant-2.html")).text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_says_where_the_pages_are(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
