@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 import dagster as dg
 import polars as pl
@@ -14,10 +14,9 @@ from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import find_concern
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
-from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.consents.consent_api import Consent, ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
-from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_measurement_sets, write_plants
 from schemas import MeasurementSets, Plants, Quarantine, RawEnergyBalance
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
@@ -27,41 +26,24 @@ from tests.scripted import NOW, ScriptedSma
 New = Callable[..., RunContext]
 
 
-class Revocable(ScriptedSma):
-    """Answers like SMA without consent for the plants in `revoked`: 200, and nothing in it."""
+def revoke(sma: ScriptedSma, plant: str) -> None:
+    """From now on SMA does not list the plant, and answers as without consent for it: 200, and nothing in it."""
+    sma.lists.remove(plant)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.revoked: set[str] = set()
+    def answer(request: Request) -> bytes | None:
+        endpoint = {"measurements": "set"}.get(request.endpoint, request.endpoint)
+        return json.dumps({endpoint: []}).encode() if request.plant_id == plant else None
 
-    def revoke(self, plant: str) -> None:
-        self.revoked.add(plant)
-        self.lists.remove(plant)
-
-    def fetch(
-        self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
-    ) -> Iterator[Answer | Failure]:
-        for result in super().fetch(requests, urgent=urgent, admit=admit):
-            endpoint = {"measurements": "set"}.get(result.request.endpoint, result.request.endpoint)
-            if result.request.plant_id in self.revoked and isinstance(result, Answer):
-                body = json.dumps({endpoint: []}).encode()
-                yield Answer(result.request, result.target, 200, NOW, 5.0, 1, body)
-            else:
-                yield result
-
-
-@pytest.fixture
-def sma() -> Revocable:
-    return Revocable()
+    sma.special = answer
 
 
 def test_days_after_the_end_of_consent_are_marked_and_not_silent(
     new_runtime: New,
-    sma: Revocable,
+    sma: ScriptedSma,
 ) -> None:
     runtime = new_runtime()
     notices = noticed([refresh(runtime), fetch(runtime, MONDAY)])
-    sma.revoke("12")
+    revoke(sma, "12")
     notices.add(fetch(runtime, TUESDAY))
     for day in (MONDAY, TUESDAY):
         build(runtime, day)
@@ -83,12 +65,12 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
 
 def test_a_stored_day_is_kept_and_the_reason_is_the_list(
     new_runtime: New,
-    sma: Revocable,
+    sma: ScriptedSma,
 ) -> None:
     runtime = new_runtime()
     refresh(runtime)
     fetch(runtime, MONDAY)
-    sma.revoke("12")
+    revoke(sma, "12")
     again = new_runtime()
     notices = fetch(again, MONDAY)
     assert {m.plant_id for m in notices.missing} == {"12"}
@@ -99,7 +81,7 @@ def test_a_stored_day_is_kept_and_the_reason_is_the_list(
 
 def test_a_silent_plant_that_is_still_listed_is_silent(
     new_runtime: New,
-    sma: Revocable,
+    sma: ScriptedSma,
 ) -> None:
     sma.watts["12", "2021-10-04"] = None
     runtime = new_runtime()
@@ -111,12 +93,12 @@ def test_a_silent_plant_that_is_still_listed_is_silent(
 
 def test_consent_that_ends_between_the_lists_keeps_what_is_known_of_the_sets(
     new_runtime: New,
-    sma: Revocable,
+    sma: ScriptedSma,
 ) -> None:
     refresh(new_runtime())
     runtime = new_runtime()
     notices = noticed(step(runtime) for step in (fetch_plants, write_plants, fetch_devices))
-    sma.revoke("12")
+    revoke(sma, "12")
     notices.add(noticed(step(runtime) for step in (fetch_measurement_sets, write_measurement_sets)))
     assert set(runtime.lake.scan(MeasurementSets).collect()["plant_id"]) == {"11", "12"}
     assert {(m.table, m.plant_id) for m in notices.missing} == {("raw_measurement_sets", "12")}
@@ -124,10 +106,10 @@ def test_consent_that_ends_between_the_lists_keeps_what_is_known_of_the_sets(
 
 def test_a_shorter_list_on_the_same_day_is_told_and_its_plant_not_asked(
     new_runtime: New,
-    sma: Revocable,
+    sma: ScriptedSma,
 ) -> None:
     refresh(new_runtime())
-    sma.revoke("12")
+    revoke(sma, "12")
     runtime = new_runtime()
     notices = refresh(runtime)
     assert [(m.table, m.plant_id) for m in notices.missing] == [("plants", "12")]
@@ -138,7 +120,7 @@ def test_a_shorter_list_on_the_same_day_is_told_and_its_plant_not_asked(
 
 def test_a_list_that_became_empty_fails_with_the_reason_and_keeps_the_plants(
     new_runtime: New,
-    sma: Revocable,
+    sma: ScriptedSma,
     settings: Settings,
 ) -> None:
     refresh(new_runtime())
@@ -153,12 +135,12 @@ def test_a_list_that_became_empty_fails_with_the_reason_and_keeps_the_plants(
 
 def test_the_check_warns_with_what_to_do(
     new_runtime: New,
-    sma: Revocable,
+    sma: ScriptedSma,
 ) -> None:
     with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.refresh_lists()
         assert checked(runs.instance) == (True, "SMA still lists every plant of the last month.")
-        sma.revoke("12")
+        revoke(sma, "12")
         runs.refresh_lists()
         passed, text = checked(runs.instance)
         assert not passed
@@ -177,11 +159,11 @@ def checked(instance: dg.DagsterInstance) -> tuple[bool, str]:
     return evaluation.passed, evaluation.description or ""
 
 
-def test_the_day_of_the_list_is_not_the_list(new_runtime: New, sma: Revocable) -> None:
+def test_the_day_of_the_list_is_not_the_list(new_runtime: New, sma: ScriptedSma) -> None:
     refresh(new_runtime())
     later = new_runtime()
     later.now = lambda: NOW + dt.timedelta(days=1)
-    sma.revoke("12")
+    revoke(sma, "12")
     refresh(later)
     assert find_concern(later) is not None
     later.now = lambda: NOW + dt.timedelta(days=60)

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -71,8 +71,7 @@ def _error(exact: float | Fraction, found: float | Fraction) -> float:
 def pipeline_rows(days: Sequence[Day]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Interval rows and daily rows of all days by the real path: decode, transform, daily; plant_id is the day's id."""
     intervals, daily = [], []
-    for _, alike in groupby(sorted(days, key=_in_order), key=_of_one_call):
-        some = list(alike)
+    for some in _group_calls(days):
         rows, asked = _intervals(some)
         intervals.append(rows)
         quantities = [f.column for f in ENERGY_BALANCE.powers]
@@ -80,6 +79,16 @@ def pipeline_rows(days: Sequence[Day]) -> tuple[pl.DataFrame, pl.DataFrame]:
         date = dt.date.fromisoformat(some[0]["local_date"])
         daily.append(summary.with_columns(local_date=pl.lit(date)))
     return pl.concat(intervals), pl.concat(daily)
+
+
+def interval_rows(days: Sequence[Day]) -> pl.DataFrame:
+    """The interval rows alone, in the same order."""
+    return pl.concat(_intervals(some)[0] for some in _group_calls(days))
+
+
+def _group_calls(days: Sequence[Day]) -> Iterator[list[Day]]:
+    """The days that one call can do, call by call."""
+    return (list(alike) for _, alike in groupby(sorted(days, key=_in_order), key=_of_one_call))
 
 
 def pipeline(daily: pl.DataFrame) -> Figures:

@@ -66,8 +66,7 @@ def days_of(recording: Recording, basis: str) -> Iterator[check.Day]:
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: str(recording.first))
 def test_both_time_bases_give_the_energy_of_the_meter(recording: Recording) -> None:
-    local, _ = check.pipeline_rows(list(days_of(recording, "plant_local")))
-    utc, _ = check.pipeline_rows(list(days_of(recording, "utc")))
+    local, utc = (check.interval_rows(list(days_of(recording, basis))) for basis in ("plant_local", "utc"))
     assert local.equals(utc)
     assert local["local_date"].n_unique() == recording.days
     energy = local["pv_generation_kwh"].sum()
