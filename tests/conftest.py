@@ -14,13 +14,14 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from pipeline.common.settings import Settings, load_settings
+from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from tests.beginnings import BEGINNINGS
 from tests.dealing import deal_out
 from tests.programs import FREE
 from tests.read_once import keep_what_is_read
-from tests.scripted import NOW, ScriptedSma
+from tests.scripted import ScriptedSma
+from tests.scripted_home import make_runtime, make_settings
 
 os.environ |= FREE
 keep_what_is_read()
@@ -123,17 +124,7 @@ def sma() -> ScriptedSma:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings(
-        env_file=None,
-        home=tmp_path / "home",
-        lake=str(tmp_path / "home" / "lake"),
-        warehouse=tmp_path / "home" / "sunledger.duckdb",
-        sma_client_id="client",
-        sma_client_secret="the-secret",
-        sma_time_basis="plant_local",
-        sma_monitoring_url="http://127.0.0.1:9/monitoring",
-        sma_auth_url="http://127.0.0.1:9",
-    )
+    return make_settings(tmp_path)
 
 
 @pytest.fixture
@@ -141,12 +132,6 @@ def new_runtime(sma: ScriptedSma, settings: Settings) -> Callable[..., RunContex
     """A fresh runtime on the same lake, as the next run would have; it asks again for what is stored."""
 
     def build(*plants: str, again: bool = True) -> RunContext:
-        return RunContext(
-            settings,
-            only_plants=frozenset(plants),
-            again=again,
-            now=lambda: NOW,
-            make_session=lambda _: sma,  # type: ignore[arg-type,return-value]
-        )
+        return make_runtime(settings, sma, *plants, again=again)
 
     return build
