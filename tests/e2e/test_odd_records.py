@@ -1,25 +1,65 @@
-"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is reported."""
+"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is reported.
 
-import datetime as dt
+A fleet has each odd record at a plant of its own, all on the same days: so none may cost another plant anything.
+"""
+
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import polars as pl
 import pytest
 
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_measurement_sets
 from pipeline.run.context import RunContext
-from pipeline.run.measurement_sets import BALANCE, PV
+from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
-from pipeline.tables.log_tables import write_logs
-from schemas import EnergyBalanceIntervals, Logs, Plants, Quarantine, RawEnergyBalance
-from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run, run_noticed
+from schemas import (
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    Logs,
+    Plants,
+    Quarantine,
+    RawEnergyBalance,
+    RawPv,
+    Table,
+)
+from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run_noticed
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma, compact
+from tests.scripted_home import Stage, make_settings, take_stage
 
 New = Callable[..., RunContext]
-WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
+DAYS = (MONDAY, TUESDAY)
 HALF = b"\\ud83d"
+USUAL = "10"
+# What is odd, by the plant that has it.
+BROKEN_NAMES = {"11": HALF}
+NAMES_OF_LINES = {"12": b"\t", "13": b"\n", "14": b"\r\n"}
+NO_NUMBERS = {"15": b"NaN", "16": b"1e999", "17": b"-Infinity"}
+LOG_TEXTS = {
+    "21": (HALF, "\ufffd"), "22": (b"\t", " "), "23": (b"\n", " "), "24": (b"\r", " "), "25": (b"\x1b", " "),
+}  # fmt: skip
+ODD_VALUE, ODD_BESIDE, MANY_KEYS = "31", "32", "33"
+TWICE_NAMED = "34"
+DOUBLED = {TWICE_NAMED: ("plantId", 1.0), "35": ("acNominalPower", 5000.0)}
+OTHERS: dict[str, dict[str, object]] = {
+    "41": {"plant": {"plantId": USUAL}},
+    "42": {"plant": {"plantId": "42"}, "device": {"deviceId": "101"}},
+    "43": {"plant": {"name": "x" * 5000, "plantId": USUAL}},
+}
+# The same after the rows.
+OTHERS_LAST = {str(int(plant) + 3): named for plant, named in OTHERS.items()}
+OTHERS_LAST["45"] = {"plant": {"plantId": "45"}, "device": {"deviceId": "101"}}
+OTHER_LISTS = {"51": "envelope", "52": "entry"}
+DEEP = {"53": "devices", "54": "logs"}
+HUGE = {"61": "fields of its own", "62": "rows", "63": "a long array"}
+STORED_HUGE = "64"
+FLEET = [
+    USUAL, *BROKEN_NAMES, *NAMES_OF_LINES, *NO_NUMBERS, *LOG_TEXTS, ODD_VALUE, ODD_BESIDE, MANY_KEYS, *DOUBLED,
+    *OTHERS, *OTHERS_LAST, *OTHER_LISTS, *DEEP, *HUGE, STORED_HUGE,
+]  # fmt: skip
+MODELS: list[type[Table]] = [
+    EnergyBalanceIntervals, EnergyDaily, Logs, Plants, Quarantine, RawEnergyBalance, RawPv,
+]  # fmt: skip
 
 
 def bodies(sma: ScriptedSma, change: Callable[[Request, bytes], bytes]) -> None:
@@ -28,168 +68,16 @@ def bodies(sma: ScriptedSma, change: Callable[[Request, bytes], bytes]) -> None:
 
 
 def aside(runtime: RunContext) -> pl.DataFrame:
+    return leave_usual(runtime.lake.scan(Quarantine).collect())
+
+
+def leave_usual(found: pl.DataFrame) -> pl.DataFrame:
     """What was set aside or told, but for what a constant power by night and day always is."""
-    of_every_day = ["night", "out_of_step", "frozen"]
-    return runtime.lake.scan(Quarantine).filter(~pl.col("reason").is_in(of_every_day)).collect()
+    return found.filter(~pl.col("reason").is_in(["night", "out_of_step", "frozen"]))
 
 
-def test_half_a_character_in_one_plant_s_name_costs_only_that(new_runtime: New, sma: ScriptedSma) -> None:
-    """It stands in the list, and in the envelope of every answer of that plant."""
-    bodies(
-        sma,
-        lambda _, body: body.replace(b'"Plant 11"', b'"' + HALF + b'"').replace(b'"x"', b'"' + HALF + b'"'),
-    )
-    runtime = new_runtime()
-    notices = noticed([refresh(runtime), fetch(runtime, *WEEK), *(build(runtime, day) for day in WEEK)])
-    names = dict(runtime.lake.scan(Plants).select("plant_id", "name").collect().rows())
-    assert names == {"11": "\ufffd", "12": "Plant 12"}
-    assert list(energy(runtime).values()) == pytest.approx([24.0] * 14)
-    assert notices.missing == []
-    assert notices.odd_facts == 1
-    assert aside(runtime).select("source", "plant_id", "field", "reason", "kept").rows() == [
-        ("plants", "11", "name", "broken_text", True)
-    ]
-
-
-@pytest.mark.parametrize("number", [b"NaN", b"1e999", b"-Infinity"])
-def test_a_number_that_is_none_in_one_plant_s_facts_costs_only_that(
-    new_runtime: New, sma: ScriptedSma, number: bytes
-) -> None:
-    def change(request: Request, body: bytes) -> bytes:
-        return body.replace(b"5000.0", number, 1) if request.endpoint == "plants" else body
-
-    bodies(sma, change)
-    runtime = run(new_runtime(), MONDAY)
-    assert runtime.lake.scan(Plants).collect()["ac_power_kw"].to_list() == [None, 5.0]
-    assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
-    assert aside(runtime).select("plant_id", "field", "reason").rows() == [
-        ("11", "installation.acNominalPower", "not_a_number")
-    ]
-
-
-def test_a_number_that_is_none_in_a_row_costs_only_that_value(new_runtime: New, sma: ScriptedSma) -> None:
-    def change(request: Request, body: bytes) -> bytes:
-        is_balance = request.set_type == "EnergyBalance" and request.plant_id == "11"
-        return body.replace(b":1000.0", b":1e999", 1) if is_balance else body
-
-    bodies(sma, change)
-    runtime = run(new_runtime(), MONDAY)
-    rows = runtime.lake.scan(EnergyBalanceIntervals).filter(plant_id="11").collect()
-    assert (rows.height, rows["pv_generation_w"].null_count()) == (288, 1)
-    assert aside(runtime)["reason"].to_list() == ["not_a_number"]
-
-
-@pytest.mark.parametrize(
-    ("odd", "read"), [(HALF, "\ufffd"), (b"\t", " "), (b"\n", " "), (b"\r", " "), (b"\x1b", " ")]
-)
-def test_an_odd_character_in_a_log_s_text_costs_only_that(
-    new_runtime: New, sma: ScriptedSma, odd: bytes, read: str
-) -> None:
-    entries = [
-        {"timestamp": f"{day}T10:00:00", "message": "MARK", "messageTagId": 7, "level": "Info"}
-        for day in WEEK[:2]
-    ]
-
-    def change(request: Request, body: bytes) -> bytes:
-        logs = (
-            compact({"logs": entries}).replace(b"MARK", b"hot " + odd) if request.plant_id == "11" else body
-        )
-        return logs if request.endpoint == "logs" else body
-
-    bodies(sma, change)
-    runtime = new_runtime()
-    notices = noticed([refresh(runtime), *fetch_logs(runtime, WEEK)])
-    for day in WEEK:
-        notices.add(noticed([write_logs(runtime, day)]))
-    assert runtime.lake.scan(Logs).collect()["message"].to_list() == [f"hot {read}"] * 2
-    assert notices.missing == []
-
-
-@pytest.mark.parametrize("odd", [b"\t", b"\n", b"\r\n"])
-def test_an_end_of_a_line_within_a_plant_s_name_costs_only_that(
-    new_runtime: New, sma: ScriptedSma, odd: bytes
-) -> None:
-    """No JSON may have one, and some writers let it through."""
-    bodies(
-        sma,
-        lambda _, body: body.replace(b'"Plant 11"', b'"a' + odd + b'b"').replace(b'"x"', b'"a' + odd + b'b"'),
-    )
-    runtime = run(new_runtime(), MONDAY)
-    (name,) = runtime.lake.scan(Plants).filter(plant_id="11").collect()["name"]
-    assert name.split() == ["a", "b"]
-    assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
-
-
-def test_a_number_that_is_none_says_nothing_about_the_values_beside_it(
-    new_runtime: New, sma: ScriptedSma
-) -> None:
-    def change(request: Request, body: bytes) -> bytes:
-        if request.set_type != "EnergyBalance":
-            return body
-        return body.replace(b'"pvGeneration":1000.0', b'"pvGeneration":NaN,"gridFeedIn":900.0', 1)
-
-    bodies(sma, change)
-    runtime = run(new_runtime("11"), MONDAY)
-    rows = runtime.lake.scan(EnergyBalanceIntervals).filter(plant_id="11").sort("interval_end").collect()
-    assert rows.select("pv_generation_w", "grid_feed_in_w").row(0) == (None, 900.0)
-    assert aside(runtime).filter(plant_id="11")["reason"].to_list() == ["not_a_number"]
-
-
-@pytest.mark.parametrize(
-    "named",
-    [
-        {"plant": {"plantId": "12"}},
-        {"plant": {"plantId": "11"}, "device": {"deviceId": "121"}},
-        {"plant": {"name": "x" * 5000, "plantId": "12"}},
-    ],
-)
-@pytest.mark.parametrize("last", [False, True], ids=["before the rows", "after the rows"])
-def test_an_answer_that_names_another_plant_or_device_is_not_stored(
-    new_runtime: New, sma: ScriptedSma, named: dict[str, object], last: bool
-) -> None:
-    source = PV if "device" in named else BALANCE
-
-    def change(request: Request, body: bytes) -> bytes:
-        if (request.plant_id, request.set_type) != ("11", source.set.name):
-            return body
-        rows = {k: v for k, v in json.loads(body).items() if k != "plant"}
-        return json.dumps({**rows, **named} if last else {**named, **rows}).encode()
-
-    bodies(sma, change)
-    runtime = new_runtime()
-    notices = refresh(runtime)
-    (_, _), *_ = reports = list(SetFetch(source)(runtime, [MONDAY, TUESDAY]))
-    notices.add(noticed(reports))
-    stored = runtime.lake.scan(source.raw).collect()
-    assert set(stored["plant_id"]) == {"12"}
-    assert {item.plant_id for item in notices.missing} == {"11"}
-    assert all("which was not requested" in item.reason for item in notices.missing)
-    assert set(aside(runtime)["plant_id"]) == {"11"}
-
-
-@pytest.mark.parametrize("place", ["envelope", "entry"])
-def test_lists_and_logs_of_another_plant_are_not_stored_either(
-    new_runtime: New, sma: ScriptedSma, place: str
-) -> None:
-    runtime = new_runtime()
-    notices = refresh(runtime)
-
-    def change(request: Request, body: bytes) -> bytes:
-        if request.endpoint not in {"devices", "sets", "logs"} or request.plant_id != "11":
-            return body
-        content = json.loads(body)
-        if place == "envelope" or request.endpoint == "sets":
-            return compact({"plant": {"plantId": "12"}, **content})
-        name = {"devices": "deviceId", "logs": "message"}[request.endpoint]
-        return compact({request.endpoint: [{name: "1", "plantId": plant} for plant in ("11", "12")]})
-
-    bodies(sma, change)
-    for step in (fetch_devices, fetch_measurement_sets):
-        notices.add(noticed([step(runtime)]))
-    notices.add(noticed(fetch_logs(runtime, [MONDAY])))
-    assert {(item.table, item.plant_id) for item in notices.missing} == {
-        ("raw_devices", "11"), ("raw_measurement_sets", "11"), ("raw_logs", "11")
-    }  # fmt: skip
+def aside_of(stage: Stage, plant: str, *columns: str) -> list[tuple[object, ...]]:
+    return leave_usual(stage.rows(Quarantine, plant)).select(columns).rows()
 
 
 def many_fields(rows: int, fields: int) -> list[dict[str, object]]:
@@ -200,89 +88,263 @@ def many_fields(rows: int, fields: int) -> list[dict[str, object]]:
     ]
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        pytest.param(many_fields(117, 2000), id="fields of its own"),
-        pytest.param([{"time": "2021-10-04T12:00:00"}] * 100_001, id="rows"),
-        pytest.param([{"time": "2021-10-04T12:00:00", "a": [[1] * 10] * 60_000}], id="a long array"),
-    ],
-)
-def test_an_answer_beyond_all_bounds_is_set_aside_and_told(
-    new_runtime: New, sma: ScriptedSma, rows: list[dict[str, object]]
-) -> None:
-    if "a" in rows[0]:
-        rows = [{"time": "2021-10-04T12:00:00", "a": [{"index": "A", "value": 1, "z": 1}] * 170_000}]
-    run(new_runtime(), MONDAY)
-    huge = compact({"plant": {"plantId": "11"}, "resolution": "FiveMinutes", "set": rows})
-    sma.special = lambda request: (
-        huge if (request.plant_id, request.set_type) == ("11", "EnergyBalance") else None
-    )
-    runtime = new_runtime()
-    notices = run_noticed(runtime, MONDAY)
-    assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
-    (told,) = notices.missing
-    assert (told.plant_id, "more rows, fields or levels than any answer of SMA" in told.reason) == (
-        "11",
-        True,
-    )
-    assert aside(runtime).select("plant_id", "reason").rows() == [("11", "request_failed")]
+def spoil_plants(body: bytes) -> bytes:
+    """The list of plants, with names, numbers and keys as no JSON has them."""
+    for plant, odd in (BROKEN_NAMES | NAMES_OF_LINES).items():
+        body = body.replace(b'"Plant ' + plant.encode() + b'"', b'"a' + odd + b'b"')
+    for plant, value, odd in (
+        *((plant, b"5000.0", odd) for plant, odd in NO_NUMBERS.items()),
+        *(
+            (plant, f'"{key}":'.encode(), f'"{key}":{value},"{key}":'.encode())
+            for plant, (key, value) in DOUBLED.items()
+        ),
+    ):
+        before, mark, after = body.partition(b'{"plantId":"' + plant.encode() + b'"')
+        body = before + (mark + after).replace(value, odd, 1)
+    return body
+
+
+def spoil_logs(request: Request, body: bytes) -> bytes:
+    if request.plant_id not in LOG_TEXTS:
+        return body
+    entries = [
+        {"timestamp": f"{day}T10:00:00", "message": "MARK", "messageTagId": 7, "level": "Info"}
+        for day in DAYS
+    ]
+    return compact({"logs": entries}).replace(b"MARK", b"hot " + LOG_TEXTS[request.plant_id][0])
+
+
+def spoil_rows(request: Request, body: bytes) -> bytes:
+    plant, balance = request.plant_id, request.set_type == "EnergyBalance"
+    if plant in BROKEN_NAMES | NAMES_OF_LINES:
+        return body.replace(b'"x"', b'"a' + (BROKEN_NAMES | NAMES_OF_LINES)[plant] + b'b"')
+    if plant == ODD_VALUE and balance:
+        return body.replace(b":1000.0", b":1e999", 1)
+    if plant == ODD_BESIDE and balance:
+        return body.replace(b'"pvGeneration":1000.0', b'"pvGeneration":NaN,"gridFeedIn":900.0', 1)
+    named = (OTHERS | OTHERS_LAST).get(plant, {})
+    if named and balance != ("device" in named):
+        rows = {k: v for k, v in json.loads(body).items() if k != "plant"}
+        return json.dumps({**rows, **named} if plant in OTHERS_LAST else {**named, **rows}).encode()
+    return body
+
+
+def change_first(request: Request, body: bytes) -> bytes:
+    if request.endpoint == "plants":
+        return spoil_plants(body)
+    if request.endpoint == "logs":
+        return spoil_logs(request, body)
+    if request.endpoint == "devices" and request.plant_id == MANY_KEYS:
+        return compact({"devices": [{"deviceId": f"{MANY_KEYS}1", **{f"k{n}": 1 for n in range(600_000)}}]})
+    return spoil_rows(request, body) if request.endpoint == "measurements" else body
+
+
+def name_another(request: Request, body: bytes) -> bytes:
+    """A list of a plant that names another one, for all of it or among its entries."""
+    if OTHER_LISTS[request.plant_id] == "envelope" or request.endpoint == "sets":
+        return compact({"plant": {"plantId": USUAL}, **json.loads(body)})
+    name = {"devices": "deviceId", "logs": "message"}[request.endpoint]
+    return compact({request.endpoint: [{name: "1", "plantId": plant} for plant in (request.plant_id, USUAL)]})
+
+
+def change_second(request: Request, body: bytes) -> bytes:
+    plant, endpoint = request.plant_id, request.endpoint
+    if plant in OTHER_LISTS and endpoint in {"devices", "sets", "logs"}:
+        return name_another(request, body)
+    if DEEP.get(plant) == endpoint:
+        return nest(endpoint)
+    if plant in HUGE and request.set_type == "EnergyBalance":
+        rows: dict[str, list[dict[str, object]]] = {
+            "fields of its own": many_fields(117, 2000),
+            "rows": [{"time": "2021-10-04T12:00:00"}] * 100_001,
+            "a long array": [
+                {"time": "2021-10-04T12:00:00", "a": [{"index": "A", "value": 1, "z": 1}] * 170_000}
+            ],
+        }
+        return compact({"plant": {"plantId": plant}, "resolution": "FiveMinutes", "set": rows[HUGE[plant]]})
+    return body
+
+
+def nest(endpoint: str) -> bytes:
+    """A list of 100,000 levels, which would end the process."""
+    return b'{"' + endpoint.encode() + b'":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+def store_huge(runtime: RunContext) -> None:
+    """A stored answer beyond all bounds, as of a time when there were none."""
+    stored = runtime.lake.scan(RawEnergyBalance).filter(local_date=MONDAY).collect()
+    huge = compact({"set": many_fields(117, 2000)})
+    body = pl.when(plant_id=STORED_HUGE).then(pl.lit(huge)).otherwise("body")
+    runtime.lake.replace(RawEnergyBalance, {"local_date": MONDAY}, [stored.with_columns(body=body)])
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, Stage, Stage, Stage]:
+    """Two days of the fleet; the first of them read again; made again from other answers; a list of plants too deep."""
+    settings, sma = make_settings(tmp_path_factory.mktemp("odd")), ScriptedSma()
+    sma.lists = list(FLEET)
+
+    def begin(runtime: RunContext) -> Notices:
+        return noticed([refresh(runtime), fetch(runtime, *DAYS), *(build(runtime, day) for day in DAYS)])
+
+    def go_on(runtime: RunContext) -> Notices:
+        return noticed([refresh(runtime), fetch(runtime, MONDAY), build(runtime, MONDAY)])
+
+    def make_again(runtime: RunContext) -> Notices:
+        store_huge(runtime)
+        return build(runtime, MONDAY)
+
+    bodies(sma, change_first)
+    first = take_stage(settings, sma, MODELS, begin)
+    bodies(sma, change_second)
+    second = take_stage(settings, sma, MODELS, go_on)
+    third = take_stage(settings, sma, MODELS, make_again)
+    bodies(sma, lambda request, body: nest("plants") if request.endpoint == "plants" else body)
+    return first, second, third, take_stage(settings, sma, MODELS, refresh)
+
+
+@pytest.fixture(scope="module")
+def first(stages: tuple[Stage, ...]) -> Stage:
+    return stages[0]
+
+
+@pytest.fixture(scope="module")
+def second(stages: tuple[Stage, ...]) -> Stage:
+    return stages[1]
+
+
+def energies(stage: Stage, plant: str) -> list[float | None]:
+    return stage.rows(EnergyDaily, plant)["pv_generation_kwh"].to_list()
+
+
+def test_all_others_have_their_energy_and_nothing_more_is_told(first: Stage, second: Stage) -> None:
+    lacking = {*OTHERS, *OTHERS_LAST, ODD_VALUE, ODD_BESIDE, MANY_KEYS, TWICE_NAMED}
+    for plant in set(FLEET) - lacking:
+        assert energies(first, plant) == pytest.approx([24.0] * 2), plant
+        assert energies(second, plant) == pytest.approx([24.0] * 2), plant
+    for stage in (first, second):
+        assert aside_of(stage, USUAL, "source", "reason") == []
+    assert {item.plant_id for item in first.notices.missing} == {*OTHERS, *OTHERS_LAST, MANY_KEYS}
+    # An end of a line is a space to whoever reads it.
+    assert first.notices.odd_facts == len({*BROKEN_NAMES, *NO_NUMBERS, *DOUBLED})
+    assert first.notices.unknown_fields == {}
+
+
+@pytest.mark.parametrize("plant", BROKEN_NAMES)
+def test_half_a_character_in_one_plant_s_name_costs_only_that(first: Stage, plant: str) -> None:
+    """It stands in the list, and in the envelope of every answer of that plant."""
+    assert first.rows(Plants, plant)["name"].to_list() == ["a\ufffdb"]
+    assert first.rows(Plants, USUAL)["name"].to_list() == [f"Plant {USUAL}"]
+    assert energies(first, plant) == pytest.approx([24.0] * 2)
+    assert first.missing(plant) == set()
+    assert aside_of(first, plant, "source", "field", "reason", "kept") == [
+        ("plants", "name", "broken_text", True)
+    ]
+
+
+@pytest.mark.parametrize("plant", NO_NUMBERS)
+def test_a_number_that_is_none_in_one_plant_s_facts_costs_only_that(first: Stage, plant: str) -> None:
+    assert first.rows(Plants, plant)["ac_power_kw"].to_list() == [None]
+    assert first.rows(Plants, USUAL)["ac_power_kw"].to_list() == [5.0]
+    assert energies(first, plant) == pytest.approx([24.0] * 2)
+    assert aside_of(first, plant, "field", "reason") == [("installation.acNominalPower", "not_a_number")]
+
+
+def test_a_number_that_is_none_in_a_row_costs_only_that_value(first: Stage) -> None:
+    rows = first.rows(EnergyBalanceIntervals, ODD_VALUE, MONDAY)
+    assert (rows.height, rows["pv_generation_w"].null_count()) == (288, 1)
+    assert aside_of(first, ODD_VALUE, "reason") == [("not_a_number",)]
+
+
+@pytest.mark.parametrize("plant", LOG_TEXTS)
+def test_an_odd_character_in_a_log_s_text_costs_only_that(first: Stage, plant: str) -> None:
+    assert first.rows(Logs, plant)["message"].to_list() == [f"hot {LOG_TEXTS[plant][1]}"] * 2
+    assert first.missing(plant) == set()
+
+
+@pytest.mark.parametrize("plant", NAMES_OF_LINES)
+def test_an_end_of_a_line_within_a_plant_s_name_costs_only_that(first: Stage, plant: str) -> None:
+    """No JSON may have one, and some writers let it through."""
+    (name,) = first.rows(Plants, plant)["name"]
+    assert name.split() == ["a", "b"]
+    assert energies(first, plant) == pytest.approx([24.0] * 2)
+
+
+def test_a_number_that_is_none_says_nothing_about_the_values_beside_it(first: Stage) -> None:
+    rows = first.rows(EnergyBalanceIntervals, ODD_BESIDE, MONDAY).sort("interval_end")
+    assert rows.select("pv_generation_w", "grid_feed_in_w").row(0) == (None, 900.0)
+    assert aside_of(first, ODD_BESIDE, "reason") == [("not_a_number",)]
+
+
+@pytest.mark.parametrize("plant", [*OTHERS, *OTHERS_LAST])
+def test_an_answer_that_names_another_plant_or_device_is_not_stored(first: Stage, plant: str) -> None:
+    raw, other = (RawPv, RawEnergyBalance) if plant in {"42", "45"} else (RawEnergyBalance, RawPv)
+    assert first.rows(raw, plant).height == 0
+    assert first.rows(other, plant).height == 2
+    assert first.rows(raw, USUAL).height == 2
+    reasons = [item.reason for item in first.notices.missing if item.plant_id == plant]
+    assert reasons
+    assert all("which was not requested" in reason for reason in reasons)
+    assert aside_of(first, plant, "reason")
+
+
+@pytest.mark.parametrize("plant", OTHER_LISTS)
+def test_lists_and_logs_of_another_plant_are_not_stored_either(second: Stage, plant: str) -> None:
+    assert second.missing(plant) == {"raw_devices", "raw_measurement_sets", "raw_logs"}
+
+
+@pytest.mark.parametrize("plant", HUGE, ids=HUGE.values())
+def test_an_answer_beyond_all_bounds_is_set_aside_and_told(second: Stage, plant: str) -> None:
+    assert energies(second, plant) == pytest.approx([24.0] * 2)
+    (told,) = [item for item in second.notices.missing if item.plant_id == plant]
+    assert "more rows, fields or levels than any answer of SMA" in told.reason
+    assert aside_of(second, plant, "reason") == [("request_failed",)]
 
 
 def test_an_answer_beyond_all_bounds_that_is_stored_is_set_aside_when_it_is_read(
-    new_runtime: New, sma: ScriptedSma
+    stages: tuple[Stage, ...],
 ) -> None:
-    runtime = new_runtime()
-    notices = run_noticed(runtime, MONDAY)
-    stored = runtime.lake.scan(RawEnergyBalance).collect()
-    huge = compact({"set": many_fields(117, 2000)})
-    body = pl.when(plant_id="11").then(pl.lit(huge)).otherwise("body")
-    runtime.lake.replace(RawEnergyBalance, {"local_date": MONDAY}, [stored.with_columns(body=body)])
-    notices.add(build(runtime, MONDAY))
-    found = aside(runtime).filter(pl.col("scope") == "answer").select("plant_id", "reason")
-    assert found.rows() == [("11", "too_large")]
-    assert energy(runtime)["12", 4] == pytest.approx(24.0)
-    assert notices.unknown_fields == {}
+    third = stages[2]
+    found = leave_usual(third.frames[Quarantine]).filter(
+        pl.col("scope") == "answer", pl.col("reason") == "too_large"
+    )
+    assert found["plant_id"].to_list() == [STORED_HUGE]
+    assert energies(third, USUAL) == pytest.approx([24.0] * 2)
+    assert third.notices.unknown_fields == {}
 
 
-@pytest.mark.parametrize("endpoint", ["plants", "devices", "logs"])
-def test_a_list_that_is_too_deep_is_no_list(new_runtime: New, sma: ScriptedSma, endpoint: str) -> None:
-    """100,000 levels would end the process."""
-    runtime = run(new_runtime(), MONDAY)
-    deep = b'{"' + endpoint.encode() + b'":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    sma.special = lambda request: deep if request.endpoint == endpoint and request.plant_id != "12" else None
-    again = new_runtime()
-    if endpoint == "plants":
-        (missing,) = noticed([refresh(again)]).missing
-        assert "more rows, fields or levels" in missing.reason
-        assert "no newer plants than the 2 plants of the list" in missing.reason
-    else:
-        notices = noticed([refresh(again), *fetch_logs(again, [MONDAY])])
-        assert {item.plant_id for item in notices.missing} == {"11"}
-    assert energy(runtime)["11", 4] == pytest.approx(24.0)
+@pytest.mark.parametrize("plant", DEEP, ids=DEEP.values())
+def test_a_list_that_is_too_deep_is_no_list(second: Stage, plant: str) -> None:
+    assert second.missing(plant) == {f"raw_{DEEP[plant]}"}
+    assert energies(second, plant) == pytest.approx([24.0] * 2)
+
+
+def test_a_list_of_plants_that_is_too_deep_is_no_list(stages: tuple[Stage, ...]) -> None:
+    (missing,) = [item for item in stages[3].notices.missing if item.table == "raw_plants"]
+    assert "more rows, fields or levels" in missing.reason
+    assert f"no newer plants than the {len(FLEET)} plants of the list" in missing.reason
 
 
 ENTRY = {"timestamp": "2021-10-04T10:00:00", "message": "hot", "messageTagId": 7}
 
 
-def spoil(endpoint: str, odd: bytes) -> Callable[[Request, bytes], bytes]:
-    """Have one value of each list of plant 11 be the odd one, and one entry beside it; a log has a sound entry too."""
-    value = {
-        "plants": b"5000.0",
-        "devices": b'"Inverter"',
-        "sets": b'"EnergyBalance"',
-        "logs": b"7",
-        "none": b"",
-    }[endpoint]
+# Of which plant a list has odd values; the list of plants has them at the first of them.
+SPOILT = {"plants": "11", "devices": "12", "sets": "13", "logs": "14"}
+
+
+def spoil(endpoints: Collection[str], odd: bytes) -> Callable[[Request, bytes], bytes]:
+    """Have one value of each of the lists be the odd one, and one entry beside it; a log has a sound entry too."""
+    values = {"plants": b"5000.0", "devices": b'"Inverter"', "sets": b'"EnergyBalance"', "logs": b"7"}
 
     def change(request: Request, body: bytes) -> bytes:
-        if request.endpoint == "logs":
+        endpoint = request.endpoint
+        if endpoint == "logs":
             body = compact({"logs": [ENTRY, {**ENTRY, "message": "cold"}]})
-        if request.endpoint != endpoint or request.plant_id == "12":
+        if endpoint not in endpoints or request.plant_id not in {"", SPOILT[endpoint]}:
             return body
         name = endpoint.encode()
         body = body.replace(b'"' + name + b'":[', b'"' + name + b'":[' + odd + b",", 1)
-        return b"\xef\xbb\xbf" + (body if endpoint == "sets" else body.replace(value, odd, 1))
+        return b"\xef\xbb\xbf" + (body if endpoint == "sets" else body.replace(values[endpoint], odd, 1))
 
     return change
 
@@ -292,41 +354,32 @@ def spoil(endpoint: str, odd: bytes) -> Callable[[Request, bytes], bytes]:
     [b"0x10", *(pytest.param(odd, marks=pytest.mark.long) for odd in (b"1e999", b'"a\0b"', b'"a\xe2\x82"'))],
 )
 def test_one_odd_value_in_any_list_costs_only_itself(new_runtime: New, sma: ScriptedSma, odd: bytes) -> None:
-    """The first list is that of a new home, the others are those of a running one."""
-    told = {}
-    for endpoint in ("plants", "devices", "sets", "logs", "none"):
-        bodies(sma, spoil(endpoint, odd))
+    """The first list of plants is that of a new home; then each list has one, and at last none has."""
+    sma.lists = list(SPOILT.values())
+    told, found = [], []
+    for endpoints in (["plants"], ["devices", "sets", "logs"], []):
+        bodies(sma, spoil(endpoints, odd))
         runtime = new_runtime()
         notices = run_noticed(runtime, MONDAY)
-        told[endpoint] = notices.odd_facts
-        assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
+        told.append(notices.odd_facts)
+        found.append(set(aside(runtime)["plant_id"]))
+        assert list(energy(runtime).values()) == pytest.approx([24.0] * 4)
         assert notices.missing == []
-        assert runtime.lake.scan(Logs).collect().height >= 3
-    assert told["plants"] >= 2
-    assert told["devices"] >= 1
+        assert runtime.lake.scan(Logs).collect().height >= 7
+    assert told[0] >= 2
     # A name of any form is a set, and told where it is asked for; an entry of a log may have any tag.
-    assert (told["sets"] >= 1, told["logs"] >= 1) == (odd == b"0x10",) * 2
-    assert told["none"] == 0
+    assert found[1] == ({"12", "13", "14"} if odd == b"0x10" else {"12"})
+    assert told[2] == 0
 
 
-@pytest.mark.parametrize("named", ["plantId", "acNominalPower"])
-def test_a_key_that_a_plant_has_twice_is_told(new_runtime: New, sma: ScriptedSma, named: str) -> None:
-    def change(request: Request, body: bytes) -> bytes:
-        key = f'"{named}":'.encode()
-        return body.replace(key, key + b"1.0," + key, 1) if request.endpoint == "plants" else body
-
-    bodies(sma, change)
-    notices = refresh(runtime := new_runtime())
-    assert "12" in runtime.lake.scan(Plants).collect()["plant_id"]
-    assert notices.odd_facts == 1
-    assert aside(runtime).select("reason", "kept").rows() == [("doubled_key", True)]
+@pytest.mark.parametrize("plant", ["1.0", "35"], ids=["plantId", "acNominalPower"])
+def test_a_key_that_a_plant_has_twice_is_told(first: Stage, plant: str) -> None:
+    """Of two ids the first one counts."""
+    assert first.rows(Plants, USUAL).height == 1
+    assert aside_of(first, plant, "reason", "kept") == [("doubled_key", True)]
 
 
-def test_a_list_of_too_many_keys_is_set_aside(new_runtime: New, sma: ScriptedSma) -> None:
-    keys = compact({"devices": [{"deviceId": "111", **{f"k{n}": 1 for n in range(600_000)}}]})
-    sma.special = lambda request: keys if (request.endpoint, request.plant_id) == ("devices", "11") else None
-    notices = refresh(new_runtime())
-    (told,) = notices.missing
-    assert (told.table, told.plant_id) == ("raw_devices", "11")
+def test_a_list_of_too_many_keys_is_set_aside(first: Stage) -> None:
+    (told,) = [item for item in first.notices.missing if item.plant_id == MANY_KEYS]
+    assert told.table == "raw_devices"
     assert "more rows, fields or levels" in told.reason
-    assert notices.unknown_fields == {}
