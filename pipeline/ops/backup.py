@@ -137,19 +137,48 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
 def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
     sums: dict[str, str] = {}
     size = 0
-    with tarfile.open(fileobj=sink, mode="w") as archive, tempfile.TemporaryDirectory() as scratch:
+    with (
+        # A writer that was killed may have left a file under two names: both are files.
+        tarfile.open(fileobj=sink, mode="w", dereference=True) as archive,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         for name, path in _list_files(settings):
             # What is gone in the meantime was replaced: its successor is named by a later version of its table.
-            with contextlib.suppress(FileNotFoundError):
-                content = _copy_if_changing(path, Path(scratch))
-                sums[name] = _hash_file(content)
-                size += content.stat().st_size
-                archive.add(content, name, recursive=False)
+            with (
+                contextlib.suppress(FileNotFoundError),
+                _copy_if_changing(path, Path(scratch)).open("rb") as content,
+            ):
+                sums[name], added = _add_file(archive, name, content)
+                size += added
         text = json.dumps(sums, sort_keys=True).encode()
         entry = tarfile.TarInfo(MANIFEST)
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))
     return len(sums), size
+
+
+def _add_file(archive: tarfile.TarFile, name: str, file: io.BufferedReader) -> tuple[str, int]:
+    """Add what the file holds now; the digest and the number of the bytes that were added.
+
+    A run adds to its record of requests meanwhile, so the digest is that of these bytes and of no other look at it.
+    """
+    entry = archive.gettarinfo(arcname=name, fileobj=file)
+    hashed = _HashedReader(file)
+    archive.addfile(entry, hashed)
+    return hashed.digest.hexdigest(), entry.size
+
+
+class _HashedReader(io.RawIOBase):
+    """What is read of a file, with the digest of that."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """As of the file."""
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
 
 
 def _list_files(settings: Settings) -> Iterator[tuple[str, Path]]:

@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -168,6 +169,41 @@ def test_a_strange_archive_writes_nothing(settings: Settings, tmp_path: Path, na
     with pytest.raises(SunledgerError, match=r"can't be read as a backup.*does not belong in a backup"):
         restore_backup(other, source)
     assert list(other.home.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["gettarinfo", "addfile"])
+def test_what_a_run_adds_to_a_file_meanwhile_spoils_no_backup(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """As it does to its record of requests."""
+    record = settings.home / "requests" / "run.jsonl"
+    record.parent.mkdir(parents=True)
+    record.write_text("one\n")
+    work = getattr(tarfile.TarFile, step)
+
+    def work_late(*given: Any, **named: Any) -> Any:
+        with record.open("a") as file:
+            file.write("two\n")
+        return work(*given, **named)
+
+    monkeypatch.setattr(tarfile.TarFile, step, work_late)
+    back_up(settings, tmp_path / "backup.tar")
+    other = elsewhere(settings, tmp_path)
+    restore_backup(other, tmp_path / "backup.tar")
+    assert (other.home / "requests" / "run.jsonl").read_text().startswith("one\n")
+
+
+def test_a_file_that_a_killed_writer_left_under_two_names_is_restored_as_two(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log = settings.home / "lake" / "plants" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json").write_text("{}")
+    os.link(log / "00000000000000000000.json", log / ".00000000000000000000.json.0a1b2c3d.new")
+    back_up(settings, tmp_path / "backup.tar")
+    other = elsewhere(settings, tmp_path)
+    assert restore_backup(other, tmp_path / "backup.tar") == 2
+    assert {file.read_text() for file in (Path(other.lake) / "plants" / "_delta_log").iterdir()} == {"{}"}
 
 
 def test_a_restore_never_overwrites_and_a_backup_never_holds_itself(saved: Path, settings: Settings) -> None:
