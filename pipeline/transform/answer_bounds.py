@@ -1,6 +1,5 @@
 """Which answers of a batch have the shape and the size of an answer, and why the others have not."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ from pipeline.transform.answer_text import (
     MOST_ROWS,
     decode_texts,
     is_too_deep,
+    list_buffers,
     mend_texts,
 )
 from pipeline.transform.json_engine import run_on
@@ -66,7 +66,7 @@ def find_unreadable(bodies: pl.Series) -> dict[int, str]:
     """
     batch = build_batch(bodies)
     # Nearly every answer is right, which a quick reader can tell. The engine judges the others.
-    right = pl.Series([_is_right(body) for body in _list_buffers(batch["body"])], dtype=pl.Boolean)
+    right = pl.Series([_is_right(body) for body in list_buffers(batch["body"])], dtype=pl.Boolean)
     batch = batch.filter(~right)
     if not batch.height:
         return {}
@@ -108,15 +108,9 @@ def sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame,
     return batch.join(kinds, on="answer", how="anti", maintain_order="left"), kinds
 
 
-def _list_buffers(texts: pl.Series) -> Iterator[pa.Buffer | None]:
-    """Each text where it lies, in UTF-8; None for null."""
-    for text in texts.to_arrow(compat_level=pl.CompatLevel.newest()):
-        yield text.as_buffer()
-
-
-def _is_right(body: pa.Buffer | None) -> bool:
+def _is_right(body: pa.Buffer) -> bool:
     """Whether an answer that is not large is surely JSON with one list of rows: no is no verdict."""
-    if body is None or body.size > LARGE_BYTES:
+    if body.size > LARGE_BYTES:
         return False
     try:
         rows = pa.py_buffer(_ROWS_READER.decode(body).rows)

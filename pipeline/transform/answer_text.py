@@ -5,9 +5,11 @@ most readers, and so is a bare control character. Both may stand in the name of 
 """
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 # An answer beyond these bounds does not come from SMA and would take too much memory. For comparison: a week of minutes
 # has 10,080 rows, a row of PowerAc 27 fields, and the list of plants is five levels deep.
@@ -26,6 +28,9 @@ _HALVES = re.compile(
 _ODD = r"\\u[dD][89a-fA-F]|[\x00-\x1f]|^\x{feff}"
 _CONTROLS = dict.fromkeys(range(0x20), " ")
 _NO_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
+# Arrow has texts as views of 16 bytes: the size; then the text itself, up to this size, or else four bytes of it, the
+# buffer in which it stands, and where.
+_HELD_BYTES = 12
 _DEEPER = np.zeros(256, np.int8)
 _DEEPER[list(b"[{")], _DEEPER[list(b"]}")] = 1, -1
 
@@ -36,6 +41,16 @@ def decode_texts(bodies: pl.Series) -> pl.Series:
         return bodies.cast(pl.String)
     except pl.exceptions.ComputeError:
         return pl.Series(bodies.name, [_replace_invalid(body) for body in bodies], dtype=pl.String)
+
+
+def list_buffers(texts: pl.Series) -> Iterator[pa.Buffer]:
+    """Each text where it lies, in UTF-8, empty for null. Arrow's own values of such a column would be copies."""
+    array = texts.fill_null("").to_arrow(compat_level=pl.CompatLevel.newest())
+    _, views, *longer = array.buffers()
+    all_views = np.frombuffer(views, np.int32).reshape(-1, 4)[array.offset : array.offset + len(array)]
+    for number, (size, _, buffer, offset) in enumerate(all_views.tolist(), array.offset):
+        held = size <= _HELD_BYTES
+        yield views.slice(number * 16 + 4, size) if held else longer[buffer].slice(offset, size)
 
 
 def mend(text: str) -> str:

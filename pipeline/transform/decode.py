@@ -163,12 +163,7 @@ class Decoder:
             batch = batch.with_columns(mend_texts(batch["body"]))
             good, bad = sort_out(batch, batch)
             rows = self._decode_rows(good)
-        silent = good.clear()
-        if rows["answer"].n_unique() < good.height:
-            # No rows: an empty list, which is normal, or no list at all.
-            silent = good.join(rows, on="answer", how="anti", maintain_order="left")
-            good = good.join(silent, on="answer", how="anti", maintain_order="left")
-        suspects = pl.concat([silent, self._find_unaccounted(good, rows)]).sort("answer")
+        suspects = self._find_suspects(good, rows)
         values, unknown = pl.DataFrame(schema=BAD_VALUE), set[str]()
         if suspects.height:
             readable, shapeless = sort_out(suspects, suspects)
@@ -187,9 +182,21 @@ class Decoder:
         shape = json.dumps({"set": [{"time": "VARCHAR", **known, **extra}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
         found = run_on(query, batch).rename({"time": "raw_time"})
+        if not self.either:
+            return found
         return found.with_columns(
             pl.lit(None, ELEMENT).alias(name_array_column(name)) for name in self.either
         )
+
+    def _find_suspects(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """The answers to be looked at closely: those without rows, and those with a key that is unaccounted for."""
+        # Rows come in the order of their answers.
+        if rows["answer"].set_sorted().n_unique() == batch.height:
+            return self._find_unaccounted(batch, rows)
+        # No rows: an empty list, which is normal, or no list at all.
+        silent = batch.join(rows, on="answer", how="anti", maintain_order="left")
+        others = batch.join(silent, on="answer", how="anti", maintain_order="left")
+        return pl.concat([silent, self._find_unaccounted(others, rows)]).sort("answer")
 
     def _find_unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
@@ -202,8 +209,9 @@ class Decoder:
         # Rows can't begin within the envelope.
         early = pl.col("envelope").str.contains("[", literal=True)
         escapes = early | pl.col("body").str.contains(UNCOUNTED)
-        if not texts.select(escapes.any()).item():
-            expected = int(texts["envelope"].str.count_matches(KEY_MARK, literal=True).sum())
+        outside = pl.col("envelope").str.count_matches(KEY_MARK, literal=True).sum()
+        escaped, expected = texts.select(escaped=escapes.any(), expected=outside).row(0)
+        if not escaped:
             expected += sum(count_marks(rows[name]) for name in values)
             if _count_key_marks(batch["body"]) == expected:
                 return batch.clear()
@@ -289,7 +297,8 @@ class Decoder:
 
     def _read_resolution(self, batch: pl.DataFrame) -> pl.Series:
         """The declared resolution of each answer; it may also stand behind the rows."""
-        found = batch["body"].str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
+        declared = pl.col("body").str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
+        found = batch.select(resolution=declared).to_series()
         if not found.null_count():
             return found
         late = run_on(_RESOLUTIONS, batch)["resolution"]

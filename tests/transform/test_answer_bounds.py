@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.transform import answer_bounds
 from pipeline.transform.answer_bounds import find_unreadable
+from pipeline.transform.answer_text import list_buffers
 from tests.fuzz.inputs import ODD_VALUES
 
 REASONS = {
@@ -72,3 +73,13 @@ def test_the_quick_reader_accepts_nothing_that_the_engine_refuses(monkeypatch: p
     monkeypatch.setattr(answer_bounds, "_is_right", lambda _: False)
     assert find_unreadable(given) == found
     assert len(bodies) / 10 < len(found) < len(bodies)
+
+
+def test_texts_are_found_where_they_lie() -> None:
+    texts = pl.Series(["short", "a text of thirteen", None, "", "ü" * 6, "ü" * 7, "x" * 100_000])
+    for some in (texts, texts[2:5], texts[[5, 1, 1, 0]], pl.concat([texts, texts[1:3]], rechunk=False)):
+        found = [buffer.to_pybytes().decode() for buffer in list_buffers(some)]
+        assert found == some.fill_null("").to_list()
+    (whole,) = list_buffers(texts[-1:])
+    (again,) = list_buffers(texts[-1:])
+    assert whole.address == again.address

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.transform.decode import DecodedBatch, Decoder
+from pipeline.transform.json_engine import ROWS_AT_ONCE
 from tests.transform.answers import Row, body, examples, row
 
 FIELDS = ("pvGeneration", "gridFeedIn")
@@ -343,6 +344,17 @@ def test_every_cell_is_a_number_absent_or_reported(batch: list[tuple[bytes, list
 
 
 # ---- bounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_broken_answer_behind_many_rows_is_reported_and_the_rows_are_kept() -> None:
+    """The engine has handed over rows before it comes to the broken one."""
+    count = ROWS_AT_ONCE // 10 + 2
+    plain = [body([row(f"{answer} {number}", 1.5) for number in range(20)]) for answer in range(count)]
+    read = decode(*plain, single("1.5")[:-1], plain[0])
+    assert read.rows.height == (count + 1) * 20
+    assert read.rows["answer"].is_sorted()
+    assert read.bad_answers.rows() == [(count, "not_json")]
+
 
 # What a process may take beyond what Python and its libraries take, for one answer of a few megabytes.
 MOST_MEMORY_MB = 500
