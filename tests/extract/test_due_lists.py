@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline.common.errors import UsageError
+from pipeline.common.settings import Settings
 from pipeline.extract import claims, due_lists
 from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.run.context import RunContext
@@ -16,9 +17,10 @@ from pipeline.run.measurement_sets import check_sets
 from pipeline.run.stored_lists import find_turns
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
-from schemas import ApiRequests, Devices, MeasurementSets, Plants, polars_schema
+from schemas import ApiRequests, Devices, MeasurementSets, Plants, Table, polars_schema
 from tests.e2e.test_days import refresh
 from tests.scripted import NOW, ScriptedSma, compact
+from tests.scripted_home import make_runtime, make_settings
 
 CYCLE = 14
 FLEET = [str(number) for number in range(100, 120)]
@@ -56,9 +58,9 @@ def whom(sma: ScriptedSma, endpoint: str) -> set[tuple[str, str]]:
     return {(r.plant_id, r.device_id) for r in sma.asked if r.endpoint == endpoint}
 
 
-def plants_of_turn(day: int, cycle: int = CYCLE) -> set[str]:
+def plants_of_turn(day: int, cycle: int = CYCLE, plants: list[str] = FLEET) -> set[str]:
     today = (NOW + dt.timedelta(days=day)).date()
-    turns = find_turns(FLEET, today, cycle)
+    turns = find_turns(plants, today, cycle)
     return set(turns.filter(pl.col("turn") == today)["plant_id"])
 
 
@@ -70,9 +72,11 @@ def one_without_turn(*days: int) -> str:
 def test_all_are_asked_for_at_first_and_then_each_plant_once_in_a_cycle(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
-    size, cycle = len(FLEET), 5
+    """A second run of a day asks for the list of plants alone; and with a cycle of a day all are asked each day."""
+    size, cycle = len(FLEET), 2
     everything = {"plants": 1, "devices": size, "plant sets": size, "device sets": size}
     assert asked(sma, at(new_runtime, 0, lists_cycle_days=cycle)) == everything
+    assert asked(sma, at(new_runtime, 0, lists_cycle_days=cycle)) == {"plants": 1}
     seen: Counter[str] = Counter()
     for day in range(1, cycle + 1):
         asked(sma, at(new_runtime, day, lists_cycle_days=cycle))
@@ -81,6 +85,9 @@ def test_all_are_asked_for_at_first_and_then_each_plant_once_in_a_cycle(
         assert whom(sma, "sets") == {*((p, "") for p in plants), *((p, f"{p}1") for p in plants)}
         seen.update(plants)
     assert seen == Counter(FLEET)
+    assert asked(sma, at(new_runtime, cycle, lists_cycle_days=cycle)) == {"plants": 1}
+    for day in (cycle + 1, cycle + 2):
+        assert asked(sma, at(new_runtime, day, lists_cycle_days=1)) == everything
 
 
 @pytest.mark.long
@@ -96,98 +103,152 @@ def test_lists_take_few_requests_in_the_long_run(new_runtime: New, sma: Scripted
     assert later / len(FLEET) / CYCLE < 1.2
 
 
-def test_a_second_run_of_a_day_asks_for_the_list_of_plants_alone(new_runtime: New, sma: ScriptedSma) -> None:
-    for day in (0, 3):
-        asked(sma, at(new_runtime, day))
-        assert asked(sma, at(new_runtime, day)) == {"plants": 1}
-
-
-def test_a_cycle_of_one_day_asks_for_everything_each_day(new_runtime: New, sma: ScriptedSma) -> None:
-    first = asked(sma, at(new_runtime, 0, lists_cycle_days=1))
-    assert asked(sma, at(new_runtime, 1, lists_cycle_days=1)) == first
-
-
-def test_turns_that_were_missed_are_made_up_for(new_runtime: New, sma: ScriptedSma) -> None:
-    asked(sma, at(new_runtime, 0))
-    asked(sma, at(new_runtime, 5))
-    missed = set().union(*(plants_of_turn(day) for day in range(1, 6)))
-    assert {plant for plant, _ in whom(sma, "devices")} == missed
-    assert asked(sma, at(new_runtime, 50))["devices"] == len(FLEET)
-
-
-def test_a_new_plant_is_asked_for_on_its_first_day(new_runtime: New, sma: ScriptedSma) -> None:
-    asked(sma, at(new_runtime, 0))
-    sma.lists.append("999")
-    run = at(new_runtime, 1)
-    asked(sma, run)
-    assert ("999", "") in whom(sma, "devices")
-    assert {("999", ""), ("999", "9991")} <= whom(sma, "sets")
-    assert "999" in set(run.lake.scan(MeasurementSets).collect()["plant_id"])
-
-
-def test_what_failed_is_asked_for_again(new_runtime: New, sma: ScriptedSma) -> None:
-    plant = one_without_turn(1, 2)
-    sma.broken.add(plant)
-    asked(sma, at(new_runtime, 0))
-    sma.broken.clear()
-    asked(sma, at(new_runtime, 1))
-    assert (plant, "") in whom(sma, "devices")
-    assert {(plant, ""), (plant, f"{plant}1")} <= whom(sma, "sets")
-
-
-def grow(sma: ScriptedSma, plant: str) -> None:
-    """The list of plants shows a larger installation of the plant, and its list of devices a second inverter."""
+def grow(sma: ScriptedSma, *plants: str) -> None:
+    """The list of plants shows a larger installation of the plants, and their lists of devices a second inverter."""
     content = sma._body(Request.plants())
-    next(one for one in content["plants"] if one["plantId"] == plant)["installation"]["peakPower"] = 9000.0
-    inverters = [{"deviceId": f"{plant}{n}", "name": "Inverter", "isActive": True} for n in (1, 2)]
-    sma.devices[plant] = inverters
+    for one in content["plants"]:
+        if one["plantId"] in plants:
+            one["installation"]["peakPower"] = 9000.0
+    for plant in plants:
+        inverters = [{"deviceId": f"{plant}{n}", "name": "Inverter", "isActive": True} for n in (1, 2)]
+        sma.devices[plant] = inverters
     sma.special = lambda request: compact(content) if request.endpoint == "plants" else None
 
 
-def test_a_larger_installation_announces_a_new_device(new_runtime: New, sma: ScriptedSma) -> None:
-    plant = one_without_turn(1, 2)
-    asked(sma, at(new_runtime, 0))
-    grow(sma, plant)
-    run = at(new_runtime, 1)
-    asked(sma, run)
-    assert (plant, "") in whom(sma, "devices")
+def record(run: RunContext, plant: str, device: str, moment: dt.datetime) -> None:
+    """SMA no longer found a set of the device."""
+    facts = {
+        "request_id": f"{plant}-{moment}", "asked_at": moment, "asked_date": moment.date(), "plant_id": plant,
+        "device_id": device, "endpoint": "measurements", "set_type": "EnergyAndPowerPv", "period": "Day",
+        "request_date": "2021-10-01", "attempt": 1, "status": 404, "error": None, "bytes": 10, "elapsed_ms": 1.0,
+    }  # fmt: skip
+    run.lake.append(
+        ApiRequests, {"asked_date": moment.date()}, pl.DataFrame([facts], schema=polars_schema(ApiRequests))
+    )
+
+
+class Days:
+    """What the runs of days 0, 1, 2, 7 and 50 asked for and said, of plants of which each has something of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.sma = settings, ScriptedSma()
+        self.sma.lists = list(FLEET)
+        self.owners: dict[int, dict[str, set[tuple[str, str]]]] = {}
+        self.setless: dict[int, list[str]] = {}
+        self.frames: dict[int, dict[type[Table], pl.DataFrame]] = {}
+
+    def open(self, day: int) -> RunContext:
+        return at(lambda again: make_runtime(self.settings, self.sma, again=again), day)
+
+    def run(self, day: int) -> None:
+        runtime = self.open(day)
+        self.sma.answered_at = runtime.now()
+        self.sma.asked.clear()
+        missing = refresh(runtime).missing
+        self.owners[day] = {endpoint: whom(self.sma, endpoint) for endpoint in ("devices", "sets")}
+        self.setless[day] = [item.plant_id for item in missing if item.table == "measurement_sets"]
+        self.frames[day] = {model: runtime.lake.scan(model).collect() for model in (Devices, MeasurementSets)}
+
+    def devices(self, day: int) -> set[str]:
+        """The plants whose devices the day's run asked for."""
+        return {plant for plant, _ in self.owners[day]["devices"]}
+
+    def sets(self, day: int, plant: str) -> set[str]:
+        """The devices of the plant of which the day's run asked for the sets; an empty text is the plant."""
+        return {device for owner, device in self.owners[day]["sets"] if owner == plant}
+
+
+# Plants whose turn is on none of the days that a change of theirs is looked at.
+FAILED, GROWN, UNANSWERED, CHANGED, NOT_FOUND, *_ = [
+    plant for plant in FLEET if plant not in set().union(*(plants_of_turn(day) for day in (1, 2)))
+]
+SETLESS = min(plants_of_turn(1) - plants_of_turn(2))
+NEW = "999"
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
+    found = Days(make_settings(tmp_path_factory.mktemp("lists")))
+    sma = found.sma
+    two = [{"deviceId": f"{CHANGED}{n}", "name": "Inverter", "isActive": True} for n in (1, 2)]
+    sma.devices[CHANGED] = two
+    sma.broken.add(FAILED)
+    found.run(0)
+    first = found.open(0)
+    record(first, NOT_FOUND, f"{NOT_FOUND}1", first.now() + dt.timedelta(hours=1))
+
+    sma.broken = {UNANSWERED}
+    sma.lists.append(NEW)
+    grow(sma, GROWN, UNANSWERED, CHANGED)
+    sma.devices[CHANGED] = [two[0] | {"product": "Tripower X"}, two[1] | {"isActive": False}]
+    usual = sma.special
+    sma.special = lambda r: (
+        compact({"sets": []}) if (r.endpoint, r.plant_id, r.device_id) == ("sets", SETLESS, "") else usual(r)
+    )
+    found.run(1)
+    # The list still names the set, and SMA still does not find it: that is no news.
+    second = found.open(1)
+    record(second, NOT_FOUND, f"{NOT_FOUND}1", second.now() + dt.timedelta(hours=1))
+    sma.broken = set()
+    for day in (2, 7, 50):
+        found.run(day)
+    return found
+
+
+def test_turns_that_were_missed_are_made_up_for(days: Days) -> None:
+    missed = set().union(*(plants_of_turn(day, plants=[*FLEET, NEW]) for day in range(3, 8)))
+    assert 0 < len(missed) < len(FLEET)
+    assert days.devices(7) == missed
+    assert days.devices(50) == {*FLEET, NEW}
+
+
+def test_a_new_plant_is_asked_for_on_its_first_day(days: Days) -> None:
+    assert NEW in days.devices(1)
+    assert days.sets(1, NEW) == {"", f"{NEW}1"}
+    assert NEW in set(days.frames[1][MeasurementSets]["plant_id"])
+
+
+def test_what_failed_is_asked_for_again(days: Days) -> None:
+    assert FAILED in days.devices(1)
+    assert days.sets(1, FAILED) == {"", f"{FAILED}1"}
+
+
+def test_a_larger_installation_announces_a_new_device(days: Days) -> None:
+    assert GROWN in days.devices(1)
     # The plant may have other sets now; its first inverter is what it was.
-    assert {owner for owner in whom(sma, "sets") if owner[0] == plant} == {(plant, ""), (plant, f"{plant}2")}
-    seen = run.lake.scan(Devices).filter(pl.col("plant_id") == plant).collect()
-    today = run.find_today()
+    assert days.sets(1, GROWN) == {"", f"{GROWN}2"}
+    today = days.open(1).find_today()
+    seen = days.frames[1][Devices].filter(plant_id=GROWN)
     assert seen.select("device_id", "first_seen", "last_seen").rows() == [
-        (f"{plant}1", NOW.date(), today),
-        (f"{plant}2", today, today),
+        (f"{GROWN}1", NOW.date(), today),
+        (f"{GROWN}2", today, today),
     ]
-    asked(sma, at(new_runtime, 2))
-    assert plant not in {owner for owner, _ in whom(sma, "devices") | whom(sma, "sets")}
+    assert (GROWN in days.devices(2), days.sets(2, GROWN)) == (False, set())
 
 
-def test_a_change_that_a_run_did_not_ask_for_is_asked_for_by_the_next(
-    new_runtime: New, sma: ScriptedSma
-) -> None:
-    plant = one_without_turn(1, 2)
-    asked(sma, at(new_runtime, 0))
-    grow(sma, plant)
-    sma.broken.add(plant)
-    asked(sma, at(new_runtime, 1))
-    sma.broken.clear()
-    asked(sma, at(new_runtime, 2))
-    assert (plant, "") in whom(sma, "devices")
-    assert (plant, f"{plant}2") in whom(sma, "sets")
+def test_a_change_that_a_run_did_not_ask_for_is_asked_for_by_the_next(days: Days) -> None:
+    assert UNANSWERED in days.devices(2)
+    assert f"{UNANSWERED}2" in days.sets(2, UNANSWERED)
 
 
-def test_a_changed_device_is_asked_for_its_sets_and_a_retired_one_is_not(
-    new_runtime: New, sma: ScriptedSma
-) -> None:
-    plant = one_without_turn(1)
-    two = [{"deviceId": f"{plant}{n}", "name": "Inverter", "isActive": True} for n in (1, 2)]
-    sma.devices[plant] = two
-    asked(sma, at(new_runtime, 0))
-    grow(sma, plant)
-    sma.devices[plant] = [two[0] | {"product": "Tripower X"}, two[1] | {"isActive": False}]
-    asked(sma, at(new_runtime, 1))
-    assert {owner for owner in whom(sma, "sets") if owner[0] == plant} == {(plant, ""), (plant, f"{plant}1")}
+def test_a_changed_device_is_asked_for_its_sets_and_a_retired_one_is_not(days: Days) -> None:
+    assert days.sets(1, CHANGED) == {"", f"{CHANGED}1"}
+
+
+def test_a_set_that_is_not_found_has_its_device_asked_once(days: Days) -> None:
+    assert days.sets(1, NOT_FOUND) == {f"{NOT_FOUND}1"}
+    assert days.sets(2, NOT_FOUND) == set()
+
+
+def test_who_lists_no_set_any_more_is_reported_until_it_is_asked_again(days: Days) -> None:
+    assert days.setless[1] == [SETLESS]
+    assert days.setless[2] == [SETLESS]
+
+
+def test_who_has_had_no_turn_and_no_news_is_not_asked(days: Days) -> None:
+    quiet = {*FLEET} - {FAILED, GROWN, UNANSWERED, CHANGED, *plants_of_turn(1)}
+    assert days.devices(1) & quiet == set()
+    assert days.devices(2) == plants_of_turn(2, plants=[*FLEET, NEW]) | {UNANSWERED}
 
 
 def test_answers_of_a_run_that_was_killed_before_their_table_are_not_lost(
@@ -208,32 +269,6 @@ def test_answers_of_a_run_that_was_killed_before_their_table_are_not_lost(
     assert (plant, f"{plant}2") in whom(sma, "sets")
 
 
-def record(run: RunContext, plant: str, device: str, moment: dt.datetime) -> None:
-    """SMA no longer found a set of the device."""
-    facts = {
-        "request_id": f"{plant}-{moment}", "asked_at": moment, "asked_date": moment.date(), "plant_id": plant,
-        "device_id": device, "endpoint": "measurements", "set_type": "EnergyAndPowerPv", "period": "Day",
-        "request_date": "2021-10-01", "attempt": 1, "status": 404, "error": None, "bytes": 10, "elapsed_ms": 1.0,
-    }  # fmt: skip
-    run.lake.append(
-        ApiRequests, {"asked_date": moment.date()}, pl.DataFrame([facts], schema=polars_schema(ApiRequests))
-    )
-
-
-def test_a_set_that_is_not_found_has_its_device_asked_once(new_runtime: New, sma: ScriptedSma) -> None:
-    plant = one_without_turn(1, 2, 3)
-    first = at(new_runtime, 0)
-    asked(sma, first)
-    record(first, plant, f"{plant}1", first.now() + dt.timedelta(hours=1))
-    second = at(new_runtime, 1)
-    asked(sma, second)
-    assert {owner for owner in whom(sma, "sets") if owner[0] == plant} == {(plant, f"{plant}1")}
-    # The list still names the set, and SMA still does not find it: that is no news.
-    record(second, plant, f"{plant}1", second.now() + dt.timedelta(hours=1))
-    asked(sma, at(new_runtime, 2))
-    assert plant not in {owner for owner, _ in whom(sma, "sets")}
-
-
 def test_a_chosen_set_that_nobody_is_known_to_have_is_looked_for(new_runtime: New, sma: ScriptedSma) -> None:
     asked(sma, at(new_runtime, 0))
     named = at(new_runtime, 1, sets="EnergyBalance,NewSet")
@@ -246,21 +281,6 @@ def test_a_chosen_set_that_nobody_is_known_to_have_is_looked_for(new_runtime: Ne
     assert (found["plant sets"], found["device sets"]) == (len(FLEET), len(FLEET))
     check_sets(named)
     assert asked(sma, at(new_runtime, 1, sets="EnergyBalance,NewSet")) == {"plants": 1}
-
-
-def test_who_lists_no_set_any_more_is_reported_until_it_is_asked_again(
-    new_runtime: New, sma: ScriptedSma
-) -> None:
-    plant = next(iter(plants_of_turn(1) - plants_of_turn(2)))
-    asked(sma, at(new_runtime, 0))
-    sma.special = lambda r: (
-        compact({"sets": []}) if (r.endpoint, r.plant_id, r.device_id) == ("sets", plant, "") else None
-    )
-    for day in (1, 2):
-        run = at(new_runtime, day)
-        sma.answered_at = run.now()
-        told = refresh(run).missing
-        assert [item.plant_id for item in told if item.table == "measurement_sets"] == [plant]
 
 
 def test_turns_are_spread_over_the_cycle() -> None:
