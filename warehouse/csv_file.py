@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import duckdb
 
-from warehouse.ddl import quote_identifier, quote_text
+from warehouse.quoting import quote_identifier, quote_text
 
 # The characters that spreadsheets interpret as the beginning of a formula.
 # Some also take their wide forms for them.

@@ -1,26 +1,16 @@
 """SQL text made from the models: tables, views over Parquet files, and comments.
 
-Everything that is not a keyword goes through `quote_identifier` or `quote_text`, so names and paths may hold any
-character.
+Everything that is not a keyword is quoted (`warehouse.quoting`), so names and paths may hold any character.
 Nothing here touches a database.
 """
 
 from collections.abc import Iterable, Sequence
 
 from schemas import Column, Table, columns, comment, storage
+from warehouse.quoting import quote_identifier, quote_text
 
 # The comment of a table or view without a key.
 NO_KEY = "No key: two rows may be equal."
-
-
-def quote_identifier(name: str) -> str:
-    """A name quoted for SQL, whatever characters it holds."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    """A text quoted for SQL, whatever characters it holds."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def create_table(model: type[Table]) -> str:

@@ -21,10 +21,10 @@ from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
 from schemas import TABLES, storage
 from warehouse.csv_file import STANDARD, CsvStyle, write_csv
-from warehouse.ddl import quote_identifier, quote_text
 from warehouse.folder import resolve_place
 from warehouse.own_tables import SCHEMA
 from warehouse.publish import build_query_error
+from warehouse.quoting import quote_identifier, quote_text
 from warehouse.views import load_curated_views
 from warehouse.xlsx_cells import (
     XLSX_COLUMNS,

@@ -12,11 +12,11 @@ import duckdb
 from pipeline.common.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 from pipeline.common.text import pluralize
 from warehouse.damage import Damage, DamageKind
-from warehouse.ddl import quote_identifier, quote_text
 from warehouse.lake import Lake
 from warehouse.open_published import NotPublishedError, check_published
 from warehouse.own_tables import SCHEMA
 from warehouse.publish import LOCK_WAIT_S, PublishError, publish
+from warehouse.quoting import quote_identifier, quote_text
 from warehouse.verify import VerifiedPart
 
 # These say when and where the file was made.

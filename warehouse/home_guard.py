@@ -12,10 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from pipeline.common.atomic_files import replace_file
-from warehouse.ddl import quote_text
+from warehouse.quoting import quote_text
 
 FOLDER = "_home"
 # No quotes and nothing that a pattern of paths could mean, because DuckDB takes the name for one.
@@ -54,6 +52,8 @@ def place_guard(lake: str, places: Iterable[Path]) -> HomeGuard:
     """Write the marker into the folder of a lake, if it is not there yet. Raises OSError."""
     marker = Path(lake) / FOLDER / f"{MARKER}.parquet"
     if not marker.exists():
+        import polars as pl  # noqa: PLC0415 - who only reads the published file needs no frames
+
         marker.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(marker) as file:
             pl.DataFrame({"is_here": [True]}).write_parquet(file)

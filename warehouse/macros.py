@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas import EnergyBalanceIntervals
-from warehouse.ddl import quote_text, read_files
+from warehouse.ddl import read_files
 from warehouse.home_guard import HomeGuard
+from warehouse.quoting import quote_text
 from warehouse.views import load_curated_views
 
 

@@ -9,8 +9,8 @@ import duckdb
 import polars as pl
 
 from pipeline.common.errors import UsageError
-from warehouse.ddl import quote_identifier
 from warehouse.published_units import explain_empty_month
+from warehouse.quoting import quote_identifier
 
 PLANT_COLUMNS = "plant_id, name, backend, timezone, peak_power_kw, ac_power_kw, capacity_class, start_up"
 _DAY_COLUMNS = (

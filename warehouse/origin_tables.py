@@ -12,11 +12,12 @@ import polars as pl
 from schemas import TABLES, EnergyDaily, Plants, Table, polars_schema, storage
 from warehouse import contract
 from warehouse.clocks import Clocks, build_clocks
-from warehouse.ddl import create_table, quote_identifier, quote_text, write_comments
+from warehouse.ddl import create_table, write_comments
 from warehouse.detail import CopiedDetail
 from warehouse.lake import Snapshot
 from warehouse.meta import Meta, hash_schema
 from warehouse.publication_base import Sources
+from warehouse.quoting import quote_identifier, quote_text
 
 
 @dataclass(frozen=True, slots=True)

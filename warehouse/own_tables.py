@@ -21,7 +21,7 @@ from pipeline.common.errors import ConfigurationError
 from pipeline.common.local_time import parse_offset_times
 from pipeline.common.settings import name_variable
 from pipeline.common.text import pluralize
-from warehouse.ddl import quote_identifier, quote_text
+from warehouse.quoting import quote_identifier, quote_text
 
 SETTING: Final = name_variable("own_tables")
 SCHEMA: Final = "own"

@@ -11,7 +11,6 @@ import polars as pl
 
 from pipeline.common.errors import UsageError
 from warehouse.csv_file import STANDARD, CsvStyle
-from warehouse.ddl import quote_identifier
 from warehouse.export import FORMATS, ExportedFile, export_query
 from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import CHECKED, SHEETS, PackSheet, Selection, name_values, write_query
@@ -20,6 +19,7 @@ from warehouse.finance.words import SHEET_NAMES
 from warehouse.finance.workbook import SheetRows, write_workbook
 from warehouse.folder import replace_folder
 from warehouse.published_units import explain_empty_month, list_months
+from warehouse.quoting import quote_identifier
 
 README = "README.md"
 _WORKBOOK = "sunledger-{month:%Y-%m}.xlsx"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.common.errors import ConfigurationError, SunledgerError
 from pipeline.common.text import escape_line, shorten_text
-from warehouse.ddl import quote_identifier
+from warehouse.quoting import quote_identifier
 
 CONNECT_TIMEOUT_S = 20
 # A machine that is gone without a word holds its transaction no longer than this.

@@ -9,9 +9,9 @@ from typing import TypeAlias
 import duckdb
 
 from schemas import TABLES, Table, polars_schema, storage
-from warehouse.ddl import quote_identifier, quote_text
 from warehouse.lake_reader import find_part, parse_part
 from warehouse.lake_table import cut_table_path
+from warehouse.quoting import quote_identifier, quote_text
 from warehouse.views import CuratedView, load_curated_views
 
 # Rows of these views depend on rows of their own day, and on lists of plants, devices and attributes.

@@ -20,14 +20,7 @@ from schemas import (
     storage,
 )
 from warehouse import contract
-from warehouse.ddl import (
-    create_file_view,
-    create_table,
-    quote_identifier,
-    quote_text,
-    write_comment,
-    write_comments,
-)
+from warehouse.ddl import create_file_view, create_table, write_comment, write_comments
 from warehouse.detail import NONE, OF_STORE, CopiedDetail, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
@@ -48,6 +41,7 @@ from warehouse.published_changes import (
     list_changed_folders,
     replace_curated_rows,
 )
+from warehouse.quoting import quote_identifier, quote_text
 from warehouse.row_inserts import put_rows
 from warehouse.views import load_curated_views
 

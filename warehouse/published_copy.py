@@ -10,10 +10,10 @@ import duckdb
 import polars as pl
 
 from schemas import Table, polars_schema, storage
-from warehouse.ddl import quote_identifier
 from warehouse.lake import Part
 from warehouse.lake_log import REPAIR, LogState, TableLog, find_folder
 from warehouse.publish import NotPublishedError, check_published, connect
+from warehouse.quoting import quote_identifier
 
 
 @dataclass(frozen=True, slots=True)

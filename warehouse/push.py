@@ -16,7 +16,6 @@ import duckdb
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 from schemas import storage
-from warehouse.ddl import quote_identifier, quote_text
 from warehouse.meta import Meta
 from warehouse.postgresql import PostgresqlConnection, PostgresqlError, name_table, open_postgresql
 from warehouse.publish import connect
@@ -29,6 +28,7 @@ from warehouse.push_tables import (
     list_pushed_tables,
     read_parts,
 )
+from warehouse.quoting import quote_identifier, quote_text
 
 # A push takes seconds to minutes; whoever waits longer than this waits for something that hangs.
 LOCK_WAIT_S = 600

@@ -1,7 +1,7 @@
 """The role of PostgreSQL that readers of the pushed tables get: it can read them, and nothing else of them."""
 
-from warehouse.ddl import quote_identifier, quote_text
 from warehouse.postgresql import PostgresqlConnection, PostgresqlError, name_table
+from warehouse.quoting import quote_identifier, quote_text
 
 _WRITES = "INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER"
 

@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 
 from schemas import TABLES, storage
-from warehouse.ddl import quote_identifier, quote_text
 from warehouse.meta import FILE_TABLES
+from warehouse.quoting import quote_identifier, quote_text
 from warehouse.views import load_curated_views
 
 # The first of these columns that a table has says of which part its rows are; without any the table is one part.

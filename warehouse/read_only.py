@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import UsageError
-from warehouse.ddl import quote_text
+from warehouse.quoting import quote_text
 
 # What changes how an answer is computed or shown, and nothing outside of it.
 FREE_SETTINGS = (

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from schemas import Table, columns, storage
-from warehouse.ddl import quote_identifier, quote_text
+from warehouse.quoting import quote_identifier, quote_text
 
 # Files that wait on the disk until they are inserted, where nothing is sorted: some 100 MB.
 FILES_AT_ONCE = 16

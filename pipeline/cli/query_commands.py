@@ -48,12 +48,16 @@ def run_sql(
     from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
-    from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
-    from warehouse.published_object import fetch_published  # noqa: PLC0415
+    from warehouse.open_published import FIRST_DAYS, connect, has_days  # noqa: PLC0415
     from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
 
     granted, settings = check_readable_files(files or []), load_settings()
-    with connect(fetch_published(settings, say)) as connection:
+    published = settings.warehouse
+    if settings.published_object:
+        from warehouse.published_object import fetch_published  # noqa: PLC0415 - loads all that publishes
+
+        published = fetch_published(settings, say)
+    with connect(published) as connection:
         if output is not None:
             text = sys.stdin.read() if query is None else query
             save_rows(connection, text, output, form, granted, CSV_STYLES[settings.csv])

@@ -10,8 +10,7 @@ from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
 from warehouse.csv_file import STANDARD, CsvStyle, guard_cell
-from warehouse.export import export_query
-from warehouse.publish import build_query_error
+from warehouse.open_published import build_query_error
 from warehouse.read_only import parse_reading_statements, restrict
 
 MOST_ROWS = 1000
@@ -62,6 +61,8 @@ def save_rows(
     csv: CsvStyle = STANDARD,
 ) -> None:
     """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
+    from warehouse.export import export_query  # noqa: PLC0415 - what is printed needs neither models nor spreadsheets
+
     done = export_query(
         connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]), csv=csv
     )

@@ -7,11 +7,11 @@ from typing import Final
 
 import duckdb
 
-from warehouse.ddl import quote_identifier, quote_text
 from warehouse.finance.labels import BilingualText, Language
 from warehouse.finance.words import VALUES
 from warehouse.month_completeness import is_closed, write_plant_days
 from warehouse.month_rows import knows_exclusion
+from warehouse.quoting import quote_identifier, quote_text
 
 ENERGIES: Final = (
     "pv_generation_kwh",
