@@ -21,7 +21,8 @@ def versions(folder: Path) -> list[int]:
     return [len(rows(folder / "home" / "dagster" / name, query)) for name in DATABASES]
 
 
-@pytest.mark.long
+# Among the long ones is the same race of `make torture-short`, which looks at more: tests/torture/races.py.
+@pytest.mark.exhaustive
 def test_several_processes_start_a_new_home_at_once(tmp_path: Path) -> None:
     several = [start(tmp_path, "publish") for _ in range(4)]
     said = [process.communicate(timeout=PATIENCE_S)[0] for process in several]

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from assets.mend_records import DATABASES
+from tests.programs import rows
 from tests.torture.cases import Case
 from tests.torture.kills import SHOWN, compare, look_for_remains, verify
 from tests.torture.programs import Running, run
@@ -81,6 +83,7 @@ def race(stage: Stage, of: Race, seed: str) -> Case:
         compare(stage, case, goal.tables, "after the publication")
         if not of.postgres:
             look_for_remains(stage, case)
+            _look_at_versions(stage, case)
     case.outcome = f"{len(of.words)} at once"
     return case
 
@@ -98,6 +101,14 @@ def _run_at_once(stage: Stage, of: Race, case: Case, settings: Settings) -> None
         case.next_s, case.peak_mb = max(case.next_s, ended.seconds), max(case.peak_mb, ended.peak_mb)
         if ended.code or ended.late or "Traceback" in ended.said:
             case.faults.append(f"{words[0]} left with {ended.code}: {ended.said[-SHOWN:]}")
+
+
+def _look_at_versions(stage: Stage, case: Case) -> None:
+    """Each of Dagster's databases was set up by one process."""
+    for name in DATABASES:
+        found = rows(stage.home / "dagster" / name, "SELECT version_num FROM alembic_version")
+        if len(found) != 1:
+            case.faults.append(f"{name} has {len(found)} versions")
 
 
 @contextmanager

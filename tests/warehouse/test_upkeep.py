@@ -247,7 +247,7 @@ def test_a_killed_upkeep_leaves_a_sound_lake_and_the_next_one_finishes(tmp_path:
         lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
     chance = random.Random(7)  # noqa: S311
     cut = 0
-    for _ in range(6):
+    for _ in range(4):
         rewrite(lake, 60)
         folder = Path(lake.find_uri(EnergyDaily))
         files = len(list(folder.rglob("*")))
