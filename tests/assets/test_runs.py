@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -11,11 +10,11 @@ import pytest
 from assets.dagster_home import POOL_LIMITS, limit_pools
 from assets.runs import ONE_DAY, RunFailedError, Runs, record_runs, split_days
 from pipeline.common.errors import SmaError, TransientError
-from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
 from tests.scripted import NOW, ScriptedSma
+from tests.scripted_home import make_runtime, make_settings
 
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 6)
 DAYS = ["2021-10-04", "2021-10-05", "2021-10-06"]
@@ -42,18 +41,30 @@ def materialized(runs: Runs, table: str) -> dict[str, dict[str, object]]:
     return found
 
 
-def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: ScriptedSma) -> None:
+@pytest.fixture(scope="module")
+def range_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Three days that were fetched by a run, of which plant 11 had half its power on the second, and published."""
+    sma = ScriptedSma()
     sma.watts["11", "2021-10-05"] = 500.0
-    before = runs.instance.get_runs_count()
-    runs.fetch_days(FIRST, LAST)
-    assert runs.instance.get_runs_count() == before + 1
-    balance = materialized(runs, "energy_balance_intervals")
+    settings = make_settings(tmp_path_factory.mktemp("runs"))
+    with make_runtime(settings, sma) as runtime, record_runs(runtime) as found:
+        found.refresh_lists()
+        before = found.instance.get_runs_count()
+        found.fetch_days(FIRST, LAST)
+        assert found.instance.get_runs_count() == before + 1
+        found.publish()
+        yield found
+
+
+def test_a_range_is_one_run_with_metadata_for_each_day(range_run: Runs) -> None:
+    """That it is one run is seen where it is made."""
+    balance = materialized(range_run, "energy_balance_intervals")
     assert sorted(balance) == DAYS
     assert {day: facts["dagster/partition_row_count"] for day, facts in balance.items()} == dict.fromkeys(
         DAYS, 576
     )
     assert balance["2021-10-05"]["pv_generation_kwh"] == pytest.approx(36)
-    daily = materialized(runs, "energy_daily")
+    daily = materialized(range_run, "energy_daily")
     kwh = {day: round(float(str(facts["pv_generation_kwh"]))) for day, facts in daily.items()}
     assert kwh == {"2021-10-04": 48, "2021-10-05": 36, "2021-10-06": 48}
     assert daily["2021-10-04"]["complete"] == 2
@@ -63,10 +74,8 @@ def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: Scripted
         )
 
 
-def test_published_after_a_run(runs: Runs) -> None:
-    runs.fetch_days(FIRST, FIRST)
-    runs.publish()
-    assert runs.runtime.settings.warehouse.is_file()
+def test_published_after_a_run(range_run: Runs) -> None:
+    assert range_run.runtime.settings.warehouse.is_file()
 
 
 def fail_on(sma: ScriptedSma, *dates: str, times: int = 1000) -> None:
@@ -139,13 +148,12 @@ def test_wrong_usage_keeps_its_exit_code_through_a_run(
         assert caught.value.exit_code == 2
 
 
-def test_nothing_that_a_run_writes_holds_the_secret(runs: Runs, settings: Settings) -> None:
-    runs.fetch_days(FIRST, FIRST)
-    runs.publish()
-    files = [path for path in settings.home.rglob("*") if path.is_file()]
+def test_nothing_that_a_run_writes_holds_the_secret(range_run: Runs) -> None:
+    home = range_run.runtime.settings.home
+    files = [path for path in home.rglob("*") if path.is_file()]
     assert len(files) > 20
     assert [str(path) for path in files if b"the-secret" in path.read_bytes()] == []
-    assert b"enabled: false" in (settings.home / "dagster" / "dagster.yaml").read_bytes()
+    assert b"enabled: false" in (home / "dagster" / "dagster.yaml").read_bytes()
 
 
 def test_pools_have_limits_which_a_person_may_change(runs: Runs) -> None:
@@ -165,10 +173,9 @@ def test_a_month_of_days_is_one_run_and_a_year_is_twelve() -> None:
     assert list(split_days(FIRST, FIRST)) == [(FIRST, FIRST)]
 
 
-def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
-    runs.fetch_days(FIRST, LAST)
-    stored = runs.runtime.lake.scan(EnergyDaily).select(pl.col("pv_generation_kwh").sum()).collect()
-    assert stored.item() == pytest.approx(6 * 24.0)
+def test_the_energy_of_the_runs_is_stored(range_run: Runs) -> None:
+    stored = range_run.runtime.lake.scan(EnergyDaily).select(pl.col("pv_generation_kwh").sum()).collect()
+    assert stored.item() == pytest.approx(5 * 24.0 + 12.0)
 
 
 @pytest.mark.long

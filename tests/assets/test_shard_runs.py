@@ -20,7 +20,7 @@ DAYS = {RANGE_START: "2021-10-18", RANGE_END: "2021-10-19"}
 
 @pytest.fixture
 def sharded(settings: Settings) -> Settings:
-    return settings.model_copy(update={"shards": 3, "window_days": 2})
+    return settings.model_copy(update={"shards": 3, "window_days": 1})
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_tick_gives_each_shard_a_run(machine: Clockwork) -> None:
     before = len(machine.sma.asked)
     requests = machine.tick("closing")
     assert [(one.tags[SHARD], one.tags[RANGE_START]) for one in requests] == [
-        (f"{number}/3", "2021-10-18") for number in (1, 2, 3)
+        (f"{number}/3", "2021-10-19") for number in (1, 2, 3)
     ]
     assert len({one.run_key for one in requests}) == 3
     asked = machine.sma.asked[before:]

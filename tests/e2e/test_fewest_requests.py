@@ -102,8 +102,12 @@ def test_a_cap_on_the_rows_of_a_week_costs_requests_and_no_energy(
 
     sma.special = capped
     runtime = new_runtime(again=False)
-    notices = noticed([refresh(runtime), fetch(runtime, *WEEK), *(build(runtime, day) for day in WEEK)])
-    assert list(energy(runtime).values()) == pytest.approx([24.0] * 14)
+    # The first and the last day, and that within which the answer ends.
+    made = [WEEK[0], WEEK[3], WEEK[-1]]
+    notices = noticed([refresh(runtime), fetch(runtime, *WEEK), *(build(runtime, day) for day in made)])
+    stored = runtime.lake.scan(RawEnergyBalance).collect()
+    assert stored["body"].cast(pl.String).str.count_matches("pvGeneration").to_list() == [288] * 14
+    assert list(energy(runtime).values()) == pytest.approx([24.0] * 6)
     assert set(runtime.lake.scan(EnergyDaily).collect()["status"]) == {"complete"}
     assert notices.missing == []
     # 1,000 rows are three days and a half: four days of two plants and two inverters are asked for alone.
@@ -120,9 +124,9 @@ def test_a_day_that_is_not_over_is_not_asked_for_alone(new_runtime: New, sma: Sc
 
 
 def test_what_is_stored_and_final_is_not_asked_for_again(new_runtime: New, sma: ScriptedSma) -> None:
-    run(new_runtime(again=False), *WEEK)
+    run(new_runtime(again=False), MONDAY, TUESDAY)
     sma.asked.clear()
-    runtime = run(new_runtime(again=False), *WEEK)
+    runtime = run(new_runtime(again=False), MONDAY, TUESDAY)
     assert [request.endpoint for request in sma.asked] == ["plants"]
     assert energy(runtime)["11", 4] == pytest.approx(24.0)
 

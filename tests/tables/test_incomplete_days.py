@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.run.context import RunContext
+from pipeline.run.notices import Notices
 from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_energies
 from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_unmade_days
 from pipeline.tables.kpi_tables import write_kpi_daily
@@ -21,7 +22,9 @@ from schemas import (
     Table,
     polars_schema,
 )
-from tests.e2e.test_days import MONDAY, run
+from tests.beginnings import BEGINNINGS
+from tests.e2e.test_days import MONDAY, run_noticed
+from tests.noticed import noticed
 from tests.scripted import ScriptedSma
 
 New = Callable[..., RunContext]
@@ -75,10 +78,12 @@ def test_a_failed_answer_of_what_is_asked_for_leaves_the_day_open(
 
 def made(runtime: RunContext) -> RunContext:
     """Monday with all tables that a run makes of it."""
-    run(runtime, MONDAY)
-    write_kpi_daily(runtime, MONDAY)
-    write_quarter_energies(runtime, MONDAY)
-    write_energy_hourly(runtime, MONDAY)
+
+    def make(runtime: RunContext) -> Notices:
+        steps = (write_kpi_daily, write_quarter_energies, write_energy_hourly)
+        return noticed([run_noticed(runtime, MONDAY), *(step(runtime, MONDAY) for step in steps)])
+
+    BEGINNINGS.begin(runtime, ("whole day", MONDAY), make)
     return runtime
 
 
