@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.transform.decode import DecodedBatch, Decoder
-from pipeline.transform.json_engine import ROWS_AT_ONCE
+from pipeline.transform.json_engine import PIECE_BYTES
 from tests.transform.answers import Row, body, examples, row
 
 FIELDS = ("pvGeneration", "gridFeedIn")
@@ -347,11 +347,11 @@ def test_every_cell_is_a_number_absent_or_reported(batch: list[tuple[bytes, list
 
 
 def test_a_broken_answer_behind_many_rows_is_reported_and_the_rows_are_kept() -> None:
-    """The engine has handed over rows before it comes to the broken one."""
-    count = ROWS_AT_ONCE // 10 + 2
-    plain = [body([row(f"{answer} {number}", 1.5) for number in range(20)]) for answer in range(count)]
-    read = decode(*plain, single("1.5")[:-1], plain[0])
-    assert read.rows.height == (count + 1) * 20
+    """The engine takes it in another piece of the batch than those whose rows it could hand over already."""
+    plain = body([row(f"{number:040}", 1.5) for number in range(1_000)])
+    count = 4 * PIECE_BYTES // len(plain)
+    read = decode(*[plain] * count, single("1.5")[:-1], plain)
+    assert read.rows.height == (count + 1) * 1_000
     assert read.rows["answer"].is_sorted()
     assert read.bad_answers.rows() == [(count, "not_json")]
 
