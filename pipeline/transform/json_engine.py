@@ -9,8 +9,9 @@ import pyarrow as pa
 
 # Texts that the engine takes at once: it parses all of them before it reads the first one's rows.
 PIECE_BYTES = 2**20
-# Rows that the engine hands over at once. Their columns fit into memory that was just in use, and need not grow.
-ROWS_AT_ONCE = 2**14
+# Rows that the engine hands over at once: more than a batch of answers usually has, as frames in pieces cost time in
+# every later step; and so few that columns fit into memory that was just in use, and need no pages of their own.
+ROWS_AT_ONCE = 2**16
 # By itself the engine keeps what a query has freed, 100 MB after the list of 10,000 plants. Threads of its allocator
 # give that back soon after; to do so within the query (`allocator_bulk_deallocation_flush_threshold`) makes a batch of
 # answers take twice the CPU time, because each piece of it gets new pages.
@@ -31,7 +32,7 @@ def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
     engine = open_engine()
     engine.register("batch", _cut_batch(batch))
     try:
-        return engine.execute(query, values or None).pl(ROWS_AT_ONCE)
+        return engine.execute(query, values or None).pl(ROWS_AT_ONCE).rechunk()
     finally:
         # The engine outlives the batch.
         engine.unregister("batch")
