@@ -184,7 +184,7 @@ def test_a_login_that_has_ended_says_which_command_to_run(
     if way == "session maximum":
         for _ in range(29):
             box.world.clock.advance(DAY_S)
-            ask(settings, times=2)
+            ask(settings)
         box.world.clock.advance(DAY_S)
     elif way == "unused":
         box.world.clock.advance(2 * DAY_S)

@@ -37,8 +37,8 @@ def answers(served: Served, plants: list[str]) -> dict[tuple[str, date], bytes]:
     ids=lambda rules: f"{rules.basis}-{rules.fold}-{rules.day_of}",
 )
 def test_answers_written_together_are_the_answers_written_alone(serve: Serve, rules: TimeRules) -> None:
-    together, alone = serve(plants=40, rules=rules), serve(plants=40, rules=rules)
-    plants = [plant.plant_id for plant in FLEET]
+    together, alone = serve(plants=20, rules=rules), serve(plants=20, rules=rules)
+    plants = [plant.plant_id for plant in FLEET[:20]]
     asked = answers(together, plants)
     for (plant, day), body in asked.items():
         alone.world.version += 1  # nothing that was kept is good any more

@@ -38,27 +38,29 @@ json.dump(told, sys.stdout)
 """
 
 
-def read_all(file: Path, zone: str) -> dict[str, list[tuple[object, ...]]]:
-    """Sorted rows of each table, view and question in a session of that zone, with moments as microseconds."""
-    with duckdb.connect(str(file), read_only=True) as connection:
-        connection.execute(f"SET TimeZone = '{zone}'")
-        found = connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
-        asked = {name: f'FROM "{name}"' for (name,) in found}
-        asked |= {f"question {question.number}": question.query for question in load_questions()}
-        rows = {}
-        for name, query in (asked | {"trap": CAST}).items():
-            described = connection.execute(f"DESCRIBE {query}").fetchall()
-            shown = (
-                f'epoch_us("{column}")' if kind == MOMENT else f'"{column}"' for column, kind, *_ in described
-            )
-            rows[name] = connection.execute(
-                f"SELECT {', '.join(shown)} FROM ({query}) ORDER BY ALL"
-            ).fetchall()
-    return rows
+def write_queries(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Of each table, view and question the sorted rows, with moments as microseconds."""
+    found = connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
+    asked = {name: f'FROM "{name}"' for (name,) in found}
+    asked |= {f"question {question.number}": question.query for question in load_questions()}
+    written = {}
+    for name, query in (asked | {"trap": CAST}).items():
+        described = connection.execute(f"DESCRIBE {query}").fetchall()
+        shown = (
+            f'epoch_us("{column}")' if kind == MOMENT else f'"{column}"' for column, kind, *_ in described
+        )
+        written[name] = f"SELECT {', '.join(shown)} FROM ({query}) ORDER BY ALL"
+    return written
 
 
 def test_every_table_view_and_question_has_the_same_rows_in_any_session(published: PublishedFile) -> None:
-    here, there = (read_all(published.path, zone) for zone in ("UTC", "Pacific/Kiritimati"))
+    rows = []
+    with duckdb.connect(str(published.path), read_only=True) as connection:
+        queries = write_queries(connection)
+        for zone in ("UTC", "Pacific/Kiritimati"):
+            connection.execute(f"SET TimeZone = '{zone}'")
+            rows.append({name: connection.execute(query).fetchall() for name, query in queries.items()})
+    here, there = rows
     assert len(here["v_energy_quarter_hourly"]) > 0
     # The comparison finds a query that gives the session's day, and there is no other.
     assert {name for name in here if here[name] != there[name]} == {"trap"}
