@@ -64,11 +64,15 @@ class Stage:
 
 
 def take_stage(
-    settings: Settings, sma: ScriptedSma, models: list[type[Table]], work: Callable[[RunContext], Notices]
+    settings: Settings,
+    sma: ScriptedSma,
+    models: list[type[Table]],
+    work: Callable[[RunContext], Notices],
+    *plants: str,
 ) -> Stage:
-    """Do the work in a new run, and keep what the tables are then."""
+    """Do the work in a new run, of all plants or of these alone, and keep what the tables are then."""
     sma.asked.clear()
-    with make_runtime(settings, sma) as runtime:
+    with make_runtime(settings, sma, *plants) as runtime:
         notices = work(runtime)
         frames = {model: runtime.lake.scan(model).collect() for model in models}
     return Stage(frames, notices, list(sma.asked))

@@ -2,12 +2,14 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import pytest
 
 from bench.lists import refresh_lists
-from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.errors import SunledgerError, TransientError, UsageError
 from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
@@ -33,6 +35,7 @@ from schemas import (
 from tests.beginnings import BEGINNINGS
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
+from tests.scripted_home import Stage, make_runtime, make_settings, take_stage
 
 New = Callable[..., RunContext]
 MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
@@ -110,18 +113,107 @@ def test_a_day_becomes_energy(new_runtime: New) -> None:
     assert devices.select("plant_id", "device_id").rows() == [("11", "111"), ("12", "121")]
 
 
-def test_the_same_answers_commit_nothing(new_runtime: New) -> None:
-    before = versions(run(new_runtime(), MONDAY, TUESDAY))
-    assert versions(run(new_runtime(), MONDAY, TUESDAY)) == before
+# A fleet in which each plant has a fate of its own; all of it is fetched three times.
+USUAL, CHANGED, EMPTY, FAILING, SILENT, NEVER, CHOSEN = "11", "12", "13", "14", "15", "16", "17"
+FLEET = [USUAL, CHANGED, EMPTY, FAILING, SILENT, NEVER, CHOSEN]
+FIRST, EQUAL, OTHER, ALONE = "first", "equal", "other", "alone"
+MONDAY_OF = {"local_date": MONDAY}
 
 
-def test_a_changed_answer_replaces_its_day_alone(new_runtime: New, sma: ScriptedSma) -> None:
-    runtime = run(new_runtime(), MONDAY, TUESDAY)
-    monday = {m: runtime.lake.take_snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES}
-    sma.watts["11", "2021-10-05"] = 500.0
-    runtime = run(new_runtime(), MONDAY, TUESDAY)
-    assert energy(runtime)["11", 5] == pytest.approx(12.0)
-    assert {m: runtime.lake.take_snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES} == monday
+@dataclass
+class Fates:
+    """By the reading: what was left, the versions of tables, and the files of Monday."""
+
+    stages: dict[str, Stage] = field(default_factory=dict)
+    versions: dict[str, dict[str, int]] = field(default_factory=dict)
+    monday: dict[str, dict[type[Table], Any]] = field(default_factory=dict)
+
+    def kwh(self, reading: str, plant: str) -> list[float | None]:
+        """PV generation of the plant's days."""
+        return self.stages[reading].rows(EnergyDaily, plant).sort("local_date")["pv_generation_kwh"].to_list()
+
+
+@pytest.fixture(scope="module")
+def fates(tmp_path_factory: pytest.TempPathFactory) -> Fates:
+    """Two days that are read; read again with the same answers, with others, and once more for one plant alone."""
+    found, settings, sma = Fates(), make_settings(tmp_path_factory.mktemp("fates")), ScriptedSma()
+    models: list[type[Table]] = [EnergyDaily, EnergyMonthly, Quarantine]
+
+    def read(name: str, *days: dt.date, plants: tuple[str, ...] = ()) -> None:
+        def work(runtime: RunContext) -> Notices:
+            notices = noticed(step(runtime, day) for day in days for step in (fetch, build))
+            found.versions[name] = versions(runtime)
+            found.monday[name] = {m: runtime.lake.take_snapshot(m, MONDAY_OF).files for m in DAY_TABLES}
+            return notices
+
+        found.stages[name] = take_stage(settings, sma, models, work, *plants)
+
+    sma.lists = list(FLEET)
+    refresh(make_runtime(settings, sma))
+    sma.broken = {NEVER}
+    sma.watts |= {(SILENT, str(day)): None for day in (MONDAY, TUESDAY)}
+    read(FIRST, TUESDAY, MONDAY)
+    read(EQUAL, MONDAY, TUESDAY)
+    busy = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
+    sma.special = lambda r: busy if (r.plant_id, r.date) == (FAILING, str(TUESDAY)) else None
+    sma.watts |= {(CHANGED, str(TUESDAY)): 500.0, (EMPTY, str(TUESDAY)): None}
+    read(OTHER, MONDAY, TUESDAY)
+    sma.watts |= {(plant, str(MONDAY)): 2000.0 for plant in FLEET}
+    read(ALONE, MONDAY, plants=(CHOSEN,))
+    return found
+
+
+def test_the_same_answers_commit_nothing(fates: Fates) -> None:
+    assert fates.versions[EQUAL] == fates.versions[FIRST]
+
+
+def test_a_changed_answer_replaces_its_day_alone(fates: Fates) -> None:
+    assert fates.kwh(FIRST, CHANGED) == pytest.approx([24.0, 24.0])
+    assert fates.kwh(OTHER, CHANGED) == pytest.approx([24.0, 12.0])
+    assert fates.monday[OTHER] == fates.monday[FIRST]
+
+
+def test_a_silent_plant_is_missing_and_not_zero(fates: Fates) -> None:
+    (row,) = fates.stages[FIRST].rows(EnergyDaily, SILENT, MONDAY).rows(named=True)
+    assert (row["status"], row["pv_generation_kwh"], row["covered_h"]) == ("missing", None, 0.0)
+    assert row["expected_h"] > 11
+
+
+def test_an_empty_answer_never_erases_a_stored_day(fates: Fates) -> None:
+    assert fates.kwh(OTHER, EMPTY) == pytest.approx([24.0, 24.0])
+    assert fates.stages[OTHER].missing(EMPTY, TUESDAY) == {"raw_energy_balance", "raw_pv"}
+    assert fates.stages[OTHER].missing(EMPTY, MONDAY) == set()
+
+
+def test_a_failing_plant_keeps_its_last_good_day_and_is_listed(fates: Fates) -> None:
+    other = fates.stages[OTHER]
+    assert fates.kwh(OTHER, FAILING) == pytest.approx([24.0, 24.0])
+    assert {m.plant_id for m in fates.stages[FIRST].notices.missing} == {NEVER}
+    assert {m.plant_id for m in other.notices.missing} == {NEVER, FAILING, EMPTY}
+    reasons = other.rows(Quarantine, FAILING).select("source", "scope", "reason")
+    assert ("raw_energy_balance", "answer", "request_failed") in reasons.rows()
+
+
+def test_a_plant_that_never_answered_is_a_missing_day(fates: Fates) -> None:
+    for reading in (FIRST, EQUAL, OTHER):
+        assert fates.stages[reading].rows(EnergyDaily, NEVER)["status"].to_list() == ["missing"] * 2
+        assert fates.stages[reading].rows(EnergyDaily, USUAL)["status"].to_list() == ["complete"] * 2
+
+
+def test_a_run_of_one_plant_leaves_the_others_alone(fates: Fates) -> None:
+    assert {request.plant_id for request in fates.stages[ALONE].asked} == {CHOSEN}
+    assert fates.kwh(ALONE, CHOSEN) == pytest.approx([48.0, 24.0])
+    for plant in set(FLEET) - {CHOSEN}:
+        assert fates.kwh(ALONE, plant) == fates.kwh(OTHER, plant)
+
+
+def test_months_are_the_sums_of_their_days(fates: Fates) -> None:
+    """Whichever day is read first."""
+    for reading, kwh in ((FIRST, 48.0), (OTHER, 36.0)):
+        (row,) = fates.stages[reading].rows(EnergyMonthly, CHANGED).rows(named=True)
+        assert (row["month"], row["n_days"], row["status"]) == (dt.date(2021, 10, 1), 2, "partial")
+        assert row["pv_generation_kwh"] == pytest.approx(kwh)
+        assert row["pv_generation_covered_h"] == pytest.approx(48.0)
 
 
 def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> None:
@@ -144,49 +236,6 @@ def test_days_that_were_asked_for_with_another_time_basis_are_counted(new_runtim
     assert count_days_of_other_basis(runtime, TUESDAY, TUESDAY) == 1
 
 
-def test_a_silent_plant_is_missing_and_not_zero(new_runtime: New, sma: ScriptedSma) -> None:
-    sma.watts["12", "2021-10-04"] = None
-    runtime = run(new_runtime(), MONDAY)
-    (row,) = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == "12").collect().rows(named=True)
-    assert (row["status"], row["pv_generation_kwh"], row["covered_h"]) == ("missing", None, 0.0)
-    assert row["expected_h"] > 11
-
-
-def test_an_empty_answer_never_erases_a_stored_day(new_runtime: New, sma: ScriptedSma) -> None:
-    run(new_runtime(), MONDAY)
-    sma.watts["12", "2021-10-04"] = None
-    runtime = new_runtime()
-    notices = run_noticed(runtime, MONDAY)
-    assert energy(runtime)["12", 4] == pytest.approx(24.0)
-    assert {(m.plant_id, m.table) for m in notices.missing} == {
-        ("12", "raw_energy_balance"),
-        ("12", "raw_pv"),
-    }
-
-
-def test_a_failing_plant_keeps_its_last_good_day_and_is_listed(new_runtime: New, sma: ScriptedSma) -> None:
-    run(new_runtime(), MONDAY)
-    sma.watts["11", "2021-10-04"] = 2000.0
-    sma.broken.add("12")
-    runtime = new_runtime()
-    notices = fetch(runtime, MONDAY)
-    build(runtime, MONDAY)
-    assert energy(runtime) == {("11", 4): pytest.approx(48.0), ("12", 4): pytest.approx(24.0)}
-    assert {m.plant_id for m in notices.missing} == {"12"}
-    reasons = runtime.lake.scan(Quarantine).select("source", "plant_id", "scope", "reason").collect()
-    assert ("raw_energy_balance", "12", "answer", "request_failed") in reasons.rows()
-
-
-def test_a_plant_that_never_answered_is_a_missing_day(new_runtime: New, sma: ScriptedSma) -> None:
-    runtime = new_runtime()
-    refresh(runtime)
-    sma.broken.add("12")
-    fetch(runtime, MONDAY)
-    build(runtime, MONDAY)
-    status = runtime.lake.scan(EnergyDaily).select("plant_id", "status").collect()
-    assert status.rows() == [("11", "complete"), ("12", "missing")]
-
-
 def test_when_nothing_is_answered_the_step_fails(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = run(new_runtime(), MONDAY)
     before = versions(runtime)
@@ -194,13 +243,6 @@ def test_when_nothing_is_answered_the_step_fails(new_runtime: New, sma: Scripted
     with pytest.raises(SunledgerError, match=r"None of the 2 requests was answered.*503"):
         list(SetFetch(BALANCE)(runtime, [MONDAY]))
     assert versions(runtime) == before
-
-
-def test_a_run_of_one_plant_leaves_the_others_alone(new_runtime: New, sma: ScriptedSma) -> None:
-    run(new_runtime(), MONDAY)
-    sma.watts |= {("11", "2021-10-04"): 1.0, ("12", "2021-10-04"): 2000.0}
-    runtime = run(new_runtime("12"), MONDAY)
-    assert energy(runtime) == {("11", 4): pytest.approx(24.0), ("12", 4): pytest.approx(48.0)}
 
 
 def test_an_unknown_plant_is_wrong_usage(new_runtime: New) -> None:
@@ -258,13 +300,3 @@ def test_under_utc_a_local_day_is_put_together_from_the_utc_days_that_it_touches
     assert energy(runtime)["11", 4] == pytest.approx(10 * 2.4 + 14)
     dates = {r.date for r in sma.asked if r.endpoint == "measurements"}
     assert dates == {"2021-10-03", "2021-10-04"}
-
-
-def test_months_are_the_sums_of_their_days(new_runtime: New, sma: ScriptedSma) -> None:
-    sma.watts["11", "2021-10-05"] = 500.0
-    runtime = run(new_runtime(), TUESDAY, MONDAY)
-    months = runtime.lake.scan(EnergyMonthly).filter(pl.col("plant_id") == "11").collect()
-    (row,) = months.rows(named=True)
-    assert (row["month"], row["n_days"], row["status"]) == (dt.date(2021, 10, 1), 2, "partial")
-    assert row["pv_generation_kwh"] == pytest.approx(36.0)
-    assert row["pv_generation_covered_h"] == pytest.approx(48.0)
