@@ -1,13 +1,16 @@
 """Queries on the terminal: they read the published file and what was granted, and change and make nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from pipeline.cli.query_commands import Format, run_sql
 from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
+from pipeline.common.settings import Settings
+from warehouse import open_published, published_object
 from warehouse.export import export_query
 from warehouse.publish import NotPublishedError
 from warehouse.read_only import check_readable_files, restrict
@@ -210,3 +213,22 @@ def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:
 def test_null_is_empty(connection: duckdb.DuckDBPyConnection, capsys: pytest.CaptureFixture[str]) -> None:
     show_rows(connection, "FROM yields ORDER BY plant", "csv")
     assert capsys.readouterr().out.splitlines() == ["plant,kwh", "a,1.5", "b,"]
+
+
+def test_where_an_object_is_published_this_machines_copy_of_it_is_fetched_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetched: list[str | None] = []
+
+    def fetch(settings: Settings, _tell: Callable[[str], None]) -> Path:
+        fetched.append(settings.published_object)
+        return folder / "file.duckdb"
+
+    monkeypatch.setenv("SUNLEDGER_PUBLISH_TARGET", "s3://bucket/sunledger.duckdb")
+    monkeypatch.setenv("SUNLEDGER_LAKE", "s3://bucket/lake")
+    monkeypatch.setattr(published_object, "fetch_published", fetch)
+    monkeypatch.setattr(open_published, "connect", lambda file: duckdb.connect(str(file), read_only=True))
+    monkeypatch.setattr(open_published, "has_days", lambda _: True)
+    run_sql("SELECT plant FROM yields ORDER BY plant", Format.CSV)
+    assert fetched == ["s3://bucket/sunledger.duckdb"]
+    assert capsys.readouterr().out.split() == ["plant", "a", "b"]
