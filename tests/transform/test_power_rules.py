@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from random import Random
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -80,8 +81,16 @@ def made(
     rows: list[Row], where: pl.DataFrame, table: str = "energy_balance_intervals", step: int = 5
 ) -> Outcome:
     """Rows of one answer as rows of the table, and what was set aside."""
+    return made_together({"1": rows}, where, table, step)
+
+
+def made_together(
+    days: dict[str, list[Row]], where: pl.DataFrame, table: str = "energy_balance_intervals", step: int = 5
+) -> Outcome:
+    """The same for the answers of several plants."""
     source = CARRIERS[table]
-    frame = raw([("1", body(rows, STEPS[step]))], device="7" if source.of_devices else "")
+    answers = [(plant, body(rows, STEPS[step])) for plant, rows in days.items()]
+    frame = raw(answers, device="7" if source.of_devices else "")
     transform = SetTransform(source.set, source.intervals, "plant_local")
     outcome = Outcome.of(source.intervals, transform.transform_day([frame], where, DAY))
     validate(source.intervals, outcome.rows, {"local_date": DAY})
@@ -89,7 +98,14 @@ def made(
     return outcome
 
 
-def aside(outcome: Outcome) -> list[tuple[str, str]]:
+class OwnRows(NamedTuple):
+    """What one plant's day became."""
+
+    rows: pl.DataFrame
+    quarantine: pl.DataFrame
+
+
+def aside(outcome: Outcome | OwnRows) -> list[tuple[str, str]]:
     """Field and reason of each value that was set aside, in the order of both."""
     found = outcome.quarantine.filter(scope="value")
     return found.select("field", "reason").sort("field", "reason").rows()
@@ -122,30 +138,44 @@ def plain_day(table: str) -> list[Row]:
     return rows
 
 
+# At night, by day, and two of a kind: the first row and the last one.
+PLACES_OF_CODES = dict(zip((0, 60, 100, 140, 200, 286, 287), (*SENTINELS, SENTINELS[-1]), strict=True))
+BEYOND_W = 43_000_000.5
+
+
 @cache
-def made_plain(table: str, rated: float | None) -> Outcome:
-    """The rows of a plain day: every field of a table is compared with the same ones."""
-    where = house(rated, device="7" if CARRIERS[table].of_devices else None)
-    return made(plain_day(table), where, table)
+def made_fleet(table: str, rated: float | None) -> Outcome:
+    """A plant with a plain day, and for each field of the table one with codes in it, and one with a huge power.
+
+    They are called `plain`, `code FIELD` and `huge FIELD`.
+    """
+    days = {"plain": plain_day(table)}
+    for api in (api for name, api in LIMITLESS if name == table):
+        is_array = field_of(table, api).array
+        for plant, spoilt in ((f"code {api}", PLACES_OF_CODES), (f"huge {api}", {150: BEYOND_W})):
+            days[plant] = plain_day(table)
+            for place, value in spoilt.items():
+                days[plant][place][api] = [{"index": "A", "value": value}] if is_array else value
+    device = "7" if CARRIERS[table].of_devices else None
+    where = places(dict.fromkeys(days, "UTC"), rated_w=rated, peak_w=None, device=device, **BERLIN)
+    return made_together(days, where, table)
+
+
+def of_plant(outcome: Outcome, plant: str) -> OwnRows:
+    return OwnRows(outcome.rows.filter(plant_id=plant), outcome.quarantine.filter(plant_id=plant))
 
 
 @pytest.mark.parametrize("rated", [RATED, None])
 @pytest.mark.parametrize(("table", "api"), LIMITLESS)
 def test_a_code_for_no_value_is_no_energy_in_any_field(table: str, api: str, rated: float | None) -> None:
     field = field_of(table, api)
-    where = house(rated, device="7" if CARRIERS[table].of_devices else None)
-    clean = made_plain(table, rated)
+    clean = of_plant(made_fleet(table, rated), "plain")
     assert aside(clean) == []
-    spoiled = plain_day(table)
-    # The first row and the last one, at night, by day, and two of a kind.
-    places_of = dict(zip((0, 60, 100, 140, 200, 286, 287), (*SENTINELS, SENTINELS[-1]), strict=True))
-    for place, sentinel in places_of.items():
-        spoiled[place][api] = [{"index": "A", "value": sentinel}] if field.array else sentinel
-    outcome = made(spoiled, where, table)
+    outcome = of_plant(made_fleet(table, rated), f"code {api}")
     found = outcome.quarantine.filter(field=api, scope="value")
-    assert found["value"].to_list() == list(places_of.values())
+    assert found["value"].to_list() == list(PLACES_OF_CODES.values())
     assert set(found["reason"]) == {row_rules.SENTINEL}
-    assert outcome.rows[field.value_column].null_count() == len(places_of)
+    assert outcome.rows[field.value_column].null_count() == len(PLACES_OF_CODES)
     energy = f"{field.column}_kwh" if field.power else field.value_column
     assert outcome.rows[energy].sum() <= clean.rows[energy].sum()
 
@@ -244,12 +274,7 @@ def test_a_correction_over_two_rows_is_no_energy() -> None:
 @pytest.mark.parametrize("rated", [RATED, None])
 @pytest.mark.parametrize(("table", "api"), LIMITLESS)
 def test_a_power_beyond_any_site_of_this_size_is_set_aside(table: str, api: str, rated: float | None) -> None:
-    field = field_of(table, api)
-    where = house(rated, device="7" if CARRIERS[table].of_devices else None)
-    rows = plain_day(table)
-    watts = 43_000_000.5
-    rows[150][api] = [{"index": "A", "value": watts}] if field.array else watts
-    assert api in {name for name, _ in aside(made(rows, where, table))}
+    assert api in {name for name, _ in aside(of_plant(made_fleet(table, rated), f"huge {api}"))}
 
 
 def test_an_inverter_is_bounded_by_its_own_rating_and_a_charging_station_by_none() -> None:
