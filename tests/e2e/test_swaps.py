@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
@@ -12,60 +13,86 @@ import pytest
 from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import load_settings
 from pipeline.run.context import RunContext
+from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from sandbox.launch import run_sandbox
 from schemas import DeviceEnergyDaily, Devices, EnergyDaily, Plants, Quarantine
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
+from tests.noticed import noticed
 from tests.scripted import ScriptedSma, rows
+from tests.scripted_home import Stage, make_settings, take_stage
 
 New = Callable[..., RunContext]
 SUNDAY = MONDAY - dt.timedelta(days=1)
 SATURDAY = SUNDAY - dt.timedelta(days=1)
-OLD, NEW = "110", "111"
+# Each plant lost its inverter on Monday at noon. Of some SMA does not say when: the old one is inactive, that is all.
+DATED, SILENT, UNDATED, NEVER = "11", "12", "13", "14"
+FLEET = [DATED, SILENT, UNDATED, NEVER]
+# The last figures of their ids.
+OLD, NEW = "0", "1"
+# Answers that have no rows.
+EMPTY = {(f"{SILENT}1", str(TUESDAY)), (f"{SILENT}0", str(SUNDAY)), (f"{UNDATED}0", str(SUNDAY))}
 
 
-def devices_of(sma: ScriptedSma, *, with_old: bool = True) -> None:
-    """Plant 11 had its inverter replaced on Monday at noon."""
-    old = {"deviceId": OLD, "name": "Replaced", "isActive": False, "deactivatedAt": "2021-10-04T12:00:00"}
-    new = {"deviceId": NEW, "name": "Inverter", "isActive": True}
-    sma.devices["11"] = [old, new] if with_old else [new]
+def list_devices(sma: ScriptedSma, plant: str, *, with_old: bool = True) -> None:
+    """The old inverter, whose id ends with 0, and its successor, whose id ends with 1."""
+    ended = {"deactivatedAt": "2021-10-04T12:00:00"} if plant in {DATED, SILENT} else {}
+    old = {"deviceId": f"{plant}0", "name": "Replaced", "isActive": False, **ended}
+    new = {"deviceId": f"{plant}1", "name": "Inverter", "isActive": True}
+    sma.devices[plant] = [old, new] if with_old else [new]
 
 
-def undated(sma: ScriptedSma) -> None:
-    """The same, but SMA does not say when the old inverter ended: it is inactive, and that is all."""
-    old = {"deviceId": OLD, "name": "Replaced", "isActive": False}
-    sma.devices["11"] = [old, {"deviceId": NEW, "name": "Inverter", "isActive": True}]
+def compose(found: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"resolution": "FiveMinutes", "set": found}).encode()
 
 
 def before_and_after_noon(request: Request) -> bytes | None:
     """2 kW of the old inverter up to the swap, 3 kW of the new one from then on."""
-    if request.endpoint != "measurements" or request.device_id not in (OLD, NEW):
+    if request.endpoint != "measurements":
         return None
-    watts = 2000.0 if request.device_id == OLD else 3000.0
-    found = [
-        row
-        for row in rows(request.date, watts)
-        if (row["time"] <= "2021-10-04T12:00:00") == (request.device_id == OLD)
-    ]
-    return json.dumps({"resolution": "FiveMinutes", "set": found}).encode()
+    if not request.device_id:
+        return compose(rows(request.date, 5000.0)) if request.plant_id == UNDATED else None
+    is_old = request.device_id.endswith("0")
+    if (request.device_id, request.date) in EMPTY or request.device_id == f"{NEVER}0":
+        return compose([])
+    if request.plant_id == NEVER:
+        return None
+    found = rows(request.date, 2000.0 if is_old else 3000.0)
+    return compose([row for row in found if (row["time"] <= "2021-10-04T12:00:00") == is_old])
 
 
-def by_device(runtime: RunContext) -> dict[tuple[int, str], tuple[float | None, str]]:
-    """kWh and status by day of the month and device of plant 11."""
-    daily = runtime.lake.scan(DeviceEnergyDaily).filter(pl.col("plant_id") == "11").collect()
-    columns = daily.select("local_date", "device_id", "pv_generation_kwh", "status").rows()
-    return {(day.day, device): (kwh, status) for day, device, kwh, status in columns}
+def by_device(devices: pl.DataFrame, plant: str) -> dict[tuple[int, str], tuple[float | None, str]]:
+    """kWh and status by day of the month and device of a plant; a device by the last figure of its id."""
+    columns = devices.filter(plant_id=plant).select("local_date", "device_id", "pv_generation_kwh", "status")
+    return {(day.day, device[-1]): (kwh, status) for day, device, kwh, status in columns.rows()}
 
 
-def test_on_the_day_of_a_swap_both_inverters_count(new_runtime: New, sma: ScriptedSma) -> None:
-    devices_of(sma)
-    sma.special = before_and_after_noon
-    runtime = new_runtime("11")
-    refresh(runtime)
-    for day in (SUNDAY, MONDAY, TUESDAY):
-        fetch(runtime, day)
-        build(runtime, day)
-    found = by_device(runtime)
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, Stage]:
+    """Three days of the fleet, each made when it was fetched; and, with one before them, made when all were there."""
+    settings, sma = make_settings(tmp_path_factory.mktemp("swaps")), ScriptedSma()
+    sma.lists, sma.special = list(FLEET), before_and_after_noon
+    for plant in FLEET:
+        list_devices(sma, plant)
+    days, models = (SUNDAY, MONDAY, TUESDAY), [DeviceEnergyDaily, Quarantine]
+
+    def fetch_and_make(runtime: RunContext) -> Notices:
+        return noticed([refresh(runtime), *(step(runtime, day) for day in days for step in (fetch, build))])
+
+    def make_again(runtime: RunContext) -> Notices:
+        return noticed([fetch(runtime, SATURDAY), *(build(runtime, day) for day in (SATURDAY, *days))])
+
+    one_by_one = take_stage(settings, sma, models, fetch_and_make)
+    return one_by_one, take_stage(settings, sma, models, make_again)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(stages: tuple[Stage, Stage]) -> Stage:
+    return stages[0]
+
+
+def test_on_the_day_of_a_swap_both_inverters_count(one_by_one: Stage) -> None:
+    found = by_device(one_by_one.frames[DeviceEnergyDaily], DATED)
     assert found[3, OLD] == (pytest.approx(48.0), "complete")
     # The old one owes nothing after noon; the new one is not known to have begun then.
     assert found[4, OLD] == (pytest.approx(24.0), "complete")
@@ -74,56 +101,21 @@ def test_on_the_day_of_a_swap_both_inverters_count(new_runtime: New, sma: Script
     assert (5, OLD) not in found
     # Nor is the new one missing on the day before, though it was asked for.
     assert (3, NEW) not in found
+    assert (f"{DATED}1", str(SUNDAY)) in {(r.device_id, r.date) for r in one_by_one.asked}
 
 
-def test_a_new_inverter_is_missing_once_it_had_a_row_or_the_old_one_is_gone(
-    new_runtime: New, sma: ScriptedSma
-) -> None:
-    devices_of(sma)
-    sma.special = before_and_after_noon
-    silent = {(NEW, str(TUESDAY)), (OLD, str(SUNDAY))}
-
-    def special(request: Request) -> bytes | None:
-        if (request.device_id, request.date) in silent:
-            return json.dumps({"resolution": "FiveMinutes", "set": []}).encode()
-        return before_and_after_noon(request)
-
-    sma.special = special
-    runtime = new_runtime("11")
-    refresh(runtime)
-    for day in (SUNDAY, MONDAY, TUESDAY):
-        fetch(runtime, day)
-        build(runtime, day)
-    found = by_device(runtime)
+def test_a_new_inverter_is_missing_once_it_had_a_row_or_the_old_one_is_gone(one_by_one: Stage) -> None:
+    found = by_device(one_by_one.frames[DeviceEnergyDaily], SILENT)
     assert found[3, OLD] == (None, "missing")
     assert (3, NEW) not in found
     assert found[5, NEW] == (None, "missing")
 
 
 def test_an_inactive_inverter_without_an_end_date_is_not_missing_after_its_last_day(
-    new_runtime: New, sma: ScriptedSma
+    stages: tuple[Stage, Stage],
 ) -> None:
-    undated(sma)
-    silent = {(OLD, str(SUNDAY))}
-    plant = {str(day): rows(str(day), 5000.0) for day in (SATURDAY, SUNDAY, MONDAY, TUESDAY)}
-
-    def special(request: Request) -> bytes | None:
-        if request.endpoint == "measurements" and not request.device_id:
-            return json.dumps({"resolution": "FiveMinutes", "set": plant[request.date]}).encode()
-        if (request.device_id, request.date) in silent:
-            return json.dumps({"resolution": "FiveMinutes", "set": []}).encode()
-        return before_and_after_noon(request)
-
-    sma.special = special
-    runtime = new_runtime("11")
-    refresh(runtime)
-    days = (SATURDAY, SUNDAY, MONDAY, TUESDAY)
-    # A run makes each table of all its days before the next table.
-    for day in days:
-        fetch(runtime, day)
-    for day in days:
-        build(runtime, day)
-    found = by_device(runtime)
+    days = stages[1]
+    found = by_device(days.frames[DeviceEnergyDaily], UNDATED)
     # A silent day before its last one is a gap like any other.
     assert found[2, OLD] == (pytest.approx(48.0), "complete")
     assert found[3, OLD] == (None, "missing")
@@ -133,47 +125,43 @@ def test_an_inactive_inverter_without_an_end_date_is_not_missing_after_its_last_
     assert (2, NEW) not in found
     assert found[5, NEW] == (pytest.approx(72.0), "complete")
     # So the inverters are held against their plant, which says 120 kWh every day.
-    told = runtime.lake.scan(Quarantine).filter(pl.col("reason") == "inverters_sum").collect()
+    told = days.rows(Quarantine, UNDATED).filter(pl.col("reason") == "inverters_sum")
     assert dict(told.select("local_date", "value").rows())[TUESDAY] == pytest.approx(72.0 - 120.0)
 
 
-def test_an_inactive_inverter_that_never_had_a_row_is_not_missing(new_runtime: New, sma: ScriptedSma) -> None:
-    undated(sma)
-    sma.special = lambda r: (
-        b'{"set":[],"resolution":"FiveMinutes"}' if r.device_id == OLD and r.date else None
-    )
-    runtime = new_runtime("11")
-    refresh(runtime)
-    fetch(runtime, MONDAY)
-    build(runtime, MONDAY)
-    assert by_device(runtime) == {(4, NEW): (pytest.approx(24.0), "complete")}
+def test_an_inactive_inverter_that_never_had_a_row_is_not_missing(one_by_one: Stage) -> None:
+    assert by_device(one_by_one.frames[DeviceEnergyDaily], NEVER) == {
+        (day, NEW): (pytest.approx(24.0), "complete") for day in (3, 4, 5)
+    }
 
 
 def test_what_a_device_delivered_stays_when_no_list_names_it_any_more(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
-    devices_of(sma)
+    old, new = f"{DATED}0", f"{DATED}1"
+    list_devices(sma, DATED)
     sma.special = before_and_after_noon
-    runtime = new_runtime("11")
+    runtime = new_runtime(DATED)
     refresh(runtime)
     fetch(runtime, MONDAY)
     build(runtime, MONDAY)
-    before = by_device(runtime)
-    devices_of(sma, with_old=False)
-    later = new_runtime("11")
+    before = runtime.lake.scan(DeviceEnergyDaily).collect()
+    assert by_device(before, DATED).keys() == {(4, OLD), (4, NEW)}
+    list_devices(sma, DATED, with_old=False)
+    later = new_runtime(DATED)
     later.now = lambda: dt.datetime(2021, 10, 25, 12, tzinfo=dt.UTC)
     later.again = True
     refresh(later)
-    assert OLD in later.lake.scan(Devices).collect()["device_id"].to_list()
+    assert old in later.lake.scan(Devices).collect()["device_id"].to_list()
     sma.asked.clear()
     fetch(later, MONDAY)
     build(later, MONDAY)
-    assert by_device(later) == before
+    assert by_device(later.lake.scan(DeviceEnergyDaily).collect(), DATED) == by_device(before, DATED)
     # Its past is asked for as long as SMA gives it, its future is not.
-    assert OLD in {request.device_id for request in sma.asked}
+    assert old in {request.device_id for request in sma.asked}
     sma.asked.clear()
     fetch(later, TUESDAY)
-    assert {request.device_id for request in sma.asked} == {"", NEW}
+    assert {request.device_id for request in sma.asked} == {"", new}
 
 
 @pytest.mark.long
