@@ -57,8 +57,8 @@ REPORT_FILES_AT_ONCE = 64
 # may need more, and then gets the share of the machine that DuckDB takes by itself. One thread fills one group of rows
 # at a time, and takes a fifth less CPU than two that wait for each other.
 LITTLE_MEMORY = {"memory_limit": "64MiB", "threads": "1", "allocator_background_threads": "true"}
-# What it may hold from the first table on of which so many bytes are sorted, and where it changes a file that there is.
-MORE_MEMORY, LARGE_BYTES = "112MiB", 32 * 2**20
+# What it may hold for curated tables, which are joined of many, and where it changes a file that there is.
+MORE_MEMORY = "112MiB"
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
@@ -156,10 +156,9 @@ def build(
         }
         guard = place_file_guard(lake, plan, places)
         made = [model for model in plan.viewed if known.get(storage(model).table) != footers[model]]
-        prepare = partial(_raise_limit, connection, memory)
         if base is not None:
-            prepare(LARGE_BYTES)
-        fill = partial(put_rows, connection, Path(f"{file}.rows"), prepare=prepare)
+            _raise_limit(connection, memory)
+        fill = partial(put_rows, connection, Path(f"{file}.rows"))
         comments: list[str] = []
         if base is None:
             tables = list(plan.files)
@@ -181,6 +180,7 @@ def build(
             views.append(_create_view(CoverageDaily, footers[CoverageDaily], plan, None))
         _execute(connection, views)
         if base is None:
+            _raise_limit(connection, memory)
             comments += _add_curated(connection)
         else:
             replace_curated_rows(connection, load_curated_views(), found)
@@ -205,9 +205,9 @@ def build(
     return Content(viewed | rows | own_rows, left_out, shown, zones, clocks)
 
 
-def _raise_limit(connection: duckdb.DuckDBPyConnection, memory: Mapping[str, str], size: int) -> None:
-    """Let DuckDB hold more where so many bytes are to be sorted, unless it takes what it wants."""
-    if size >= LARGE_BYTES and "memory_limit" in memory:
+def _raise_limit(connection: duckdb.DuckDBPyConnection, memory: Mapping[str, str]) -> None:
+    """Let DuckDB hold more, unless it takes what it wants."""
+    if "memory_limit" in memory:
         connection.execute(f"SET memory_limit = '{MORE_MEMORY}'")
 
 
@@ -318,6 +318,7 @@ def _add_curated(connection: duckdb.DuckDBPyConnection) -> list[str]:
     for view in load_curated_views():
         kind = view.kind.upper()
         connection.execute(f"CREATE {kind} {quote_identifier(view.name)} AS {view.query}")
+        connection.execute("COMMIT; BEGIN")
         comments += write_comment(kind, view.name, view.comment, view.columns)
     return comments
 

@@ -14,7 +14,7 @@ from typing import IO, Self
 
 import pyarrow as pa
 
-HELD_BYTES = 32 * 2**20
+HELD_BYTES = 16 * 2**20
 
 
 class SharedMemory:

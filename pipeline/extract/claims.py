@@ -84,17 +84,20 @@ def claim_plan(
     session = open_shared_session(runtime.settings)
     store = ClaimFiles(runtime.settings.home / "claims") if session is None else session
     while True:
-        claims = Claims.of(plan)
-        _wait_for_claims(runtime, store, claims, runtime.settings.pool_wait_minutes * 60 if wait else 0.0)
+        claimed = plan
+        # Not kept meanwhile: there is one for each plant and day.
+        _wait_for_claims(
+            runtime, store, Claims.of(claimed), runtime.settings.pool_wait_minutes * 60 if wait else 0.0
+        )
         try:
             # Between the plan and the claim somebody may have stored the days.
             if plan.seen != name_stored_answers(runtime, plan.model):
                 plan = plan_requests(runtime)
-            if Claims.of(plan).plant_days <= claims.plant_days:
+            if plan is claimed or Claims.of(plan).plant_days <= Claims.of(claimed).plant_days:
                 yield plan
                 return
         finally:
-            _release(store, claims)
+            _release(store, claimed)
 
 
 def _wait_for_claims(
@@ -148,11 +151,11 @@ def take_claims(session: SharedSession, claims: Claims) -> set[str]:
     return session.transact(take)
 
 
-def _release(store: SharedSession | ClaimFiles, claims: Claims) -> None:
+def _release(store: SharedSession | ClaimFiles, plan: FetchPlan) -> None:
     if isinstance(store, ClaimFiles):
         store.release()
         return
-    me = store.holder
+    me, claims = store.holder, Claims.of(plan)
 
     def release(cursor: Any) -> None:
         cursor.execute(

@@ -117,7 +117,7 @@ def _store_plan(
         for accepted in accept_answers(of_days, plan.days, still_listed):
             parts[accepted.day].add(accepted.rows)
             outcomes[accepted.day].append(accepted.outcome)
-        found = {day: DayOutcome.of_all(of_day) for day, of_day in outcomes.items()}
+        found = {day: DayOutcome.of_all(outcomes.pop(day)) for day in plan.days}
         found = set_unlisted_apart(found, still_listed)
         refuse_nothing_answered(found.values())
         for day, outcome in found.items():

@@ -1,9 +1,10 @@
 """Finds the answers that some days still lack, and plans the requests. Reads the lake and makes no API calls."""
 
 import datetime as dt
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -165,19 +166,30 @@ def _plan_requests(
         stored = _read_stored(runtime, model, build_raw_part(day, set_type))
         days[day] = KnownDay(
             basis,
-            final_after=dict(of_day.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
+            final_after=_map_plants(of_day, pl.col("day_end") + pl.col("delay")),
             with_rows=frozenset(
                 stored.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").iter_rows()
             ),
-            zones=dict(of_day.select("plant_id", "timezone").iter_rows()),
+            zones=_map_plants(of_day, pl.col("timezone")),
         )
         if not runtime.again:
             known = _find_settled(runtime, build_quarantine_part(model, day, set_type), of_day, stored)
             of_day = of_day.join(known, on=["plant_id", "device_id"], how="anti")
         lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
     frame = pl.concat(lacking)
-    zones = dict(frame.select("plant_id", "timezone").iter_rows())
+    zones = _map_plants(frame, pl.col("timezone"))
     return FetchPlan(model, plan(request_plan.collect_series(frame)), days, zones, set_type, seen)
+
+
+def _map_plants(places: pl.DataFrame, value: pl.Expr) -> dict[str, Any]:
+    """A value of each plant, by its id.
+
+    Plants share a value, and days the ids: one for each plant and day took 20 MB of a week of 10,000 plants.
+    """
+    found = places.select("plant_id", value.alias("value"))
+    shared: dict[Any, Any] = {}
+    values = (shared.setdefault(one, one) for one in found["value"])
+    return dict(zip(map(sys.intern, found["plant_id"]), values, strict=True))
 
 
 def name_stored_answers(runtime: RunContext, model: type[RawAnswers]) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from schemas import RawAnswers, polars_schema
 
 # The bytes of the answers in one frame, which the later steps hold in memory at once; what an answer takes beside its
 # body, which is most of it where a fleet's lists are short.
-BATCH_BYTES = 16 * 2**20
+BATCH_BYTES = 8 * 2**20
 ANSWER_BYTES = 2**10
 # Rows of measurements have a "time", those of logs a "timestamp"; an answer without either has no rows. The envelope's
 # "timezone" is neither.
@@ -162,10 +162,12 @@ def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDa
         if isinstance(one.result, Failure) and isinstance(one.result.error, CredentialsError):
             raise one.result.error
         by_day.setdefault(one.day, []).append(one)
-    return [_judge_day(results, days[day]) for day, results in by_day.items()]
+    # One for all of its days, which are most of what is kept of a large fleet's answers until their days are stored.
+    series = next((_find_series(of_day[0].result) for of_day in by_day.values()), ("", ""))
+    return [_judge_day(series, of_day, days[day]) for day, of_day in by_day.items()]
 
 
-def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
+def _judge_day(series: Series, results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
     """The day's answers of one plant or device, or none when one is missing or would erase stored rows."""
     answers: list[Answer] = []
     failures: list[Failure] = []
@@ -175,8 +177,6 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
             answers.append(result)
         elif fault is not None:
             failures.append(fault)
-    first = results[0]
-    series = _find_series(first.result)
     is_alone = any(one.asked_alone for one in results)
     is_silent = is_alone and not failures and all(_has_no_rows(answer) for answer in answers)
     is_kept = not failures and _would_erase(answers, known)
@@ -187,7 +187,7 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
         silent=frozenset((series,)) if is_silent else frozenset(),
         week_refused=any(one.week_refused for one in results),
     )
-    return _SeriesDay(first.day, series, () if failures or is_kept else answers, outcome)
+    return _SeriesDay(results[0].day, series, () if failures or is_kept else answers, outcome)
 
 
 def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
@@ -208,11 +208,12 @@ def _accept_batch(
     for day, known in days.items():
         of_day = [one for one in batch if one.day == day]
         left = [one for one in readable if one.day == day]
-        answers = [answer for one in left if one.series[0] not in gone for answer in one.answers]
+        accepted = [one for one in left if one.answers and one.series[0] not in gone]
+        answers = [answer for one in accepted for answer in one.answers]
         outcome = DayOutcome(
             answers=len(answers),
             bytes=sum(len(answer.body) for answer in answers),
-            series=frozenset(map(_find_series, answers)),
+            series=frozenset(one.series for one in accepted),
             failures=(
                 *chain.from_iterable(unreadable.get((day, one.series), ()) for one in of_day),
                 *(

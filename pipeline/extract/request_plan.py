@@ -8,6 +8,7 @@ A week in which the clocks change is asked for day by day: its labels repeat or 
 """
 
 import datetime as dt
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -130,7 +131,10 @@ def collect_series(wanted: pl.DataFrame) -> list[Series]:
     """The series in a frame of plant_id, device_id, timezone, local_date; sorted."""
     keys = ["plant_id", "device_id", "timezone"]
     days = wanted.group_by(keys).agg(pl.col("local_date").sort()).sort(keys)
-    return [Series(plant, device, zone, tuple(dates)) for plant, device, zone, dates in days.iter_rows()]
+    return [
+        Series(sys.intern(plant), device, zone, tuple(dates))
+        for plant, device, zone, dates in days.iter_rows()
+    ]
 
 
 def plan_measurements(

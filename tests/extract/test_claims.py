@@ -1,5 +1,6 @@
 """A plan whose days are claimed holds, unless somebody stored answers before the claim."""
 
+import datetime as dt
 from collections.abc import Callable
 
 from pipeline.extract.claims import claim_plan
@@ -36,3 +37,16 @@ def test_a_claimed_plan_is_made_again_only_if_answers_were_stored_before_the_cla
     with claim_plan(mine, plan_before_another_stores) as claimed:
         assert not claimed.requests
     assert len(made) == 2
+
+
+def test_the_days_of_a_plan_share_the_ids_and_moments_of_plants(new_runtime: New) -> None:
+    """One of each for each plant and day would be most of what a fleet's week holds before its answers come."""
+    mine = new_runtime(again=False)
+    refresh(mine)
+    plan = plan_set(mine, BALANCE, [MONDAY, MONDAY + dt.timedelta(days=1)])
+    first, second = plan.days.values()
+    ids = {id(planned.request.plant_id) for planned in plan.requests}
+    for known in (first, second):
+        for told in (known.zones, known.final_after):
+            assert ids <= set(map(id, told))
+            assert len(set(map(id, told.values()))) == len(set(told.values())) < len(told)

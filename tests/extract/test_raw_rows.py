@@ -112,6 +112,14 @@ def test_batches_are_bounded_by_bytes_keep_the_order_and_never_split_a_plant(
     assert fetched.bytes == 10 * len(WITH_ROWS)
 
 
+def test_the_days_of_a_plant_share_what_is_kept_of_it_until_they_are_stored() -> None:
+    days = [DAY, DAY + dt.timedelta(days=1)]
+    results = (DayResult(day, answer(plant_day("a", day))) for day in days)
+    parts = list(accept_answers(results, dict.fromkeys(days, KnownDay("utc")), still_listed=lambda: "a"))
+    first, second = (series for part in parts for series in part.outcome.series)
+    assert first is second == ("a", "")
+
+
 def test_no_more_is_drawn_than_a_batch_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw_rows, "BATCH_BYTES", 1)
     asked: list[str] = []

@@ -37,7 +37,6 @@ from warehouse.ddl import create_file_view, create_table
 from warehouse.lake import Lake
 from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.publish import PublishedFile, connect, publish
-from warehouse.published_content import LARGE_BYTES
 from warehouse.read_only import restrict
 from warehouse.row_inserts import FILES_AT_ONCE, put_rows
 from warehouse.views import CuratedView, load_curated_views, parse_view
@@ -492,23 +491,24 @@ def test_a_publication_for_which_little_memory_is_not_enough_is_written_with_mor
     assert not list(file.parent.glob(".*.new-*"))
 
 
-def test_duckdb_holds_more_only_where_many_rows_are_sorted(filled: Lake, tmp_path: Path) -> None:
-    """The bytes are known before, because a sort that does not fit would have the whole file written again."""
-    asked: list[int] = []
-    frames = [filled.scan(EnergyDaily).collect(), filled.scan(EnergyDaily)]
-    with duckdb.connect() as connection:
-        connection.execute(create_table(EnergyDaily))
-        for in_order in (True, False):
-            put_rows(
-                connection, tmp_path / "rows", EnergyDaily, frames, in_order=in_order, prepare=asked.append
-            )
-    assert asked == [2 * frames[0].height * len(polars_schema(EnergyDaily)) * 8]
-    with duckdb.connect(config={"memory_limit": "64MiB"}) as connection:
-        limits = []
-        for size in (LARGE_BYTES - 1, LARGE_BYTES):
-            published_content._raise_limit(connection, {"memory_limit": "64MiB"}, size)
-            limits += connection.execute("SELECT current_setting('memory_limit')").fetchall()
-    assert limits == [("64.0 MiB",), ("112.0 MiB",)]
+def test_a_week_of_a_large_fleet_is_sorted_in_the_memory_that_duckdb_may_hold(tmp_path: Path) -> None:
+    """Some plants after others: more would not fit, and the whole file be written again with what DuckDB takes."""
+    ids = pl.DataFrame({"plant_id": [f"{number:036}" for number in range(10_000)]})
+    others = {
+        name: kind for name, kind in polars_schema(KpiDaily).items() if name not in storage(KpiDaily).key
+    }
+    values = {name: pl.lit("a reason" if kind == pl.String else 0.5, kind) for name, kind in others.items()}
+    days = [FIRST + dt.timedelta(days=number) for number in range(7)]
+    frames = [ids.select("plant_id", local_date=pl.lit(day), **values) for day in days]
+    spill = str(tmp_path / "spill")
+    with duckdb.connect(config={**published_content.LITTLE_MEMORY, "temp_directory": spill}) as connection:
+        connection.execute(f"ATTACH '{tmp_path / 'new.duckdb'}' AS published; USE published; BEGIN")
+        connection.execute(create_table(KpiDaily))
+        put_rows(connection, tmp_path / "rows", KpiDaily, frames)
+        connection.execute("COMMIT")
+        stored = connection.execute("SELECT plant_id, local_date FROM kpi_daily").pl()
+    expected = pl.concat(frames).select("plant_id", "local_date").sort("plant_id", "local_date")
+    assert_frame_equal(stored, expected)
 
 
 def test_rows_of_a_copied_table_wait_in_few_files_that_are_removed(tmp_path: Path) -> None:
