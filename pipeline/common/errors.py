@@ -23,6 +23,10 @@ class ConfigurationError(UsageError):
     """A setting is missing or wrong."""
 
 
+class ClockAheadError(UsageError):
+    """This machine's clock is ahead of SMA's: what is fetched now would be stored under days that are not there yet."""
+
+
 class SmaError(SunledgerError):
     """A call of an SMA service did not give a usable answer.
 

@@ -25,6 +25,7 @@ from pipeline.sma.http.error_messages import (
 from pipeline.sma.http.ordered_stream import MAX_BACKLOG_BYTES, OrderedStream
 from pipeline.sma.http.outage import OutageGuard
 from pipeline.sma.http.retry import is_transient
+from pipeline.sma.http.server_time import refuse_early_answer
 from pipeline.sma.http.shared_window import SharedWindow
 from pipeline.sma.http.transport import find_origin
 from pipeline.sma.requests import Answer, Failure, Request
@@ -105,11 +106,14 @@ class SmaClient:
         return await self.tokens.get()
 
     async def send(self, request: Request) -> Answer:
-        """The answer to one request. Raises a PermanentError, or a TransientError after the last try."""
+        """The answer to one request. Raises a PermanentError, or a TransientError after the last try.
+
+        Raises ClockAheadError where SMA's answer shows that this machine's clock is far ahead.
+        """
         return await self._exchange(_Exchange(self, request))
 
     async def fetch(self, request: Request, admit: Admit = pass_all) -> Answer | Failure:
-        """Like `send`, with SMA's error as a value. Raises what `admit` raises."""
+        """Like `send`, with SMA's error as a value. Raises what `admit` raises, and ClockAheadError."""
         exchange = _Exchange(self, request, admit)
         try:
             return await self._exchange(exchange)
@@ -184,8 +188,11 @@ class _Exchange:
             self._admit()
             self.attempts += 1
             headed = wire.get(url, f"Bearer {token}")
+            asked_at = clock.now()
             outcome = await wire.try_once(call, headed, self._request, self.attempts)
             if isinstance(outcome, Reply):
+                if not is_transient(outcome.status):
+                    refuse_early_answer(asked_at, outcome.headers)
                 if outcome.status in _NOT_YET:
                     raise build_not_yet_error(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes

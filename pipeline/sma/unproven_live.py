@@ -24,6 +24,7 @@ from pipeline.sma.client import SmaClient
 from pipeline.sma.http.at_once import collect_results
 from pipeline.sma.http.error_messages import Call, Reply, build_last_try_error, format_status
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, retry_after_s
+from pipeline.sma.http.server_time import refuse_early_answer
 from pipeline.sma.requests import Request, quote_segment
 from schemas.quantities import ENERGY_BALANCE
 
@@ -114,12 +115,14 @@ async def ask_live(
 async def _send(client: SmaClient, base: str, request: LiveRequest) -> LiveAnswer:
     call = Call("GET", request.path, urlsplit(base).netloc, "SMA_LIVE_URL")
     token = await client.await_token()
+    asked_at = client.clock.now()
     outcome = await client.wire.try_once(
         call, client.wire.get(f"{base}{request.target}", f"Bearer {token}"), request, 1
     )
     if not isinstance(outcome, Reply):
         raise build_last_try_error(call, outcome, 1)
     if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
+        refuse_early_answer(asked_at, outcome.headers)
         return LiveAnswer(request, client.clock.now(), outcome.body)
     if outcome.status == _UNAUTHORIZED:
         client.tokens.discard(token)

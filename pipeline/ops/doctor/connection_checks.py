@@ -5,7 +5,6 @@ import datetime as dt
 import os
 from contextlib import suppress
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -30,6 +29,7 @@ from pipeline.sma.consents.access_problems import describe_validity
 from pipeline.sma.http.attempt import Wire
 from pipeline.sma.http.error_messages import Call, Reply, explain_transport_fault, is_certificate_fault
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
+from pipeline.sma.http.server_time import read_server_time
 from pipeline.sma.http.transport import load_trusted_authorities
 from schemas import ApiRequests, Plants
 
@@ -145,15 +145,9 @@ async def _probe(wire: Wire, setting: str, url: str, path: str) -> Probe:
     except SmaError as error:
         return replace(nothing, status=error.status, at=wire.clock.now())
     if isinstance(outcome, Reply):
-        return replace(nothing, status=outcome.status, at=wire.clock.now(), date=_read_date(outcome))
+        return replace(
+            nothing, status=outcome.status, at=wire.clock.now(), date=read_server_time(outcome.headers)
+        )
     return replace(
         nothing, fault=explain_transport_fault(outcome, host), untrusted=is_certificate_fault(outcome)
     )
-
-
-def _read_date(reply: Reply) -> dt.datetime | None:
-    try:
-        date = parsedate_to_datetime(reply.headers.get("date", ""))
-    except ValueError:
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)

@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from pipeline.sma.http.error_messages import format_status
+from pipeline.sma.http.server_time import CLOCK_CURE, CLOCK_FAIL_S, format_skew
 
 # A Date header has whole seconds and an answer may be slow; a machine with NTP is within a second.
 CLOCK_WARN_S = 30.0
-# From here on days would be taken as complete while SMA still adds to them, within a few runs.
-CLOCK_FAIL_S = 300.0
 
 _SERVER_FAULTS = range(500, 600)
 _REDIRECTS = range(300, 400)
@@ -107,13 +106,7 @@ def judge_clock(probes: Sequence[Probe]) -> list[Diagnosis]:
         return [pass_check("clock", f"within {CLOCK_WARN_S:.0f} s of SMA's")]
     side = "ahead of" if skew > 0 else "behind"
     text = (
-        f"this machine's clock is {_format_duration(abs(skew))} {side} SMA's, so days would count as complete too "
-        f"{'early' if skew > 0 else 'late'}: set the clock, for instance with timedatectl set-ntp true."
+        f"this machine's clock is {format_skew(abs(skew))} {side} SMA's, so days would count as complete too "
+        f"{'early' if skew > 0 else 'late'}: {CLOCK_CURE}."
     )
     return [fail("clock", text) if abs(skew) >= CLOCK_FAIL_S else warn("clock", text)]
-
-
-def _format_duration(seconds: float) -> str:
-    if seconds < 120:  # noqa: PLR2004 - in words of people
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

@@ -1,11 +1,10 @@
 """When to ask again, and after how long: pure rules, no network and no waiting."""
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from pipeline.sma.clock import Clock
+from pipeline.sma.http.server_time import read_http_date
 
 TOO_MANY_REQUESTS = 429
 
@@ -58,16 +57,8 @@ def retry_after_s(headers: Mapping[str, str], clock: Clock) -> float | None:
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
         return float(text)
-    at = _parse_http_date(text)
+    at = read_http_date(text)
     if at is None:
         return None
-    now = _parse_http_date(headers.get("date", "")) or clock.now()
+    now = read_http_date(headers.get("date", "")) or clock.now()
     return max(0.0, (at - now).total_seconds())
-
-
-def _parse_http_date(text: str) -> dt.datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

@@ -1,0 +1,71 @@
+"""What time it is by an answer of SMA, and whether this machine's clock is ahead of it."""
+
+import datetime as dt
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+from pipeline.common.errors import ClockAheadError
+
+# From here on days would be taken as complete while SMA still adds to them, within a few runs.
+CLOCK_FAIL_S = 300.0
+CLOCK_CURE = "set the clock, for instance with timedatectl set-ntp true"
+
+_LIMIT = dt.timedelta(seconds=CLOCK_FAIL_S)
+
+
+@lru_cache(maxsize=16)
+def read_http_date(text: str) -> dt.datetime | None:
+    """The moment of a header such as Date, UTC unless it says another offset; None for a text that is none.
+
+    Answers of one second share their Date, and to read it takes longer than all else that is done with it.
+    """
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def read_server_time(headers: Mapping[str, str]) -> dt.datetime | None:
+    """The time by an answer's headers, in whole seconds; None where they do not tell it.
+
+    An answer out of a proxy's cache has the Date at which it was made, and says in Age for how long it lay there.
+    """
+    date = read_http_date(headers.get("date", ""))
+    age = headers.get("age", "0").strip()
+    if date is None or not (age.isascii() and age.isdecimal()):
+        return None
+    try:
+        return date + dt.timedelta(seconds=int(age))
+    except (OverflowError, ValueError):
+        return None
+
+
+def refuse_early_answer(asked_at: dt.datetime, headers: Mapping[str, str]) -> None:
+    """Raise ClockAheadError where an answer says that this machine's clock was far ahead when it was asked for.
+
+    The server dates an answer after it was asked for, so neither a slow answer nor a machine that slept meanwhile
+    makes the clock seem to be ahead. A clock that is behind does no harm to figures, and an answer that tells no time
+    says nothing.
+    """
+    date = read_http_date(headers.get("date", ""))
+    if date is None or asked_at - date < _LIMIT:
+        return
+    now = read_server_time(headers)
+    if now is None or asked_at - now < _LIMIT:
+        return
+    ahead = format_skew((asked_at - now).total_seconds())
+    raise ClockAheadError(
+        f"This machine's clock is {ahead} ahead of SMA's, so days would count as complete too early, and nothing of "
+        f"SMA's answer is stored: {CLOCK_CURE}, then run it again."
+    )
+
+
+def format_skew(seconds: float) -> str:
+    """How far clocks are apart, in words of people."""
+    if seconds < 120:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    if seconds < 7200:  # noqa: PLR2004
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"  # noqa: PLR2004
