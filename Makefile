@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup test-setup demo test test-long test-all test-exhaustive test-ui torture torture-short test-cluster test-cluster-short cluster-servers conformance lint docs bench bi dbt deploy-check audit fuzz ui clean
+.PHONY: setup test-setup demo test test-long test-exhaustive test-ui torture torture-short test-cluster test-cluster-short cluster-servers conformance lint docs bench bi dbt deploy-check audit fuzz ui clean
 
 setup: $(STAMP)
 
@@ -43,17 +43,15 @@ test-setup: $(TOOLS)
 demo: setup
 	@$(BIN)/sunledger demo
 
+# The default tests, or with TESTS=all, as `.ci/run` has it, the long ones with them: tests are collected once, and short ones fill
+# what long ones leave. Long tests wait for half of their time, so there is one worker more than cores.
+TESTS ?= default
 test: $(TOOLS)
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@$(BIN)/python -m pytest --dist worksteal $(if $(filter all,$(TESTS)),-m "not ui and not exhaustive" --numprocesses $$(($$(nproc) + 1)),--numprocesses auto)
 
 # What takes minutes: whole programs as a user starts them, kills, races, shared budgets, large fleets.
 test-long: $(TOOLS)
 	@$(BIN)/python -m pytest -m long --numprocesses auto --dist worksteal
-
-# Both in one go, as `.ci/run` has them: tests are collected once, and short ones fill what long ones leave. Long tests wait
-# for half of their time, so there is one worker more than cores.
-test-all: $(TOOLS)
-	@$(BIN)/python -m pytest -m "not ui and not exhaustive" --numprocesses $$(($$(nproc) + 1)) --dist worksteal
 
 # Every case of what the long tests take samples of.
 test-exhaustive: $(TOOLS)
