@@ -318,7 +318,6 @@ def _add_curated(connection: duckdb.DuckDBPyConnection) -> list[str]:
     for view in load_curated_views():
         kind = view.kind.upper()
         connection.execute(f"CREATE {kind} {quote_identifier(view.name)} AS {view.query}")
-        connection.execute("COMMIT; BEGIN")
         comments += write_comment(kind, view.name, view.comment, view.columns)
     return comments
 
