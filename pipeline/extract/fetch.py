@@ -22,6 +22,7 @@ from pipeline.run.plant_lists import find_doubles, read_plant_lists
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from pipeline.run.sent_ahead import DaysToFetch
 from pipeline.run.step import StepResult
+from pipeline.run.stored_lists import list_future_days
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.sma.session_set import fetch_by_plant
@@ -54,7 +55,7 @@ def fetch_plants(runtime: RunContext) -> StepResult:
         stored = list_plant_ids_of_newest(runtime)
         if not stored or error.status == TOO_MANY_REQUESTS:
             raise
-        day, _ = read_plant_lists(runtime.lake, runtime.credential_names)
+        day, _ = read_plant_lists(runtime.lake, runtime.credential_names, runtime.find_today())
         reason = (
             "SMA's list of plants could not be read, so this run knows no newer plants than the "
             f"{pluralize(len(stored), 'plant')} of the list of {day}: {error}"
@@ -70,6 +71,7 @@ def fetch_plant_list(runtime: RunContext) -> StepResult:
     """
     report = _fetch_list(runtime, RawPlants, plan_plant_lists)
     _tell_doubles(runtime)
+    _tell_future_lists(runtime)
     report.facts["moved"] = _fetch_moves(runtime)
     return report
 
@@ -225,11 +227,27 @@ def _fetch_moves(runtime: RunContext) -> int:
     return len(moved)
 
 
+def _tell_future_lists(runtime: RunContext) -> None:
+    """Say which stored lists are not used, because their day has not come."""
+    today = runtime.find_today()
+    days = {
+        day
+        for model in (RawPlants, RawDevices, RawMeasurementSets)
+        for day in list_future_days(runtime.lake, model, today)
+    }
+    if days:
+        runtime.tell(
+            f"Lists stored for {', '.join(map(str, sorted(days)))} are not used, because that is in the future: this "
+            "machine's clock, or that of another one with this lake, was ahead when they were fetched. Days that were "
+            "fetched then may lack their end: get them again with 'sunledger backfill --again'."
+        )
+
+
 def _tell_doubles(runtime: RunContext) -> None:
     """Say which plants several credentials show: only one of them asks."""
     if len(runtime.credential_names) == 1:
         return
-    doubles = find_doubles(runtime.lake, runtime.credential_names)
+    doubles = find_doubles(runtime.lake, runtime.credential_names, runtime.find_today())
     if doubles:
         plant, names = next(iter(doubles.items()))
         first = f"{plant}, listed by {' and '.join(names)}"

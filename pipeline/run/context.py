@@ -140,7 +140,7 @@ class RunContext:
 
     def find_credentials(self, plants: Collection[str]) -> dict[str, str]:
         """The name of the credential by which each of these plants is asked for; without those that no list shows."""
-        return find_credentials(self.lake, self.credential_names, plants)
+        return find_credentials(self.lake, self.credential_names, plants, self.find_today())
 
     @property
     def session(self) -> SmaSession | SessionSet:

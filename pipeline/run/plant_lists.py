@@ -7,6 +7,7 @@ from functools import lru_cache
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
+from pipeline.run.stored_lists import list_past_days
 from pipeline.transform import inventory
 from schemas import RawPlants, storage
 from warehouse.lake import Lake
@@ -19,28 +20,25 @@ _COLUMNS = ["plant_id", "device_id", "body"]
 
 
 def read_plant_lists(
-    lake: Lake, names: Sequence[str], of: dt.date | None = None
+    lake: Lake, names: Sequence[str], today: dt.date, of: dt.date | None = None
 ) -> tuple[dt.date, pl.DataFrame]:
     """The newest list of each of these credentials, or those of a day, and the newest day on which one was fetched.
 
+    Lists of days after `today` are left out: they were fetched by a clock that was ahead.
     The name is empty where there is one credential without a name. The frame has plant_id, device_id (of a list: its
     credential), body and local_date, and the answers for plants that moved on the newest day. Raises SunledgerError
     where no list is stored.
     """
-    found = _find_lists(lake, names, of)
+    found = _find_lists(lake, names, today, of)
     if found is None:
         raise SunledgerError(f"The table {storage(RawPlants).table} is empty: fetch it first.")
     return found
 
 
 def _find_lists(
-    lake: Lake, names: Sequence[str], of: dt.date | None = None
+    lake: Lake, names: Sequence[str], today: dt.date, of: dt.date | None = None
 ) -> tuple[dt.date, pl.DataFrame] | None:
-    days = (
-        [dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(RawPlants)]
-        if of is None
-        else [of]
-    )
+    days = list_past_days(lake, RawPlants, today) if of is None else [of]
     found: list[pl.DataFrame] = []
     newest: dt.date | None = None
     lacking = set(names)
@@ -60,13 +58,15 @@ def _find_lists(
     return None if newest is None else (newest, pl.concat(found))
 
 
-def list_newest_ids(lake: Lake, names: Sequence[str]) -> frozenset[str] | None:
+def list_newest_ids(lake: Lake, names: Sequence[str], today: dt.date) -> frozenset[str] | None:
     """The plants of the newest lists of these credentials; None when no list is stored."""
     version = lake.take_snapshot(RawPlants).version
-    return None if version < 0 else _list_ids(lake, version, tuple(names))
+    return None if version < 0 else _list_ids(lake, version, tuple(names), today)
 
 
-def find_credentials(lake: Lake, names: Sequence[str], plants: Collection[str]) -> dict[str, str]:
+def find_credentials(
+    lake: Lake, names: Sequence[str], plants: Collection[str], today: dt.date
+) -> dict[str, str]:
     """The credential by which each of these plants is asked for: the first of `names` whose newest list shows it.
 
     A plant that left all lists lately is asked for by the one that showed it last. A plant that no list shows is left
@@ -75,9 +75,9 @@ def find_credentials(lake: Lake, names: Sequence[str], plants: Collection[str]) 
     version = lake.take_snapshot(RawPlants).version
     if version < 0:
         return {}
-    found = _select_keys(_map_newest(lake, version, tuple(names)), plants)
+    found = _select_keys(_map_newest(lake, version, tuple(names), today), plants)
     if others := set(plants) - found.keys():
-        found |= _select_keys(_map_former(lake, version, tuple(names)), others)
+        found |= _select_keys(_map_former(lake, version, tuple(names), today), others)
     return found
 
 
@@ -85,9 +85,9 @@ def _select_keys(mapping: Mapping[str, str], keys: Collection[str]) -> dict[str,
     return {key: mapping[key] for key in keys if key in mapping}
 
 
-def find_doubles(lake: Lake, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+def find_doubles(lake: Lake, names: Sequence[str], today: dt.date) -> Mapping[str, tuple[str, ...]]:
     """The plants that the newest lists of several credentials show, with these credentials in their order."""
-    _, answers = read_plant_lists(lake, names)
+    _, answers = read_plant_lists(lake, names, today)
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
         for plant in _list_plants_of(answers, name):
@@ -110,22 +110,22 @@ def _list_plants_of(answers: pl.DataFrame, name: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _list_ids(lake: Lake, _version: int, names: tuple[str, ...]) -> frozenset[str] | None:
+def _list_ids(lake: Lake, _version: int, names: tuple[str, ...], today: dt.date) -> frozenset[str] | None:
     """The ids, read once for each version of the table: every fetching step asks for them."""
-    found = _find_lists(lake, names)
+    found = _find_lists(lake, names, today)
     return None if found is None else frozenset(inventory.list_plant_ids(found[1]))
 
 
 @lru_cache(maxsize=1)
-def _map_newest(lake: Lake, _version: int, names: tuple[str, ...]) -> Mapping[str, str]:
-    found = _find_lists(lake, names)
+def _map_newest(lake: Lake, _version: int, names: tuple[str, ...], today: dt.date) -> Mapping[str, str]:
+    found = _find_lists(lake, names, today)
     return {} if found is None else _map_answers(found[1], names)
 
 
 @lru_cache(maxsize=1)
-def _map_former(lake: Lake, _version: int, names: tuple[str, ...]) -> Mapping[str, str]:
+def _map_former(lake: Lake, _version: int, names: tuple[str, ...], today: dt.date) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    for part in reversed(lake.list_parts(RawPlants)[-FORMER_LISTS:]):
-        answers = pl.concat(lake.read_batches(RawPlants, part, columns=_COLUMNS))
+    for day in reversed(list_past_days(lake, RawPlants, today)[-FORMER_LISTS:]):
+        answers = pl.concat(lake.read_batches(RawPlants, {"local_date": day}, columns=_COLUMNS))
         found = _map_answers(answers, names) | found
     return found

@@ -194,4 +194,4 @@ def list_known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
 
 def list_plant_ids_of_newest(runtime: RunContext) -> frozenset[str] | None:
     """The plants of the newest list of each credential; None when no list is stored."""
-    return list_newest_ids(runtime.lake, runtime.credential_names)
+    return list_newest_ids(runtime.lake, runtime.credential_names, runtime.find_today())

@@ -12,6 +12,8 @@ from schemas import RawAnswers, RawDevices, RawPlants, polars_schema, storage
 from warehouse.lake import Lake
 
 OWNER = ["plant_id", "device_id"]
+# Machines that share a lake may disagree about the date around midnight.
+TOLERANCE = dt.timedelta(days=1)
 _ANSWER = [*OWNER, "fetched_at", "body"]
 _MOMENT = ["local_date", "fetched_at"]
 
@@ -27,15 +29,16 @@ def find_turns(plants: Collection[str], today: dt.date, cycle: int) -> pl.DataFr
 
 
 def read_newest_answers(
-    lake: Lake, model: type[RawAnswers], cycle: int, of: dt.date | None = None
+    lake: Lake, model: type[RawAnswers], cycle: int, today: dt.date, of: dt.date | None = None
 ) -> tuple[dt.date, pl.DataFrame]:
     """The newest day with answers, and the newest answer of each plant and device in the cycle that ends with it.
 
+    Days after `today` are left out: there a clock was ahead.
     The frame has plant_id, device_id, fetched_at, body and local_date. With `of` it has the answers of that day alone.
     The answers of a run that was interrupted before their table was written are among those of the next run. Raises
     SunledgerError where nothing is stored.
     """
-    days = list_answered_days(lake, model) if of is None else [of]
+    days = list_past_days(lake, model, today) if of is None else [of]
     if not days:
         raise SunledgerError(f"The table {storage(model).table} is empty: fetch it first.")
     found = _read_day(lake, model, days[-1])
@@ -48,6 +51,16 @@ def read_newest_answers(
 def list_answered_days(lake: Lake, model: type[RawAnswers]) -> list[dt.date]:
     """The days on which answers of a list were stored, sorted."""
     return [dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(model)]
+
+
+def list_past_days(lake: Lake, model: type[RawAnswers], today: dt.date) -> list[dt.date]:
+    """The days of `list_answered_days` without those that have not come: there a clock was ahead."""
+    return [day for day in list_answered_days(lake, model) if day <= today + TOLERANCE]
+
+
+def list_future_days(lake: Lake, model: type[RawAnswers], today: dt.date) -> list[dt.date]:
+    """The other days of `list_answered_days`."""
+    return [day for day in list_answered_days(lake, model) if day > today + TOLERANCE]
 
 
 def read_last_asked(lake: Lake, model: type[RawAnswers], first: dt.date, last: dt.date) -> pl.DataFrame:

@@ -141,7 +141,9 @@ class UnchangedSteps:
         lists: dict[type[Table], Describe] = {
             model: partial(_digest_newest_rows, lake, model) for model in (Plants, Devices, MeasurementSets)
         }
-        return LakeStates(lake, {**lists, RawPlants: partial(_name_newest, lake, names)})
+        return LakeStates(
+            lake, {**lists, RawPlants: partial(_name_newest, lake, names, self.runtime.find_today())}
+        )
 
 
 def _is_same(looks: Mapping[LakeLook, str], written: Iterable[LakeLook], states: LakeStates) -> bool:
@@ -168,9 +170,9 @@ def _digest_rows(lake: Lake, model: type[Table], snapshot: Snapshot) -> str:
     return hashlib.blake2b(written.getbuffer()).hexdigest()
 
 
-def _name_newest(lake: Lake, names: Sequence[str]) -> str:
+def _name_newest(lake: Lake, names: Sequence[str], today: dt.date) -> str:
     """The plants of the newest lists: steps of days look at no others."""
-    return "\n".join(sorted(list_newest_ids(lake, names) or ()))
+    return "\n".join(sorted(list_newest_ids(lake, names, today) or ()))
 
 
 def _describe_basis(runtime: RunContext) -> str:

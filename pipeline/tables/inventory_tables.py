@@ -15,7 +15,7 @@ from pipeline.run.plant_attributes import match_plants
 from pipeline.run.plant_lists import read_plant_lists
 from pipeline.run.plants import add_exclusion, find_chosen_plants
 from pipeline.run.step import StepResult, build_result, quarantine
-from pipeline.run.stored_lists import read_newest_answers
+from pipeline.run.stored_lists import TOLERANCE, read_newest_answers
 from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import find_plant
@@ -43,9 +43,9 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
 
     Raises ConsentMissing when SMA lists none.
     """
-    today, answers = read_plant_lists(runtime.lake, runtime.credential_names, of)
+    today, answers = read_plant_lists(runtime.lake, runtime.credential_names, runtime.find_today(), of)
     listed, aside = _build_listed(answers)
-    stored = runtime.lake.read_whole(Plants)
+    stored = _read_known(runtime, Plants, today)
     owners, flow = read_owners(runtime.settings), find_flow(runtime.settings)
     if not listed.height and not aside.height:
         raise ConsentMissing(access_problems.explain_empty_list(flow, owners), path="/v1/plants")
@@ -103,6 +103,13 @@ def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
     return pl.DataFrame(found, {"plant_id": pl.String, "migrated_from": pl.String}, orient="row")
 
 
+def _read_known(runtime: RunContext, model: type[Table], listed_on: dt.date) -> pl.DataFrame:
+    """The table, in which nothing was seen in the future; `listed_on` is the day of the list that is added to it."""
+    return inventory.limit_days_seen(
+        runtime.lake.read_whole(model), runtime.find_today() + TOLERANCE, listed_on
+    )
+
+
 def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
     """The plants of the last list, which are those that were last seen on its day."""
     return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
@@ -111,8 +118,8 @@ def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
 @writes(SubPlants, reads=(RawPlants,), stage=Stage.PLANTS)
 def write_sub_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Sections of plants of the newest list, or of a day's list, and sections that were listed before."""
-    today, answers = read_plant_lists(runtime.lake, runtime.credential_names, of)
-    stored = runtime.lake.scan(SubPlants).collect()
+    today, answers = read_plant_lists(runtime.lake, runtime.credential_names, runtime.find_today(), of)
+    stored = _read_known(runtime, SubPlants, today)
     found = inventory.build_sub_plants(answers, today)
     frame = inventory.remember(stored, found, storage(SubPlants).key)
     return build_result(runtime.lake.replace(SubPlants, {}, [frame], empty=True))
@@ -131,8 +138,10 @@ def write_plant_attributes(runtime: RunContext) -> StepResult:
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
 def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Devices of each plant's newest list, or of a day's lists, and devices that were listed before."""
-    today, answers = read_newest_answers(runtime.lake, RawDevices, runtime.settings.lists_cycle_days, of)
-    stored = runtime.lake.read_whole(Devices)
+    today, answers = read_newest_answers(
+        runtime.lake, RawDevices, runtime.settings.lists_cycle_days, runtime.find_today(), of
+    )
+    stored = _read_known(runtime, Devices, today)
     listed = inventory.date_by_answers(inventory.build_devices(answers, today), answers)
     frame = inventory.remember(stored, listed, ["plant_id", "device_id"])
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
@@ -171,7 +180,7 @@ def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> St
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
     today, answers = read_newest_answers(
-        runtime.lake, RawMeasurementSets, runtime.settings.lists_cycle_days, of
+        runtime.lake, RawMeasurementSets, runtime.settings.lists_cycle_days, runtime.find_today(), of
     )
     stored = runtime.lake.read_whole(MeasurementSets)
     found = inventory.build_measurement_sets(answers)

@@ -291,6 +291,17 @@ def build_measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def limit_days_seen(stored: pl.DataFrame, latest: dt.date, listed_on: dt.date) -> pl.DataFrame:
+    """`stored` without days after `latest`, which a clock that was ahead left there.
+
+    Such rows were seen before the list of `listed_on`, at the latest on the day before: with its own day they would
+    count as listed in it.
+    """
+    eve = min(latest, listed_on) - dt.timedelta(days=1)
+    seen = pl.col("first_seen", "last_seen")
+    return stored.with_columns(pl.when(seen > latest).then(pl.lit(eve)).otherwise(seen).name.keep())
+
+
 def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) -> pl.DataFrame:
     """What is listed now, with its first_seen from before, and what is no longer listed, as it was."""
     keys = list(keys)
