@@ -192,7 +192,7 @@ class _Exchange:
             outcome = await wire.try_once(call, headed, self._request, self.attempts)
             if isinstance(outcome, Reply):
                 if not is_transient(outcome.status):
-                    refuse_early_answer(asked_at, outcome.headers)
+                    refuse_early_answer(url, asked_at, outcome.headers)
                 if outcome.status in _NOT_YET:
                     raise build_not_yet_error(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes

@@ -122,7 +122,7 @@ async def _send(client: SmaClient, base: str, request: LiveRequest) -> LiveAnswe
     if not isinstance(outcome, Reply):
         raise build_last_try_error(call, outcome, 1)
     if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
-        refuse_early_answer(asked_at, outcome.headers)
+        refuse_early_answer(base, asked_at, outcome.headers)
         return LiveAnswer(request, client.clock.now(), outcome.body)
     if outcome.status == _UNAUTHORIZED:
         client.tokens.discard(token)

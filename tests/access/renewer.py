@@ -4,22 +4,17 @@ It says `ready`, waits for a line, then renews and uses each token. It leaves wi
 """
 
 import asyncio
-import datetime as dt
 import sys
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.sma.client import SmaClient
-from pipeline.sma.clock import Clock
 from pipeline.sma.requests import Request
-
-# The time of the tests' sandbox.
-NOW = dt.datetime(2024, 6, 15, 12, tzinfo=dt.UTC)
 
 
 async def renew(times: int) -> int:
     failures = 0
-    async with SmaClient(load_settings(env_file=None), clock=Clock(now=lambda: NOW)) as client:
+    async with SmaClient(load_settings(env_file=None)) as client:
         for _ in range(times):
             try:
                 client.tokens.discard(await client.tokens.get())

@@ -12,12 +12,11 @@ from pipeline.common.settings import Settings
 from pipeline.sma.auth.code_login import LoginFailedError, LoginOptions, log_in, log_out
 from pipeline.sma.auth.login_store import Login, LoginStore
 from pipeline.sma.client import SmaClient
-from pipeline.sma.clock import Clock
 from pipeline.sma.requests import Request
 from sandbox.options import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from tests.access.browser import decide, visit
 from tests.access.conftest import Make
-from tests.sandbox.conftest import NOW, Served
+from tests.sandbox.conftest import Served
 from tests.sma.conftest import FakeTime
 
 
@@ -46,8 +45,7 @@ def redirect_of(address: str) -> str:
 
 def plants(settings: Settings) -> bytes:
     async def ask() -> bytes:
-        # The sandbox's time.
-        async with SmaClient(settings, clock=Clock(now=lambda: NOW)) as client:
+        async with SmaClient(settings) as client:
             return (await client.send(Request.plants())).body
 
     return asyncio.run(ask())

@@ -20,7 +20,7 @@ from pipeline.sma.requests import Request
 from sandbox.options import DEFAULT_CODE_CLIENT_ID
 from tests.access.conftest import Make
 from tests.programs import PATIENCE_S
-from tests.sandbox.conftest import NOW, Served
+from tests.sandbox.conftest import Served
 
 ROOT = Path(__file__).parents[2]
 DAY_S = 86_400
@@ -30,8 +30,7 @@ def ask(settings: Settings, times: int = 1) -> None:
     """Ask for the plants, each time with a token that has just been thrown away."""
 
     async def run() -> None:
-        # The sandbox's time.
-        async with SmaClient(settings, clock=Clock(now=lambda: NOW)) as client:
+        async with SmaClient(settings) as client:
             for _ in range(times):
                 await client.send(Request.plants())
                 client.tokens.discard(await client.tokens.get())

@@ -21,6 +21,12 @@ PLANTS = "/monitoring/v1/plants"
 NOW = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is on another machine, by the judge of clocks."""
+    monkeypatch.setattr("pipeline.sma.http.server_time.is_loopback", lambda _: False)
+
+
 def write_date(ahead: dt.timedelta) -> str:
     """The Date of a server whose time it is, where this machine's clock is so far ahead."""
     return format_datetime(NOW - ahead, usegmt=True)
@@ -34,7 +40,9 @@ def write_date(ahead: dt.timedelta) -> str:
         (dt.timedelta(days=91), "91 days"),
     ],
 )
-def test_an_answer_to_a_clock_that_is_ahead_is_refused(ahead, said, server, settings, time) -> None:
+def test_an_answer_to_a_clock_that_is_ahead_is_refused(
+    ahead, said, elsewhere, server, settings, time
+) -> None:
     server.on(PLANTS).reply(200, b"[]", headers={"Date": write_date(ahead)})
 
     async def run() -> None:
@@ -54,7 +62,7 @@ def test_an_answer_to_a_clock_that_is_ahead_is_refused(ahead, said, server, sett
     assert server.count(PLANTS) == 2
 
 
-def test_it_ends_the_run_of_all_credentials(server, settings, time) -> None:
+def test_it_ends_the_run_of_all_credentials(elsewhere, server, settings, time) -> None:
     """It is no fault of one credential, without which the others go on."""
     server.on(PLANTS).reply(200, b"[]", headers={"Date": write_date(dt.timedelta(hours=26))})
     pair = [Credential(name, settings) for name in ("north", "south")]
@@ -86,7 +94,7 @@ def test_it_ends_the_run_of_all_credentials(server, settings, time) -> None:
     ],
     ids=["none", "unreadable", "near", "behind", "cached", "unreadable-age"],
 )
-def test_other_answers_are_taken(headers, server, settings, time) -> None:
+def test_other_answers_are_taken(headers, elsewhere, server, settings, time) -> None:
     server.on(PLANTS).reply(200, b"[]", headers=headers)
 
     async def run() -> bytes:
@@ -96,7 +104,17 @@ def test_other_answers_are_taken(headers, server, settings, time) -> None:
     assert asyncio.run(run()) == b"[]"
 
 
-def test_neither_a_slow_answer_nor_sleep_is_a_clock_ahead(server, settings, time) -> None:
+def test_a_server_on_this_machine_may_simulate_its_clock(server, settings, time) -> None:
+    server.on(PLANTS).reply(200, b"[]", headers={"Date": write_date(dt.timedelta(hours=26))})
+
+    async def run() -> bytes:
+        async with SmaClient(settings, clock=time.clock) as client:
+            return (await client.send(Request.plants())).body
+
+    assert asyncio.run(run()) == b"[]"
+
+
+def test_neither_a_slow_answer_nor_sleep_is_a_clock_ahead(elsewhere, server, settings, time) -> None:
     """The Date is that of an answer's begin, and the machine slept before its end."""
     server.on(PLANTS).reply(200, b"[]", headers={"Date": write_date(dt.timedelta())})
 
@@ -116,7 +134,7 @@ def test_neither_a_slow_answer_nor_sleep_is_a_clock_ahead(server, settings, time
     assert asyncio.run(run()) == b"[]"
 
 
-def test_a_failing_service_says_nothing_of_the_clock(server, settings, time) -> None:
+def test_a_failing_service_says_nothing_of_the_clock(elsewhere, server, settings, time) -> None:
     """What answers in its place, such as a gateway, may have any clock, and nothing of its answer is stored anyway."""
     server.on(PLANTS).reply(503, headers={"Date": write_date(dt.timedelta(hours=26))})
 
@@ -131,7 +149,9 @@ def test_a_failing_service_says_nothing_of_the_clock(server, settings, time) -> 
 @given(st.text(), st.text())
 def test_no_header_does_harm(date: str, age: str) -> None:
     assert read_server_time({"date": date, "age": age}) is None or date
-    refuse_early_answer(dt.datetime.min.replace(tzinfo=dt.UTC), {"date": date, "age": age})
+    refuse_early_answer(
+        "https://monitoring.smaapis.de", dt.datetime.min.replace(tzinfo=dt.UTC), {"date": date, "age": age}
+    )
 
 
 @pytest.mark.parametrize("age", ["9" * 12, "9" * 5000, "-1", "٣"])
