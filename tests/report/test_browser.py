@@ -50,7 +50,7 @@ def pages(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "5555e-4 AS self_consumption_rate, 5555e-4 AS self_supply_rate, 1234567e0 AS co2_avoided_kg, "
             "NULL AS availability_time, NULL AS availability_energy FROM energy_monthly"
         )
-    put_units(file, ("1", "1234.50"), (LONG_ID, None), ("gone", "2.00"))
+        put_units(writer, ("1", "1234.50"), (LONG_ID, None), ("gone", "2.00"))
     with connect(file) as connection:
         return write_report(connection, OCTOBER, place / "out").index.parent
 
