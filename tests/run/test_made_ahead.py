@@ -68,13 +68,18 @@ def test_a_day_is_made_when_all_that_the_run_brings_of_it_is_stored(runtime: Run
     assert runtime.opened.ahead is None
 
 
+def begin_day(ahead: MadeAhead, maker: Maker) -> None:
+    """All that the day is made of is stored, and the maker is at work on it."""
+    for name in ("raw", "raw_logs"):
+        ahead.note_stored(name, DAY)
+    assert maker.begun.wait(PATIENCE_S)
+
+
 def test_who_takes_a_day_that_is_being_made_waits_for_it(runtime: RunContext) -> None:
     first = Maker()
     first.may_end.clear()
     with MadeAhead(runtime, tables(first=first)) as ahead:
-        for name in ("raw", "raw_logs"):
-            ahead.note_stored(name, DAY)
-        assert first.begun.wait(PATIENCE_S)
+        begin_day(ahead, first)
         threading.Timer(0.2, first.may_end.set).start()
         assert ahead.take("first", DAY) == StepResult(1, changed=True)
 
@@ -156,9 +161,7 @@ def test_what_a_day_has_taken_is_given_back_before_it_is_taken(
     first = Maker()
     first.may_end.clear()
     with MadeAhead(runtime, tables(first=first)) as ahead:
-        for name in ("raw", "raw_logs"):
-            ahead.note_stored(name, DAY)
-        assert first.begun.wait(PATIENCE_S)
+        begin_day(ahead, first)
         first.may_end.set()
         assert ahead.take("first", DAY) == StepResult(1, changed=True)
         assert freed == ["free_kept_memory", "free_code_pages"]

@@ -40,14 +40,16 @@ class Store:
         }
         return Lake(f"s3://{bucket}/lake", scratch, options)
 
-    def put_lake(self, bucket: str, folder: Path) -> None:
-        """Copy a lake that lies in a folder: each commit in a bucket would take some ten requests."""
+    def put_lake(self, folder: Path, kind: str, node: pytest.Item) -> str:
+        """The test's own bucket with a copy of a lake from a folder: each commit in it would take some ten requests."""
+        bucket = self.make_bucket(kind, node)
         with httpx.Client(base_url=f"{self.address}/{bucket}/lake/", timeout=60) as client:
             for file in folder.rglob("*"):
                 if file.is_file():
                     client.put(
                         file.relative_to(folder).as_posix(), content=file.read_bytes()
                     ).raise_for_status()
+        return bucket
 
     def make_bucket(self, kind: str, node: pytest.Item) -> str:
         """A bucket of the test's own."""
@@ -83,9 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lake(store: Store, folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
     """A copy of that lake in a bucket."""
-    bucket = store.make_bucket("lake", request.node)
-    store.put_lake(bucket, folder)
-    return store.lake(bucket, tmp_path / "tmp")
+    return store.lake(store.put_lake(folder, "lake", request.node), tmp_path / "tmp")
 
 
 def again(lake: Lake) -> Lake:

@@ -72,8 +72,7 @@ def lake(
     for name, value in environment(store).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    bucket = store.make_bucket("published", request.node)
-    store.put_lake(bucket, nine_days)
+    bucket = store.put_lake(nine_days, "published", request.node)
     return Lake(f"s3://{bucket}/lake", tmp_path / "tmp")
 
 

@@ -42,9 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lake(proxy: Store, folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
     """A copy of that lake in a bucket."""
-    bucket = proxy.make_bucket("calls", request.node)
-    proxy.put_lake(bucket, folder)
-    return proxy.lake(bucket, tmp_path / "tmp")
+    return proxy.lake(proxy.put_lake(folder, "calls", request.node), tmp_path / "tmp")
 
 
 def count(proxy: Store) -> dict[str, int]:
