@@ -9,8 +9,11 @@ be compared on the same ones.
 import argparse
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -23,7 +26,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import list_known_places
 from pipeline.transform.answer_bounds import find_unreadable
-from pipeline.transform.energy import add_intervals, build_energy_columns
+from pipeline.transform.energy import add_energies, add_intervals
 from pipeline.transform.intervals import SetTransform
 from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, RawEnergyBalance
@@ -64,21 +67,20 @@ def _measure(runtime: RunContext, tries: int) -> None:
     made = [(day, batch.rows) for day in DAYS for batch in transform.transform_day(answers[day], places, day)]
     rows = sum(frame.height for _, frame in made)
     spans = [_take_spans(frame, day) for day, frame in made]
-    stages: dict[str, Callable[[], object]] = {
-        "shape of an answer": lambda: [find_unreadable(some) for some in bodies],
-        DECODE: lambda: [transform.decoder.decode(some) for some in bodies],
-        ENERGIES: lambda: [
-            add_intervals(frame).with_columns(build_energy_columns(transform.powers)) for frame in spans
-        ],
-        "from answers to rows, with all rules": lambda: [
-            list(transform.transform_day(answers[day], places, day)) for day in DAYS
-        ],
+    stages: dict[str, Callable[[], Iterable[object]]] = {
+        "shape of an answer": lambda: map(find_unreadable, bodies),
+        DECODE: lambda: map(transform.decoder.decode, bodies),
+        ENERGIES: lambda: (add_energies(add_intervals(frame), transform.powers) for frame in spans),
+        "from answers to rows, with all rules": lambda: chain.from_iterable(
+            transform.transform_day(answers[day], places, day) for day in DAYS
+        ),
         VALIDATE: lambda: _validate(made),
-        "order": lambda: [sort(EnergyBalanceIntervals, frame, {"local_date": day}) for day, frame in made],
+        "order": lambda: (sort(EnergyBalanceIntervals, frame, {"local_date": day}) for day, frame in made),
         "digest": lambda: _digest(frame for _, frame in made),
     }
     # In turn, so that what disturbs the machine disturbs all of them; the first round only warms up.
-    rounds = [{name: spent(work) for name, work in stages.items()} for _ in range(tries + 1)][1:]
+    works = {name: partial(_drop_each, work) for name, work in stages.items()}
+    rounds = [{name: spent(work) for name, work in works.items()} for _ in range(tries + 1)][1:]
     print(
         f"{sum(map(len, bodies)):,} answers of EnergyBalance, {rows:,} rows; ns of CPU a row, best of {tries}\n"
     )
@@ -99,15 +101,20 @@ def _take_spans(rows: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     )
 
 
-def _validate(made: Iterable[tuple[dt.date, pl.DataFrame]]) -> None:
+def _drop_each(work: Callable[[], Iterable[object]]) -> None:
+    """Do the work, and keep nothing of a batch while the next one is made: a run doesn't either."""
+    deque(work(), maxlen=0)
+
+
+def _validate(made: Iterable[tuple[dt.date, pl.DataFrame]]) -> Iterator[None]:
     for day, frame in made:
         validate(EnergyBalanceIntervals, frame, {"local_date": day})
+        yield
 
 
-def _digest(frames: Iterable[pl.DataFrame]) -> None:
+def _digest(frames: Iterable[pl.DataFrame]) -> Iterator[None]:
     digest = RowsDigest.of(EnergyBalanceIntervals)
-    for frame in frames:
-        digest.add(frame)
+    return map(digest.add, frames)
 
 
 def _options() -> argparse.Namespace:

@@ -24,7 +24,7 @@ from pipeline.transform.anomalies import FINDING, Suspicions, sum_findings
 from pipeline.transform.array_fields import name_array_column, unnest_elements
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch, build_quarantine
 from pipeline.transform.decode import DecodedBatch, Decoder
-from pipeline.transform.energy import add_intervals, build_energy_columns
+from pipeline.transform.energy import add_energies, add_intervals
 from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.row_groups import split_by_group
 from pipeline.transform.thresholds import Thresholds, load_thresholds
@@ -307,7 +307,7 @@ class SetTransform:
             spans = spans.select("row", *_INTERVAL).join(
                 cells.drop("interval_end"), on="row", maintain_order="left_right"
             )
-        return spans.with_columns(build_energy_columns(self.powers))
+        return add_energies(spans, self.powers)
 
     def _quarantine_bad(
         self,
