@@ -123,6 +123,8 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
 
     None for a body that is no log.
     """
+    if not logs:
+        return []
     batch = pl.DataFrame(
         {
             "log": range(len(logs)),

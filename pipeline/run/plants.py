@@ -115,6 +115,8 @@ def find_excluded_plants(runtime: RunContext) -> pl.DataFrame:
 def add_exclusion(runtime: RunContext, plants: pl.DataFrame) -> pl.DataFrame:
     """Rows of plants with the excluded_from of the settings, whatever is stored."""
     excluded = read_fleet(runtime.settings).find_excluded(plants)
+    if not excluded.height:
+        return plants.with_columns(excluded_from=pl.lit(None, pl.Date))
     columns = plants.columns
     return (
         plants.drop("excluded_from")

@@ -21,6 +21,9 @@ PLANTS: Final = "plants"
 DETAIL_CHARACTERS: Final = 100
 # A larger list is not repaired: the list of 10,000 plants has 10 MB, and each of its signs may be a token.
 MOST_MENDED: Final = 2**24
+# Texts that are parsed to find out whether the engine can read them: for a small fleet's lists a query costs more than
+# to read them. Of larger ones the parsed content would take memory.
+MOST_PARSED: Final = 2**16
 # An entry stands in a list, and the list in an object.
 DEPTH_OF_ENTRIES: Final = 2
 _STRUCTURE: Final = "[]{},:"
@@ -117,14 +120,25 @@ def mend_list(text: str, envelope: str) -> MendedList | None:
 
 def _find_doubtful(texts: pl.Series, envelope: str) -> list[int]:
     """The places of the texts that the engine can't read, or would read only a part of."""
-    batch = pl.DataFrame({"body": texts}).with_row_index("answer")
     doubtful = (texts.str.count_matches(f'"{envelope}"', literal=True) > 1).arg_true().to_list()
     if envelope == PLANTS:
         # These alone are stored with an entry that is too deep, which would end the process of a parser.
         doubtful += [place for place, text in enumerate(texts) if is_too_deep(text.encode())]
+    # The engine reads all that is JSON by the letter, and some texts more.
+    if texts.str.len_bytes().sum() <= MOST_PARSED and all(map(_is_json, texts)):
+        return sorted({*doubtful})
+    batch = pl.DataFrame({"body": texts}).with_row_index("answer")
     rest = batch.filter(~pl.col("answer").is_in(doubtful))
     broken = run_on("SELECT answer FROM batch WHERE NOT json_valid(body)", rest)["answer"].to_list()
     return sorted({*doubtful, *broken})
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _is_doubtful(body: bytes, envelope: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipeline.transform import broken_lists
 from pipeline.transform.broken_lists import (
     MOST_MENDED,
     OddPart,
@@ -102,3 +103,17 @@ def test_the_parts_that_can_t_be_read_are_told_with_who_was_asked() -> None:
     answers = pl.DataFrame({"plant_id": ["8", "9"], "device_id": ["", ""], "body": bodies})
     assert find_odd_parts(answers, "plants").rows() == [("9", "", "2", "0x10", True)]
     assert decode_lists(answers["body"], "plants")[0] == SOUND
+
+
+def test_small_lists_are_read_without_a_query_and_as_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the engine reads though JSON by the letter has none of it, and what it does not read.
+    lenient = [SOUND.replace("5.0", "NaN"), SOUND.replace("6.0}]", "6.0},]"), SOUND.replace("5.0", "1e999")]
+    texts = [SOUND, *lenient, SOUND.replace("5.0", "0x10"), SOUND[:40], ""]
+    bodies = [pl.Series([text.encode()]) for text in texts]
+    small = [decode_lists(body, "plants").item() for body in bodies]
+    with monkeypatch.context() as patched:
+        patched.setattr(broken_lists, "MOST_PARSED", 0)
+        assert [decode_lists(body, "plants").item() for body in bodies] == small
+    assert small[: 1 + len(lenient)] == [SOUND, *lenient]
+    monkeypatch.delattr(broken_lists, "run_on")
+    assert decode_lists(pl.Series([SOUND.encode()] * 10), "plants").to_list() == [SOUND] * 10
