@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
+from assets.day_partitions import DayPartitions
 from assets.prefix import build_key, split_prefix
 from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import FIRST_ZONE
@@ -74,14 +75,12 @@ def build_table_schema(model: type[Table]) -> dg.TableSchema:
     )
 
 
-def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+def build_day_partitions(settings: Settings) -> DayPartitions:
     """One partition for each plant-local calendar day, today included.
 
     The key is a label that plants of all zones share: a day exists as soon as it begins in the first time zone.
     """
-    return dg.DailyPartitionsDefinition(
-        start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
-    )
+    return DayPartitions(start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE)
 
 
 def build_lineage(model: type[Table], settings: Settings, deps: Iterable[str]) -> dg.TableColumnLineage:

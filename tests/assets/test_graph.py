@@ -1,5 +1,6 @@
 """Structure of the asset graph: what every asset must carry, and what the graph must not do."""
 
+import datetime as dt
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pipeline.extract
 import pipeline.ops
 import pipeline.tables
 from assets.asset_builders import build_table_schema
+from assets.day_partitions import DayPartitions
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from assets.whole_steps import CHECK_MODULES, TABLE_MODULES
 from pipeline.common.settings import load_settings
@@ -144,6 +146,17 @@ def test_the_day_is_the_only_partition() -> None:
     for key in KEYS:
         if GRAPH.get(key).partitions_def:
             assert GRAPH.get(key).backfill_policy == dg.BackfillPolicy.multi_run(31)
+
+
+@pytest.mark.parametrize("first", ["2026-10-20", "2026-10-26", "2026-10-27", "2026-10-28"])
+@pytest.mark.parametrize("end_offset", [0, 1])
+def test_days_are_those_that_dagster_lists(first: str, end_offset: int) -> None:
+    # The next day has begun in the first zone, and a day of 25 hours has ended in Europe.
+    for zone, hour in (("Pacific/Kiritimati", 9), ("Pacific/Kiritimati", 10), ("Europe/Berlin", 23)):
+        options = {"start_date": first, "end_offset": end_offset, "timezone": zone}
+        now = dt.datetime(2026, 10, 25, hour, 30, tzinfo=dt.UTC)
+        days = dg.DailyPartitionsDefinition(**options).get_partition_keys(now)
+        assert DayPartitions(**options).get_partition_keys(now) == days
 
 
 def test_data_flows_one_way() -> None:
