@@ -1,5 +1,6 @@
 """A service that gives one useless answer for ever: each command ends with a sentence, and the next run heals."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 from sandbox.launch import run_sandbox
 from tests.e2e.gateway import LASTING, Gateway, open_gateway
 from tests.programs import ONE_SET, run
-from tests.samples import take_samples
 
 DAYS = ("--from", "2024-06-03", "--to", "2024-06-04", "--yes")
 SENTENCES = {
@@ -28,24 +28,33 @@ def gateway() -> Iterator[tuple[Gateway, dict[str, str]]]:
 
 
 @pytest.mark.waits
-@pytest.mark.parametrize("kind", take_samples(2, SENTENCES))
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        # What is answered badly, and what is answered wrongly.
+        pytest.param(("503", "a page"), marks=pytest.mark.long, id="samples"),
+        pytest.param(("cut", "nothing"), marks=pytest.mark.exhaustive, id="the others"),
+    ],
+)
 def test_each_command_ends_with_a_sentence_and_the_next_run_heals(
-    gateway: tuple[Gateway, dict[str, str]], tmp_path: Path, kind: str
+    gateway: tuple[Gateway, dict[str, str]], tmp_path: Path, kinds: tuple[str, ...]
 ) -> None:
     before, settings = gateway
     new, old = tmp_path / "new", tmp_path / "old"
     new.mkdir()
     old.mkdir()
     assert run(old, "backfill", *DAYS, **settings)[0] == 0
-    before.answer = LASTING[kind]
     try:
         # A list that can't be had is asked for in all its tries. Who knows no plant asks for nothing else, and who
         # knows some asks for the devices of these three.
-        for home, words, asked, most in (
-            (new, ("refresh", "--yes"), "plants", 6),
-            (old, ("backfill", "--again", *DAYS), "devices", 6 + 3 * 6),
+        for kind, (home, words, asked, most) in itertools.product(
+            kinds,
+            (
+                (new, ("refresh", "--yes"), "plants", 6),
+                (old, ("backfill", "--again", *DAYS), "devices", 6 + 3 * 6),
+            ),
         ):
-            before.asked = 0
+            before.answer, before.asked = LASTING[kind], 0
             code, said = run(home, *words, **settings)
             assert (code, "Traceback" in said, "bug" in said) == (1, False, False), said
             assert SENTENCES[kind].format(asked=asked) in said.splitlines()[-1]
