@@ -13,7 +13,7 @@ import pytest
 
 from schemas import TABLES, MeasurementSets, Quarantine, RawPv, Table, polars_schema
 from schemas.core import PvIntervals
-from warehouse.frames import BadFrameError, _fits_surely, _read_rules, sort, validate
+from warehouse.frames import BadFrameError, _fits_surely, _read_contract, sort, validate
 from warehouse.lake import EmptyPartError, Lake
 
 DAY = dt.date(2021, 10, 5)
@@ -118,11 +118,23 @@ BAD_FRAMES = {
         r"pv_generation_kwh.*greater_than_or_equal_to\(0\).*-0.001",
     ),
     "not a number": (pv(watts=float("nan")), "pv_generation_w.*NaN"),
+    "one value that is not a number": (
+        pl.concat([pv(plants="a"), pv(plants="b", rows=1, watts=float("nan"))]),
+        "pv_generation_w.*in 1 of 4 rows.*NaN",
+    ),
+    "too large": (
+        pv(watts=1e13),
+        r"pv_generation_w.*less_than_or_equal_to\(1000000000000.0\).*in 6 of 6 rows",
+    ),
     "missing column": (pv().drop("flagged"), "flagged"),
     "unknown column": (pv().with_columns(extra=1), "extra"),
     "null where none may be": (pv().with_columns(flagged=pl.lit(None, pl.Boolean)), "flagged.*not_nullable"),
     "duplicate key": (pl.concat([pv(), pv(plants="b", rows=1)]), r"1 rows repeat the key.*'b', '1'"),
     "another day": (pv(day=DAY + dt.timedelta(days=1)), "6 rows belong to another part.*2021, 10, 6"),
+    "one row of another day": (
+        pl.concat([pv(plants="a"), pv(plants="b", rows=1, day=DAY + dt.timedelta(days=1))]),
+        "1 rows belong to another part.*2021, 10, 6",
+    ),
     "unknown word": (pv().with_columns(interval_basis=pl.lit("guess")), "interval_basis.*guess"),
 }
 
@@ -144,10 +156,19 @@ def test_a_bad_frame_leaves_the_last_good_part(
 
 @pytest.mark.parametrize("model", TABLES)
 def test_the_quick_look_knows_every_rule_of_every_model(model: type[Table]) -> None:
-    assert _read_rules(model) is not None
+    assert _read_contract(model) is not None
 
 
-@pytest.mark.parametrize("frame", [f for f, _ in BAD_FRAMES.values()], ids=BAD_FRAMES.keys())
+FRAMES = {name: frame for name, (frame, _) in BAD_FRAMES.items()} | {
+    "good": pv(),
+    "values at their bound, whose sum is beyond it": pv(watts=1e12),
+    "values with nulls": pl.concat(
+        [pv(plants="a"), pv(plants="b").with_columns(pv_generation_w=pl.lit(None))], how="vertical_relaxed"
+    ),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
 def test_the_quick_look_agrees_with_pandera(frame: pl.DataFrame) -> None:
     try:
         PvIntervals.validate(frame, lazy=True)
