@@ -15,10 +15,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.transform.answer_bounds import KEY_MARK, build_batch, find_large, sort_out
-from pipeline.transform.answer_text import (
-    MOST_UNKNOWN,
-    mend_texts,
-)
+from pipeline.transform.answer_text import MOST_UNKNOWN, list_buffers, mend_texts
 from pipeline.transform.array_fields import (
     ELEMENT,
     count_marks,
@@ -324,12 +321,15 @@ def _count_behind(pattern: str) -> pl.Expr:
 
 
 def _count_key_marks(texts: pl.Series) -> int:
-    """How often `KEY_MARK` stands in the texts: a third of what a search for it costs, with a hit every 25 bytes."""
-    _, _, buffer = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
-    whole = np.frombuffer(buffer or b"", np.uint8)
+    """How often `KEY_MARK` stands in the texts, where they lie: to copy them costs more than to count.
+
+    It takes a third of what a search takes, with a hit every 25 bytes.
+    """
     quote, colon = KEY_MARK.encode()
     found = 0
-    for start in range(0, len(whole), LOOK_BYTES):
-        piece = whole[start : start + LOOK_BYTES + 1]
-        found += int(np.count_nonzero((piece[:-1] == quote) & (piece[1:] == colon)))
+    for text in list_buffers(texts):
+        whole = np.frombuffer(text, np.uint8)
+        for start in range(0, len(whole), LOOK_BYTES):
+            piece = whole[start : start + LOOK_BYTES + 1]
+            found += int(np.count_nonzero((piece[:-1] == quote) & (piece[1:] == colon)))
     return found

@@ -44,6 +44,8 @@ def open_engine() -> duckdb.DuckDBPyConnection:
         _engines.engine = duckdb.connect(config=CONFIG)
         # Otherwise times with an offset come in the machine's zone.
         _engines.engine.execute("SET TimeZone = 'UTC'")
+        # A process without a script of its own is taken for a console, which gets a bar for what takes seconds.
+        _engines.engine.execute("SET enable_progress_bar = false")
     engine: duckdb.DuckDBPyConnection = _engines.engine
     return engine
 

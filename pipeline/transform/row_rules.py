@@ -95,6 +95,20 @@ def find_row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
     )
 
 
+def has_no_fault(rows: pl.DataFrame, limits: Thresholds) -> bool:
+    """Whether `find_row_fault` finds surely nothing in these rows, as usual: a tenth of its cost."""
+    needed = ("label", "interval_end", "day_start", "resolution", "fetched_at")
+    if any(rows[name].null_count() for name in needed):
+        return False
+    end = rows["interval_end"]
+    ahead = dt.timedelta(minutes=limits.future_min)
+    return bool(
+        (end > rows["day_start"]).all()
+        and (end <= rows["day_end"]).all()
+        and (end <= rows["fetched_at"] + ahead).all()
+    )
+
+
 def name_fault_column(column: str) -> str:
     """The name of the column that says what is wrong with the values of another column."""
     return f"{column}_fault"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.transform import json_engine
-from pipeline.transform.decode import DecodedBatch, Decoder
+from pipeline.transform.decode import DecodedBatch, Decoder, _count_key_marks
 from pipeline.transform.json_engine import PIECE_BYTES
 from tests.transform.answers import Row, body, examples, row
 
@@ -393,3 +393,12 @@ def test_memory_follows_the_answer_and_not_its_square() -> None:
     taken, _, said = done.stdout.strip().partition(" ")
     assert said == str([reasons for *_, reasons in LARGE])
     assert int(taken) < MOST_MEMORY_MB
+
+
+def test_keys_are_counted_where_texts_lie_also_beside_other_texts() -> None:
+    short, long = '{"set":[]}', '{"resolution":"FiveMinutes","set":[{"time":"2021-10-05T00:05:00","a":1}]}'
+    texts = pl.Series([short, long] * 50)
+    assert _count_key_marks(texts) == 50 * 1 + 50 * 4
+    assert _count_key_marks(texts.slice(1, 2)) == 5
+    assert _count_key_marks(pl.concat([texts, texts], rechunk=False)) == 500
+    assert _count_key_marks(texts.clear()) == 0
