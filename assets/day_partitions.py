@@ -2,14 +2,11 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import dagster as dg
 
 from pipeline.common.day_availability import list_days
-
-if TYPE_CHECKING:
-    from dagster._core.instance import DynamicPartitionsStore
 
 
 class DayPartitions(dg.DailyPartitionsDefinition):
@@ -23,7 +20,7 @@ class DayPartitions(dg.DailyPartitionsDefinition):
     def get_partition_keys(
         self,
         current_time: dt.datetime | None = None,
-        dynamic_partitions_store: "DynamicPartitionsStore | None" = None,
+        dynamic_partitions_store: Any = None,
     ) -> Sequence[str]:
         """The days up to the last one at that time (now, unless it is given), as ISO dates."""
         with dg.partition_loading_context(current_time, dynamic_partitions_store):
