@@ -92,6 +92,14 @@ def run(runtime: RunContext, *days: dt.date) -> RunContext:
     return runtime
 
 
+def read_again(runtime: RunContext, *days: dt.date) -> RunContext:
+    """Days of a home whose lists are known."""
+    for day in days:
+        fetch(runtime, day)
+        build(runtime, day)
+    return runtime
+
+
 def energy(runtime: RunContext) -> dict[tuple[str, int], float | None]:
     """kWh by plant and day of the month."""
     found = runtime.lake.scan(EnergyDaily).collect()

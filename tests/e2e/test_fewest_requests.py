@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import polars as pl
 import pytest
@@ -12,14 +13,16 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
+from pipeline.run.notices import MissingItem
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.log_tables import write_logs
-from schemas import EnergyDaily, RawEnergyBalance, RawLogs
+from schemas import EnergyDaily, RawEnergyBalance, RawLogs, Table
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
 from tests.noticed import noticed
-from tests.scripted import NOW, ScriptedSma, compact
+from tests.scripted import NOW, ScriptedSma, compact, has_nothing_special
+from tests.scripted_home import make_runtime, make_settings
 
 New = Callable[..., RunContext]
 WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
@@ -48,12 +51,56 @@ def test_four_weeks_take_a_seventh_of_the_requests(new_runtime: New, sma: Script
     assert list(energy(runtime).values()) == pytest.approx([24.0] * 6)
 
 
-def test_a_week_s_answer_is_stored_by_the_day(new_runtime: New, sma: ScriptedSma) -> None:
-    sma.watts["11", "2021-10-06"] = None
-    runtime = new_runtime()
+# A week in which each plant has a fate of its own, read twice; in the first reading all of them have logs.
+USUAL, SILENT_DAY, SILENT, FAILING = "11", "12", "13", "14"
+
+
+@dataclass
+class Week:
+    """What was asked in both readings, and what the first one left."""
+
+    asked: list[Request]
+    asked_again: list[Request]
+    missing: list[MissingItem]
+    frames: dict[type[Table], pl.DataFrame]
+    entries: list[int]
+
+    def told(self, plant: str) -> list[MissingItem]:
+        """What is missing of the plant."""
+        return [item for item in self.missing if item.plant_id == plant]
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Week:
+    settings, sma = make_settings(tmp_path_factory.mktemp("week")), ScriptedSma()
+    sma.lists = [USUAL, SILENT_DAY, SILENT, FAILING]
+    sma.watts = {(SILENT, str(day)): None for day in WEEK} | {(SILENT_DAY, "2021-10-06"): None}
+    runtime = make_runtime(settings, sma, again=False)
     refresh(runtime)
-    fetch(runtime, *WEEK)
-    stored = runtime.lake.scan(RawEnergyBalance).filter(pl.col("plant_id") == "11").collect()
+    sma.asked.clear()
+    stamps = [{"timestamp": f"{day}T08:00:00", "message": "m"} for day in WEEK]
+    busy = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
+
+    def say(request: Request) -> bytes | TransientError | None:
+        if request.endpoint == "logs":
+            return compact({"logs": stamps})
+        return busy if request.plant_id == FAILING and request.endpoint == "measurements" else None
+
+    sma.special = say
+    notices = fetch(runtime, *WEEK)
+    for day in (MONDAY, TUESDAY):
+        notices.add(build(runtime, day))
+    entries = [write_logs(runtime, day).rows for day in WEEK]
+    frames = {model: runtime.lake.scan(model).collect() for model in (RawEnergyBalance, RawLogs, EnergyDaily)}
+    asked = list(sma.asked)
+    sma.asked.clear()
+    sma.special = has_nothing_special
+    fetch(make_runtime(settings, sma, again=False), *WEEK)
+    return Week(asked, sma.asked, notices.missing, frames, entries)
+
+
+def test_a_week_s_answer_is_stored_by_the_day(week: Week) -> None:
+    stored = week.frames[RawEnergyBalance].filter(plant_id=SILENT_DAY)
     assert stored["local_date"].to_list() == WEEK
     assert stored["no_rows"].to_list() == [day.day == 6 for day in WEEK]
     # The day without rows was asked for alone before it was believed.
@@ -61,33 +108,40 @@ def test_a_week_s_answer_is_stored_by_the_day(new_runtime: New, sma: ScriptedSma
     assert stored["body"].bin.size("b").max() < 20_000
 
 
-def by_day(sma: ScriptedSma) -> list[tuple[str, str, str]]:
-    return [(r.plant_id, r.device_id, r.date) for r in sma.asked if r.period == "Day"]
+def by_day(asked: list[Request], plant: str) -> list[tuple[str, str]]:
+    return [(r.device_id, r.date) for r in asked if r.period == "Day" and r.plant_id == plant]
 
 
-def test_a_silent_day_is_asked_for_alone_once_and_listed(new_runtime: New, sma: ScriptedSma) -> None:
-    sma.watts["11", "2021-10-06"] = None
-    runtime = new_runtime(again=False)
-    notices = noticed([refresh(runtime), fetch(runtime, *WEEK)])
-    assert by_day(sma) == [("11", "", "2021-10-06"), ("11", "111", "2021-10-06")]
-    told = [(item.day, item.table, item.plant_id) for item in notices.missing]
-    assert told == [("2021-10-06", "raw_energy_balance", "11"), ("2021-10-06", "raw_pv", "11")]
-    assert "a request for the day alone had none either" in notices.missing[0].reason
-    assert "of device 111" in notices.missing[1].reason
+def test_a_silent_day_is_asked_for_alone_once_and_listed(week: Week) -> None:
+    assert by_day(week.asked, SILENT_DAY) == [("", "2021-10-06"), ("121", "2021-10-06")]
+    told = week.told(SILENT_DAY)
+    assert [(one.day, one.table) for one in told] == [
+        ("2021-10-06", "raw_energy_balance"),
+        ("2021-10-06", "raw_pv"),
+    ]
+    assert "a request for the day alone had none either" in told[0].reason
+    assert "of device 121" in told[1].reason
     # What SMA was asked for alone is known from then on.
-    sma.asked.clear()
-    fetch(new_runtime(again=False), *WEEK)
-    assert sma.asked == []
+    assert {request.plant_id for request in week.asked_again} == {FAILING}
 
 
-def test_a_plant_that_is_silent_all_week_is_not_asked_for_seven_times(
-    new_runtime: New, sma: ScriptedSma
-) -> None:
-    for day in WEEK:
-        sma.watts["11", str(day)] = None
-    runtime = new_runtime(again=False)
-    notices = noticed([refresh(runtime), fetch(runtime, *WEEK)])
-    assert (by_day(sma), notices.missing) == ([], [])
+def test_a_plant_that_is_silent_all_week_is_not_asked_for_seven_times(week: Week) -> None:
+    assert (by_day(week.asked, SILENT), week.told(SILENT)) == ([], [])
+
+
+def test_days_of_a_week_that_failed_are_all_missing_and_told(week: Week) -> None:
+    found = week.frames[EnergyDaily].select("plant_id", "status")
+    assert found.filter(plant_id=USUAL).rows() == [(USUAL, "complete")] * 2
+    assert found.filter(plant_id=FAILING).rows() == [(FAILING, "missing")] * 2
+    assert {(item.day, item.table) for item in week.told(FAILING)} == {
+        (str(day), table) for day in WEEK for table in ("raw_energy_balance", "raw_pv")
+    }
+
+
+def test_a_week_of_logs_is_stored_by_the_day(week: Week) -> None:
+    stored = week.frames[RawLogs].filter(plant_id=USUAL)
+    assert stored["local_date"].to_list() == WEEK
+    assert week.entries == [4] * 7
 
 
 @pytest.mark.parametrize("end", [slice(0, 1000), pytest.param(slice(-1000, None), marks=pytest.mark.long)])
@@ -111,7 +165,7 @@ def test_a_cap_on_the_rows_of_a_week_costs_requests_and_no_energy(
     assert set(runtime.lake.scan(EnergyDaily).collect()["status"]) == {"complete"}
     assert notices.missing == []
     # 1,000 rows are three days and a half: four days of two plants and two inverters are asked for alone.
-    assert len(by_day(sma)) == 4 * 4
+    assert [len(by_day(sma.asked, plant)) for plant in ("11", "12")] == [4 * 2] * 2
 
 
 def test_a_day_that_is_not_over_is_not_asked_for_alone(new_runtime: New, sma: ScriptedSma) -> None:
@@ -120,7 +174,7 @@ def test_a_day_that_is_not_over_is_not_asked_for_alone(new_runtime: New, sma: Sc
     runtime = new_runtime(again=False)
     notices = refresh(runtime)
     notices.add(fetch(runtime, TODAY - dt.timedelta(days=2), TODAY - dt.timedelta(days=1), TODAY))
-    assert (by_day(sma), notices.missing) == ([], [])
+    assert (by_day(sma.asked, "11"), by_day(sma.asked, "12"), notices.missing) == ([], [], [])
 
 
 def test_what_is_stored_and_final_is_not_asked_for_again(new_runtime: New, sma: ScriptedSma) -> None:
@@ -219,35 +273,3 @@ def test_another_time_basis_asks_for_what_it_lacks(
     write_intervals(runtime, BALANCE, TUESDAY)
     write_energy_daily(runtime, TUESDAY)
     assert energy(runtime)["11", 5] == pytest.approx(24.0)
-
-
-def test_days_of_a_week_that_failed_are_all_missing_and_told(new_runtime: New, sma: ScriptedSma) -> None:
-    runtime = new_runtime(again=False)
-    refresh(runtime)
-    busy = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
-    sma.special = lambda r: busy if r.plant_id == "12" and r.endpoint == "measurements" else None
-    notices = fetch(runtime, MONDAY, TUESDAY)
-    for day in (MONDAY, TUESDAY):
-        notices.add(build(runtime, day))
-    found = runtime.lake.scan(EnergyDaily).select("plant_id", "status").collect()
-    assert sorted(found.rows()) == [("11", "complete")] * 2 + [("12", "missing")] * 2
-    assert {(m.day, m.table) for m in notices.missing} == {
-        (str(day), table) for day in (MONDAY, TUESDAY) for table in ("raw_energy_balance", "raw_pv")
-    }
-
-
-def test_a_week_of_logs_is_stored_by_the_day(new_runtime: New, sma: ScriptedSma) -> None:
-    def say(request: object) -> bytes | None:
-        if getattr(request, "endpoint", "") != "logs":
-            return None
-        stamps = (f'{{"timestamp":"{day}T08:00:00","message":"m"}}' for day in WEEK)
-        return ('{"logs":[' + ",".join(stamps) + "]}").encode()
-
-    sma.special = say
-    runtime = new_runtime(again=False)
-    refresh(runtime)
-    fetch(runtime, *WEEK)
-    stored = runtime.lake.scan(RawLogs).filter(pl.col("plant_id") == "11").collect()
-    assert stored["local_date"].to_list() == WEEK
-    for day in WEEK:
-        assert write_logs(runtime, day).rows == 2

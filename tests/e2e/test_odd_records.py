@@ -5,6 +5,7 @@ A fleet has each odd record at a plant of its own, all on the same days: so none
 
 import json
 from collections.abc import Callable, Collection
+from functools import cache
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
+from pipeline.transform.answer_text import MOST_KEYS, MOST_ROWS
 from schemas import (
     EnergyBalanceIntervals,
     EnergyDaily,
@@ -64,7 +66,7 @@ MODELS: list[type[Table]] = [
 
 def bodies(sma: ScriptedSma, change: Callable[[Request, bytes], bytes]) -> None:
     """Have every answer changed on its way."""
-    sma.special = lambda request: change(request, compact(sma._body(request)))
+    sma.special = lambda request: change(request, sma.say(request))
 
 
 def aside(runtime: RunContext) -> pl.DataFrame:
@@ -80,6 +82,7 @@ def aside_of(stage: Stage, plant: str, *columns: str) -> list[tuple[object, ...]
     return leave_usual(stage.rows(Quarantine, plant)).select(columns).rows()
 
 
+@cache
 def many_fields(rows: int, fields: int) -> list[dict[str, object]]:
     return [
         {"time": f"2021-10-04T{row // 12:02}:{row % 12 * 5:02}:00"}
@@ -135,7 +138,8 @@ def change_first(request: Request, body: bytes) -> bytes:
     if request.endpoint == "logs":
         return spoil_logs(request, body)
     if request.endpoint == "devices" and request.plant_id == MANY_KEYS:
-        return compact({"devices": [{"deviceId": f"{MANY_KEYS}1", **{f"k{n}": 1 for n in range(600_000)}}]})
+        keys = b",".join(b'"k%d":1' % n for n in range(MOST_KEYS))
+        return b'{"devices":[{"deviceId":"%s1",%s}]}' % (MANY_KEYS.encode(), keys)
     return spoil_rows(request, body) if request.endpoint == "measurements" else body
 
 
@@ -154,14 +158,13 @@ def change_second(request: Request, body: bytes) -> bytes:
     if DEEP.get(plant) == endpoint:
         return nest(endpoint)
     if plant in HUGE and request.set_type == "EnergyBalance":
-        rows: dict[str, list[dict[str, object]]] = {
-            "fields of its own": many_fields(117, 2000),
-            "rows": [{"time": "2021-10-04T12:00:00"}] * 100_001,
-            "a long array": [
-                {"time": "2021-10-04T12:00:00", "a": [{"index": "A", "value": 1, "z": 1}] * 170_000}
-            ],
+        noon: dict[str, object] = {"time": "2021-10-04T12:00:00"}
+        rows: dict[str, Callable[[], list[dict[str, object]]]] = {
+            "fields of its own": lambda: many_fields(117, 2000),
+            "rows": lambda: [noon] * (MOST_ROWS + 1),
+            "a long array": lambda: [{**noon, "a": [{"index": "A", "value": 1, "z": 1}] * (MOST_KEYS // 3)}],
         }
-        return compact({"plant": {"plantId": plant}, "resolution": "FiveMinutes", "set": rows[HUGE[plant]]})
+        return compact({"plant": {"plantId": plant}, "resolution": "FiveMinutes", "set": rows[HUGE[plant]]()})
     return body
 
 

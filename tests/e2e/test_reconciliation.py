@@ -41,18 +41,15 @@ LATER = dt.datetime(2026, 1, 15, 12, tzinfo=dt.UTC)
 PV = "pv_generation"
 
 
-def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
-    """The table after three days of two plants and their month."""
+def reconcile(home: Path, *options: str, **others: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The table after three days of two plants and their month, and when all is made again by other settings."""
     with run_sandbox("--plants", "2", "--time-basis", "utc", "--seed", "7", *options) as address:
         given = {name.lower(): value for name, value in address.settings().items()}
-        chosen = load_settings(env_file=None, home=home, **(given | settings))
-        with RunContext(chosen, now=lambda: NOW) as runtime:
+        with RunContext(load_settings(env_file=None, home=home, **given), now=lambda: NOW) as runtime:
             refresh(runtime)
             for _ in SetFetch(BALANCE)(runtime, DAYS):
                 pass
-            for day in DAYS:
-                write_intervals(runtime, BALANCE, day)
-                write_energy_daily(runtime, day)
+            write_days(runtime)
             before = runtime.lake.scan(EnergyDaily).collect()
             plants = len(plan_month_requests(runtime, MONTH))
             assert plants >= 2
@@ -70,7 +67,18 @@ def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
                 .collect()
                 .is_empty()
             )
-            return runtime.lake.scan(Reconciliation).collect()
+            found = runtime.lake.scan(Reconciliation).collect()
+    if others:
+        runtime = RunContext(load_settings(env_file=None, home=home, **(given | others)), now=lambda: NOW)
+        write_days(runtime)
+        write_reconciliation(runtime)
+    return found, runtime.lake.scan(Reconciliation).collect()
+
+
+def write_days(runtime: RunContext) -> None:
+    for day in DAYS:
+        write_intervals(runtime, BALANCE, day)
+        write_energy_daily(runtime, day)
 
 
 def pv(found: pl.DataFrame) -> pl.DataFrame:
@@ -78,7 +86,7 @@ def pv(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_without_faults_all_figures_agree(tmp_path: Path) -> None:
-    found = reconciled(tmp_path)
+    found, _ = reconcile(tmp_path)
     assert found["agrees"].all()
     assert set(found["reason"]) <= {"none", "rounding"}
     assert set(found["would_book"]) == {"measured"}
@@ -89,7 +97,7 @@ def test_without_faults_all_figures_agree(tmp_path: Path) -> None:
 
 
 def test_sums_that_drift_are_unexplained(tmp_path: Path) -> None:
-    days = pv(reconciled(tmp_path, "--fault", "drift,path=/Month,amount=5"))
+    days = pv(reconcile(tmp_path, "--fault", "drift,path=/Month,amount=5")[0])
     assert set(days["reason"]) == {"unexplained"}
     assert not days["agrees"].any()
     assert (days["difference_kwh"] / days["vendor_kwh"]).to_list() == pytest.approx(
@@ -99,12 +107,11 @@ def test_sums_that_drift_are_unexplained(tmp_path: Path) -> None:
 
 def test_missing_rows_are_a_gap_that_a_policy_may_fill(tmp_path: Path) -> None:
     fault = ("--fault", "missing_rows,path=/Day,amount=120", "--fault", "missing_rows,path=/Week,amount=600")
-    days = pv(reconciled(tmp_path / "none", *fault))
+    days, policy = map(pv, reconcile(tmp_path, *fault, gap_policy="vendor"))
     gaps = days.filter(pl.col("reason").is_in(["gap", "not_measured"]))
     assert gaps.height
     assert set(gaps["would_book"]) == {"measured"}
     assert (gaps["measured_kwh"].fill_null(0) < gaps["vendor_kwh"]).all()
-    policy = pv(reconciled(tmp_path / "vendor", *fault, gap_policy="vendor"))
     filled = policy.filter(pl.col("would_book") == "vendor")
     assert filled["reason"].to_list() == gaps["reason"].to_list()
     assert filled["measured_kwh"].to_list() == gaps["measured_kwh"].to_list()
@@ -113,11 +120,12 @@ def test_missing_rows_are_a_gap_that_a_policy_may_fill(tmp_path: Path) -> None:
 def test_a_spike_agrees_with_sma_because_it_is_set_aside_and_shows_where_it_is_not(tmp_path: Path) -> None:
     """Lost energy of 500 kWh in the five minutes of dawn: without that row the day lacks next to nothing."""
     fault = ("--fault", "spike,path=/Day,amount=500000", "--fault", "spike,path=/Week,amount=500000")
-    assert pv(reconciled(tmp_path / "strict", *fault))["agrees"].all()
     loose = tmp_path / "loose.toml"
     names = ("beyond_rated_times", "beyond_fleet_times", "beyond_sun_times", "beyond_sun_times_neighbours")
     loose.write_text("".join(f"{name} = 1e9\n" for name in names))
-    struck = pv(reconciled(tmp_path / "loose", *fault, quality=str(loose))).filter(~pl.col("agrees"))
+    strict, days = map(pv, reconcile(tmp_path / "home", *fault, quality=str(loose)))
+    assert strict["agrees"].all()
+    struck = days.filter(~pl.col("agrees"))
     assert set(struck["reason"]) == {"unexplained"}
     assert (struck["difference_kwh"] > 400).all()
 

@@ -22,7 +22,7 @@ from schemas import (
     RowChanges,
     Table,
 )
-from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, run
+from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, read_again, run
 from tests.scripted import NOW, ScriptedSma
 from warehouse.lake import Lake
 
@@ -39,7 +39,7 @@ def notes(runtime: RunContext) -> list[dict[str, Any]]:
 
 def test_a_first_writing_and_an_equal_reading_are_no_restatement(new_runtime: New) -> None:
     run(new_runtime(), MONDAY)
-    runtime = run(new_runtime(), MONDAY)
+    runtime = read_again(new_runtime(), MONDAY)
     assert notes(runtime) == []
     assert runtime.lake.scan(RowChanges).collect().height == 0
 
@@ -47,7 +47,7 @@ def test_a_first_writing_and_an_equal_reading_are_no_restatement(new_runtime: Ne
 def test_a_changed_answer_is_kept_with_figures_rows_and_cause(new_runtime: New, sma: ScriptedSma) -> None:
     run(new_runtime(), MONDAY, TUESDAY)
     sma.watts["11", str(MONDAY)] = 2000.0
-    runtime = run(new_runtime(), MONDAY, TUESDAY)
+    runtime = read_again(new_runtime(), MONDAY, TUESDAY)
     assert notes(runtime) == [
         {
             "n_rows_added": 0,
@@ -71,7 +71,7 @@ def test_changing_back_and_forth_is_kept_each_time(new_runtime: New, sma: Script
     run(new_runtime(), MONDAY)
     for watts in (2000.0, 1000.0, 2000.0):
         sma.watts["11", str(MONDAY)] = watts
-        runtime = run(new_runtime(), MONDAY)
+        runtime = read_again(new_runtime(), MONDAY)
     found = sorted((row["before_kwh"], row["after_kwh"]) for row in notes(runtime))
     assert found == [(24.0, 48.0), (24.0, 48.0), (48.0, 24.0)]
     assert {row["n_rows_changed"] for row in notes(runtime)} == {288}
@@ -85,7 +85,7 @@ def test_a_provisional_day_that_grows_is_no_restatement(new_runtime: New, sma: S
     assert set(early.lake.scan(EnergyDaily).collect()["status"]) == {"provisional"}
     sma.answered_at = NOW
     sma.watts["11", str(MONDAY)] = 2000.0
-    assert notes(run(new_runtime(), MONDAY)) == []
+    assert notes(read_again(new_runtime(), MONDAY)) == []
 
 
 def other_settings(settings: Settings, sma: ScriptedSma, **changed: Any) -> RunContext:
@@ -149,11 +149,11 @@ def test_a_kill_right_before_the_commit_loses_no_restatement_and_leaves_none_of_
     with monkeypatch.context() as patched:
         kill_before(patched, table, noted)
         with pytest.raises(Killed):
-            run(new_runtime(), MONDAY)
+            read_again(new_runtime(), MONDAY)
     assert sorted(new_runtime().lake.scan(noted).collect()["plant_id"]) == ["11", "12"]
     # When it is read again, the one plant's energy has changed, and the other's is what it was.
     sma.watts["12", str(MONDAY)] = 1000.0
-    runtime = run(new_runtime(), MONDAY)
+    runtime = read_again(new_runtime(), MONDAY)
     (row,) = notes(runtime)
     assert (row["plant_id"], row["before_kwh"], row["after_kwh"], row["n_rows_changed"]) == (
         "11",

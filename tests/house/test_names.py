@@ -8,6 +8,7 @@ import importlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,10 +42,16 @@ FORMER = (
 )
 
 
+@cache
+def parse(file: Path) -> ast.Module:
+    """The file's syntax, which several tests look at."""
+    return ast.parse(file.read_text("utf-8"))
+
+
 def list_definitions(*kinds: type[ast.stmt]) -> Iterator[tuple[str, Path]]:
     """The names and files of all public definitions of these kinds at the top of a module."""
     for file in FILES:
-        for node in ast.parse(file.read_text()).body:
+        for node in parse(file).body:
             if isinstance(node, kinds) and not node.name.startswith("_"):  # type: ignore[attr-defined]
                 yield node.name, file  # type: ignore[attr-defined]
 
@@ -96,13 +103,14 @@ def list_texts() -> Iterator[tuple[str, str]]:
         [*ROOT.glob("*.*"), ROOT / "Makefile", *(f for one in folders for f in one.rglob("*"))]
     ):
         if file.suffix == ".py":
-            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            for node in ast.walk(parse(file)):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     yield str(file.relative_to(ROOT)), node.value
         elif file.suffix in {".md", ".toml", ".yaml"} or file.name == "Makefile":
             yield str(file.relative_to(ROOT)), file.read_text("utf-8")
 
 
+@cache
 def resolves(dotted: str) -> bool:
     """Whether a name like `pipeline.run.context.RunContext` leads to a module or to what is in one."""
     words = dotted.split(".")

@@ -322,9 +322,22 @@ def number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-@examples(100)
+@examples(40)
 @given(st.lists(answers(), max_size=5))
 def test_every_cell_is_a_number_absent_or_reported(batch: list[tuple[bytes, list[Row] | None]]) -> None:
+    check_cells(batch)
+
+
+@pytest.mark.long
+@examples(200)
+@given(st.lists(answers(), max_size=5))
+def test_every_cell_of_many_is_a_number_absent_or_reported(
+    batch: list[tuple[bytes, list[Row] | None]],
+) -> None:
+    check_cells(batch)
+
+
+def check_cells(batch: list[tuple[bytes, list[Row] | None]]) -> None:
     read = decode(*(text for text, _ in batch))
     flat = [(at, each) for at, (_, rows) in enumerate(batch) for each in rows or []]
     assert read.rows["answer"].to_list() == [at for at, _ in flat]

@@ -172,7 +172,8 @@ def test_the_second_pass_of_a_merged_hour_is_a_gap(zone: str, day: str, resoluti
     plant, ends = merged_day(zone, day, resolution, step_s)
     outcome = transform([plant])
     rows = outcome.rows
-    lost = [end for end in ends if end not in set(rows["interval_end"])]
+    known = set(rows["interval_end"])
+    lost = [end for end in ends if end not in known]
     assert len(lost) == outcome.account.merged_rows == rows["flagged"].sum()
     # Every row has a step of its own: nobody reaches over what is not known.
     assert (rows["interval_end"] - rows["interval_start"]).unique().to_list() == [

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.common.local_time import UTC_US, find_local_day
+from pipeline.common.local_time import ONE_DAY, UTC_US, find_local_day
 from pipeline.transform import hourly
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.hourly import (
+    QUARTER,
     STORED_KWH,
     build_quarters_frame,
     clear_unknown_days,
@@ -105,7 +106,7 @@ def test_hours_begin_where_the_clock_says() -> None:
     "zone", ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns", "Etc/UTC"]
 )
 def test_quarters_are_counted_where_no_clock_changes(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they are where each is asked for its time on the clock; only around a change of clocks are they asked."""
+    """As the clock of the zone shows them; only around a change of clocks is each of them asked for its time."""
     days = [dt.date(2026, 1, 1) + dt.timedelta(days=step) for step in range(365)]
     asked: list[object] = []
     read = hourly.convert_to_wall_clock
@@ -113,12 +114,25 @@ def test_quarters_are_counted_where_no_clock_changes(zone: str, monkeypatch: pyt
         hourly, "convert_to_wall_clock", lambda moment, zone: asked.append(zone) or read(moment, zone)
     )
     hourly._list_quarters.cache_clear()
-    counted = [build_quarters_frame(day, [zone]) for day in days]
+    found = pl.concat([build_quarters_frame(day, [zone]).with_columns(day=pl.lit(day)) for day in days])
     assert len(asked) <= 8
-    monkeypatch.setattr(hourly, "find_offset_changes", lambda *_: ["a change"])
-    hourly._list_quarters.cache_clear()
-    for day, frame in zip(days, counted, strict=True):
-        assert frame.equals(build_quarters_frame(day, [zone]))
+    clock = pl.col("quarter_start").dt.convert_time_zone(zone)
+    offset = clock.dt.base_utc_offset() + clock.dt.dst_offset()
+    expected = found.with_columns(local_hour=clock.dt.hour().cast(pl.Int64)).with_columns(
+        hour_start=pl.col("quarter_start").min().over("day", clock.dt.date(), "local_hour", offset)
+    )
+    for name in ("hour_start", "local_hour"):
+        assert found[name].equals(expected[name])
+    assert found["of_day"].equals(found.select(clock.dt.date() == pl.col("day")).to_series())
+    # A day's quarters, and those of the 24 hours before and after.
+    ends = found.group_by("day", maintain_order=True).agg(
+        first=pl.col("quarter_start").first(), last=pl.col("quarter_start").last(), quarters=pl.len()
+    )
+    for (day, first, last, quarters), bounds in zip(
+        ends.rows(), (find_local_day(day, zone) for day in days), strict=True
+    ):
+        assert (first, last + QUARTER) == (bounds.start - ONE_DAY, bounds.end + ONE_DAY), day
+        assert quarters == (bounds.end - bounds.start + 2 * ONE_DAY) // QUARTER, day
     hourly._list_quarters.cache_clear()
 
 
