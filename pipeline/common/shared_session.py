@@ -28,11 +28,17 @@ CONNECT_WITHIN_S = 10
 LOCK_POLL_S = 0.1
 # Kinds of advisory locks, the first of two numbers: processes, and things by their name. Read as text: SLH and SLN.
 HOLDERS, NAMED = 0x534C48, 0x534C4E
-# Nothing of a session is worth a wait for the disk but documents, which ask for it. A machine that has gone without a
-# word is noticed after 25 s.
+# A machine that has gone without a word is noticed after such a time, also where something was on its way to it.
+GONE_AFTER_S = 25
+# Transactions take milliseconds. The server ends one whose process stands still for so long, and with it its locks.
+STILL_FOR_S = 20
+# So nobody waits for a lock longer than that, unless another program holds it.
+LOCK_WITHIN_S = 30
+# Nothing of a session is worth a wait for the disk but documents, which ask for it.
 OPTIONS = (
     "-c search_path=sunledger_cluster -c synchronous_commit=off -c tcp_keepalives_idle=10 "
-    "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+    f"-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout={GONE_AFTER_S}s "
+    f"-c lock_timeout={LOCK_WITHIN_S}s -c idle_in_transaction_session_timeout={STILL_FOR_S}s"
 )
 SCHEMA = "sunledger_cluster"
 TABLES_SQL = f"""
@@ -87,7 +93,13 @@ class SharedSession:
                 try:
                     with self._connect() as connection, connection.cursor() as cursor:
                         return work(cursor)
-                except (psycopg2.OperationalError, psycopg2.InterfaceError) as fault:
+                except psycopg2.errors.LockNotAvailable as fault:
+                    raise self.build_error(fault) from None
+                except (
+                    psycopg2.OperationalError,
+                    psycopg2.InterfaceError,
+                    psycopg2.errors.IdleInTransactionSessionTimeout,
+                ) as fault:
                     self.close()
                     # What was never reached is a wrong setting.
                     if wait_s is None or self._holder is None:
@@ -155,16 +167,40 @@ class SharedSession:
 
     def _connect(self) -> Any:
         if self._connection is None:
-            self._connection = self._dial()
-            with self._connection, self._connection.cursor() as cursor:
-                if self._holder is None:
-                    cursor.execute("SELECT nextval('holders')")
-                    (number,) = cursor.fetchone()
-                else:
-                    number = self._holder
-                cursor.execute("SELECT pg_advisory_lock(%s, %s)", [HOLDERS, number])
-                self._holder = number
+            connection = self._dial()
+            try:
+                self._holder = self._take_number(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
+
+    def _take_number(self, connection: Any) -> int:
+        """The number that this process had before an outage, or one that no living process has.
+
+        A server that was restored from a backup, or a standby that lacked the last moments, gives numbers again.
+        """
+        import psycopg2  # noqa: PLC0415 - an extra
+
+        if self._holder is not None:
+            # The server may take a while to notice that the connection before is gone.
+            with (
+                suppress(psycopg2.errors.LockNotAvailable),
+                connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute("SELECT pg_advisory_lock(%s, %s)", [HOLDERS, self._holder])
+                return self._holder
+        while True:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT number, pg_try_advisory_lock(%s, number::integer) FROM nextval('holders') AS given(number)",
+                    [HOLDERS],
+                )
+                number, is_free = cursor.fetchone()
+            if is_free:
+                return int(number)
 
     def _dial(self) -> Any:
         import psycopg2  # noqa: PLC0415 - an extra
@@ -177,6 +213,7 @@ class SharedSession:
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
+            tcp_user_timeout=GONE_AFTER_S * 1000,
         )
 
     def build_error(self, fault: Exception) -> SharedStoreError:
@@ -201,6 +238,10 @@ _REASONS = {
     "57P03": "it is starting or stopping",
     "25006": "it is a read-only standby",
     "53100": "its disk is full",
+    "55P03": (
+        f"another session has held one of its locks for {LOCK_WITHIN_S} s (pg_locks and pg_stat_activity name it: end "
+        "it, then run this again)"
+    ),
 }
 
 _OPEN: dict[tuple[int, str], SharedSession] = {}

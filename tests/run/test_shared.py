@@ -26,6 +26,7 @@ from warehouse.lake import Lake
 pytestmark = [pytest.mark.long, needs_postgres]
 
 DAY = dt.date(2026, 10, 5)
+OPTIONS = shared_session.OPTIONS
 # A process of its own that claims two plants and has sent three requests, and then waits to be killed.
 WORKER = """
 import datetime as dt, sys, time
@@ -136,6 +137,55 @@ def test_a_session_goes_on_after_an_outage_with_the_same_number(session: SharedS
     while number in other_session.list_living():
         pass
     other_session.close()
+
+
+def bound_waits(monkeypatch: pytest.MonkeyPatch, still: str, lock: str) -> None:
+    """Sessions that are opened from now on are ended, and give up a lock, after these times."""
+    bounds = f" -c lock_timeout={lock} -c idle_in_transaction_session_timeout={still}"
+    monkeypatch.setattr(shared_session, "OPTIONS", OPTIONS + bounds)
+
+
+def test_nobody_waits_for_ever_for_a_process_that_stands_still(
+    session: SharedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound_waits(monkeypatch, still="300ms", lock="60s")
+    stopped, other = SharedSession(session._url), SharedSession(session._url)
+    others: list[set[str]] = []
+
+    def stand_still_once(cursor: object) -> None:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext('claims'))", [shared_session.NAMED])  # type: ignore[attr-defined]
+        if not others:
+            others.append(take_claims(other, claims("1")))
+
+    # The server ends its session, the other one goes on, and what it did is done again.
+    stopped.transact(stand_still_once)
+    assert others == [set()]
+    bound_waits(monkeypatch, still="60s", lock="300ms")
+    late = SharedSession(session._url)
+    with session.open_connection() as foreign, foreign.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext('claims'))", [shared_session.NAMED])
+        with pytest.raises(SharedStoreError, match=r"one of its locks for 30 s \(pg_locks .* end it, then"):
+            take_claims(late, claims("2"))
+    for opened in (stopped, other, late):
+        opened.close()
+
+
+def test_a_number_that_the_server_gives_again_is_left_to_the_process_that_has_it(
+    session: SharedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was restored from a backup goes back, and so does a standby that lacked the last moments."""
+    bound_waits(monkeypatch, still="60s", lock="300ms")
+    first, second = SharedSession(session._url), SharedSession(session._url)
+    number = first.holder
+    session.transact(lambda cursor: cursor.execute(f"ALTER SEQUENCE holders RESTART WITH {number}"))
+    assert second.holder != number
+    # It was cut off, and meanwhile another process got its number.
+    first.close()
+    with session.open_connection() as third, third.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", [shared_session.HOLDERS, number])
+        assert first.holder not in {number, second.holder}
+    first.close()
+    second.close()
 
 
 def test_documents_are_encrypted_and_one_at_a_time_writes_them(
