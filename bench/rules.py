@@ -79,7 +79,7 @@ def _watts(step: int, plant: int) -> float:
 def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
     """The day's interval rows with all rules, and without each kind of them."""
     with _runtime(home, raw) as runtime:
-        places = list_known_places(runtime.lake, BALANCE)
+        places = list_known_places(runtime.lake, BALANCE, DAY)
     limits = load_thresholds()
 
     def made(

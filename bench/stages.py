@@ -61,7 +61,7 @@ def _fetch(home: Path, plants: int) -> None:
 
 def _measure(runtime: RunContext, tries: int) -> None:
     answers = {day: list(runtime.lake.read_batches(RawEnergyBalance, {"local_date": day})) for day in DAYS}
-    places = list_known_places(runtime.lake, BALANCE)
+    places = list_known_places(runtime.lake, BALANCE, DAYS[0])
     transform = SetTransform(BALANCE.set, EnergyBalanceIntervals, "plant_local")
     bodies = [batch["body"] for batches in answers.values() for batch in batches]
     made = [(day, batch.rows) for day in DAYS for batch in transform.transform_day(answers[day], places, day)]

@@ -42,6 +42,24 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
         ge=0,
         le=FINITE,
     )
+    former_ac_power_kw: float = column(
+        "Largest AC power that the API gave before it gave a smaller one or none.",
+        unit="kW",
+        null="the power was never reduced, or was not given before",
+        ge=0,
+        le=FINITE,
+    )
+    former_peak_power_kw: float = column(
+        "Largest DC peak power that the API gave before it gave a smaller one or none.",
+        unit="kW",
+        null="the power was never reduced, or was not given before",
+        ge=0,
+        le=FINITE,
+    )
+    power_reduced_on: pl.Date = column(
+        "Day (UTC) of the last list that gave less power than before; days up to then are judged by the former power.",
+        null="the power was never reduced",
+    )
     capacity_class: str = column(
         "Class of AC power by which SMA charges.",
         null="AC power not given",

@@ -168,19 +168,18 @@ def select_in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) ->
     return add_day_bounds(plants, day).filter(_is_own_on(day), begun, pl.col("day_start") < now)
 
 
-def list_known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
+def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFrame:
     """What is known of every plant or device ever seen: plant_id, [device_id,] timezone, latitude, longitude, rated_w,
     peak_w and, of an inverter, own_w: its own rating, while rated_w may be its plant's.
 
-    A charging station is typed like an inverter but has no rating, and a battery inverter may speak for others as well.
+    A plant has its larger former power on days before SMA gave less: it may have had that then. A charging station is
+    typed like an inverter but has no rating, and a battery inverter may speak for others as well.
     """
     plants = lake.read_whole(Plants)
     site = ["timezone", "latitude", "longitude"]
-    plant_rated = pl.col("ac_power_kw") * 1000
+    plant_rated, plant_peak = (_find_power_w(name, day) for name in ("ac_power_kw", "peak_power_kw"))
     nothing = pl.lit(None, pl.Float64)
-    own = plants.select(
-        "plant_id", *site, rated_w=plant_rated, peak_w=pl.col("peak_power_kw") * 1000, own_w=nothing
-    )
+    own = plants.select("plant_id", *site, rated_w=plant_rated, peak_w=plant_peak, own_w=nothing)
     if source.of_devices is False:
         return own
     devices = lake.read_whole(Devices).join(plants, on="plant_id", suffix="_plant")
@@ -192,6 +191,12 @@ def list_known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     if source.of_devices:
         return found
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
+
+
+def _find_power_w(name: str, day: dt.date) -> pl.Expr:
+    """A plant's power on the day, in W."""
+    before = pl.when(pl.col("power_reduced_on") >= day).then(f"former_{name}")
+    return pl.max_horizontal(name, before) * 1000
 
 
 def list_plant_ids_of_newest(runtime: RunContext) -> frozenset[str] | None:

@@ -45,7 +45,7 @@ def _find_without_generation(
 ) -> pl.DataFrame:
     """The series of the day that generated nothing while the sun was high, by the sun of their place."""
     keys = ["plant_id", "device_id"] if source.of_devices else ["plant_id"]
-    places = list_known_places(runtime.lake, source)
+    places = list_known_places(runtime.lake, source, day)
     if not source.of_devices:
         places = places.join(_list_plants_with_pv(runtime, places), on="plant_id", how="semi")
     mean_w = pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000

@@ -124,7 +124,7 @@ def _has_rows(runtime: RunContext, source: SetSource, day: dt.date) -> bool:
         return False
     settings = runtime.settings
     transform = SetTransform(source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour)
-    batches = transform.transform_day(answers, list_known_places(runtime.lake, source), day)
+    batches = transform.transform_day(answers, list_known_places(runtime.lake, source, day), day)
     return any(batch.rows.height for batch in batches)
 
 

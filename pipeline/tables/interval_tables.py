@@ -53,7 +53,7 @@ def write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> Ste
 
 
 def _write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> StepResult:
-    places = list_known_places(runtime.lake, source)
+    places = list_known_places(runtime.lake, source, day)
     settings = runtime.settings
     limits = load_thresholds(settings.quality)
     transform = SetTransform(
@@ -113,7 +113,7 @@ def _write_others(runtime: RunContext, day: dt.date) -> StepResult:
             transform = OtherTransform(name, settings.sma_time_basis, settings.sma_merged_hour, limits)
             answers = runtime.lake.read_batches(RawOtherSets, build_raw_part(day, name))
             yield from transform.transform_day(
-                answers, list_known_places(runtime.lake, build_other_set(name)), day
+                answers, list_known_places(runtime.lake, build_other_set(name), day), day
             )
 
     with runtime.lake.open_replacement(OtherIntervals, {"local_date": day}) as new:
@@ -147,14 +147,15 @@ def read_intervals_with_basis(
     Under `utc` a local day may lie in the answers of its neighbours, as far as they are stored.
     """
     mine = lake.scan(source.raw).filter(pl.col("plant_id") == plant_id).collect()
-    places = list_known_places(lake, source).filter(pl.col("plant_id") == plant_id)
     transform = SetTransform(source.set, source.intervals, basis)
     reach = ONE_DAY if basis == "utc" else dt.timedelta()
     frames = [
         batch.rows
         for day in days
         for batch in transform.transform_day(
-            [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))], places, day
+            [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))],
+            list_known_places(lake, source, day).filter(pl.col("plant_id") == plant_id),
+            day,
         )
     ]
     return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])

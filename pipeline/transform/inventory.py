@@ -98,6 +98,9 @@ _DEVICE_NUMBERS = {
     "generator_power_dc_w": "generatorPowerDc",
 }
 
+# The columns of a plant's powers, of which the largest is remembered where one is reduced.
+_POWERS = ("ac_power_kw", "peak_power_kw")
+
 # What SMA's lists are known to hold, kept or not: anything else is news. A plant comes with its address, for example.
 _PLANT = {
     "plantId",
@@ -146,6 +149,9 @@ def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, p
         longitude=_keep_within("longitude", -180, 180),
         peak_power_kw=_parse_power("peak_w") / 1000,
         ac_power_kw=ac,
+        former_ac_power_kw=pl.lit(None, pl.Float64),
+        former_peak_power_kw=pl.lit(None, pl.Float64),
+        power_reduced_on=pl.lit(None, pl.Date),
         capacity_class=classify_capacity(ac),
         co2_factor_g_per_kwh=_keep_within("co2", 0, FINITE),
         start_up=_parse_time("start_up").dt.replace_time_zone("UTC"),
@@ -315,15 +321,31 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 
 def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     """As `remember`; what is reported once stays known: a plant's id before it moved, its zone before it was
-    corrected.
+    corrected, its power before it was reduced.
     """
     before = stored.select(
-        "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"
+        "plant_id",
+        *(pl.col(name).alias(f"{name}_before") for name in _POWERS),
+        *(pl.col(f"former_{name}").alias(f"former_{name}_before") for name in _POWERS),
+        id_before="migrated_from",
+        zone="timezone",
+        zone_before="previous_timezone",
+        reduced_before="power_reduced_on",
     )
     corrected = pl.when(pl.col("zone") != pl.col("timezone")).then("zone")
+    reduced = pl.any_horizontal(pl.col(f"{name}_before") > pl.col(name).fill_null(0.0) for name in _POWERS)
+    reduced = reduced.fill_null(value=False)
     known = listed.join(before, on="plant_id", how="left").with_columns(
+        *(
+            pl.when(reduced)
+            .then(pl.max_horizontal(f"former_{name}_before", f"{name}_before"))
+            .otherwise(f"former_{name}_before")
+            .alias(f"former_{name}")
+            for name in _POWERS
+        ),
         migrated_from=pl.coalesce("migrated_from", "id_before"),
         previous_timezone=pl.coalesce(corrected, "zone_before"),
+        power_reduced_on=pl.when(reduced).then("last_seen").otherwise("reduced_before"),
     )
     return remember(stored, known.select(listed.columns), ["plant_id"])
 

@@ -14,6 +14,8 @@ from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_pl
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.notices import Notices
+from pipeline.run.plants import list_known_places
+from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.incomplete_days import count_days_of_other_basis
 from pipeline.tables.interval_tables import write_intervals
@@ -34,7 +36,7 @@ from schemas import (
 )
 from tests.beginnings import BEGINNINGS
 from tests.noticed import noticed
-from tests.scripted import ScriptedSma
+from tests.scripted import NOW, ScriptedSma
 from tests.scripted_home import Stage, make_runtime, make_settings, take_stage
 
 New = Callable[..., RunContext]
@@ -233,6 +235,29 @@ def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> 
     build(runtime, MONDAY)
     assert energy(runtime) == expected
     assert sma.asked == []
+
+
+def test_days_keep_their_energy_when_less_power_is_listed(new_runtime: New, sma: ScriptedSma) -> None:
+    """Inverters that are taken down leave a plant with a fraction of the power that it had."""
+    usual = sma._body
+
+    def list_less(request: Request) -> dict[str, Any]:
+        body = usual(request)
+        for plant in body.get("plants", []):
+            plant["installation"] = {"acNominalPower": 400.0, "peakPower": 450.0}
+        return body
+
+    runtime = run(new_runtime(), MONDAY)
+    expected = energy(runtime)
+    sma._body = list_less  # type: ignore[method-assign]
+    fetch_plants(runtime)
+    write_plants(runtime)
+    build(runtime, MONDAY)
+    assert energy(runtime) == expected
+    assert set(runtime.lake.scan(EnergyDaily).collect()["status"]) == {"complete"}
+    for days_later, watts in ((0, 5000.0), (1, 400.0)):
+        places = list_known_places(runtime.lake, BALANCE, NOW.date() + days_later * dt.timedelta(days=1))
+        assert set(places["rated_w"]) == {watts}
 
 
 def test_days_that_were_asked_for_with_another_time_basis_are_counted(new_runtime: New) -> None:

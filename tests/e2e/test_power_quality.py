@@ -109,7 +109,7 @@ def test_only_an_inverter_with_a_rating_bounds_its_ac_side(new_runtime: New, sma
     sma.devices["11"] = [{"deviceId": name, "isActive": True, **each} for name, each in facts.items()]
     with new_runtime() as runtime:
         refresh(runtime)
-        places = list_known_places(runtime.lake, POWER_AC).filter(plant_id="11")
+        places = list_known_places(runtime.lake, POWER_AC, NOW.date()).filter(plant_id="11")
     assert dict(places.select("device_id", "own_w").rows()) == {
         "inverter": 3000.0,
         "charger": None,

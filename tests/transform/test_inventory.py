@@ -141,6 +141,9 @@ def test_a_whole_plant() -> None:
         "country": "Germany",
         "peak_power_kw": 9.9,
         "ac_power_kw": 8.0,
+        "former_ac_power_kw": None,
+        "former_peak_power_kw": None,
+        "power_reduced_on": None,
         "capacity_class": "1-19",
         "co2_factor_g_per_kwh": 380.0,
         "start_up": dt.datetime(2019, 5, 14, 22, 30, tzinfo=dt.UTC),
@@ -466,6 +469,22 @@ def test_a_first_day_never_moves_later_nor_does_a_second_look_change_anything() 
 def test_an_empty_list_forgets_nothing() -> None:
     stored = seen(1, 5, a="x", b="y")
     assert remember(stored, stored.clear(), ["plant_id"]).equals(stored)
+
+
+def test_the_largest_power_before_a_reduction_stays_known() -> None:
+    known = ["ac_power_kw", "peak_power_kw", "former_ac_power_kw", "former_peak_power_kw", "power_reduced_on"]
+
+    def seen(stored: pl.DataFrame, ac: float, peak: float) -> pl.DataFrame:
+        frame, _ = listed(plant("1", installation={"acNominalPower": ac * 1000, "peakPower": peak * 1000}))
+        return remember_plants(stored, frame)
+
+    first = seen(pl.DataFrame(schema=polars_schema(Plants)), 50, 60)
+    assert seen(first, 55, 60).select(known).rows() == [(55.0, 60.0, None, None, None)]
+    less = seen(first, 20, 60)
+    assert less.select(known).rows() == [(20.0, 60.0, 50.0, 60.0, TODAY)]
+    assert seen(less, 20, 60).equals(less)
+    assert seen(less, 0, 0).select(known).rows() == [(None, None, 50.0, 60.0, TODAY)]
+    assert seen(less, 70, 80).select(known).rows() == [(70.0, 80.0, 50.0, 60.0, TODAY)]
 
 
 def test_the_zone_before_a_correction_stays_known() -> None:
