@@ -30,15 +30,15 @@ LOCK_POLL_S = 0.1
 HOLDERS, NAMED = 0x534C48, 0x534C4E
 # A machine that has gone without a word is noticed after such a time, also where something was on its way to it.
 GONE_AFTER_S = 25
-# Transactions take milliseconds. The server ends one whose process stands still for so long, and with it its locks.
-STILL_FOR_S = 20
+# Transactions take milliseconds. The server ends one whose process is suspended for so long, and with it its locks.
+SUSPENDED_FOR_S = 20
 # So nobody waits for a lock longer than that, unless another program holds it.
 LOCK_WITHIN_S = 30
 # Nothing of a session is worth a wait for the disk but documents, which ask for it.
 OPTIONS = (
     "-c search_path=sunledger_cluster -c synchronous_commit=off -c tcp_keepalives_idle=10 "
     f"-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout={GONE_AFTER_S}s "
-    f"-c lock_timeout={LOCK_WITHIN_S}s -c idle_in_transaction_session_timeout={STILL_FOR_S}s"
+    f"-c lock_timeout={LOCK_WITHIN_S}s -c idle_in_transaction_session_timeout={SUSPENDED_FOR_S}s"
 )
 SCHEMA = "sunledger_cluster"
 TABLES_SQL = f"""

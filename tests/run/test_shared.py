@@ -145,20 +145,20 @@ def bound_waits(monkeypatch: pytest.MonkeyPatch, still: str, lock: str) -> None:
     monkeypatch.setattr(shared_session, "OPTIONS", OPTIONS + bounds)
 
 
-def test_nobody_waits_for_ever_for_a_process_that_stands_still(
+def test_nobody_waits_forever_for_a_suspended_process(
     session: SharedSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound_waits(monkeypatch, still="300ms", lock="60s")
     stopped, other = SharedSession(session._url), SharedSession(session._url)
     others: list[set[str]] = []
 
-    def stand_still_once(cursor: object) -> None:
+    def be_suspended_once(cursor: object) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext('claims'))", [shared_session.NAMED])  # type: ignore[attr-defined]
         if not others:
             others.append(take_claims(other, claims("1")))
 
     # The server ends its session, the other one goes on, and what it did is done again.
-    stopped.transact(stand_still_once)
+    stopped.transact(be_suspended_once)
     assert others == [set()]
     bound_waits(monkeypatch, still="60s", lock="300ms")
     late = SharedSession(session._url)
