@@ -1,5 +1,6 @@
 """What tests of several rooms share: a scripted SMA, settings in a folder of their own, fresh runtimes."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -49,6 +50,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def rank(item: pytest.Item) -> list[bool]:
     return [item.get_closest_marker(name) is None for name in ("waits", "long")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Look for garbage from now on, but not among the million objects that are there by now."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

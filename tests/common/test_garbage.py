@@ -19,9 +19,11 @@ USUAL = gc.get_threshold()
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
+    """The tests' own beginnings, which conftest keeps out of the search, are part of it here."""
+    gc.unfreeze()
     yield
     gc.set_threshold(*USUAL)
-    gc.unfreeze()
+    gc.freeze()
 
 
 def test_the_search_is_held_until_dagster_is_open(
@@ -39,7 +41,6 @@ def test_the_search_is_held_until_dagster_is_open(
 
 
 def test_who_did_not_hold_it_keeps_all_objects_in_the_search(settings: Settings) -> None:
-    gc.unfreeze()
     with open_dagster(settings):
         skip_loaded_objects()
     assert gc.get_freeze_count() == 0

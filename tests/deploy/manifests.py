@@ -6,7 +6,6 @@ from typing import Any
 import yaml
 
 from assets.cluster_home import build_cluster_configuration
-from assets.kubernetes_launcher import PatientKubernetesLauncher
 from pipeline.common.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +47,8 @@ def build_job(folder: Path) -> dict[str, Any]:
     import kubernetes  # noqa: PLC0415 - an extra
     from dagster import DagsterInstance, DagsterRun  # noqa: PLC0415
     from dagster_k8s.job import construct_dagster_k8s_job  # noqa: PLC0415
+
+    from assets.kubernetes_launcher import PatientKubernetesLauncher  # noqa: PLC0415 - loads all of Kubernetes' client
 
     kubeconfig = folder / "kubeconfig"
     context = {"name": "here", "context": {"cluster": "here", "user": "me"}}

@@ -2,12 +2,17 @@
 
 import datetime as dt
 
-import pandas as pd
 import polars as pl
 import pytest
-from pvlib import atmosphere, clearsky, irradiance, solarposition
 
 from pipeline.transform.sun.clear_sky import LINKE_TURBIDITY, compute_clear_sky, project_on_best_plane
+from tests.later import LaterModule
+
+pd = LaterModule("pandas")
+atmosphere = LaterModule("pvlib.atmosphere")
+clearsky = LaterModule("pvlib.clearsky")
+irradiance = LaterModule("pvlib.irradiance")
+solarposition = LaterModule("pvlib.solarposition")
 
 STEPS_AN_HOUR = 12
 PLACES = [

@@ -4,13 +4,15 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
-from pvlib import solarposition
 
 from pipeline.common.local_time import TimeBasis
 from pipeline.transform.sun.time_basis import judge_time_basis
+from tests.later import LaterModule
+
+pd = LaterModule("pandas")
+solarposition = LaterModule("pvlib.solarposition")
 
 STEP = timedelta(minutes=5)
 
