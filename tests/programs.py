@@ -120,6 +120,19 @@ def wait_until(true: Callable[[], Any], process: "subprocess.Popen[str]") -> Non
         time.sleep(0.002)
 
 
+def list_below(pid: int) -> list[int]:
+    """The processes that one has started, and those that they have."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            text = stat.read_text()
+            children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found = list(children.get(pid, ()))
+    for child in found:
+        found += children.get(child, ())
+    return found
+
+
 def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
     """What is in one of Dagster's databases; nothing while it is not there or being made."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as found:

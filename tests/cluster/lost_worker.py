@@ -24,13 +24,12 @@ from tests.cluster.stage import (
     LOOK_AT_RUNS_S,
     Servers,
     kill_machine,
-    list_below,
     serve,
     start_machine,
     wait_for,
 )
 from tests.control_room import ControlRoom, control_room
-from tests.programs import run
+from tests.programs import list_below, run
 from tests.torture.compare import (
     SHOWN_OF_A_ROW,
     TABLES_THAT_MAY_DIFFER,

@@ -17,7 +17,7 @@ from bench.store import serve_look_alike, serve_module
 from sandbox.launch import SandboxAddress, run_sandbox
 from tests.assets.postgres_server import postgres
 from tests.budget.redis_server import redis_server
-from tests.programs import environment
+from tests.programs import environment, list_below
 
 BUCKET = "sunledger"
 LOCATION = {
@@ -125,19 +125,6 @@ def kill_machine(pid: int) -> int:
         with suppress(ProcessLookupError):
             os.kill(one, signal.SIGKILL)
     return len(doomed)
-
-
-def list_below(pid: int) -> list[int]:
-    """The processes that one has started, and those that they have."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            text = stat.read_text()
-            children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
-    found = list(children.get(pid, ()))
-    for child in found:
-        found += children.get(child, ())
-    return found
 
 
 def wait_for(

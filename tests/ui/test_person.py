@@ -33,7 +33,6 @@ def status_of(room: ControlRoom, launched: dict[str, Any]) -> str:
 
 
 def test_a_backfill_from_the_page(control_room: ControlRoom, page: Any) -> None:
-    assert control_room.sunledger("refresh").returncode == 0
     page.set_default_timeout(TIMEOUT_MS)
 
     page.goto(f"{control_room.url}/asset-groups")
@@ -61,6 +60,8 @@ def test_a_backfill_from_the_page(control_room: ControlRoom, page: Any) -> None:
     known = {backfill["id"] for backfill in before}
     (launched,) = eventually(lambda: [b for b in backfills(control_room) if b["id"] not in known])
     assert launched["numPartitions"] == 3
+    # An open page draws its progress all the time.
+    page.goto("about:blank")
     eventually(lambda: status_of(control_room, launched) not in {"REQUESTED", "COMPLETING"})
     assert status_of(control_room, launched) == "COMPLETED_SUCCESS"
     page.goto(f"{control_room.url}/runs/b/{launched['id']}")
