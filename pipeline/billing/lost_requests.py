@@ -1,4 +1,7 @@
-"""Days of which the record of requests was lost: PU of their months are a lower bound from then on, and said to be."""
+"""Days of which the record of requests was lost: PU of their months are a lower bound from then on, and said to be.
+
+A home that is restored from a backup may lack all requests that were made after it.
+"""
 
 import datetime as dt
 from collections.abc import Collection, Iterable
@@ -11,6 +14,8 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.sma.auth.secret_files import read_private, write_private
 
 FILE = "repair/lost-requests.json"
+# Of more days than that only the first and the last one are named.
+MOST_NAMED = 5
 
 
 def add_lost_days(home: Path, days: Iterable[dt.date]) -> None:
@@ -47,9 +52,11 @@ def explain_lower_bound(home: Path, months: Collection[dt.date] | None = None) -
     found = sorted(incomplete if months is None else incomplete & set(months))
     if not found:
         return ""
-    days = ", ".join(str(day) for day in sorted(read_lost_days(home)))
+    lost = sorted(read_lost_days(home))
+    days = ", ".join(map(str, lost)) if len(lost) <= MOST_NAMED else f"{lost[0]} to {lost[-1]}"
     named = ", ".join(f"{month:%Y-%m}" for month in found)
     return (
-        f"The record of requests was damaged and is incomplete (requests of {days} are lost), so PU and fees of "
-        f"{named} are a lower bound: SMA may charge more. Compare them with SMA's invoice ('sunledger billing check')."
+        f"The record of requests is incomplete (requests of {days} are lost, or were made after the backup that this "
+        f"home was restored from), so PU and fees of {named} are a lower bound: SMA may charge more. Compare them with "
+        "SMA's invoice ('sunledger billing check')."
     )

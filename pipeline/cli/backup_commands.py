@@ -38,6 +38,8 @@ def run_restore(
     """Restore a backup into an empty SUNLEDGER_HOME and publish it."""
     from assets.mend_records import mend_records  # noqa: PLC0415
     from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.billing.lost_requests import FILE, explain_lower_bound  # noqa: PLC0415
+    from pipeline.billing.spending import LIMIT  # noqa: PLC0415
     from pipeline.ops.backup import restore_backup as put_back  # noqa: PLC0415
 
     with open_runtime(None) as runtime:
@@ -52,3 +54,8 @@ def run_restore(
             f"Restored {pluralize(files, 'file')} into {runtime.settings.home} and published "
             f"{runtime.settings.published_place}."
         )
+        if bound := explain_lower_bound(runtime.settings.home):
+            say(
+                f"{bound} {LIMIT} does not count those requests either. If the home was not used after the backup, "
+                f"take these days out of {runtime.settings.home / FILE}."
+            )

@@ -6,6 +6,7 @@ its writers. It holds the secrets of the home, so only its owner can read it.
 """
 
 import contextlib
+import datetime as dt
 import fcntl
 import hashlib
 import io
@@ -15,11 +16,14 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
@@ -71,7 +75,9 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
 def restore_backup(settings: Settings, source: Path) -> int:
     """Put everything back into the home and lake of the settings, which must be empty; the number of files.
 
-    Raises UsageError when something is there already, SunledgerError for a file that is no whole backup.
+    Nobody can tell what the home that was backed up has asked for since, so the days from the backup until now are kept
+    as days whose requests are lost; a lake on an object store has its own record of them. Raises UsageError when
+    something is there already, SunledgerError for a file that is no whole backup.
     """
     places = {HOME: settings.home, LAKE: _find_folder(settings)}
     for place in filter(None, places.values()):
@@ -89,6 +95,8 @@ def restore_backup(settings: Settings, source: Path) -> int:
                 f"{source} can't be read as a backup ({fault}): choose another backup file."
             ) from fault
         count = _verify(unpacked, source)
+        if places[LAKE] is not None and (unpacked / HOME).is_dir():
+            add_lost_days(unpacked / HOME, _list_days_since(unpacked / MANIFEST))
         _move_to_places(unpacked, places)
     return count
 
@@ -136,7 +144,7 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
 
 def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
     sums: dict[str, str] = {}
-    size = 0
+    size, begun = 0, int(time.time())
     with (
         # A writer that was killed may have left a file under two names: both are files.
         tarfile.open(fileobj=sink, mode="w", dereference=True) as archive,
@@ -152,7 +160,7 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
                 size += added
         text = json.dumps(sums, sort_keys=True).encode()
         entry = tarfile.TarInfo(MANIFEST)
-        entry.size = len(text)
+        entry.size, entry.mtime = len(text), begun
         archive.addfile(entry, io.BytesIO(text))
     return len(sums), size
 
@@ -246,6 +254,15 @@ def _verify(unpacked: Path, source: Path) -> int:
                 f"{source} is damaged at {name}, so nothing was restored: choose another backup file."
             )
     return len(sums)
+
+
+def _list_days_since(manifest: Path) -> list[dt.date]:
+    """The days, in UTC, since the backup was begun. Backups of older versions do not say when: by their newest file."""
+    moment = manifest.stat().st_mtime or max(
+        (path.stat().st_mtime for path in manifest.parent.rglob("*") if path.is_file()), default=0.0
+    )
+    first, today = dt.datetime.fromtimestamp(moment, dt.UTC).date(), dt.datetime.now(dt.UTC).date()
+    return [first + number * ONE_DAY for number in range((today - first).days + 1)]
 
 
 def _move_to_places(unpacked: Path, places: dict[str, Path | None]) -> None:

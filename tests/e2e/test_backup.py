@@ -1,5 +1,6 @@
 """Backup and restore: all state comes back elsewhere, byte for byte where it counts, and half a file is refused."""
 
+import datetime as dt
 import fcntl
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -16,8 +18,10 @@ import pytest
 
 from assets.dagster_home import open_dagster
 from assets.runs import record_runs
+from pipeline.billing.lost_requests import add_lost_days, read_lost_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
+from pipeline.ops import backup
 from pipeline.ops.backup import back_up, restore_backup
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
@@ -191,6 +195,28 @@ def test_what_a_run_adds_to_a_file_meanwhile_spoils_no_backup(
     other = elsewhere(settings, tmp_path)
     restore_backup(other, tmp_path / "backup.tar")
     assert (other.home / "requests" / "run.jsonl").read_text().startswith("one\n")
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_requests_after_the_backup_are_known_to_be_lost(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_older: bool
+) -> None:
+    """SMA charges what the home asked for until it was lost, and the backup can't know of it."""
+    if is_older:
+        # A backup of a version that did not say when it was made.
+        monkeypatch.setattr(backup, "time", SimpleNamespace(time=lambda: 0.0))
+    three_days_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
+    (settings.home / "lake").mkdir(parents=True)
+    (settings.home / "lake" / "file").write_text("")
+    add_lost_days(settings.home, [dt.date(2026, 1, 2)])
+    for file in settings.home.rglob("*"):
+        os.utime(file, (three_days_ago.timestamp(),) * 2)
+    back_up(settings, tmp_path / "backup.tar")
+    other = elsewhere(settings, tmp_path)
+    restore_backup(other, tmp_path / "backup.tar")
+    days = {dt.datetime.now(dt.UTC).date() - dt.timedelta(days=n) for n in range(4 if is_older else 1)}
+    assert read_lost_days(other.home) == {dt.date(2026, 1, 2), *days}
+    assert read_lost_days(settings.home) == {dt.date(2026, 1, 2)}
 
 
 def test_a_file_that_a_killed_writer_left_under_two_names_is_restored_as_two(
