@@ -3,7 +3,7 @@
 Dagster plans all days of a run at once, and tells of all days at once that a step has made. Its storage in PostgreSQL
 writes such a batch in one go; that in SQLite opens two files, each with an engine of its own, and commits twice for
 each event. Here it finds both files opened, in transactions that end with the batch. Which rows it writes there, and in
-which order, is its own affair.
+which order, is its own affair. What it stores and reads one by one finds the files' engines made (`assets/kept_engines.py`).
 
 A batch that can't be written leaves nothing behind, and Dagster then writes its events one by one.
 """
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from assets.kept_engines import KeptEngines
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, EventLogEntry
@@ -30,6 +32,7 @@ def join_event_batches(instance: "DagsterInstance") -> None:
     storage.store_event_batch = batches.store
     storage.run_connection = batches.connect_run
     storage.index_connection = batches.connect_index
+    storage.has_table = batches.has_table
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class EventBatches:
     """The batches of a storage. Several threads may each write one at the same time."""
 
     def __init__(self, storage: Any) -> None:
+        self._engines = KeptEngines()
         self._store_event: Callable[[EventLogEntry], None] = storage.store_event
         self._connect_run: Connect = storage.run_connection
         self._connect_index: Connect = storage.index_connection
@@ -65,16 +69,19 @@ class EventBatches:
         """The same for the file of all runs."""
         return self._connect(None, self._connect_index)
 
+    def has_table(self, name: str) -> bool:
+        """Whether the file of all runs has that table. Dagster asks while it has a connection to it already."""
+        with self._engines.find(None, self._connect_index).connect() as connection:
+            return bool(connection.dialect.has_table(connection, name))
+
     @contextmanager
     def _connect(self, run_id: str | None, connect: Connect) -> "Iterator[Connection]":
         batch: _Batch | None = getattr(self._written, "batch", None)
         if batch is None:
-            with connect() as connection:
+            with self._engines.connect(run_id, connect) as connection:
                 yield connection
             return
         if run_id not in batch.connections:
-            # The storage holds a lock while one of its connections is open, so both files must not be opened by it.
-            with connect() as connection:
-                engine = connection.engine
+            engine = self._engines.find(run_id, connect)
             batch.connections[run_id] = batch.opened.enter_context(engine.begin())
         yield batch.connections[run_id]

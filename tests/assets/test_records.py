@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from assets import record_files
+from assets import kept_engines, record_files
 from assets.dagster_home import open_dagster
 from assets.record_files import OPEN_FILES
 from assets.retention import purge_runs
@@ -177,6 +177,31 @@ def test_a_file_is_opened_once_for_many_events(settings: Settings, monkeypatch: 
         opened.clear()
         do_days(instance, last="2021-10-16")
         assert len(opened) <= FEW, opened
+
+
+def test_an_engine_is_made_once_for_all_events_of_a_file(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[str] = []
+    make = Engine.__init__
+
+    def count(engine: Engine, *given: Any, **named: Any) -> None:
+        make(engine, *given, **named)
+        files.append(Path(engine.url.database or "").stem)
+
+    with open_dagster(settings) as instance:
+        do_days(instance)
+        monkeypatch.setattr(Engine, "__init__", count)
+        run = do_days(instance)
+        assert (files.count("index"), files.count(run)) == (0, 1)
+        # Of runs there may be any number, and the engine of one of them goes.
+        monkeypatch.setattr(kept_engines, "ENGINES_AT_MOST", 1)
+        events = len(instance.all_logs(run))
+        assert events
+        assert instance.get_materialized_partitions(made.key) == {"2021-10-04", "2021-10-05", "2021-10-06"}
+        files.clear()
+        assert len(instance.all_logs(run)) == events
+        assert files == [run]
 
 
 @pytest.fixture
