@@ -13,7 +13,9 @@ from assets.runs import RunFailedError, Runs, record_runs
 from pipeline.ops import findings
 from pipeline.ops.checks import judge_published_file
 from pipeline.run.context import RunContext
+from tests.e2e.test_days import refresh, run
 from tests.scripted import NOW, ScriptedSma
+from tests.scripted_home import make_runtime, make_settings
 from warehouse.damage import DamagedError
 
 FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
@@ -22,8 +24,21 @@ DAY = dt.date(2021, 10, 18)
 
 @pytest.fixture
 def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
+    """Of a home whose lists are there; no run has recorded them."""
+    refresh(new_runtime())
     with new_runtime() as runtime, record_runs(runtime) as found:
-        found.refresh_lists()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def newest_day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """A run of the newest day alone, in which the vendor sends a new field."""
+    settings, sma = make_settings(tmp_path_factory.mktemp("newest")), ScriptedSma()
+    refresh(make_runtime(settings, sma))
+    body = b'{"resolution":"FiveMinutes","set":[{"time":"2021-10-19T10:00:00","pvGeneration":5.0,"moonlight":1}]}'
+    sma.special = lambda request: body if request.endpoint == "measurements" else None
+    with make_runtime(settings, sma) as runtime, record_runs(runtime) as found:
+        found.fetch_days(LAST, LAST)
         yield found
 
 
@@ -63,6 +78,7 @@ def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) ->
 def test_what_all_is_well_looks_like(runs: Runs) -> None:
     # All of the window is there; today is running.
     runs.runtime.settings = runs.runtime.settings.model_copy(update={"window_days": 2})
+    runs.refresh_plants()
     runs.fetch_days(DAY, dt.date(2021, 10, 20))
     runs.publish()
     for asset, name in (
@@ -79,30 +95,27 @@ def test_what_all_is_well_looks_like(runs: Runs) -> None:
         assert result[0], (asset, name, result)
 
 
-def test_days_that_are_missing_are_listed_whatever_the_run_was_about(runs: Runs) -> None:
-    runs.fetch_days(LAST, LAST)
-    ((passed, severity, text),) = latest(runs, "energy_daily", "standing").values()
+def test_days_that_are_missing_are_listed_whatever_the_run_was_about(newest_day: Runs) -> None:
+    ((passed, severity, text),) = latest(newest_day, "energy_daily", "standing").values()
     assert (passed, severity) == (False, "ERROR")
     assert "12 plant-days are missing (6 days, 2 plants, the oldest 2021-10-13)" in text
     assert "sunledger backfill --from 2021-10-13 --to 2021-10-19" in text
 
 
-def test_a_new_field_of_the_vendor_is_named(runs: Runs, sma: ScriptedSma) -> None:
-    body = b'{"resolution":"FiveMinutes","set":[{"time":"2021-10-19T10:00:00","pvGeneration":5.0,"moonlight":1}]}'
-    sma.special = lambda request: body if request.endpoint == "measurements" else None
-    runs.fetch_days(LAST, LAST)
-    ((passed, severity, text),) = latest(runs, "energy_balance_intervals", "drift").values()
+def test_a_new_field_of_the_vendor_is_named(newest_day: Runs) -> None:
+    ((passed, severity, text),) = latest(newest_day, "energy_balance_intervals", "drift").values()
     assert (passed, severity) == (False, "WARN")
     assert "fields: moonlight" in text
 
 
-def test_a_file_that_readers_cannot_open_is_an_error(runs: Runs) -> None:
-
-    found = judge_published_file(runs.runtime)
+def test_a_file_that_readers_cannot_open_is_an_error(new_runtime: Callable[..., RunContext]) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    found = judge_published_file(runtime)
     assert not found.passed
     assert found.severe
-    runs.runtime.settings.warehouse.write_bytes(b"no database")
-    assert "can't be opened" in judge_published_file(runs.runtime).text
+    runtime.settings.warehouse.write_bytes(b"no database")
+    assert "can't be opened" in judge_published_file(runtime).text
 
 
 def newest(**hours: float | None) -> pl.DataFrame:
@@ -158,15 +171,17 @@ def test_a_day_without_any_plant_is_no_good_day() -> None:
 
 
 def test_a_damaged_file_is_named_by_the_checks_that_read_it(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
+    new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not called a bug of the program."""
+    run(new_runtime(), DAY)
     fault = DamagedError("energy_daily of 2021-10-18 is damaged: run 'sunledger repair'.")
-    for where, name in ((asset_checks, "judge_completeness"), (asset_checks.checks, "check_quality")):
-        with monkeypatch.context() as patch:
-            patch.setattr(where, name, make_failing(fault))
-            with pytest.raises(RunFailedError, match=r"^(?!.*bug).*run 'sunledger repair'"):
-                runs.fetch_days(DAY, DAY)
+    with new_runtime() as runtime, record_runs(runtime) as runs:
+        for where, name in ((asset_checks, "judge_completeness"), (asset_checks.checks, "check_quality")):
+            with monkeypatch.context() as patch:
+                patch.setattr(where, name, make_failing(fault))
+                with pytest.raises(RunFailedError, match=r"^(?!.*bug).*run 'sunledger repair'"):
+                    runs.remake([DAY])
 
 
 def make_failing(fault: Exception) -> Callable[..., Never]:

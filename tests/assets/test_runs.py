@@ -13,6 +13,7 @@ from pipeline.common.errors import SmaError, TransientError
 from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
+from tests.e2e.test_days import refresh
 from tests.scripted import NOW, ScriptedSma
 from tests.scripted_home import make_runtime, make_settings
 
@@ -25,8 +26,9 @@ MONDAYS = ["2021-09-27", "2021-10-04", "2021-10-11"]
 
 @pytest.fixture
 def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
+    """Of a home whose lists are there."""
+    refresh(new_runtime())
     with new_runtime() as runtime, record_runs(runtime) as found:
-        found.refresh_lists()
         yield found
 
 
@@ -47,8 +49,8 @@ def range_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     sma = ScriptedSma()
     sma.watts["11", "2021-10-05"] = 500.0
     settings = make_settings(tmp_path_factory.mktemp("runs"))
+    refresh(make_runtime(settings, sma))
     with make_runtime(settings, sma) as runtime, record_runs(runtime) as found:
-        found.refresh_lists()
         before = found.instance.get_runs_count()
         found.fetch_days(FIRST, LAST)
         assert found.instance.get_runs_count() == before + 1

@@ -2,8 +2,9 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -21,19 +22,21 @@ from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
+from tests.home_template import HomeTemplate
+from tests.programs import ONE_SET
 from tests.scripted import ScriptedSma
+from tests.scripted_home import make_runtime, make_settings
 from warehouse.publish import connect
 
-FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
+DAY = dt.date(2021, 10, 4)
 
 
 @dataclass
 class Fleet:
-    """A home whose days are there, and what was recorded and asked since the last look."""
+    """A home whose day is there, and what was recorded and asked since the last look."""
 
-    new_runtime: Callable[..., RunContext]
-    sma: ScriptedSma
     settings: Settings
+    sma: ScriptedSma = field(default_factory=ScriptedSma)
     seen: Counter[str] = field(default_factory=Counter)
     notices: Notices = field(default_factory=Notices)
 
@@ -43,12 +46,12 @@ class Fleet:
         try:
             with (
                 self.open_runtime() as runtime,
-                open_spared_runs(runtime, command="backfill", days=(FIRST, LAST)) as runs,
+                open_spared_runs(runtime, command="backfill", days=(DAY, DAY)) as runs,
             ):
                 try:
                     runs.refresh_plants()
                     runs.refresh_devices()
-                    runs.fetch_days(FIRST, LAST)
+                    runs.fetch_days(DAY, DAY)
                 finally:
                     runs.publish()
                 self.notices = runs.notices
@@ -60,15 +63,36 @@ class Fleet:
         return new
 
     def open_runtime(self) -> RunContext:
-        return replace(self.new_runtime(again=False), settings=self.settings)
+        return make_runtime(self.settings, self.sma, again=False)
+
+
+@dataclass
+class Beginning:
+    """The home that each test begins with, and what its fleet knew then."""
+
+    template: HomeTemplate
+    fleet: list[Fleet]
+
+
+@pytest.fixture(scope="module")
+def beginning(tmp_path_factory: pytest.TempPathFactory) -> Beginning:
+    made: list[Fleet] = []
+
+    def build(place: Path) -> None:
+        # The fewest tables that a day can have: what is recorded is no matter of how many they are.
+        least = {"sets": ONE_SET["SUNLEDGER_SETS"], "logs": ONE_SET["SUNLEDGER_LOGS"]}
+        found = Fleet(make_settings(place).model_copy(update=least))
+        assert set(found.backfill()) == {"SUCCESS"}
+        assert found.backfill() == []
+        made.append(found)
+
+    return Beginning(HomeTemplate(tmp_path_factory.mktemp("spared"), build), made)
 
 
 @pytest.fixture
-def fleet(new_runtime: Callable[..., RunContext], sma: ScriptedSma, settings: Settings) -> Fleet:
-    found = Fleet(new_runtime, sma, settings)
-    assert set(found.backfill()) == {"SUCCESS"}
-    assert found.backfill() == []
-    return found
+def fleet(beginning: Beginning) -> Fleet:
+    beginning.template.restore()
+    return deepcopy(beginning.fleet[0])
 
 
 def test_nothing_is_recorded_and_all_else_is_done_until_there_is_a_new_plant(fleet: Fleet) -> None:
@@ -122,7 +146,7 @@ def test_what_a_check_finds_anew_and_what_a_dead_run_left_are_recorded(fleet: Fl
     assert set(states[1:]) == {"SUCCESS"}
     assert states[1:]
     left = fleet.settings.home / "unfinished"
-    (left / "1.days").write_text(f"{FIRST}\n")
+    (left / "1.days").write_text(f"{DAY}\n")
     assert fleet.backfill()
     assert not list(left.iterdir())
     assert fleet.backfill() == []
@@ -131,7 +155,7 @@ def test_what_a_check_finds_anew_and_what_a_dead_run_left_are_recorded(fleet: Fl
 def test_changed_days_are_made_and_recorded_and_so_is_what_others_wait_for(fleet: Fleet) -> None:
     with fleet.open_runtime() as runtime:
         stored = runtime.lake.scan(EnergyDaily).collect()
-        runtime.lake.replace(EnergyDaily, {"local_date": FIRST}, [], empty=True)
+        runtime.lake.replace(EnergyDaily, {"local_date": DAY}, [], empty=True)
     assert fleet.backfill()
     with fleet.open_runtime() as runtime:
         assert_frame_equal(runtime.lake.scan(EnergyDaily).collect(), stored, check_row_order=False)
