@@ -3,7 +3,7 @@
 Dagster plans all days of a run at once, and tells of all days at once that a step has made. Its storage in PostgreSQL
 writes such a batch in one go; that in SQLite opens two files, each with an engine of its own, and commits twice for
 each event. Here it finds both files opened, in transactions that end with the batch. Which rows it writes there, and in
-which order, is its own affair. What it stores and reads one by one finds the files' engines made (`assets/kept_engines.py`).
+which order, is its own affair. What is stored and read one by one comes by kept engines (`assets/kept_engines.py`).
 
 A batch that can't be written leaves nothing behind, and Dagster then writes its events one by one.
 """

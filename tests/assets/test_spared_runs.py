@@ -166,7 +166,9 @@ def test_changed_days_are_made_and_recorded_and_so_is_what_others_wait_for(fleet
     assert fleet.backfill() == []
     pushed = SecretStr("postgresql://nobody@127.0.0.1:1/x")
     fleet.settings = fleet.settings.model_copy(update={"push_url": pushed})
-    assert set(fleet.backfill()) == {"SUCCESS"}
+    # The days are made anew for other settings; after that it is the push that waits.
+    for _ in range(2):
+        assert set(fleet.backfill()) == {"SUCCESS"}
 
 
 def _build_empty_job() -> dg.JobDefinition:

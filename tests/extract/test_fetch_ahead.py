@@ -138,7 +138,8 @@ def test_a_run_sends_all_sets_and_logs_in_the_order_in_which_they_are_stored(
         sma.asked.clear()
         begun.clear()
         runs.fetch_days(saturday, monday + dt.timedelta(days=1))
-    # Two requests for each of two weeks, of which the run has two days each; when the storing of one begins, it is sent, and no more than that.
+    # Two requests for each of two weeks, of which the run has two days each; when the storing of one begins, it is
+    # sent, and no more than that.
     tables = ("raw_energy_balance", "raw_pv", "raw_device_logs", "raw_logs")
     units = [f"{table} {day}" for table in tables for day in (saturday, monday)]
     assert begun == [f"{unit}: {2 * (place + 1)}" for place, unit in enumerate(units)]
