@@ -17,7 +17,7 @@ from bench.lists import refresh_lists
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import SetFetch
 from pipeline.run.context import RunContext
-from pipeline.run.measurement_sets import BALANCE, PV
+from pipeline.run.measurement_sets import PV, choose_sets
 from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
@@ -100,13 +100,15 @@ def _build_schedules(settings: Settings) -> dict[str, dg.ScheduleDefinition]:
 
 
 def _days(runtime: RunContext, first: dt.date, last: dt.date) -> None:
+    sources = choose_sets(runtime.settings)
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
-        for source in (BALANCE, PV):
+        for source in sources:
             assert [done for done, _ in SetFetch(source)(runtime, [day])] == [day]
-        for source in (BALANCE, PV):
+        for source in sources:
             write_intervals(runtime, source, day)
         write_energy_daily(runtime, day)
-        write_device_energy_daily(runtime, day)
+        if PV in sources:
+            write_device_energy_daily(runtime, day)
         write_quarter_energies(runtime, day)
         write_energy_hourly(runtime, day)
         write_kpi_daily(runtime, day)

@@ -30,7 +30,9 @@ CLASSIC = "01234567-89ab-cdef-0123-456789abcdef"
 @pytest.fixture
 def machine(settings: Settings) -> Iterator[Clockwork]:
     with open_dagster(settings) as instance:
-        found = Clockwork(settings.model_copy(update={"window_days": 2}), instance, ClockedSma())
+        # When a day is due is no matter of how many sets it has.
+        chosen = settings.model_copy(update={"window_days": 2, "sets": "EnergyBalance"})
+        found = Clockwork(chosen, instance, ClockedSma())
         found.turn_to(MIDNIGHT)
         yield found
 
@@ -76,8 +78,8 @@ def test_today_is_read_hourly_for_ennexos_and_classic_waits_for_the_end_of_its_d
     machine.turn_to(MIDNIGHT + 26 * HOUR + dt.timedelta(minutes=5))
     before = len(asked(machine, "2021-10-20"))
     machine.tick("closing")
-    # The balance and the one inverter of the Classic plant: what is whole is not fetched again.
-    assert asked(machine, "2021-10-20")[before:] == [CLASSIC, CLASSIC]
+    # What is whole is not fetched again.
+    assert asked(machine, "2021-10-20")[before:] == [CLASSIC]
 
 
 def test_a_small_budget_reads_the_chosen_plant_each_hour_and_the_others_in_turn(machine: Clockwork) -> None:
@@ -85,6 +87,7 @@ def test_a_small_budget_reads_the_chosen_plant_each_hour_and_the_others_in_turn(
     machine.tick("lists")
     # 285 requests a day, of which closing, the window and lists take most.
     update = {"sma_requests_per_5_min": 1, "today_plants": "Plant 13", "logs": "none"}
+    update |= {"sets": "EnergyBalance,EnergyAndPowerPv"}
     machine.settings = machine.settings.model_copy(update=update)
     read = []
     for hour in (9, 10, 11):
@@ -167,8 +170,8 @@ def test_a_day_that_never_comes_whole_is_tried_five_times(machine: Clockwork) ->
         machine.tick("closing")
     tries = [at - machine.runs[1][1] for _, at, first, last in machine.runs if first <= "2021-10-20" <= last]
     assert tries == [0 * HOUR, HOUR, 4 * HOUR, 10 * HOUR, 22 * HOUR]
-    # Each try asks the plant that failed (balance, inverter), never the one that is whole.
-    assert asked(machine, "2021-10-20").count("11") == 2
+    # Each try asks the plant that failed, never the one that is whole.
+    assert asked(machine, "2021-10-20").count("11") == 1
     assert "were tried recently" in machine.skips[-1][1]
 
 
