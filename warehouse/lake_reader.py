@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -360,7 +360,13 @@ class LakeReader:
     def _open_files_below(self, uri: str) -> pafs.FileSystem:
         if not self.remote:
             return pafs.SubTreeFileSystem(uri, pafs.LocalFileSystem())
-        return pafs.PyFileSystem(ObjectStore(uri, options=self._delta_options or {}))
+        below = uri.removeprefix(self.root).strip("/")
+        return pafs.SubTreeFileSystem(below, self._objects) if below else self._objects
+
+    @cached_property
+    def _objects(self) -> pafs.FileSystem:
+        """All objects of the lake, by one client: to make one takes 5 ms, and its connections are used again."""
+        return pafs.PyFileSystem(ObjectStore(self.root, options=self._delta_options or {}))
 
 
 @lru_cache

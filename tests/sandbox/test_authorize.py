@@ -7,10 +7,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
 
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET, OWNER_PASSWORD
+from tests.later import LaterModule
 from tests.sandbox.conftest import Serve, Served, client
+
+playwright = LaterModule("playwright.sync_api")
 
 CODE = (DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET)
 BACK = "http://127.0.0.1:9/callback?keep=1"
@@ -73,7 +75,7 @@ def test_the_page_works_in_a_real_browser(sandbox: Served) -> None:
     if chromium is None:
         pytest.skip("There is no Chromium here: apt-get install chromium.")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-    with sync_playwright() as player:
+    with playwright.sync_playwright() as player:
         window = player.chromium.launch(executable_path=chromium, args=arguments)
         page = window.new_page()
         page.goto(f"{sandbox.url}/oauth2/auth?{urlencode({**ASKED, 'redirect_uri': sandbox.url + '/docs'})}")

@@ -1,7 +1,7 @@
 """How often a lake on an object store lists, and that no version is missed for asking less."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -13,6 +13,7 @@ from tests.warehouse.stopped_proxy import open_proxy
 from tests.warehouse.test_object_store import MODELS, Store, store
 from warehouse import version_looks
 from warehouse.lake import Lake
+from warehouse.object_store import ObjectStore
 from warehouse.publish import publish
 from warehouse.table_upkeep import keep_up_table
 from warehouse.verify import verify_lake
@@ -74,10 +75,22 @@ def write_answers(lake: Lake) -> None:
         lake.replace(RawEnergyBalance, {"local_date": day}, [frame_of(RawEnergyBalance, day, value)])
 
 
-def test_publication_and_verification_list_each_table_twice(lake: Lake, proxy: Store, tmp_path: Path) -> None:
+def test_publication_and_verification_list_each_table_twice(
+    lake: Lake, proxy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_answers(lake)
+    clients: list[str] = []
+    make = ObjectStore.__init__
+
+    def make_client(self: ObjectStore, address: str, options: Mapping[str, str]) -> None:
+        clients.append(address)
+        make(self, address, options)
+
+    monkeypatch.setattr(ObjectStore, "__init__", make_client)
     count(proxy)
     publish(again(lake), tmp_path / "sunledger.duckdb", now=dt.datetime.now(dt.UTC), version="1")
+    # One client for all tables keeps its connections.
+    assert clients == [lake.root]
     # Its log and its files, and once what the lake has, and of which tables there are digests.
     assert 0 < count(proxy)["LIST"] <= 2 * len(MODELS) + 2
     assert len([found for found in verify_lake(again(lake)) if not found.fault]) == 3 * len(MODELS)
