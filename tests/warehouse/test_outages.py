@@ -82,7 +82,7 @@ def test_a_backfill_goes_through_a_short_and_a_long_outage(store: Store, tmp_pat
         run_sandbox("--plants", "1", "--seed", "7", "--time-basis", "plant_local") as address,
         open_proxy(store.address) as (before, proxy),
     ):
-        httpx.put(f"{store.address}/outage").raise_for_status()
+        httpx.put(f"{store.address}/outage", timeout=60).raise_for_status()
         settings = address.settings() | ONE_SET
         remote = settings | {
             "SUNLEDGER_LAKE": "s3://outage/lake",

@@ -120,7 +120,7 @@ def test_a_commit_of_another_process_is_seen_at_once(lake: Lake, proxy: Store) -
 def test_a_table_that_was_not_there_is_found_when_another_process_makes_it(
     proxy: Store, tmp_path: Path
 ) -> None:
-    httpx.put(f"{proxy.address}/born").raise_for_status()
+    httpx.put(f"{proxy.address}/born", timeout=60).raise_for_status()
     lake = proxy.lake("born", tmp_path)
     assert lake.take_snapshot(EnergyDaily).version == -1
     count(proxy)

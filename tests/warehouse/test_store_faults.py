@@ -112,13 +112,13 @@ def test_http_must_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_sound_store_passes_and_keeps_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", store.address)
-    httpx.put(f"{store.address}/sound").raise_for_status()
+    httpx.put(f"{store.address}/sound", timeout=60).raise_for_status()
     check_store("s3://sound/lake")
     assert "<Key>" not in httpx.get(f"{store.address}/sound").text
 
 
 def test_a_lake_that_is_gone_from_its_bucket_is_not_taken_for_a_new_one(store: Store, tmp_path: Path) -> None:
-    httpx.put(f"{store.address}/lost").raise_for_status()
+    httpx.put(f"{store.address}/lost", timeout=60).raise_for_status()
     lake = store.lake("lost", tmp_path / "tmp")
     known = KnownTables(tmp_path / "home", tmp_path / "none")
     known.check_tables(lake)
