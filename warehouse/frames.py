@@ -4,7 +4,7 @@ All checks run on eager frames: pandera looks at names and types only of a lazy 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -145,7 +145,7 @@ def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl
     key = storage(model).key
     if not key:
         return frame
-    if frame.height <= 1 or frame.select(_build_rising(key)).item():
+    if frame.height <= 1 or _is_rising(frame, key):
         return frame
     frame = frame.sort(key, nulls_last=False)
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in key)
@@ -158,16 +158,22 @@ def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl
     return frame
 
 
-@lru_cache
-def _build_rising(key: tuple[str, ...]) -> pl.Expr:
-    """Whether each row's key is above that of the row before."""
-    rising = pl.lit(value=False)
-    for name in reversed(key):
-        now, before = pl.col(name), pl.col(name).shift(1)
-        # A null sorts first and equals only another null.
-        above = (now > before).fill_null(now.is_not_null() & before.is_null())
-        rising = above | (now.eq_missing(before) & rising)
-    return rising.slice(1).all()
+def _is_rising(frame: pl.DataFrame, key: Sequence[str]) -> bool:
+    """Whether each row's key is above that of the row before. A null is below all values, and equals a null alone."""
+    # The rows that equal the one before in all columns so far; column by column, as a query costs more than some rows.
+    level: pl.Series | None = None
+    for name in key:
+        column = frame.get_column(name)
+        now, before = column.slice(1), column.head(frame.height - 1)
+        below, same = now < before, now == before
+        if column.null_count():
+            below, same = below.fill_null(now.is_null() & before.is_not_null()), now.eq_missing(before)
+        if (below if level is None else below & level).any():
+            return False
+        level = same if level is None else same & level
+        if not level.any():
+            return True
+    return False
 
 
 @dataclass(slots=True)

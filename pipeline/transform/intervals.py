@@ -94,9 +94,8 @@ class SetTransform:
     def _transform_batch(self, answers: pl.DataFrame, day: dt.date) -> IntervalBatch:
         decoded = self.decoder.decode(answers["body"])
         rows = self._add_times(answers, decoded)
-        known, neighbours = rows.filter(pl.col("fault").is_null()), self.basis == "utc"
-        strays = rows.filter(pl.col("fault") == row_rules.NEIGHBOUR).height if neighbours else 0
-        known, doubles = self._sort_rows(known)
+        known, faulty, strays = row_rules.split_faulty(rows)
+        known, doubles = row_rules.split_doubles(known)
         if row_rules.PV in self.powers:
             known = power_limits.add_limits(known, answers, self.limits)
         cells, lost = self._number_cells(known, decoded)
@@ -107,8 +106,7 @@ class SetTransform:
             [self._find_bad_values(cells, broken), self._find_unread(known, cells, decoded), lost]
         )
         out, findings = self.suspicions.find(self._add_energies(known, cells, broken, bad_values))
-        faulty = rows.filter(pl.col("fault").is_not_null() & (pl.col("fault") != row_rules.NEIGHBOUR))
-        aside = pl.concat([faulty.select(doubles.columns), doubles])
+        aside = pl.concat([faulty, doubles])
         merged = known["second_end"].count()
         again = merged if self.merged_hour == "mean" else 0
         stored = known.height + again if self.index else out.height
@@ -174,25 +172,6 @@ class SetTransform:
         """The most common step of a series (null: it has none), for answers that declare an unheard-of resolution."""
         step = pl.col("label").sort().diff()
         return step.filter(step > pl.duration()).mode().min().over("series")
-
-    def _sort_rows(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them).
-
-        `behind` tells the rows that came after a later one in the same answer.
-        """
-        same = pl.col("series") == pl.col("series").shift(1)
-        step = pl.col("interval_end") - pl.col("interval_end").shift(1)
-        behind = pl.lit(value=False)
-        if not rows.select((~same | (step > pl.duration())).slice(1).all()).item():
-            latest = pl.col("interval_end").cum_max().shift(1).over("answer")
-            behind = (pl.col("interval_end") < latest).fill_null(value=False)
-            rows = rows.with_columns(behind=behind).sort("series", "interval_end", maintain_order=True)
-            behind = pl.col("behind")
-        rows = rows.with_columns(behind=behind)
-        double = (same & (step == pl.duration())).fill_null(value=False)
-        fault = pl.lit(row_rules.DUPLICATE).alias("fault")
-        doubles = rows.filter(double).with_columns(fault).select("answer", "raw_time", "fault")
-        return (rows.filter(~double) if doubles.height else rows), doubles
 
     def _list_broken_rules(self, rows: pl.DataFrame) -> list[row_rules.ValueRule]:
         """The rules that some value breaks: usually none, so the reasons are not even computed."""

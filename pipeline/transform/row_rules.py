@@ -52,6 +52,8 @@ NEIGHBOUR: Final = "neighbour"
 
 # The quantity that is bounded by rated power and sun.
 PV: Final = "pv_generation"
+# What is known of a row that is set aside.
+FAULTY: Final = {"answer": pl.UInt32, "raw_time": pl.String, "fault": pl.String}
 # Quantities that the portal calculates from PV generation: where PV exceeds the rated power, they do too.
 FROM_PV: Final = frozenset(
     {"total_generation", "direct_consumption", "self_consumption", "self_supply", "grid_feed_in"}
@@ -107,6 +109,38 @@ def has_no_fault(rows: pl.DataFrame, limits: Thresholds) -> bool:
         and (end <= rows["day_end"]).all()
         and (end <= rows["fetched_at"] + ahead).all()
     )
+
+
+def split_faulty(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """The rows without a fault, those to set aside (columns of `FAULTY`), and how many belong to a neighbouring day."""
+    if rows["fault"].null_count() == rows.height:
+        return rows, pl.DataFrame(schema=FAULTY), 0
+    fault = pl.col("fault")
+    faulty = rows.filter(fault.is_not_null() & (fault != NEIGHBOUR)).select(*FAULTY)
+    return rows.filter(fault.is_null()), faulty, int((rows["fault"] == NEIGHBOUR).sum())
+
+
+def split_doubles(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them).
+
+    `behind` shows the rows that came after a later one in the same answer. The doubles have the columns of `FAULTY`.
+    """
+    if _come_in_order(rows):
+        return rows.with_columns(behind=pl.lit(value=False)), pl.DataFrame(schema=FAULTY)
+    latest = pl.col("interval_end").cum_max().shift(1).over("answer")
+    behind = (pl.col("interval_end") < latest).fill_null(value=False)
+    rows = rows.with_columns(behind=behind).sort("series", "interval_end", maintain_order=True)
+    same = pl.col("series") == pl.col("series").shift(1)
+    double = (same & (pl.col("interval_end") == pl.col("interval_end").shift(1))).fill_null(value=False)
+    doubles = rows.filter(double).with_columns(fault=pl.lit(DUPLICATE)).select(*FAULTY)
+    return (rows.filter(~double) if doubles.height else rows), doubles
+
+
+def _come_in_order(rows: pl.DataFrame) -> bool:
+    """Whether each row is later than the one before it in its series, as nearly always: that needs no query."""
+    series, end, pairs = rows["series"], rows["interval_end"], max(0, rows.height - 1)
+    late = (series.slice(1) == series.head(pairs)) & (end.slice(1) <= end.head(pairs))
+    return not late.any()
 
 
 def name_fault_column(column: str) -> str:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pipeline.common.local_time import TimeBasis
 from pipeline.transform import anomalies, row_rules
-from pipeline.transform.intervals import SetTransform
 from schemas import EnergyBalanceIntervals, PvIntervals, Quarantine, polars_schema
 from schemas.base import FINITE
 from tests.transform.answers import DAY, Outcome, Row, balance, body, examples, inverters, places, raw, row
@@ -116,13 +115,13 @@ def test_unsorted_rows_are_sorted_and_lose_nothing() -> None:
 
 @pytest.mark.parametrize("lost", ["a row", "a double"])
 def test_a_row_that_gets_lost_on_the_way_fails_the_run(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SetTransform._sort_rows
+    real = row_rules.split_doubles
 
-    def careless(self: SetTransform, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        kept, doubles = real(self, rows)
+    def careless(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        kept, doubles = real(rows)
         return (kept.head(-1), doubles) if lost == "a row" else (kept, doubles.head(0))
 
-    monkeypatch.setattr(SetTransform, "_sort_rows", careless)
+    monkeypatch.setattr(row_rules, "split_doubles", careless)
     with pytest.raises(AssertionError, match="the rules lost some of 3 rows"):
         run([row(NOON, 1.0), row(NOON, 2.0), row("2025-07-09T12:05:00", 1.0)])
 
