@@ -66,7 +66,8 @@ def postgres() -> Iterator[dict[str, str]]:
                 "-U",
                 "sunledger",
                 "-A",
-                "scram-sha-256",
+                # Dagster connects for each of its queries, and scram's thousands of hashes are a third of that.
+                "md5",
                 f"--pwfile={folder / 'password'}",
             ],
             check=True,

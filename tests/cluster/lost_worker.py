@@ -17,12 +17,13 @@ from assets.run_processes import PROCESS
 from assets.run_tags import RANGE_END, RANGE_START
 from assets.runs import split_days
 from schemas import TABLES, ApiRequests, storage
-from tests.cluster.alone import do_alone
+from tests.cluster.alone import copy_home, do_alone
 from tests.cluster.api_server import serve_api
 from tests.cluster.stage import (
     LOCATION,
     LOOK_AT_RUNS_S,
     Servers,
+    copy_lake,
     kill_machine,
     serve,
     start_machine,
@@ -59,21 +60,36 @@ class Report:
 
 
 def lose_worker(
-    folder: Path, kind: str, plants: int, first: dt.date, days: int, runs: int, at_once: int = 2
+    folder: Path,
+    kind: str,
+    plants: int,
+    first: dt.date,
+    days: int,
+    runs: int,
+    at_once: int = 2,
+    before: int = 0,
 ) -> Report:
     """Do the days in so many runs, lose the worker of one, and compare with one machine. Raises AssertionError.
 
-    So many runs are launched at once: more than the two workers hold wait for one of them.
+    So many runs are launched at once: more than the two workers hold wait for one of them. With `before`, so many more
+    days were done by one machine, and its home moved to the several as docs/scale.md tells it.
     """
     report = Report()
-    ranges = list(split_days(first, first + dt.timedelta(days=days - 1), -(-days // runs)))
+    rest = first + dt.timedelta(days=before)
+    ranges = list(split_days(rest, rest + dt.timedelta(days=days - 1), -(-days // runs)))
+    moved = [(first, rest - dt.timedelta(days=1))] if before else []
     with serve(folder, plants, kind, at_once) as servers:
         env = servers.machine(folder / "control")
-        code, said = run(folder / "control", "cluster", "init", **servers.settings)
-        assert code == 0, said
-        code, said = run(folder / "control", "refresh", **servers.settings)
-        assert code == 0, said
         home = folder / "control" / "home"
+        if moved:
+            copy_home(do_alone(folder.parent, plants, moved, servers.sandbox), folder / "control")
+            copy_lake(home / "lake", servers)
+        # Who has been at work knows the plants.
+        for words in (("cluster", "init"), ("verify",) if moved else ("refresh",)):
+            code, said = run(folder / "control", *words, **servers.settings)
+            assert code == 0, said
+            if moved:
+                report.lines += [f"  {line}" for line in said.splitlines()[-2:]]
         with (
             WORKERS[kind](servers, folder) as pids,
             control_room(home, env, servers.sandbox, folder / "ui.log") as room,
@@ -107,7 +123,7 @@ def lose_worker(
         assert code == 0, said
         report.note("the warehouse is published", killed)
         # The same days at a time: what a log is asked for is the range of its run's week.
-        alone = do_alone(folder.parent, plants, ranges, servers.sandbox)
+        alone = do_alone(folder.parent, plants, [*moved, *ranges], servers.sandbox)
         compare_with(report, servers, folder, home, alone)
     return report
 

@@ -4,12 +4,10 @@ import datetime as dt
 import time
 from pathlib import Path
 
-import boto3
-
 from assets.run_tags import RANGE_END, RANGE_START
 from tests.cluster.alone import copy_home, do_alone
 from tests.cluster.lost_worker import Report, compare_with
-from tests.cluster.stage import BUCKET, LOOK_AT_RUNS_S, Servers, serve, start_machine, wait_for
+from tests.cluster.stage import LOOK_AT_RUNS_S, copy_lake, serve, start_machine, wait_for
 from tests.control_room import control_room
 from tests.programs import run
 
@@ -29,7 +27,7 @@ def move_home(folder: Path, plants: int, first: dt.date, before: int, after: int
         (folder / "moved").mkdir()
         copy_home(do_alone(folder.parent, plants, ranges[:1], servers.sandbox), folder / "moved")
         report.note(f"{before} days of {plants} plants are on one machine", began)
-        _copy_lake(folder / "moved" / "home" / "lake", servers)
+        copy_lake(folder / "moved" / "home" / "lake", servers)
         report.note("its lake is copied to the bucket", began)
         for line in _do(folder / "moved", servers.settings, "cluster", "init").splitlines():
             report.note(line, began)
@@ -61,17 +59,3 @@ def _do(folder: Path, settings: object, *words: str) -> str:
     code, said = run(folder, *words, **settings)
     assert code == 0, said
     return said
-
-
-def _copy_lake(lake: Path, servers: Servers) -> None:
-    """What `aws s3 sync` does with a bucket that is empty."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=servers.settings["AWS_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
-    )
-    for file in sorted(lake.rglob("*")):
-        if file.is_file():
-            client.upload_file(str(file), BUCKET, f"lake/{file.relative_to(lake)}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
 
 from bench.store import serve_look_alike, serve_module
@@ -81,6 +82,20 @@ def serve_store(latency_s: float = 0.0) -> Iterator[dict[str, str]]:
         if latency_s:
             store = opened.enter_context(serve_module("tests.warehouse.store_proxy", store, str(latency_s)))
         yield {**LOCATION, "AWS_ENDPOINT_URL": store, "SUNLEDGER_LAKE": f"s3://{BUCKET}/lake"}
+
+
+def copy_lake(lake: Path, servers: Servers) -> None:
+    """What `aws s3 sync` does with a bucket that is empty."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=servers.settings["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+    for file in sorted(lake.rglob("*")):
+        if file.is_file():
+            client.upload_file(str(file), BUCKET, f"lake/{file.relative_to(lake)}")
 
 
 @contextmanager
