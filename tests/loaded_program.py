@@ -62,7 +62,8 @@ def main(path: str) -> None:
 
 
 def _read_ahead() -> None:
-    """Read what each opening of Dagster and each building of its definitions would read."""
+    """Read what each opening of Dagster, each building of its definitions and each client of HTTP would read."""
+    import httpx  # noqa: PLC0415
     from dagster import DagsterInstance  # noqa: PLC0415
 
     from assets.definitions import build_definitions  # noqa: PLC0415
@@ -70,6 +71,7 @@ def _read_ahead() -> None:
     from tests.read_once import keep_what_is_read  # noqa: PLC0415
 
     keep_what_is_read()
+    httpx.create_ssl_context()
     build_definitions(load_settings(env_file=None))
     with tempfile.TemporaryDirectory() as folder, DagsterInstance.local_temp(folder):
         pass

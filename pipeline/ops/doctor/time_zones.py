@@ -10,6 +10,7 @@ import polars as pl
 from pipeline.common.local_time import ONE_DAY, UTC_US, convert_to_wall_clock, find_offset_changes
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, pass_check, warn
+from pipeline.transform.json_engine import open_engine
 
 HOUR = dt.timedelta(hours=1)
 # An hour apart they are looked at around each change of clocks that Python knows, and else twice a day.
@@ -102,15 +103,14 @@ def _convert_by_polars(moments: pl.DataFrame, zone: str) -> pl.Series:
 
 
 def _convert_by_duckdb(moments: pl.DataFrame, zone: str) -> pl.Series:
-    with duckdb.connect(config={"threads": 1}) as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.register("moments", moments.with_row_index().to_arrow())
-        try:
-            found = engine.execute(
-                'SELECT timezone(?, "at") AS clock FROM moments ORDER BY index', [zone]
-            ).pl()
-        except duckdb.Error:
-            return _fill_unknown(moments)
+    engine = open_engine()
+    engine.register("moments", moments.with_row_index().to_arrow())
+    try:
+        found = engine.execute('SELECT timezone(?, "at") AS clock FROM moments ORDER BY index', [zone]).pl()
+    except duckdb.Error:
+        return _fill_unknown(moments)
+    finally:
+        engine.unregister("moments")
     return found["clock"].cast(pl.Datetime("us"))
 
 
