@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
+from pipeline.common.refused_files import find_refusal
 from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digest_chain import Chain
@@ -30,13 +31,18 @@ REMEMBERED = "checked-files.json"
 def find_file_damage(
     files: pafs.FileSystem, model: type[Table], path: str, known: StoredFile | None
 ) -> Damage | None:
-    """Read a file and compare it with its digest when it was written (None if it is not known)."""
+    """Read a file and compare it with its digest when it was written (None if it is not known).
+
+    Raises FileRefusedError for a file that this user may not read, which is no damage.
+    """
     part = find_part(path, polars_schema(model))
     try:
         found = digest_of(files, path)
     except FileNotFoundError:
         return Damage(DamageKind.FILE_MISSING, model, part, path, f"its file {path} is missing. {CURE}")
     except OSError as fault:
+        if error := find_refusal(fault):
+            raise error from fault
         sentence = f"its file {path} can't be read ({fault}). {CURE}"
         return Damage(DamageKind.FILE_UNREADABLE, model, part, path, sentence)
     if known is None or found.digest == known.digest:

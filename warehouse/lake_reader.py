@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.refused_files import find_refusal
 from pipeline.common.slow_stores import watch_store
 from pipeline.common.store_faults import find_store_error, translate_store_faults
 from schemas import Table, polars_schema, storage
@@ -58,14 +59,14 @@ class UnreadableLogError(SunledgerError):
 def _translate_errors(model: type[Table]) -> Iterator[None]:
     """Say what delta-rs finds in a damaged log in a sentence; it panics on some, and a panic is no Exception.
 
-    Raises StoreError for an object store that can't be used, which is no damage.
+    Raises StoreError for an object store that can't be used, FileRefusedError for another user's file: no damage.
     """
     try:
         yield
     except TableNotFoundError:
         raise
     except BaseException as fault:
-        if error := find_store_error(fault):
+        if error := find_store_error(fault) or find_refusal(fault):
             raise error from fault
         if isinstance(fault, OSError):
             raise

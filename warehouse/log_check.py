@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake.exceptions import TableNotFoundError
 
+from pipeline.common.refused_files import translate_refusals
 from schemas import Table, storage
 from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
@@ -51,7 +52,8 @@ class LakeListing:
 def check_log(lake: LakeReader, model: type[Table], listing: LakeListing | None = None) -> CheckedLog:
     """Read the log from its files, every entry and record that is kept, and compare them.
 
-    With a listing of the lake the table is not listed again. What was committed since is no damage.
+    With a listing of the lake the table is not listed again. What was committed since is no damage. Raises
+    FileRefusedError where this user may not read the log or the records.
     """
     chain = Chain(lake, model)
     for look in range(LOOKS):
@@ -76,8 +78,8 @@ def check_log(lake: LakeReader, model: type[Table], listing: LakeListing | None 
     stored = _list_stored_paths(table)
     files: dict[str, StoredFile | None] = dict.fromkeys(stored)
     try:
-        head = chain.read_head(version)
-        recorded = chain.list_active_files(head)
+        with translate_refusals():
+            recorded = chain.list_active_files(chain.read_head(version))
     except DamagedError as fault:
         damages.append(fault.damage)
     except OSError as fault:

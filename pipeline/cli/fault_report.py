@@ -8,7 +8,9 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.common.refused_files import find_refusal
 from pipeline.common.store_faults import list_causes
+from pipeline.common.text import join_lines
 from pipeline.sma.http.redact import redact_text
 
 # The messages that systems and libraries give for the same cause, and what to do about it.
@@ -54,12 +56,19 @@ def explain_fault(fault: BaseException) -> str:
             return text.format(at=_find_place(causes))
     if elsewhere := _explain_copy(causes):
         return elsewhere
+    if refusal := find_refusal(fault):
+        return str(refusal)
     first = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     if first is not None:
         place = first.filename or "A file"
         return (
             f"{place} can't be read or written ({first.strerror}): check the disk and the permissions there."
         )
+    foreign = next((cause for cause in causes if isinstance(cause, OSError)), None)
+    if foreign is not None:
+        # Libraries of other languages raise it without a number or a name of a file.
+        said = redact_text(join_lines(str(foreign))).rstrip(" .")
+        return f"A file can't be read or written ({said}): check the disk and the permissions there."
     kind = type(fault).__name__
     return (
         f"The program has a bug ({kind}: {redact_text(str(fault)) or 'no message'}){_write_details(fault)}."

@@ -24,6 +24,7 @@ from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
+from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
@@ -34,7 +35,8 @@ MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
 # What a run leaves behind when it is killed, and what only says that somebody is at work.
 # Claims come and go while others work, and mean nothing without their process.
-SKIPPED_FOLDERS, SKIPPED_ENDS = {"tmp", "claims"}, (".lock", "-wal", "-shm", "-journal", ".log")
+# A disk that is mounted as the home has a folder that only the system may read.
+SKIPPED_FOLDERS, SKIPPED_ENDS = {"tmp", "claims", "lost+found"}, (".lock", "-wal", "-shm", "-journal", ".log")
 LOG = "_delta_log"
 UNPACKING = ".sunledger-restore-"
 SQLITE = b"SQLite format 3\0"
@@ -65,6 +67,8 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
         with replace_file(target, mode=0o600) as new, new.open("wb") as sink:
             found = _write(settings, sink)
     except OSError as fault:
+        if error := find_refusal(fault):
+            raise error from fault
         raise SunledgerError(
             f"The backup {target} could not be written ({fault.strerror or fault}): check the disk and the permissions "
             "there."
@@ -205,13 +209,19 @@ def _list_files(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def _list_files_below(root: Path, prefix: str, without: Path | None = None) -> Iterator[tuple[str, Path]]:
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=_refuse_unread):
         place = Path(folder)
         folders[:] = [f for f in sorted(folders) if f not in SKIPPED_FOLDERS and place / f != without]
         for file in sorted(files):
             path = place / file
             if not file.endswith(SKIPPED_ENDS) and path.is_file():
                 yield str(PurePosixPath(prefix) / path.relative_to(root).as_posix()), path
+
+
+def _refuse_unread(fault: OSError) -> None:
+    """Raise for a folder that can't be listed, which would be missing in the backup without a word."""
+    if not isinstance(fault, FileNotFoundError):
+        raise fault
 
 
 def _find_folder(settings: Settings) -> Path | None:

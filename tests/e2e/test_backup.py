@@ -1,6 +1,7 @@
 """Backup and restore: all state comes back elsewhere, byte for byte where it counts, and half a file is refused."""
 
 import datetime as dt
+import errno
 import fcntl
 import os
 import signal
@@ -75,6 +76,23 @@ def test_all_state_comes_back_elsewhere(stored: RunContext, settings: Settings, 
     assert not (other.home / "claims").exists()
     with open_dagster(other) as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey("warehouse")) is not None
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(
+    stored: RunContext, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.scandir
+    (settings.home / "lost+found").mkdir()
+
+    def refuse(place: Any) -> Any:
+        if not isinstance(place, int) and Path(place).name in {"credentials", "lost+found"}:
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SunledgerError, match=rf"^{settings.home}/credentials may not be used by user "):
+        back_up(settings, tmp_path / "backup.tar")
+    assert not (tmp_path / "backup.tar").exists()
 
 
 # The time basis of the saved home: the program makes tables that it lacks, and must read the answers as they were read.

@@ -1,16 +1,19 @@
 """Nobody makes figures from a file that is not what was written, and a file is compared once."""
 
+import errno
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from pipeline.common.refused_files import FileRefusedError
 from schemas import EnergyDaily
 from tests.warehouse.repair.test_lake_repair import DAYS, frame_of, values
 from warehouse import file_check
 from warehouse.damage import DamagedError, DamageKind
 from warehouse.gate import find_damage, take_snapshots
 from warehouse.lake import Lake
+from warehouse.verify import verify_lake
 
 PART = {"local_date": DAYS[0]}
 
@@ -47,6 +50,19 @@ def count_compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(file_check, "find_file_damage", counting)
     return compared
+
+
+def test_a_file_that_this_user_may_not_read_is_not_damaged(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object, path: str) -> object:
+        raise PermissionError(
+            errno.EACCES, f"Failed to open local file '{lake.root}/{path}'. Permission denied"
+        )
+
+    monkeypatch.setattr(file_check, "digest_of", refuse)
+    with pytest.raises(FileRefusedError, match="may not be used by user"):
+        list(verify_lake(again(lake)))
 
 
 def test_every_way_to_read_refuses_a_changed_file(lake: Lake) -> None:
