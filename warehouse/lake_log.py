@@ -19,6 +19,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.common.atomic_files import sync_file
+
 Action: TypeAlias = dict[str, Any]
 
 LOG, HINT = "_delta_log", "_last_checkpoint"
@@ -155,13 +157,11 @@ def write_entry(
 def write_text(log: TableLog, version: int, content: str, *, over: bool = False) -> None:
     """Write the text of an entry, as `write_entry` does."""
     log.folder.mkdir(parents=True, exist_ok=True)
-    put_entry(log.folder.parent, version, content.encode(), over=over, lasting=True)
+    put_entry(log.folder.parent, version, content.encode(), over=over)
 
 
-def put_entry(
-    table: Path, version: int, content: bytes, *, over: bool = False, lasting: bool = False
-) -> None:
-    """Write an entry's bytes into the log of the table's folder, whole or not at all; `lasting` has them on the disk.
+def put_entry(table: Path, version: int, content: bytes, *, over: bool = False) -> None:
+    """Write an entry's bytes into the log of the table's folder, durable before they have their name.
 
     Raises FileExistsError where there is one, unless `over` says that it may be replaced.
     """
@@ -170,15 +170,24 @@ def put_entry(
     try:
         with new.open("xb") as file:
             file.write(content)
-            if lasting:
-                file.flush()
-                os.fsync(file.fileno())
+        sync_file(new)
         if over:
             new.replace(place)
         else:
             os.link(new, place)
     finally:
         new.unlink(missing_ok=True)
+
+
+def sync_version(table: str, version: int) -> None:
+    """Make durable what delta-rs has written for a version of a table in a folder, which it does not do itself.
+
+    An object store does. Raises OSError.
+    """
+    if "://" not in table:
+        folder = Path(table) / LOG
+        for file in (*folder.glob(f"{version:020d}.*"), *folder.glob(HINT)):
+            sync_file(file)
 
 
 def _complete_cut_entries(log: TableLog) -> None:

@@ -25,7 +25,7 @@ from pipeline.common.store_faults import find_store_error, translate_store_fault
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
-from warehouse.lake_log import LOG, find_folder
+from warehouse.lake_log import LOG, find_folder, sync_version
 from warehouse.lake_table import LakeTable, Part, cut_table_path, name_folders
 from warehouse.lake_trace import note_look
 from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES, ObjectStore
@@ -265,6 +265,7 @@ class LakeReader:
                     partition_by=list(storage(model).partition),
                     storage_options=self._delta_options,
                 )
+                sync_version(uri, 0)
         except CommitFailedError:
             # Another run created it between the look that found nothing and this commit.
             return self.open_anew(model)

@@ -26,7 +26,7 @@ from deltalake.transaction import AddAction
 
 from pipeline.common.release import find_release
 from schemas import Table, storage
-from warehouse.lake_log import Action, build_remove, find_folder, name_entry, put_entry
+from warehouse.lake_log import Action, build_remove, find_folder, name_entry, put_entry, sync_version
 from warehouse.lake_trace import note_look
 from warehouse.object_store import CHECKPOINT_AFTER, choose_hooks
 
@@ -124,6 +124,8 @@ class LakeTable:
             or not self._is_plain(schema)
         ):
             self._commit_by_delta(schema, part, added, facts)
+            if self._folder is not None:
+                sync_version(self._folder, following)
         else:
             self._commit_entry(part, files, added, facts)
         return following

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
+from pipeline.common.atomic_files import sync_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, columns, polars_schema, storage
@@ -334,6 +336,9 @@ class _Attempt:
                     rows += group.num_rows
                 if self.facts:
                     writer.add_key_value_metadata({FACTS.decode(): json.dumps(dict(self.facts))})
+        if not self.lake.remote:
+            # A commit is durable. After a power cut it must not name a file that never came onto the disk.
+            sync_file(Path(self.lake.find_uri(self.model), path))
         self.digests = {path: sink.digest}
         self.lake.trust_file(self.model, path)
         values = {name: str(value) for name, value in self.part.items()}

@@ -26,6 +26,7 @@ from warehouse.dead_files import (
 )
 from warehouse.digest_chain import Chain
 from warehouse.lake_lock import take_write_turn
+from warehouse.lake_log import sync_version
 from warehouse.lake_reader import LakeReader
 from warehouse.lake_table import cut_table_path
 from warehouse.removed_answers import FOLDER
@@ -79,6 +80,7 @@ def keep_up_table(
         newest = max(files.checkpoints, default=-1)
         if not dry_run and version - newest >= CHECKPOINT_EVERY:
             table.delta.create_checkpoint()
+            sync_version(lake.find_uri(model), version)
             files = list_table_files(lake, model)
         dead = find_dead_files(lake, model, files, active, shown, now)
         old = find_old_entries(files, now)

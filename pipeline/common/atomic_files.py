@@ -40,10 +40,15 @@ def write_file(target: Path, content: bytes, mode: int | None = None) -> None:
 
 def put_in_place(new: Path, target: Path) -> None:
     """Make the closed file `new` durable and put it in the place of `target`, in the same folder. Raises OSError."""
-    with new.open("rb") as handle:
-        _sync(handle.fileno())
+    sync_file(new)
     new.replace(target)
     sync_folder(target.parent)
+
+
+def sync_file(file: Path) -> None:
+    """Make the content of a closed file durable: a name can outlive a power cut without it. Raises OSError."""
+    with file.open("rb") as handle:
+        _sync(handle.fileno())
 
 
 def sync_folder(folder: Path) -> None:

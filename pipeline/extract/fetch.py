@@ -223,6 +223,7 @@ def _fetch_moves(runtime: RunContext) -> int:
     if moved:
         frame = build_raw_frame(moved, today, KnownDay(runtime.settings.sma_time_basis))
         series = {(answer.request.plant_id, "") for answer in moved}
+        runtime.requests.sync()
         runtime.lake.replace(RawPlants, {"local_date": today}, [frame], devices=series)
     return len(moved)
 

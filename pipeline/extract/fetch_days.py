@@ -240,6 +240,7 @@ def _write_day(
     notices: Notices,
 ) -> StepResult:
     """Commit the day's rows, and write rejected answers to `quarantine`."""
+    runtime.requests.sync()
     written = part.commit(devices=outcome.series)
     aside = _build_answer_quarantine(outcome, plan.model, day)
     asked = {planned.request.plant_id for planned in plan.requests if day in planned.days}

@@ -2,8 +2,8 @@
 
 Writing a line costs some microseconds and needs no care for the lake, so the record may be complete: when a process is
 killed, its file stays, and whoever stores records next takes it along. What a kill loses are the requests that were
-on their way, at most SMA_MAX_CONNECTIONS of them; nothing is synced to disk, so a crash of the machine loses its last
-seconds. The lake holds one file a day, however many runs wrote to it.
+on their way, at most SMA_MAX_CONNECTIONS of them. Lines are on the disk before answers are stored: after a power cut
+nothing else would tell of the PU of stored answers. The lake holds one file a day, however many runs wrote to it.
 """
 
 import datetime as dt
@@ -70,6 +70,7 @@ class RequestLog:
         self._file: int | None = None
         self._name = ""
         self._count = 0
+        self._synced = 0
 
     def add(self, one: LoggedTry) -> None:
         """Write one try down. Raises SunledgerError when the file can't be written."""
@@ -109,6 +110,13 @@ class RequestLog:
                 stored.unreadable += len(unreadable)
         return stored
 
+    def sync(self) -> None:
+        """Have the tries up to now on the disk, before anything is stored of their answers. Raises OSError."""
+        with self._guard:
+            if self._file is not None and self._count > self._synced:
+                os.fsync(self._file)
+                self._synced = self._count
+
     def close(self) -> None:
         """Close the file; the next try begins another one."""
         with self._guard:
@@ -118,7 +126,7 @@ class RequestLog:
 
     def _open(self) -> None:
         self._file, path = create_owned(self._folder, SUFFIX)
-        self._name, self._count = path.stem, 0
+        self._name, self._count, self._synced = path.stem, 0, 0
 
 
 def set_lines_aside(path: Path, lines: Iterable[bytes]) -> Path:

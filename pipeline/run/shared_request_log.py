@@ -63,6 +63,9 @@ class SharedRequestLog:
                 moved.unreadable += len(unreadable)
         return moved
 
+    def sync(self) -> None:
+        """Each try is durable in PostgreSQL already."""
+
     def close(self) -> None:
         """Nothing is held open."""
 

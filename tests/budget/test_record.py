@@ -73,6 +73,34 @@ def test_a_run_records_exactly_what_the_sandbox_was_asked(settings: Settings, sa
     assert [path for path in files if secret in path.read_bytes()] == []
 
 
+@pytest.mark.parametrize("sandbox", [(None, 300.0, False)], indirect=True)
+def test_requests_are_on_the_disk_before_their_answers(
+    settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: dict[str, int] = {}
+    stored_with: list[bool] = []
+    sync, link = os.fsync, os.link
+
+    def watch_sync(descriptor: int) -> None:
+        sync(descriptor)
+        synced[str(Path(f"/proc/self/fd/{descriptor}").readlink())] = os.fstat(descriptor).st_size
+
+    def watch_link(new: Path, place: Path) -> None:
+        if "raw_devices" in place.parts:
+            files = [*(settings.home / "requests").glob("*.jsonl")]
+            stored_with.append(all(synced.get(str(file)) == file.stat().st_size > 0 for file in files))
+        link(new, place)
+
+    with RunContext(settings) as runtime:
+        fetch_plants(runtime)
+        write_plants(runtime)
+        monkeypatch.setattr(os, "fsync", watch_sync)
+        monkeypatch.setattr(os, "link", watch_link)
+        fetch_devices(runtime)
+    assert stored_with
+    assert all(stored_with)
+
+
 def test_what_is_stored_twice_is_there_once(tmp_path: Path, lake: Lake) -> None:
     """A kill between the commit and the removal of the file leaves both."""
     log = RequestLog(tmp_path / "requests")

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,36 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
 
     monkeypatch.setattr(DeltaTable, name, count)
     return calls
+
+
+def test_what_a_commit_names_is_on_the_disk_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    durable: list[str] = []
+    named: list[str] = []
+    sync, link = os.fsync, os.link
+
+    def watch_sync(descriptor: int) -> None:
+        durable.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    def watch_link(new: Path, place: Path) -> None:
+        assert str(new) in durable
+        added = [json.loads(line).get("add") for line in new.read_text().splitlines()]
+        assert {f"{place.parents[1]}/{one['path']}" for one in added if one} <= set(durable)
+        named.append(place.name)
+        link(new, place)
+
+    monkeypatch.setattr(os, "fsync", watch_sync)
+    monkeypatch.setattr(os, "link", watch_link)
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    for value in range(CHECKPOINT_AFTER):
+        lake.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST, watts=float(value + 1))])
+    log = Path(lake.find_uri(PvIntervals)) / "_delta_log"
+    written = {file.name for file in log.iterdir()}
+    # The first version, and the one with the checkpoint, are deltalake's: nothing is durable before it has its name.
+    by_deltalake = {name for name in written if name.endswith(("json", "parquet"))} - {*named}
+    assert by_deltalake <= {Path(file).name for file in durable}
+    assert len(named) == CHECKPOINT_AFTER - 1
+    assert any("checkpoint" in name for name in by_deltalake)
 
 
 def test_plain_commits_are_followed_without_deltalake(
