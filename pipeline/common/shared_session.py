@@ -218,7 +218,7 @@ class SharedSession:
 
     def build_error(self, fault: Exception) -> SharedStoreError:
         """The fault as a sentence, without what psycopg2 says, which may quote what was sent."""
-        code = getattr(fault, "pgcode", None)
+        code = getattr(fault, "pgcode", None) or _find_code(str(fault))
         why = _REASONS.get(
             code or "", "it can't be reached, or refuses the user, the password or the database"
         )
@@ -243,6 +243,22 @@ _REASONS = {
         "it, then run this again)"
     ),
 }
+
+# What a server says that refuses a connection: psycopg2 gives no code with it.
+_REFUSALS = {
+    "too many clients": "53300",
+    "remaining connection slots": "53300",
+    "too many connections": "53300",
+    "starting up": "57P03",
+    "shutting down": "57P03",
+    "recovery mode": "57P03",
+}
+
+
+def _find_code(said: str) -> str | None:
+    """The code of a refused connection, by the server's words; None where they are not known."""
+    return next((code for words, code in _REFUSALS.items() if words in said), None)
+
 
 _OPEN: dict[tuple[int, str], SharedSession] = {}
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,18 @@ def test_a_machine_with_another_home_knows_the_owners_of_the_first(
         "owner@example.org"
     )
     assert not (tmp_path / "another").exists()
+
+
+def test_a_server_that_is_full_is_said_to_be_full(url: str) -> None:
+    import psycopg2  # noqa: PLC0415 - an extra
+
+    session = SharedSession(load_settings(env_file=None, cluster_postgres_url=url).cluster_postgres_url)
+    with ExitStack() as opened:
+        with suppress(psycopg2.OperationalError):
+            while True:
+                opened.enter_context(closing(psycopg2.connect(url)))
+        with pytest.raises(SharedStoreError, match="no connection left for another process"):
+            _ = session.holder
 
 
 def test_a_database_without_the_tables_says_what_to_run(url: str) -> None:
