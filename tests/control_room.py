@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import httpx
 
 from sandbox.launch import SandboxAddress
 from tests.ports import find_free_port
-from tests.programs import PATIENCE_S, list_below
+from tests.programs import PATIENCE_S
 
 STARTS_WITHIN_S = 300
 # Each look takes the page's process some time, and minutes are waited for what runs come to.
@@ -75,10 +75,6 @@ class ControlRoom:
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 
-    def code_servers(self) -> set[int]:
-        """The processes that have loaded the program for the page and for the daemon."""
-        return {pid for pid in list_below(self.process.pid) if b"grpc" in _read_words(pid)}
-
     def sunledger(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The script in the same environment."""
         return subprocess.run(
@@ -131,10 +127,3 @@ def _answers(room: ControlRoom) -> bool:
         return bool(room.ask("{ repositoriesOrError { __typename } }"))
     except httpx.HTTPError:
         return False
-
-
-def _read_words(pid: int) -> list[bytes]:
-    """What the process was started with; nothing of one that has ended."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return []

@@ -41,7 +41,6 @@ def state_of(room: ControlRoom, backfill: str) -> str:
 
 def test_a_year_is_runs_of_a_month_and_can_be_cancelled(control_room: ControlRoom) -> None:
     room = control_room
-    servers = room.code_servers()
     launched = room.ask(LAUNCH_BACKFILL, days=YEAR, repository=REPOSITORY)["launchPartitionBackfill"]
     backfill = launched["backfillId"]
     runs = eventually(lambda: found if len(found := runs_of(room, backfill)) >= 12 else None)
@@ -65,9 +64,6 @@ def test_a_year_is_runs_of_a_month_and_can_be_cancelled(control_room: ControlRoo
     assert len(stored()) < len(YEAR)
     eventually(lambda: state_of(room, backfill) == "CANCELED")
     eventually(lambda: not _taken(room))
-    # Minutes have passed, and page and daemon have the ones that they began with.
-    assert room.code_servers() == servers
-    assert len(servers) == 2
     # What is there stays, and the next one goes on from it.
     day = min(stored())
     done = room.sunledger("backfill", "--from", day, "--to", day)
