@@ -59,8 +59,9 @@ def test_what_a_commit_names_is_on_the_disk_before(tmp_path: Path, monkeypatch: 
         link(new, place)
 
     monkeypatch.setattr(os, "fsync", watch_sync)
-    monkeypatch.setattr(os, "link", watch_link)
     lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    lake.open_or_create(PvIntervals)
+    monkeypatch.setattr(os, "link", watch_link)
     for value in range(CHECKPOINT_AFTER):
         lake.replace(PvIntervals, {"local_date": FIRST}, [pv(day=FIRST, watts=float(value + 1))])
     log = Path(lake.find_uri(PvIntervals)) / "_delta_log"
