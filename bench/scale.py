@@ -15,7 +15,7 @@ LIST_REQUESTS = 0.52
 REQUESTS_PER_5_MIN = 770
 REQUESTS_A_DAY = REQUESTS_PER_5_MIN * 12 * 24
 # Of 1,000 plants and seven days, with publication (docs/performance.md): CPU seconds a row.
-CPU_S = 11.84e-6
+CPU_S = 8.37e-6
 # A day is read when it closes and again for the window; `today` reads it each hour.
 CLOSED_READINGS, HOURS = 2, 24
 # The report tables of a plant and a day in the published file: 77.5 MB for 1,000 plants and 365 days.
