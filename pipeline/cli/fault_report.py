@@ -58,17 +58,14 @@ def explain_fault(fault: BaseException) -> str:
         return elsewhere
     if refusal := find_refusal(fault):
         return str(refusal)
-    first = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
-    if first is not None:
-        place = first.filename or "A file"
-        return (
-            f"{place} can't be read or written ({first.strerror}): check the disk and the permissions there."
-        )
-    foreign = next((cause for cause in causes if isinstance(cause, OSError)), None)
-    if foreign is not None:
+    failed = sorted(
+        (cause for cause in causes if isinstance(cause, OSError)), key=lambda cause: not cause.strerror
+    )
+    if failed:
         # Libraries of other languages raise it without a number or a name of a file.
-        said = redact_text(join_lines(str(foreign))).rstrip(" .")
-        return f"A file can't be read or written ({said}): check the disk and the permissions there."
+        place = failed[0].filename or "A file"
+        said = failed[0].strerror or redact_text(join_lines(str(failed[0]))).rstrip(" .")
+        return f"{place} can't be read or written ({said}): check the disk and the permissions there."
     kind = type(fault).__name__
     return (
         f"The program has a bug ({kind}: {redact_text(str(fault)) or 'no message'}){_write_details(fault)}."

@@ -22,8 +22,8 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.atomic_files import replace_file
+from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.common.local_time import ONE_DAY
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
@@ -272,7 +272,7 @@ def _list_days_since(manifest: Path) -> list[dt.date]:
         (path.stat().st_mtime for path in manifest.parent.rglob("*") if path.is_file()), default=0.0
     )
     first, today = dt.datetime.fromtimestamp(moment, dt.UTC).date(), dt.datetime.now(dt.UTC).date()
-    return [first + number * ONE_DAY for number in range((today - first).days + 1)]
+    return list_days(first, today)
 
 
 def _move_to_places(unpacked: Path, places: dict[str, Path | None]) -> None:
