@@ -51,7 +51,7 @@ def test_a_backfill_from_the_page(control_room: ControlRoom, page: Any) -> None:
     days.fill(f"[{FIRST}...{LAST}]")
     days.press("Tab")
     # The newest of thousands of partitions are there within seconds.
-    page.get_by_text("3 partitions").wait_for()
+    page.get_by_text("3 partitions", exact=True).wait_for()
     assert not page.get_by_text("Upstream data missing").is_visible()
     shoot(page, "ui-launch")
     before = backfills(control_room)
