@@ -28,6 +28,7 @@ from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
+from warehouse.known_tables import FILE as KNOWN_TABLES
 from warehouse.known_tables import KnownTables
 from warehouse.lake import Lake
 
@@ -36,7 +37,11 @@ HOME, LAKE = "home", "lake"
 # What a run leaves behind when it is killed, and what only says that somebody is at work.
 # Claims come and go while others work, and mean nothing without their process.
 # A disk that is mounted as the home has a folder that only the system may read.
-SKIPPED_FOLDERS, SKIPPED_ENDS = {"tmp", "claims", "lost+found"}, (".lock", "-wal", "-shm", "-journal", ".log")
+LOST_AND_FOUND = "lost+found"
+SKIPPED_FOLDERS, SKIPPED_ENDS = (
+    {"tmp", "claims", LOST_AND_FOUND},
+    (".lock", "-wal", "-shm", "-journal", ".log"),
+)
 LOG = "_delta_log"
 UNPACKING = ".sunledger-restore-"
 SQLITE = b"SQLite format 3\0"
@@ -85,12 +90,11 @@ def restore_backup(settings: Settings, source: Path) -> int:
     """
     places = {HOME: settings.home, LAKE: _find_folder(settings)}
     for place in filter(None, places.values()):
-        if place.exists() and any(place.iterdir()):
+        if place.exists() and _holds_anything(place):
             raise UsageError(
                 f"{place} is not empty, and a restore never overwrites files: move it away first."
             )
-    settings.home.parent.mkdir(parents=True, exist_ok=True)
-    with _reserve_folder(settings.home.parent) as unpacked:
+    with _reserve_folder(_choose_scratch(settings.home)) as unpacked:
         try:
             with tarfile.open(source) as archive:
                 _unpack(archive, unpacked)
@@ -103,6 +107,23 @@ def restore_backup(settings: Settings, source: Path) -> int:
             add_lost_days(unpacked / HOME, _list_days_since(unpacked / MANIFEST))
         _move_to_places(unpacked, places)
     return count
+
+
+def _holds_anything(place: Path) -> bool:
+    """Whether there is more in a folder than empty folders, as a new disk or volume may have some."""
+    return any(
+        not path.is_dir() or path.is_symlink() or _holds_anything(path)
+        for path in place.iterdir()
+        if path.name != LOST_AND_FOUND and not path.name.startswith(UNPACKING)
+    )
+
+
+def _choose_scratch(home: Path) -> Path:
+    """Where to unpack: beside the home, or in it where that is a disk of its own, as a container's volume is."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    if home.exists() and (home.is_mount() or home.is_symlink() or not os.access(home.parent, os.W_OK)):
+        return home
+    return home.parent
 
 
 @contextlib.contextmanager
@@ -276,7 +297,10 @@ def _list_days_since(manifest: Path) -> list[dt.date]:
 
 
 def _move_to_places(unpacked: Path, places: dict[str, Path | None]) -> None:
-    """Move everything to its place, the home last and with a lake inside of it: who finds the home finds all."""
+    """Move everything to its place, the home last and with a lake inside of it: who finds the home finds all.
+
+    All is on the disk before the home has its name: a power cut would leave the names of files that are empty.
+    """
     home, lake = places[HOME], places[LAKE]
     if home is not None and lake is not None and lake.is_relative_to(home):
         places = {LAKE: unpacked / HOME / lake.relative_to(home), HOME: home}
@@ -285,6 +309,25 @@ def _move_to_places(unpacked: Path, places: dict[str, Path | None]) -> None:
         if place is None or not part.exists():
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists():
-            place.rmdir()
+        if name == HOME:
+            # Of all disks: a lake in another folder may have been copied to its own.
+            os.sync()
+        _put(part, place, last=lake)
+    # What a mounted home was filled with came by names alone.
+    os.sync()
+
+
+def _put(part: Path, place: Path, last: Path | None) -> None:
+    """Put a file or folder in its place at once; a folder that can't be removed, as a mounted one, is filled instead.
+
+    Then the list of known tables comes first and what leads to `last`, the lake, at the end: should this be killed
+    between the two, every command says that the lake is lost.
+    """
+    with contextlib.suppress(OSError):
+        place.rmdir()
+    if not place.exists():
         shutil.move(part, place)
+        return
+    leads = {one: last is not None and last.is_relative_to(place / one.name) for one in part.iterdir()}
+    for one in sorted(leads, key=lambda one: (leads[one], one.name != KNOWN_TABLES, one.name)):
+        _put(one, place / one.name, last)

@@ -4,6 +4,7 @@ import datetime as dt
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -255,3 +256,41 @@ def test_a_restore_never_overwrites_and_a_backup_never_holds_itself(saved: Path,
         restore_backup(settings, saved)
     with pytest.raises(UsageError, match="inside of the folder to back up"):
         back_up(settings, settings.home / "backup.tar")
+
+
+def test_a_home_has_its_name_once_all_of_it_is_on_the_disk(
+    saved: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut right after a restore left the names of 205 files that were empty."""
+    other, looks = elsewhere(settings, tmp_path), []
+    monkeypatch.setattr(os, "sync", lambda: looks.append(other.home.exists()))
+    restore_backup(other, saved)
+    assert looks == [False, True]
+
+
+def test_a_home_that_is_a_volume_is_filled_and_its_lake_comes_last(
+    saved: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a mount point, or a link, leads to can't be exchanged; a new volume has folders of the image or its own."""
+    volume, other = tmp_path / "volume", elsewhere(settings, tmp_path)
+    for folder in ("lost+found", "dagster", "lake"):
+        (volume / folder).mkdir(parents=True)
+    (volume / "lost+found" / "block").write_text("of the file system")
+    other.home.parent.mkdir()
+    other.home.symlink_to(volume)
+    (settings.home / "known-tables.json").write_text("[]")
+    back_up(settings, saved)
+    moved, move = list[str](), shutil.move
+    monkeypatch.setattr(
+        shutil, "move", lambda part, place: (moved.append(Path(place).name), move(part, place))
+    )
+    restore_backup(other, saved)
+    # At first the lake comes to the rest of the home, beside both.
+    assert (moved[0], moved[1], moved[-1]) == ("lake", "known-tables.json", "lake")
+    assert other.home.is_symlink()
+    assert (volume / "lost+found" / "block").exists()
+    assert not list(volume.glob(".sunledger-restore-*"))
+    stored = Lake(settings.lake, tmp_path / "tmp").scan(EnergyDaily).collect()
+    assert Lake(other.lake, tmp_path / "tmp").scan(EnergyDaily).collect().equals(stored)
+    with pytest.raises(UsageError, match="is not empty"):
+        restore_backup(other, saved)
