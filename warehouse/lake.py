@@ -13,7 +13,8 @@ from schemas import Table, storage
 from warehouse.file_check import SoundFiles
 from warehouse.lake_reader import LakeReader, Snapshot
 from warehouse.lake_table import Part
-from warehouse.lake_writer import EmptyPartError, PartChange, Replacement, WriteResult
+from warehouse.lake_writer import EmptyPartError, Replacement, WriteResult
+from warehouse.part_change import PartChange
 
 __all__ = ["EmptyPartError", "Lake", "Part", "PartChange", "Replacement", "Snapshot", "WriteResult"]
 

@@ -9,7 +9,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,12 @@ from deltalake.transaction import AddAction
 from pipeline.common.atomic_files import sync_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.store_faults import translate_store_faults
-from schemas import Table, columns, polars_schema, storage
+from schemas import Table, columns, storage
 from schemas.base import Layer
 from warehouse.digest_chain import Chain, commit_facts
 from warehouse.digests import DigestingSink
 from warehouse.frames import RowsDigest, name_place, sort, validate
+from warehouse.lake_holds import check_held_part, note_held_writing
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import (
     FACTS,
@@ -37,8 +38,9 @@ from warehouse.lake_reader import (
     build_arrow_schema,
     build_empty_frame,
 )
-from warehouse.lake_table import Part, cut_table_path, name_folders
+from warehouse.lake_table import Part, name_folders
 from warehouse.lake_trace import note_writing
+from warehouse.part_change import PartChange
 from warehouse.spool import Spool
 
 # The measured best levels of zstd: of answers, which repeat long stretches, the lowest one makes the smallest files.
@@ -59,39 +61,6 @@ class WriteResult:
     rows: int
     changed: bool
     version: int
-
-
-class PartChange:
-    """A part's stored rows and the different ones that are about to replace them."""
-
-    def __init__(
-        self,
-        lake: LakeReader,
-        model: type[Table],
-        files: Sequence[str],
-        spooled: Callable[[], Iterator[pa.RecordBatch]],
-        facts: Mapping[str, str],
-    ) -> None:
-        self.files, self.facts = files, facts
-        self._lake, self._model, self._spooled = lake, model, spooled
-        # The stored files are never written again, so their names tell this change from every other one of the part.
-        self.replaces = " ".join(cut_table_path(model, uri) for uri in files)
-
-    def read_before(self) -> Iterator[pl.DataFrame]:
-        """The stored rows in frames of bounded size, in the order of the key; none at the first writing."""
-        yield build_empty_frame(self._model)
-        yield from self._lake.read_files(self._model, self.files)
-
-    def read_after(self) -> Iterator[pl.DataFrame]:
-        """The rows that take their place, likewise."""
-        types = polars_schema(self._model)
-        yield build_empty_frame(self._model)
-        for batch in self._spooled():
-            yield cast("pl.DataFrame", pl.from_arrow(batch)).cast(types)
-
-    def read_facts_before(self) -> dict[str, str]:
-        """The recorded sources of the stored rows; empty where none were recorded."""
-        return self._lake.read_facts_of(self._model, self.files)
 
 
 class Replacement:
@@ -245,7 +214,7 @@ class _Attempt:
         self.lake, self.model, self.part, self.old = lake, model, part, old
         self.digest, self.empty = digest, empty
         self.facts: Mapping[str, str] = {}
-        self.table = lake.open_or_create(model)
+        self.table, self.folders = lake.open_or_create(model), name_folders(model, part)
         self.files: list[str] = []
         self.compared = False
         self.kept = build_empty_frame(model)
@@ -254,12 +223,17 @@ class _Attempt:
         self.digests: dict[str, str] = {}
 
     def compare(self) -> bool:
-        """Whether the added rows differ from what is stored now. Reads it again only where another run wrote it."""
+        """Whether the added rows differ from what is stored now. Reads it again only where another run wrote it.
+
+        Raises PartChangedError where `hold_parts` forbids to replace that.
+        """
         self.table = self.lake.open_or_create(self.model)
         files = self.table.list_file_uris(self.part)
         if not self.compared or files != self.files:
             stored, self.kept = self._read_stored(files)
             self.equal = stored == self.digest
+            if not self.equal:
+                check_held_part(self.lake, self.model, self.folders, files)
             if not (self.equal or self.digest.rows or self.empty):
                 raise EmptyPartError(
                     f"{name_place(self.model, self.part)}: nothing was written, because the new data is empty but "
@@ -288,7 +262,8 @@ class _Attempt:
             )
         chain.record_commit(before, version)
         names = [self.action.path] if self.action else []
-        note_writing(self.model, name_folders(self.model, self.part), names)
+        note_writing(self.model, self.folders, names)
+        note_held_writing(self.lake, self.model, self.folders, names)
         return WriteResult(self.digest.rows, changed=True, version=version)
 
     def _read_stored(self, files: list[str]) -> tuple[RowsDigest, pl.DataFrame]:
@@ -309,14 +284,13 @@ class _Attempt:
 
         delta-rs's own writer shuffles the batches of a stream, and the order is what makes reading fast.
         """
-        folder = "/".join(f"{name}={value}" for name, value in self.part.items())
-        path = f"{folder}/part-{uuid.uuid4()}.parquet".removeprefix("/")
+        path = f"{self.folders}/part-{uuid.uuid4()}.parquet".removeprefix("/")
         whole = build_arrow_schema(self.model)
         schema = pa.schema([field for field in whole if field.name not in self.part])
         repeating = {column.name for column in columns(self.model) if column.few_values}
         files = self.lake.open_files(self.model)
         if not self.lake.remote:  # An object store has no folders, and lists to find that out.
-            files.create_dir(folder or ".", recursive=True)
+            files.create_dir(self.folders or ".", recursive=True)
         rows = 0
         with files.open_output_stream(path) as opened:
             sink = DigestingSink(opened)

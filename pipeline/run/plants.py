@@ -16,6 +16,7 @@ from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, match_today_
 from pipeline.run.measurement_sets import SetSource
 from pipeline.run.plant_attributes import SETTING, find_members, match_plants
 from pipeline.run.plant_lists import list_newest_ids
+from pipeline.run.step import work_without_conflict
 from pipeline.run.today_turn import select_turn
 from pipeline.transform.plant_moves import find_successors
 from schemas import (
@@ -127,9 +128,13 @@ def add_exclusion(runtime: RunContext, plants: pl.DataFrame) -> pl.DataFrame:
 
 def mark_excluded(runtime: RunContext) -> None:
     """Write into the table plants which of them the settings leave out."""
-    plants = runtime.lake.read_whole(Plants)
-    if plants.height:
-        runtime.lake.replace(Plants, {}, [add_exclusion(runtime, plants)])
+
+    def mark() -> None:
+        plants = runtime.lake.read_whole(Plants)
+        if plants.height:
+            runtime.lake.replace(Plants, {}, [add_exclusion(runtime, plants)])
+
+    work_without_conflict(runtime.lake, [(Plants, {})], mark)
 
 
 def drop_months_without(runtime: RunContext, model: type[Table], months: Collection[dt.date]) -> None:

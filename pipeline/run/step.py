@@ -7,16 +7,17 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from pipeline.common.errors import SunledgerError
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
+from pipeline.run.shards import MOST_SHARDS
 from schemas import Quarantine, Table, storage
 from schemas.quantities import SetSource
 from warehouse.lake import Lake, Part, WriteResult
+from warehouse.lake_holds import PartChangedError, hold_parts
 
 T = TypeVar("T")
-# How often a step starts over because its sources changed under it.
-STABLE_ATTEMPTS = 10
+# How often a step starts over because other runs wrote the same: each shard of a fleet may do so.
+CONFLICT_ATTEMPTS = MOST_SHARDS
 # Why an answer is set aside before it is read.
 REQUEST_FAILED = "request_failed"
 EMPTY_NOW = "empty_now"
@@ -67,24 +68,22 @@ def build_quarantine_part(model: type[Table], day: dt.date, set_type: str = "") 
     return {"local_date": day, "source": "-".join(filter(None, (storage(model).table, set_type)))}
 
 
-def work_on_stable_sources(
-    lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]
-) -> T:
-    """The result of `work`, done again while another run changed the part of a source under it.
+def work_without_conflict(lake: Lake, parts: Iterable[tuple[type[Table], Part]], work: Callable[[], T]) -> T:
+    """The result of `work`, done again where another run wrote into one of these parts while it was going on.
 
-    A commit guards what is written, not what it was made from: without this, a run that read before another one wrote
-    would put the old state back. The other run writes its sources first, so whoever comes last has seen them all.
+    Each part that the work replaces belongs here: see `warehouse.lake_holds`. Raises PartChangedError when other runs
+    were faster each time.
     """
-    sources = list(sources)
-    for _ in range(STABLE_ATTEMPTS):
-        before = [lake.take_snapshot(source, part).files for source in sources]
-        result = work()
-        if [lake.take_snapshot(source, part).files for source in sources] == before:
-            return result
-    place = ", ".join(str(value) for value in part.values()) or storage(sources[0]).table
-    raise SunledgerError(
-        f"{place}: other runs changed it at the same time: run it again when they have ended."
-    )
+    parts = list(parts)
+    for _ in range(CONFLICT_ATTEMPTS):
+        with hold_parts(lake, parts) as held:
+            try:
+                return work()
+            except PartChangedError as fault:
+                if fault.held not in held:
+                    raise
+                refused = fault
+    raise refused
 
 
 def build_result(written: WriteResult, notices: Notices | None = None, /, **facts: Any) -> StepResult:

@@ -1,13 +1,17 @@
 """How a table is made, declared once: at the function that writes it. The asset graph follows from that."""
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial, wraps
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
-from pipeline.run.step import StepResult
+from pipeline.run.context import RunContext
+from pipeline.run.step import StepResult, work_without_conflict
 from schemas import Table, storage
+from warehouse.lake import Part
 
 Every = Literal["month", "year"]
 Write = TypeVar("Write", bound=Callable[..., StepResult])
@@ -48,15 +52,38 @@ class TableStep:
 
 
 def writes(
-    model: type[Table], *, reads: Sequence[type[Table]], stage: Stage, every: Every | None = None
+    model: type[Table],
+    *,
+    reads: Sequence[type[Table]],
+    stage: Stage,
+    every: Every | None = None,
+    beside: Sequence[type[Table]] = (),
 ) -> Callable[[Write], Write]:
-    """Declare that the function writes the model's table: see `TableStep`."""
+    """Declare that the function writes the model's table: see `TableStep`. What it writes `beside` are no steps.
+
+    The function begins again where another run writes the same parts meanwhile: see `work_without_conflict`.
+    """
 
     def declare(write: Write) -> Write:
-        setattr(write, _STEP, TableStep(model, write, tuple(reads), stage, every))
-        return write
+        @wraps(write)
+        def write_without_conflict(runtime: RunContext, *args: Any, **options: Any) -> StepResult:
+            day = args[0] if stage is Stage.DAYS else None
+            parts = [(one, _build_part(one, runtime, day)) for one in (model, *beside)]
+            return work_without_conflict(runtime.lake, parts, partial(write, runtime, *args, **options))
+
+        setattr(
+            write_without_conflict,
+            _STEP,
+            TableStep(model, write_without_conflict, tuple(reads), stage, every),
+        )
+        return cast("Write", write_without_conflict)
 
     return declare
+
+
+def _build_part(model: type[Table], runtime: RunContext, day: dt.date | None) -> Part:
+    """What a step of the day, or of no day, may write of the table: lists are set aside on the day of the run."""
+    return {"local_date": day or runtime.find_today()} if "local_date" in storage(model).partition else {}
 
 
 def list_steps(modules: Iterable[ModuleType], stage: Stage) -> list[TableStep]:

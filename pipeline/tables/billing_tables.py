@@ -12,9 +12,9 @@ from pipeline.common.finding import Finding
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.step import StepResult, build_result, work_on_stable_sources
+from pipeline.run.step import StepResult, build_result
 from pipeline.run.table_step import Stage, writes
-from schemas import RAW, ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
+from schemas import RAW, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
 
 _LEFT = (
     "Energy is published; existing PU and invoices keep their fees, and new PU have no fee until the price list is "
@@ -36,10 +36,7 @@ def write_billing_units(runtime: RunContext) -> StepResult:
     """
     notices = runtime.store_requests().build_notices(runtime.find_today())
     prices, lacking = _load_prices(runtime)
-    # Other runs may append requests at any time, so the run that writes last must have read all of them.
-    report = work_on_stable_sources(
-        runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(()))
-    )
+    report = _write_units(runtime, prices or PriceList(()))
     report.facts["price_list_is_read"] = prices is not None
     notices.add(lacking)
     report.notices.add(notices)

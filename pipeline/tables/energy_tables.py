@@ -13,7 +13,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_days_of_months
 from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
-from pipeline.run.step import StepResult, build_result, work_on_stable_sources
+from pipeline.run.step import StepResult, build_result
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import find_absent_devices
@@ -26,6 +26,7 @@ from pipeline.transform.plant_moves import find_successors, join_asked, join_row
 from pipeline.transform.sun.position import find_daylight
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
+    Adjustments,
     CoverageDaily,
     DeviceEnergyDaily,
     Devices,
@@ -49,7 +50,12 @@ from warehouse.lake import Lake, Part, WriteResult
 METER_SET = "EnergyAndPowerInOut"
 
 
-@writes(EnergyDaily, reads=(EnergyBalanceIntervals, RawPv, Plants), stage=Stage.DAYS)
+@writes(
+    EnergyDaily,
+    reads=(EnergyBalanceIntervals, RawPv, Plants),
+    stage=Stage.DAYS,
+    beside=(CoverageDaily, Restatements, Quarantine),
+)
 def write_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy and coverage of every plant whose data of the day was requested.
 
@@ -65,26 +71,20 @@ def write_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
             f"{day} was never fetched: materialize raw_energy_balance of that day first, or run 'sunledger backfill "
             f"--from {day} --to {day}'."
         )
-    part = {"local_date": day}
-    report.facts["plants_without_generation"] = work_on_stable_sources(
-        runtime.lake, [EnergyDaily], part, lambda: check_plants(runtime, BALANCE, day)
-    )
+    report.facts["plants_without_generation"] = check_plants(runtime, BALANCE, day)
     return report
 
 
-@writes(DeviceEnergyDaily, reads=(PvIntervals, Plants, EnergyDaily), stage=Stage.DAYS)
+@writes(DeviceEnergyDaily, reads=(PvIntervals, Plants, EnergyDaily), stage=Stage.DAYS, beside=(Quarantine,))
 def write_device_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy and coverage of every inverter whose data of the day was requested, compared with the plants' own."""
     report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
-    part, sources = {"local_date": day}, [EnergyDaily, DeviceEnergyDaily]
-    against, idle = work_on_stable_sources(
-        runtime.lake, sources, part, lambda: check_inverters(runtime, PV, day)
-    )
+    against, idle = check_inverters(runtime, PV, day)
     report.facts |= {"plants_that_inverters_contradict": against, "inverters_without_generation": idle}
     return report
 
 
-@writes(EnergyMonthly, reads=(EnergyDaily,), stage=Stage.MONTHS, every="month")
+@writes(EnergyMonthly, reads=(EnergyDaily,), stage=Stage.MONTHS, every="month", beside=(Adjustments,))
 def write_energy_monthly(runtime: RunContext) -> StepResult:
     """Months from all stored days, those of plants that moved under their newest id."""
     rejoined = _rejoin(runtime)
@@ -131,33 +131,26 @@ def _write_daily(
     part = {"local_date": day}
     quantities = [f.column for f in source.set.powers]
     limits = load_thresholds(runtime.settings.quality)
-
-    def write() -> tuple[WriteResult, pl.DataFrame]:
-        moved = find_successors(runtime.lake.read_whole(Plants))
-        rows = runtime.lake.read_batches(
-            source.intervals, part, columns=[*keys, *list_day_columns(quantities)]
-        )
-        frames = join_rows(rows, moved, keys)
-        asked = _list_asked(runtime, source, moved, keys, day)
-        days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
-        silent = days.filter(pl.col("n_rows") == 0).select(keys)
-        absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
-        if source.of_devices:
-            absent = pl.concat([absent, find_absent_devices(runtime, source, silent, day)])
-        frame, named = (
-            found.join(absent, on=keys, how="anti", maintain_order="left").with_columns(
-                local_date=pl.lit(day)
-            )
-            for found in (days, named)
-        )
-        frame = frame.join(asked.select(*keys, "timezone"), on=keys, how="left", maintain_order="left")
-        frame = frame.select(polars_schema(model).names())
-        if model is EnergyDaily:
-            runtime.lake.replace(CoverageDaily, part, [named.select(polars_schema(CoverageDaily).names())])
-            return _replace_figures(runtime, day, frame, moved), frame
-        return runtime.lake.replace(model, part, [frame]), frame
-
-    written, frame = work_on_stable_sources(runtime.lake, [source.raw, source.intervals, RawPv], part, write)
+    moved = find_successors(runtime.lake.read_whole(Plants))
+    rows = runtime.lake.read_batches(source.intervals, part, columns=[*keys, *list_day_columns(quantities)])
+    frames = join_rows(rows, moved, keys)
+    asked = _list_asked(runtime, source, moved, keys, day)
+    days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
+    silent = days.filter(pl.col("n_rows") == 0).select(keys)
+    absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
+    if source.of_devices:
+        absent = pl.concat([absent, find_absent_devices(runtime, source, silent, day)])
+    frame, named = (
+        found.join(absent, on=keys, how="anti", maintain_order="left").with_columns(local_date=pl.lit(day))
+        for found in (days, named)
+    )
+    frame = frame.join(asked.select(*keys, "timezone"), on=keys, how="left", maintain_order="left")
+    frame = frame.select(polars_schema(model).names())
+    if model is EnergyDaily:
+        runtime.lake.replace(CoverageDaily, part, [named.select(polars_schema(CoverageDaily).names())])
+        written = _replace_figures(runtime, day, frame, moved)
+    else:
+        written = runtime.lake.replace(model, part, [frame])
     counts = dict(frame["status"].value_counts().rows())
     return build_result(
         written,

@@ -11,7 +11,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_excluded_plants
-from pipeline.run.step import StepResult, build_result, work_on_stable_sources
+from pipeline.run.step import StepResult, build_result
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import read_closed_months
 from pipeline.transform.coverage import OF_THE_SUN
@@ -55,41 +55,33 @@ def write_quarter_energies(runtime: RunContext, day: dt.date) -> StepResult:
     Every plant with a row in energy_daily has all quarters of the day, also those without data.
     """
     part = {"local_date": day}
-
-    def write() -> StepResult:
-        moved = find_successors(runtime.lake.read_whole(Plants))
-        frames = runtime.lake.read_batches(BALANCE.intervals, part, columns=_ROWS)
-        plants = _list_plants(runtime, day, moved)
-        of_sun, columns = _read_sun_energies(runtime, day, moved), polars_schema(QuarterHours).names()
-        none = build_empty_frame(BALANCE.intervals, _ROWS)
-        shares = split_by_plant(sort_rows(join_rows(frames, moved, ["plant_id"]), moved), plants, none)
-        made = (
-            pack_quarters(
-                clear_unknown_days(summarize_quarters([rows], some, day, QUANTITIES), of_sun), QUANTITIES
-            )
-            for rows, some in shares
+    moved = find_successors(runtime.lake.read_whole(Plants))
+    frames = runtime.lake.read_batches(BALANCE.intervals, part, columns=_ROWS)
+    plants = _list_plants(runtime, day, moved)
+    of_sun, columns = _read_sun_energies(runtime, day, moved), polars_schema(QuarterHours).names()
+    none = build_empty_frame(BALANCE.intervals, _ROWS)
+    shares = split_by_plant(sort_rows(join_rows(frames, moved, ["plant_id"]), moved), plants, none)
+    made = (
+        pack_quarters(
+            clear_unknown_days(summarize_quarters([rows], some, day, QUANTITIES), of_sun), QUANTITIES
         )
-        stored = (quarters.with_columns(local_date=pl.lit(day)).select(columns) for quarters in made)
-        return build_result(runtime.lake.replace(QuarterHours, part, stored, empty=True))
-
-    return work_on_stable_sources(runtime.lake, [BALANCE.intervals, EnergyDaily], part, write)
+        for rows, some in shares
+    )
+    stored = (quarters.with_columns(local_date=pl.lit(day)).select(columns) for quarters in made)
+    return build_result(runtime.lake.replace(QuarterHours, part, stored, empty=True))
 
 
 @writes(EnergyHourly, reads=(QuarterHours, EnergyDaily, Plants), stage=Stage.DAYS)
 def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy of every plant and hour of the day, as sums of quarters of an hour; hours without data are included."""
     part = {"local_date": day}
-
-    def write() -> StepResult:
-        moved = find_successors(runtime.lake.read_whole(Plants))
-        stored = runtime.lake.read_batches(QuarterHours, part)
-        shares = split_by_plant(stored, _list_plants(runtime, day, moved), build_empty_frame(QuarterHours))
-        made = (summarize_hours(unpack_quarters(rows), some, day, QUANTITIES) for rows, some in shares)
-        columns = polars_schema(EnergyHourly).names()
-        found = (hours.with_columns(local_date=pl.lit(day)).select(columns) for hours in made)
-        return build_result(runtime.lake.replace(EnergyHourly, part, found, empty=True))
-
-    return work_on_stable_sources(runtime.lake, [QuarterHours, EnergyDaily], part, write)
+    moved = find_successors(runtime.lake.read_whole(Plants))
+    stored = runtime.lake.read_batches(QuarterHours, part)
+    shares = split_by_plant(stored, _list_plants(runtime, day, moved), build_empty_frame(QuarterHours))
+    made = (summarize_hours(unpack_quarters(rows), some, day, QUANTITIES) for rows, some in shares)
+    columns = polars_schema(EnergyHourly).names()
+    found = (hours.with_columns(local_date=pl.lit(day)).select(columns) for hours in made)
+    return build_result(runtime.lake.replace(EnergyHourly, part, found, empty=True))
 
 
 @writes(ProfileMonthly, reads=(EnergyHourly, Plants), stage=Stage.MONTHS, every="month")

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from pipeline.run.step import (
     build_result,
     quarantine,
     read_answers,
-    work_on_stable_sources,
+    work_without_conflict,
 )
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
@@ -33,6 +34,7 @@ from schemas import (
     EnergyBalanceIntervals,
     OtherIntervals,
     Plants,
+    Quarantine,
     RawOtherSets,
     RowChanges,
     polars_schema,
@@ -47,9 +49,8 @@ DAYS_JUDGED = 7
 def write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> StepResult:
     """Interval rows of the day from the raw lake; calls no API."""
     part = {"local_date": day}
-    return work_on_stable_sources(
-        runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day)
-    )
+    parts = [(model, part) for model in (source.intervals, RowChanges, Quarantine)]
+    return work_without_conflict(runtime.lake, parts, partial(_write_intervals, runtime, source, day))
 
 
 def _write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> StepResult:
@@ -95,14 +96,9 @@ def _commit_rows(
     return new.written
 
 
-@writes(OtherIntervals, reads=(RawOtherSets, Plants, Devices), stage=Stage.DAYS)
+@writes(OtherIntervals, reads=(RawOtherSets, Plants, Devices), stage=Stage.DAYS, beside=(Quarantine,))
 def write_other_intervals(runtime: RunContext, day: dt.date) -> StepResult:
     """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
-    part = {"local_date": day}
-    return work_on_stable_sources(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
-
-
-def _write_others(runtime: RunContext, day: dt.date) -> StepResult:
     parts = runtime.lake.list_parts(RawOtherSets, {"local_date": day})
     names = sorted(part["set_type"] for part in parts)
     settings = runtime.settings

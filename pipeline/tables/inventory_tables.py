@@ -27,6 +27,7 @@ from schemas import (
     MeasurementSets,
     PlantAttributes,
     Plants,
+    Quarantine,
     RawAnswers,
     RawDevices,
     RawMeasurementSets,
@@ -37,7 +38,7 @@ from schemas import (
 )
 
 
-@writes(Plants, reads=(RawPlants, Consents), stage=Stage.PLANTS)
+@writes(Plants, reads=(RawPlants, Consents), stage=Stage.PLANTS, beside=(Quarantine,))
 def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Plants of the newest list, or of a day's list, with their former ids, and plants that were listed before.
 
@@ -135,7 +136,7 @@ def write_plant_attributes(runtime: RunContext) -> StepResult:
     return build_result(runtime.lake.replace(PlantAttributes, {}, [rows], empty=True))
 
 
-@writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
+@writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES, beside=(Quarantine,))
 def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Devices of each plant's newest list, or of a day's lists, and devices that were listed before."""
     today, answers = read_newest_answers(
@@ -172,7 +173,7 @@ def _build_notices(
     return Notices.of(missing, unknown_fields={storage(model).table: unknown}, odd_facts=odd.height)
 
 
-@writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
+@writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES, beside=(Quarantine,))
 def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Sets by everybody's newest answer, or those of a day.
 

@@ -8,7 +8,7 @@ import polars as pl
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_days_of_months
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
-from pipeline.run.step import StepResult, build_result, work_on_stable_sources
+from pipeline.run.step import StepResult, build_result
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform.kpi_days import ROW_COLUMNS, summarize_day_figures
@@ -37,40 +37,6 @@ _OF_ENERGY = ("plant_id", "status", "coverage", "pv_generation_kwh")
 @writes(KpiDaily, reads=(EnergyDaily, EnergyBalanceIntervals, SensorIntervals, Plants), stage=Stage.DAYS)
 def write_kpi_daily(runtime: RunContext, day: dt.date) -> StepResult:
     """Figures of every plant that has a row of energy for the day."""
-    sources = [EnergyBalanceIntervals, SensorIntervals, EnergyDaily]
-    return work_on_stable_sources(
-        runtime.lake, sources, {"local_date": day}, lambda: _write_day(runtime, day)
-    )
-
-
-@writes(KpiMonthly, reads=(KpiDaily, EnergyMonthly, Plants), stage=Stage.MONTHS, every="month")
-def write_kpi_monthly(runtime: RunContext) -> StepResult:
-    """Figures of every month from its days, those of plants that moved under their newest id.
-
-    A closed month keeps those that belong to its closed energy.
-    """
-    remade = _rejoin(runtime) + _tell_apart(runtime)
-    plants = runtime.lake.read_whole(Plants).select(_FACTS)
-    energy = runtime.lake.scan(EnergyMonthly).collect()
-    closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
-    days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
-    months = summarize_month_figures(days, plants)
-    # The sums of energy and their status have a single source, so figures never contradict them.
-    known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
-    rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
-    report = StepResult(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
-    columns = polars_schema(KpiMonthly).names()
-    kept = _list_unchanged_closed_months(runtime, energy)
-    drop_months_without(runtime, KpiMonthly, {*rows["month"], *kept})
-    for frame in (
-        rows.select(columns).filter(~pl.col("month").is_in(kept)).partition_by("month", maintain_order=True)
-    ):
-        written = runtime.lake.replace(KpiMonthly, {"month": frame["month"][0]}, [frame])
-        report.changed |= written.changed
-    return report
-
-
-def _write_day(runtime: RunContext, day: dt.date) -> StepResult:
     listed = runtime.lake.read_whole(Plants)
     moved = find_successors(listed)
     energy = _read_rows(runtime, EnergyDaily, day, _OF_ENERGY)
@@ -105,6 +71,33 @@ def _write_day(runtime: RunContext, day: dt.date) -> StepResult:
         written,
         **{f"irradiation_{source}": int(by.get(source, 0)) for source in IRRADIATION_SOURCES},
     )
+
+
+@writes(KpiMonthly, reads=(KpiDaily, EnergyMonthly, Plants), stage=Stage.MONTHS, every="month")
+def write_kpi_monthly(runtime: RunContext) -> StepResult:
+    """Figures of every month from its days, those of plants that moved under their newest id.
+
+    A closed month keeps those that belong to its closed energy.
+    """
+    remade = _rejoin(runtime) + _tell_apart(runtime)
+    plants = runtime.lake.read_whole(Plants).select(_FACTS)
+    energy = runtime.lake.scan(EnergyMonthly).collect()
+    closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
+    days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
+    months = summarize_month_figures(days, plants)
+    # The sums of energy and their status have a single source, so figures never contradict them.
+    known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
+    rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
+    report = StepResult(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
+    columns = polars_schema(KpiMonthly).names()
+    kept = _list_unchanged_closed_months(runtime, energy)
+    drop_months_without(runtime, KpiMonthly, {*rows["month"], *kept})
+    for frame in (
+        rows.select(columns).filter(~pl.col("month").is_in(kept)).partition_by("month", maintain_order=True)
+    ):
+        written = runtime.lake.replace(KpiMonthly, {"month": frame["month"][0]}, [frame])
+        report.changed |= written.changed
+    return report
 
 
 def _read_supplied(runtime: RunContext, plants: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:

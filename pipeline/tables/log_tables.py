@@ -11,7 +11,6 @@ from pipeline.run.step import (
     build_quarantine_part,
     build_result,
     quarantine,
-    work_on_stable_sources,
 )
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform import log_entries
@@ -21,29 +20,25 @@ from pipeline.transform.row_rules import BROKEN_ENTRY
 from schemas import LogMessages, Logs, Plants, Quarantine, RawDeviceLogs, RawLogs
 
 
-@writes(Logs, reads=(RawLogs, RawDeviceLogs, Plants), stage=Stage.DAYS)
+@writes(Logs, reads=(RawLogs, RawDeviceLogs, Plants), stage=Stage.DAYS, beside=(Quarantine,))
 def write_logs(runtime: RunContext, day: dt.date) -> StepResult:
     """Log entries of the day from the raw lake; calls no API."""
     part = {"local_date": day}
     places = runtime.lake.read_whole(Plants).select("plant_id", "timezone")
     basis = runtime.settings.sma_time_basis
-
-    def write() -> StepResult:
-        columns = ["plant_id", "device_id", "fetched_at", "body"]
-        batches = [
-            batch
-            for model in (RawLogs, RawDeviceLogs)
-            for batch in runtime.lake.read_batches(model, part, columns=columns)
-        ]
-        if not batches:
-            return build_result(runtime.lake.replace(Logs, part, [], empty=True))
-        answers = pl.concat(batches)
-        frame = log_entries.build_entries(answers, places, day, basis)
-        odd = _quarantine_odd(runtime, day, answers)
-        written = runtime.lake.replace(Logs, part, [frame], empty=True)
-        return build_result(written, Notices.of(odd_facts=odd), odd_facts=odd)
-
-    return work_on_stable_sources(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
+    columns = ["plant_id", "device_id", "fetched_at", "body"]
+    batches = [
+        batch
+        for model in (RawLogs, RawDeviceLogs)
+        for batch in runtime.lake.read_batches(model, part, columns=columns)
+    ]
+    if not batches:
+        return build_result(runtime.lake.replace(Logs, part, [], empty=True))
+    answers = pl.concat(batches)
+    frame = log_entries.build_entries(answers, places, day, basis)
+    odd = _quarantine_odd(runtime, day, answers)
+    written = runtime.lake.replace(Logs, part, [frame], empty=True)
+    return build_result(written, Notices.of(odd_facts=odd), odd_facts=odd)
 
 
 def _quarantine_odd(runtime: RunContext, day: dt.date, answers: pl.DataFrame) -> int:
@@ -63,11 +58,7 @@ def _quarantine_odd(runtime: RunContext, day: dt.date, answers: pl.DataFrame) ->
 def write_log_messages(runtime: RunContext) -> StepResult:
     """The dictionary of messages, from all stored log entries; calls no API."""
     plants = runtime.lake.read_whole(Plants).select("plant_id", "backend")
-
-    def write() -> StepResult:
-        found = log_entries.build_messages(runtime.lake.scan(Logs), plants)
-        written = runtime.lake.replace(LogMessages, {}, [found], empty=True)
-        unique = int(found.filter(pl.col("event_id").is_not_null())["message_tag_id"].n_unique())
-        return build_result(written, tags_with_event_id=unique)
-
-    return work_on_stable_sources(runtime.lake, [Logs], {}, write)
+    found = log_entries.build_messages(runtime.lake.scan(Logs), plants)
+    written = runtime.lake.replace(LogMessages, {}, [found], empty=True)
+    unique = int(found.filter(pl.col("event_id").is_not_null())["message_tag_id"].n_unique())
+    return build_result(written, tags_with_event_id=unique)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from calendar import monthrange
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -14,6 +15,7 @@ from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, compute_delay, find_excluded_plants, list_plants
+from pipeline.run.step import work_without_conflict
 from pipeline.tables.incomplete_days import NOT_FETCHED, NOT_MADE, SILENT, find_incomplete_days
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
@@ -56,6 +58,11 @@ def close_month(runtime: RunContext, month: dt.date, *, anyway: bool = False) ->
     Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
     one with days that are not final, or that lacks energy by what `find_doubts` finds.
     """
+    close = partial(_close, runtime, month, anyway=anyway)
+    return work_without_conflict(runtime.lake, [(EnergyMonthly, {"month": month})], close)
+
+
+def _close(runtime: RunContext, month: dt.date, *, anyway: bool) -> int:
     rows = _read_rows(runtime, month)
     if rows["closed_at"].count():
         raise NotClosableError(f"{month:%Y-%m} is closed already: 'sunledger close --list' shows since when.")
@@ -213,6 +220,11 @@ def _explain_vendor(runtime: RunContext, month: dt.date) -> list[Doubt]:
 
 def open_month(runtime: RunContext, month: dt.date) -> None:
     """Reopen the month, so that the next run of energy_monthly follows its days again. Raises NotClosableError."""
+    reopen = partial(_reopen, runtime, month)
+    work_without_conflict(runtime.lake, [(EnergyMonthly, {"month": month})], reopen)
+
+
+def _reopen(runtime: RunContext, month: dt.date) -> None:
     rows = _read_rows(runtime, month)
     if not rows["closed_at"].count():
         raise NotClosableError(f"{month:%Y-%m} is not closed, so there is nothing to open.")

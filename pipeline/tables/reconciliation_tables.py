@@ -1,7 +1,6 @@
 """Compares SMA's own energies with measured ones by day, month and year. Makes no API calls."""
 
 import datetime as dt
-from functools import partial
 
 import polars as pl
 
@@ -11,7 +10,7 @@ from pipeline.extract.vendor_energies import find_month_end
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
-from pipeline.run.step import StepResult, work_on_stable_sources
+from pipeline.run.step import StepResult
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
@@ -51,12 +50,7 @@ def write_reconciliation(runtime: RunContext, only: dt.date | None = None) -> St
     differing = 0
     stored = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(RawEnergyMonths)]
     for month in [month for month in stored if only in {None, month}]:
-        found = work_on_stable_sources(
-            runtime.lake,
-            [RawEnergyMonths],
-            {"local_date": month},
-            partial(_reconcile_month, runtime, month),
-        )
+        found = _reconcile_month(runtime, month)
         written = runtime.lake.replace(Reconciliation, {"month": month}, [found], empty=True)
         report.rows += written.rows
         report.changed |= written.changed
@@ -77,10 +71,7 @@ def write_reconciliation_yearly(runtime: RunContext) -> StepResult:
     differing = 0
     for part in runtime.lake.list_parts(RawEnergyYears):
         year = dt.date.fromisoformat(part["local_date"])
-        part_of = {"local_date": year}
-        found = work_on_stable_sources(
-            runtime.lake, [RawEnergyYears], part_of, partial(_reconcile_year, runtime, year)
-        )
+        found = _reconcile_year(runtime, year)
         written = runtime.lake.replace(ReconciliationYearly, {"year": year}, [found], empty=True)
         report.rows += written.rows
         report.changed |= written.changed
