@@ -23,8 +23,8 @@ class ConfigurationError(UsageError):
     """A setting is missing or wrong."""
 
 
-class ClockAheadError(UsageError):
-    """This machine's clock is ahead of SMA's: what is fetched now would be stored under days that are not there yet."""
+class ClockApartError(UsageError):
+    """This machine's clock and SMA's are apart: days would be taken as over, or a month's PU for those of another."""
 
 
 class SmaError(SunledgerError):

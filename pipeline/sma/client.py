@@ -25,7 +25,7 @@ from pipeline.sma.http.error_messages import (
 from pipeline.sma.http.ordered_stream import MAX_BACKLOG_BYTES, OrderedStream
 from pipeline.sma.http.outage import OutageGuard
 from pipeline.sma.http.retry import is_transient
-from pipeline.sma.http.server_time import refuse_early_answer
+from pipeline.sma.http.server_time import refuse_odd_clock
 from pipeline.sma.http.shared_window import SharedWindow
 from pipeline.sma.http.transport import find_origin
 from pipeline.sma.requests import Answer, Failure, Request
@@ -108,12 +108,12 @@ class SmaClient:
     async def send(self, request: Request) -> Answer:
         """The answer to one request. Raises a PermanentError, or a TransientError after the last try.
 
-        Raises ClockAheadError where SMA's answer shows that this machine's clock is far ahead.
+        Raises ClockApartError where SMA's answer shows that this machine's clock is too far from SMA's.
         """
         return await self._exchange(_Exchange(self, request))
 
     async def fetch(self, request: Request, admit: Admit = pass_all) -> Answer | Failure:
-        """Like `send`, with SMA's error as a value. Raises what `admit` raises, and ClockAheadError."""
+        """Like `send`, with SMA's error as a value. Raises what `admit` raises, and ClockApartError."""
         exchange = _Exchange(self, request, admit)
         try:
             return await self._exchange(exchange)
@@ -192,7 +192,7 @@ class _Exchange:
             outcome = await wire.try_once(call, headed, self._request, self.attempts)
             if isinstance(outcome, Reply):
                 if not is_transient(outcome.status):
-                    refuse_early_answer(url, asked_at, outcome.headers)
+                    refuse_odd_clock(url, asked_at, clock.now(), outcome.headers)
                 if outcome.status in _NOT_YET:
                     raise build_not_yet_error(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes

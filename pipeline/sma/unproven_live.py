@@ -24,7 +24,7 @@ from pipeline.sma.client import SmaClient
 from pipeline.sma.http.at_once import collect_results
 from pipeline.sma.http.error_messages import Call, Reply, build_last_try_error, format_status
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, retry_after_s
-from pipeline.sma.http.server_time import refuse_early_answer
+from pipeline.sma.http.server_time import refuse_odd_clock
 from pipeline.sma.requests import Request, quote_segment
 from schemas.quantities import ENERGY_BALANCE
 
@@ -122,7 +122,7 @@ async def _send(client: SmaClient, base: str, request: LiveRequest) -> LiveAnswe
     if not isinstance(outcome, Reply):
         raise build_last_try_error(call, outcome, 1)
     if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
-        refuse_early_answer(base, asked_at, outcome.headers)
+        refuse_odd_clock(base, asked_at, client.clock.now(), outcome.headers)
         return LiveAnswer(request, client.clock.now(), outcome.body)
     if outcome.status == _UNAUTHORIZED:
         client.tokens.discard(token)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.credentials import Credential
-from pipeline.common.errors import ClockAheadError, TransientError
+from pipeline.common.errors import ClockApartError, TransientError
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
-from pipeline.sma.http.server_time import read_http_date, read_server_time, refuse_early_answer
+from pipeline.sma.http.server_time import read_http_date, read_server_time, refuse_odd_clock
 from pipeline.sma.requests import Request
 from pipeline.sma.session_set import SessionSet
 
@@ -49,7 +49,7 @@ def test_an_answer_to_a_clock_that_is_ahead_is_refused(
         async with SmaClient(settings, clock=time.clock) as client:
             # Both ways of asking raise it: it is no failure of one request, which a run would go on without.
             for ask in (client.send, client.fetch):
-                with pytest.raises(ClockAheadError) as caught:
+                with pytest.raises(ClockApartError) as caught:
                     await ask(Request.plants())
                 assert str(caught.value) == (
                     f"This machine's clock is {said} ahead of SMA's, so days would count as complete too early, and "
@@ -73,7 +73,7 @@ def test_it_ends_the_run_of_all_credentials(elsewhere, server, settings, time) -
     sessions = SessionSet(pair, open_session, lambda _: {}, settings.home)
     try:
         results = sessions.fetch([Request.plants(one.name) for one in pair])
-        with pytest.raises(ClockAheadError):
+        with pytest.raises(ClockApartError):
             list(results)
         assert not sessions.find_unusable(["11"])
     finally:
@@ -86,19 +86,70 @@ def test_it_ends_the_run_of_all_credentials(elsewhere, server, settings, time) -
         {},
         {"Date": "yesterday"},
         {"Date": write_date(dt.timedelta(seconds=299))},
-        # A clock that is behind fetches less, and nothing wrong.
-        {"Date": write_date(dt.timedelta(days=-200))},
+        {"Date": write_date(dt.timedelta(seconds=-299))},
         # A proxy's cache, of which every answer says for how long it lay there.
         {"Date": write_date(dt.timedelta(hours=26)), "Age": str(26 * 3600 - 200)},
         {"Date": write_date(dt.timedelta(hours=26)), "Age": "long"},
     ],
-    ids=["none", "unreadable", "near", "behind", "cached", "unreadable-age"],
+    ids=["none", "unreadable", "near", "near-behind", "cached", "unreadable-age"],
 )
 def test_other_answers_are_taken(headers, elsewhere, server, settings, time) -> None:
     server.on(PLANTS).reply(200, b"[]", headers=headers)
 
     async def run() -> bytes:
         async with SmaClient(settings, clock=time.clock) as client:
+            return (await client.send(Request.plants())).body
+
+    assert asyncio.run(run()) == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("now", "behind", "refused"),
+    [
+        # A request that SMA counts in August, while this machine takes it for one of July.
+        (dt.datetime(2025, 7, 31, 23, 50, tzinfo=dt.UTC), dt.timedelta(minutes=15), True),
+        # The calendar of prices may be that of another zone, and a run lasts for hours.
+        (dt.datetime(2025, 7, 31, 11, 0, tzinfo=dt.UTC), dt.timedelta(minutes=5), True),
+        (dt.datetime(2025, 7, 15, 12, 0, tzinfo=dt.UTC), dt.timedelta(days=200), True),
+        # What is fetched late only comes late.
+        (dt.datetime(2025, 7, 31, 23, 50, tzinfo=dt.UTC), dt.timedelta(minutes=4), False),
+        (dt.datetime(2025, 7, 15, 12, 0, tzinfo=dt.UTC), dt.timedelta(days=3), False),
+    ],
+)
+def test_an_answer_of_a_month_that_this_machine_does_not_know_is_refused(
+    now, behind, refused, elsewhere, server, settings, time
+) -> None:
+    time.seconds += (now - NOW).total_seconds()
+    date = format_datetime(now + behind, usegmt=True)
+    server.on(PLANTS).reply(200, b"[]", headers={"Date": date})
+
+    async def run() -> bytes:
+        async with SmaClient(settings, clock=time.clock) as client:
+            return (await client.send(Request.plants())).body
+
+    if not refused:
+        assert asyncio.run(run()) == b"[]"
+        return
+    with pytest.raises(ClockApartError, match="behind SMA's, and a month begins: requests would make PU"):
+        asyncio.run(run())
+
+
+def test_an_answer_that_took_an_hour_is_of_no_other_month(elsewhere, server, settings, time) -> None:
+    """The server dates it when it begins it, and this machine's clock has gone on since the request."""
+    time.seconds += (dt.datetime(2025, 7, 31, 23, 30, tzinfo=dt.UTC) - NOW).total_seconds()
+    server.on(PLANTS).reply(200, b"[]", headers={"Date": "Fri, 01 Aug 2025 00:20:00 GMT"})
+
+    async def run() -> bytes:
+        async with SmaClient(settings, clock=time.clock) as client:
+            await client.tokens.get()
+            send = client.wire.try_once
+
+            async def send_slowly(*given: object) -> object:
+                outcome = await send(*given)
+                time.seconds += 3600.0
+                return outcome
+
+            client.wire.try_once = send_slowly
             return (await client.send(Request.plants())).body
 
     assert asyncio.run(run()) == b"[]"
@@ -149,9 +200,8 @@ def test_a_failing_service_says_nothing_of_the_clock(elsewhere, server, settings
 @given(st.text(), st.text())
 def test_no_header_does_harm(date: str, age: str) -> None:
     assert read_server_time({"date": date, "age": age}) is None or date
-    refuse_early_answer(
-        "https://monitoring.smaapis.de", dt.datetime.min.replace(tzinfo=dt.UTC), {"date": date, "age": age}
-    )
+    for moment in (dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)):
+        refuse_odd_clock("https://monitoring.smaapis.de", moment, moment, {"date": date, "age": age})
 
 
 @pytest.mark.parametrize("age", ["9" * 12, "9" * 5000, "-1", "٣"])

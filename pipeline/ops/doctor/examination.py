@@ -12,7 +12,7 @@ from functools import partial
 from pipeline.billing.spending import (
     CostNotAllowedError,
 )
-from pipeline.common.errors import ClockAheadError, SunledgerError
+from pipeline.common.errors import ClockApartError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError
 from pipeline.ops.doctor.connection_checks import (
@@ -135,7 +135,7 @@ def _run_check(check: DoctorCheck, patient: Patient) -> list[Diagnosis]:
     except CostNotAllowedError:
         # Nothing is broken: the option asks for something that nobody has consented to.
         raise
-    except ClockAheadError as error:
+    except ClockApartError as error:
         # That was said already, unless this host's clock alone differs from the others'.
         if any(finding.level is Level.FAIL for finding in examine_clock(patient)):
             return [skip(check.name, "skipped until this passes: clock")]
