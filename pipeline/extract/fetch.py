@@ -255,7 +255,7 @@ def _tell_doubles(runtime: RunContext) -> None:
         runtime.tell(
             f"{pluralize(len(doubles), 'plant')} {'is' if len(doubles) == 1 else 'are'} listed by several credentials "
             f"({'' if len(doubles) == 1 else 'the first: '}{first}): each is asked for by the credential that "
-            "SMA_CREDENTIALS names first."
+            "SMA_CREDENTIALS names first, and by the next one where that has no data of it."
         )
 
 

@@ -17,7 +17,13 @@ from pipeline.extract.answer_checks import find_fault
 from pipeline.extract.claims import claim_plan
 from pipeline.extract.consent_refresh import read_owners
 from pipeline.extract.due_lists import plan_plant_lists
-from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
+from pipeline.extract.raw_rows import (
+    DayOutcome,
+    accept_answers,
+    has_content,
+    refuse_nothing_answered,
+    set_unlisted_apart,
+)
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
 from pipeline.run.context import RunContext
@@ -36,7 +42,7 @@ from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.consents import access_problems
 from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Failure
-from pipeline.sma.session_set import fetch_by_plant, find_unusable_plants
+from pipeline.sma.session_set import fetch_by_plant, find_sources, find_unusable_plants
 from pipeline.transform import inventory
 from pipeline.transform.batch_account import build_quarantine
 from schemas import RawAnswers, storage
@@ -183,7 +189,7 @@ def _send(
     planned = list(planned)
     table = storage(plan.model).table
     requests = [one.request for one in planned]
-    results = fetch_by_plant(runtime.session, requests, admit, urgent=urgent)
+    results = fetch_by_plant(runtime.session, requests, admit, urgent=urgent, has_content=has_content)
 
     def pair() -> Iterator[PlannedResult]:
         for one, result in zip(planned, results, strict=True):
@@ -194,7 +200,7 @@ def _send(
 
 
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
-    """The plants that SMA lists now, each by the credential that asks for it.
+    """The plants that SMA lists now, each by the credential that is asked for its data.
 
     Raises SmaError if SMA does not answer with a list. A credential that can't be used asks for nothing, so it lists
     nothing.
@@ -212,7 +218,7 @@ def _fetch_plant_ids(runtime: RunContext) -> set[str]:
         lists = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]})
         found = inventory.list_plant_ids(lists)
         name = request.credential
-        named = runtime.find_credentials(found) if name else {}
+        named = find_sources(runtime.session, found) if name else {}
         listed |= {plant for plant in found if not name or named.get(plant) == name}
     return listed
 

@@ -257,7 +257,7 @@ def _find_gone(
     while the consent may have ended.
     """
     answers = [answer for one in batch for answer in one.answers]
-    with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
+    with_content = {answer.request.plant_id for answer in answers if has_content(answer)}
     bare = {answer.request.plant_id for answer in answers} - with_content
     if not bare:
         return frozenset(), None
@@ -268,16 +268,15 @@ def _find_gone(
         return frozenset(bare), TransientError(said, path=error.path, status=error.status)
 
 
-def _is_bare(answer: Answer) -> bool:
-    """Whether the answer is empty, as it is without consent. A log may be empty in any case."""
+def has_content(answer: Answer) -> bool:
+    """Whether the answer is not empty, as it is without consent. A log may be empty in any case."""
     endpoint = answer.request.endpoint
     if endpoint in {"plants", "logs"}:
-        return False
-    return (
-        _has_no_rows(answer)
-        if endpoint == "measurements"
-        else not parse_list(answer.body, endpoint)[endpoint]
-    )
+        return True
+    if endpoint == "measurements":
+        return not _has_no_rows(answer)
+    content = parse_list(answer.body, endpoint)
+    return not isinstance(content, dict) or content.get(endpoint) != []
 
 
 def _find_series(result: Answer | Failure) -> Series:

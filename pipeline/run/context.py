@@ -14,7 +14,7 @@ from pipeline.common.settings import Settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.run.allowance import Allowance
 from pipeline.run.done_steps import DoneSteps
-from pipeline.run.plant_lists import find_credentials
+from pipeline.run.plant_lists import find_listing_credentials
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
 from pipeline.run.result_file import ResultFile
@@ -139,8 +139,12 @@ class RunContext:
         return tuple(one.name for one in self.credentials)
 
     def find_credentials(self, plants: Collection[str]) -> dict[str, str]:
-        """The name of the credential by which each of these plants is asked for; without those that no list shows."""
-        return find_credentials(self.lake, self.credential_names, plants, self.find_today())
+        """The preferred credential of each of these plants, by its name; without plants that no list shows."""
+        return {plant: names[0] for plant, names in self.find_listing_credentials(plants).items()}
+
+    def find_listing_credentials(self, plants: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """The names of all credentials that list each of these plants, in the order of preference."""
+        return find_listing_credentials(self.lake, self.credential_names, plants, self.find_today())
 
     @property
     def session(self) -> SmaSession | SessionSet:
@@ -158,7 +162,7 @@ class RunContext:
             else:
                 scratch = self.settings.home / "tmp"
                 self.opened.session = SessionSet(
-                    credentials, self._open_session, self.find_credentials, scratch
+                    credentials, self._open_session, self.find_listing_credentials, scratch
                 )
         return self.opened.session
 

@@ -1,4 +1,4 @@
-"""The stored lists of plants: the newest one of each credential, and by which credential a plant is asked for."""
+"""The stored lists of plants: the newest one of each credential, and which credentials list a plant."""
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
@@ -64,13 +64,13 @@ def list_newest_ids(lake: Lake, names: Sequence[str], today: dt.date) -> frozens
     return None if version < 0 else _list_ids(lake, version, tuple(names), today)
 
 
-def find_credentials(
+def find_listing_credentials(
     lake: Lake, names: Sequence[str], plants: Collection[str], today: dt.date
-) -> dict[str, str]:
-    """The credential by which each of these plants is asked for: the first of `names` whose newest list shows it.
+) -> dict[str, tuple[str, ...]]:
+    """The credentials whose newest list shows each of these plants, in the order of `names`.
 
-    A plant that left all lists lately is asked for by the one that showed it last. A plant that no list shows is left
-    out. The lake is looked at once for all of them.
+    Of a plant that left all lists lately, those that showed it last. A plant that no list shows is left out. The lake
+    is looked at once for all of them.
     """
     version = lake.take_snapshot(RawPlants).version
     if version < 0:
@@ -81,27 +81,30 @@ def find_credentials(
     return found
 
 
-def _select_keys(mapping: Mapping[str, str], keys: Collection[str]) -> dict[str, str]:
+def _select_keys(mapping: Mapping[str, tuple[str, ...]], keys: Collection[str]) -> dict[str, tuple[str, ...]]:
     return {key: mapping[key] for key in keys if key in mapping}
 
 
 def find_doubles(lake: Lake, names: Sequence[str], today: dt.date) -> Mapping[str, tuple[str, ...]]:
     """The plants that the newest lists of several credentials show, with these credentials in their order."""
     _, answers = read_plant_lists(lake, names, today)
-    found: dict[str, tuple[str, ...]] = {}
-    for name in names:
-        for plant in _list_plants_of(answers, name):
-            found[plant] = (*found.get(plant, ()), name)
+    found = _map_answers(answers, names)
     return {plant: listing for plant, listing in sorted(found.items()) if len(listing) > 1}
 
 
-def _map_answers(answers: pl.DataFrame, names: Sequence[str]) -> dict[str, str]:
-    """plant_id -> the first of `names` whose list among these answers shows it."""
-    found: dict[str, str] = {}
+def _map_answers(answers: pl.DataFrame, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """plant_id -> those of `names` whose list among these answers shows it."""
+    found: dict[str, tuple[str, ...]] = {}
     for name in names:
         for plant in _list_plants_of(answers, name):
-            found.setdefault(plant, name)
+            found[plant] = _add_name(found.get(plant, ()), name)
     return found
+
+
+@lru_cache(maxsize=256)
+def _add_name(listing: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """One tuple for all plants that the same credentials list."""
+    return (*listing, name)
 
 
 def _list_plants_of(answers: pl.DataFrame, name: str) -> list[str]:
@@ -117,14 +120,18 @@ def _list_ids(lake: Lake, _version: int, names: tuple[str, ...], today: dt.date)
 
 
 @lru_cache(maxsize=1)
-def _map_newest(lake: Lake, _version: int, names: tuple[str, ...], today: dt.date) -> Mapping[str, str]:
+def _map_newest(
+    lake: Lake, _version: int, names: tuple[str, ...], today: dt.date
+) -> Mapping[str, tuple[str, ...]]:
     found = _find_lists(lake, names, today)
     return {} if found is None else _map_answers(found[1], names)
 
 
 @lru_cache(maxsize=1)
-def _map_former(lake: Lake, _version: int, names: tuple[str, ...], today: dt.date) -> Mapping[str, str]:
-    found: dict[str, str] = {}
+def _map_former(
+    lake: Lake, _version: int, names: tuple[str, ...], today: dt.date
+) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
     for day in reversed(list_past_days(lake, RawPlants, today)[-FORMER_LISTS:]):
         answers = pl.concat(lake.read_batches(RawPlants, {"local_date": day}, columns=_COLUMNS))
         found = _map_answers(answers, names) | found

@@ -1,8 +1,9 @@
 """The sessions of several credentials as one: each request goes by the credential of its plant, with that one's budget.
 
-A credential that can't be used costs its own plants only, and each of them gets an error that names it.
+A credential that can't be used costs the plants that no other one lists, and each of them gets an error that names it.
 """
 
+import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.http.read_ahead import ReadAhead
 from pipeline.sma.pending_results import PendingResults
+from pipeline.sma.plant_sources import HasContent, OtherCredentials, PlantSources, is_of_lists
 from pipeline.sma.requests import Answer, Failure, Request
 
 Result: TypeAlias = Answer | Failure
@@ -42,22 +44,25 @@ _IN_FILE: Final[Mapping[str, str]] = MappingProxyType(
 class SessionSet:
     """A session for each credential, opened when it is needed.
 
-    `find_credentials` gives the names of plants' credentials, without plants that no list shows.
+    `find_listing` gives the names of the credentials that list each of some plants, in the order of preference, without
+    plants that no list shows.
     """
 
     def __init__(
         self,
         credentials: Sequence[Credential],
         open_session: Callable[[Credential], SmaSession],
-        find_credentials: Callable[[Collection[str]], Mapping[str, str]],
+        find_listing: Callable[[Collection[str]], Mapping[str, Sequence[str]]],
         scratch: Path,
     ) -> None:
         self._credentials = {one.name: one for one in credentials}
         self._open_session = open_session
-        self._find_credentials = find_credentials
+        self._find_listing = find_listing
         self._scratch = scratch
         self._sessions: dict[str, SmaSession] = {}
         self._unusable: dict[str, SunledgerError] = {}
+        self._sources = PlantSources()
+        self._opening = threading.Lock()
 
     @property
     def requests_sent(self) -> int:
@@ -67,39 +72,65 @@ class SessionSet:
 
     def find_session(self, name: str) -> SmaSession:
         """The session of a credential."""
-        if name not in self._sessions:
-            self._sessions[name] = self._open_session(self._credentials[name])
-        return self._sessions[name]
+        # The threads that read ahead ask other credentials too.
+        with self._opening:
+            if name not in self._sessions:
+                self._sessions[name] = self._open_session(self._credentials[name])
+            return self._sessions[name]
 
     def find_unusable(self, plants: Collection[str]) -> frozenset[str]:
-        """Those of the plants whose credential is known to be unusable, so that no request for them is sent."""
+        """Those of the plants whose credentials are all known to be unusable, so that no request for them is sent."""
         if not self._unusable:
             return frozenset()
-        named = self._find_credentials(plants)
-        return frozenset(plant for plant in plants if named.get(plant) in self._unusable)
+        listing = self._find_listing(plants)
+        return frozenset(
+            plant for plant in plants if plant in listing and not self._list_usable(listing[plant])
+        )
+
+    def find_sources(self, plants: Collection[str]) -> dict[str, str]:
+        """The credential by which the data of each of these plants is asked for, as far as that is known."""
+        found = self._find_listing(plants).items()
+        return {plant: name for plant, names in found if (name := self._choose(plant, names))}
 
     def fetch(
-        self, requests: Iterable[Request], admit: Admit = pass_all, *, urgent: bool = False
+        self,
+        requests: Iterable[Request],
+        admit: Admit = pass_all,
+        *,
+        urgent: bool = False,
+        has_content: HasContent | None = None,
     ) -> PendingResults[Result]:
         """Results in the order of `requests`; those of different credentials are on their way independently.
 
-        They are sent from now on, as by `SmaSession.fetch`; `admit` is called in the thread of each session. Raises
-        CredentialsError where none can be used.
+        They are sent from now on, as by `SmaSession.fetch`; `admit` is called in the thread of each session. With
+        `has_content`, the next credential that lists a plant is asked where an answer about it has none, or a refusal
+        comes (see `plant_sources`). Raises CredentialsError where none can be used.
         """
         asked_for = list(requests)
-        named = self._find_credentials({one.plant_id for one in asked_for if not one.credential})
-        found = [(one, one.credential or named.get(one.plant_id)) for one in asked_for]
+        listing = self._find_listing({one.plant_id for one in asked_for if not one.credential})
+        found = [(one, one.credential or self._choose_for(one, listing)) for one in asked_for]
         of_name: dict[str | None, list[Request]] = {}
         for request, name in found:
             of_name.setdefault(name, []).append(request)
         sent: dict[str | None, PendingResults[Result]] = {}
         streams = {name: self._judge_all(name, asked, sent) for name, asked in of_name.items()}
+        others: OtherCredentials | None = None
+        if has_content is not None:
+            others = OtherCredentials(
+                self._sources,
+                has_content,
+                lambda plant: self._list_usable(listing.get(plant, ())),
+                lambda name, request: self._send_one(name, request, admit),
+            )
+            streams = {name: others.fill(name or "", results) for name, results in streams.items()}
         taken = self._take_in_order([name for _, name in found], streams)
 
         def close() -> None:
             # Readers that wait for a result end with it.
             for results in sent.values():
                 results.close()
+            if others is not None:
+                others.close()
             taken.close()
 
         try:
@@ -150,6 +181,24 @@ class SessionSet:
         """Close every session. May be called twice."""
         for session in list(self._sessions.values()):
             session.close()
+
+    def _list_usable(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name not in self._unusable]
+
+    def _choose(self, plant: str, names: Sequence[str], *, of_lists: bool = False) -> str | None:
+        """The credential by which a plant is asked for; the preferred one where none can be used."""
+        return self._sources.choose(plant, self._list_usable(names) or names, of_lists=of_lists)
+
+    def _choose_for(self, request: Request, listing: Mapping[str, Sequence[str]]) -> str | None:
+        names = listing.get(request.plant_id, ())
+        return self._choose(request.plant_id, names, of_lists=is_of_lists(request))
+
+    def _send_one(self, name: str, request: Request, admit: Admit) -> PendingResults[Result]:
+        """The result of one request by another credential than the one that was asked, before what waits there."""
+        results = self._send(name, [request], admit, urgent=True)
+        sent: dict[str | None, PendingResults[Result]] = {} if results is None else {name: results}
+        close = pass_all if results is None else results.close
+        return PendingResults(self._judge_all(name, [request], sent), close)
 
     def _send(
         self, name: str | None, requests: Sequence[Request], admit: Admit, *, urgent: bool
@@ -207,16 +256,22 @@ def fetch_by_plant(
     admit: Admit = pass_all,
     *,
     urgent: bool = False,
+    has_content: HasContent | None = None,
 ) -> PendingResults[Result]:
     """The results of requests, each by the credential of its plant where there are several; see `SessionSet.fetch`."""
     if isinstance(session, SessionSet):
-        return session.fetch(requests, admit, urgent=urgent)
+        return session.fetch(requests, admit, urgent=urgent, has_content=has_content)
     return session.fetch(requests, urgent=urgent, admit=admit)
 
 
 def find_unusable_plants(session: SmaSession | SessionSet, plants: Collection[str]) -> frozenset[str]:
-    """Those of the plants whose credential, one of several, is known to be unusable."""
+    """Those of the plants whose credentials, of several, are known to be unusable."""
     return session.find_unusable(plants) if isinstance(session, SessionSet) else frozenset()
+
+
+def find_sources(session: SmaSession | SessionSet, plants: Collection[str]) -> dict[str, str]:
+    """The credential by which the data of each of these plants is asked for; none where there is only one."""
+    return session.find_sources(plants) if isinstance(session, SessionSet) else {}
 
 
 def _translate(name: str, error: SunledgerError) -> str:

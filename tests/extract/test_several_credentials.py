@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
@@ -10,8 +11,9 @@ import polars as pl
 import pytest
 
 from pipeline.billing import load_prices
+from pipeline.billing.spending import find_new_units
 from pipeline.common.credentials import read_credentials
-from pipeline.common.errors import CredentialsError, SmaError, TransientError
+from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.common.settings import Settings
 from pipeline.extract.backfill_estimate import plan_backfill
 from pipeline.extract.consent_refresh import read_owners, refresh_consents
@@ -22,10 +24,11 @@ from pipeline.run.today_turn import TurnOf
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.consents.consent_api import Consent, ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
+from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import Consents, Plants, Quarantine, RawPlants
-from tests.e2e.test_days import MONDAY, TUESDAY, energy, refresh, run, run_noticed
-from tests.scripted import NOW, ScriptedSma
+from tests.e2e.test_days import MONDAY, TUESDAY, energy, fetch, refresh, run, run_noticed
+from tests.scripted import NOW, ScriptedSma, has_nothing_special
 
 FILE = """
 [[credential]]
@@ -97,9 +100,117 @@ def test_a_plant_in_two_lists_is_asked_for_by_the_first_credential_and_that_is_s
     (told,) = [text for text in said if "several credentials" in text]
     assert told == (
         "1 plant is listed by several credentials (12, listed by south and north): each is asked for by the credential "
-        "that SMA_CREDENTIALS names first."
+        "that SMA_CREDENTIALS names first, and by the next one where that has no data of it."
     )
     assert sorted(runtime.lake.scan(Plants).collect()["plant_id"]) == ["11", "12", "21"]
+
+
+def answer_nothing(*plants: str, lists: bool = False) -> Callable[[Request], bytes | SmaError | None]:
+    """SMA as it answers a client that sees these plants and may not read them."""
+
+    def say(request: Request) -> bytes | None:
+        if request.plant_id not in plants:
+            return None
+        empty = {"measurements": b'{"set":[]}', "devices": b'{"devices":[]}', "sets": b'{"sets":[]}'}
+        return empty.get(request.endpoint) if lists or request.endpoint == "measurements" else None
+
+    return say
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_where_the_preferred_credential_has_nothing_the_other_one_that_lists_the_plant_is_asked(
+    new_run: New, scripts: Scripts, *, lists: bool
+) -> None:
+    south, north = scripts.values()
+    north.lists = ["12", "21"]
+    south.special = answer_nothing("12", lists=lists)
+    runtime = new_run()
+    assert run_noticed(runtime, MONDAY, TUESDAY).missing == []
+    assert [energy(runtime)["12", day] for day in (4, 5)] == [pytest.approx(24.0)] * 2
+    # One request showed who has the data; lists likewise. From then on only that one is asked.
+    asked = [one for one in south.asked if one.plant_id == "12"]
+    kinds = [one.endpoint for one in asked if one.endpoint in {"measurements", "logs"}]
+    assert kinds == ["measurements"]
+    assert len([one for one in asked if one.endpoint == "devices"]) == 1
+    # What is stored is final, so nobody is asked again.
+    for script in scripts.values():
+        script.asked.clear()
+    run_noticed(new_run(again=False), MONDAY, TUESDAY)
+    assert {one.endpoint for script in scripts.values() for one in script.asked} == {"plants"}
+
+
+def test_a_silent_plant_of_two_lists_is_asked_for_once_by_each_and_one_with_data_by_the_first_alone(
+    new_run: New, scripts: Scripts
+) -> None:
+    south, north = scripts.values()
+    north.lists = ["11", "12", "21"]
+    for script in scripts.values():
+        script.watts["12", str(MONDAY)] = None
+    south.watts["11", str(TUESDAY)] = None
+    runtime = run(new_run(), MONDAY)
+    assert energy(runtime)["12", 4] is None
+    of_north = [one for one in north.asked if one.plant_id in {"11", "12"}]
+    of_south = [one for one in south.asked if one.plant_id == "12" and one.endpoint == "measurements"]
+    assert sorted(of_north) == sorted(of_south)
+    # South has given data of 11, so it is silent and nobody else knows more.
+    south.asked.clear()
+    north.asked.clear()
+    assert fetch(runtime, TUESDAY).missing == []
+    assert [one for one in north.asked if one.plant_id == "11"] == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [REFUSED, PermanentError("GET /v1/x answered 403 Forbidden.", status=403)],
+    ids=["unusable", "no rights"],
+)
+def test_a_plant_that_the_preferred_credential_may_not_read_is_asked_for_by_the_other_one(
+    new_run: New, scripts: Scripts, fault: SmaError
+) -> None:
+    south, north = scripts.values()
+    run(new_run(), MONDAY)
+    north.lists = ["12", "21", "22"]
+    fetch_plants(new_run())
+    south.special = lambda request: fault if request.plant_id == "12" or fault is REFUSED else None
+    runtime = new_run(again=False)
+    notices = run_noticed(runtime, TUESDAY)
+    assert energy(runtime)["12", 5] == pytest.approx(24.0)
+    assert {one.plant_id for one in notices.missing} <= {"", "11"}
+
+
+def test_a_fault_of_the_other_credential_leaves_the_day_to_be_asked_for_again(
+    new_run: New, scripts: Scripts
+) -> None:
+    south, north = scripts.values()
+    north.lists = ["12", "21"]
+    south.special = answer_nothing("12")
+    down = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
+    north.special = lambda one: down if (one.plant_id, one.endpoint) == ("12", "measurements") else None
+    notices = run_noticed(new_run(), MONDAY)
+    assert {one.plant_id for one in notices.missing} == {"12"}
+    north.special = has_nothing_special
+    runtime = new_run(again=False)
+    assert run_noticed(runtime, MONDAY).missing == []
+    assert energy(runtime)["12", 4] == pytest.approx(24.0)
+
+
+def test_the_other_credential_makes_no_further_pu_and_none_that_nobody_agreed_to(
+    new_run: New, scripts: Scripts, several: Settings
+) -> None:
+    south, north = scripts.values()
+    north.lists = ["12", "21"]
+    south.special = answer_nothing("12", lists=True)
+    limited = several.model_copy(update={"max_eur_per_month": Decimal(14)})
+    runtime = new_run(limited)
+    notices = run_noticed(runtime, MONDAY)
+    # Of three plants that cost 12.45 each, one fits: the first.
+    asked = {one.plant_id for script in scripts.values() for one in script.asked} - {""}
+    assert asked == {"11"}
+    assert {one.plant_id for one in notices.missing if one.table == "billing_units"} == {"12", "21"}
+    month = NOW.date().replace(day=1)
+    with new_run() as unlimited:
+        run(unlimited, MONDAY)
+        assert find_new_units(unlimited, ["11", "12", "21"], month).counted == 3
 
 
 def test_an_unusable_credential_costs_its_own_plants_and_is_named_without_its_secret(

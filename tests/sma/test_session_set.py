@@ -44,7 +44,7 @@ def open_set(settings: Settings, scripts: dict[str, Scripted], tmp_path: Path) -
     return SessionSet(
         [Credential(name, settings) for name in scripts],
         lambda one: cast("SmaSession", scripts[one.name]),
-        lambda plants: {plant: plant[0] for plant in plants},
+        lambda plants: {plant: tuple(plant[0]) for plant in plants if plant[0] in scripts},
         tmp_path,
     )
 
