@@ -4,6 +4,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 done in part (the command lis
 """
 
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -38,8 +39,22 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from pipeline.common.release import find_release  # noqa: PLC0415
+
+        typer.echo(f"sunledger {find_release()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _prepare() -> None:
+def _prepare(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
     from pipeline.common.file_modes import limit_readers  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 

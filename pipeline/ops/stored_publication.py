@@ -1,8 +1,8 @@
 """Publishes what is stored, with the settings of the run: the step of the asset `warehouse`."""
 
-from importlib.metadata import version
 from typing import Any
 
+from pipeline.common.release import find_release
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
@@ -29,7 +29,7 @@ def publish_stored(runtime: RunContext, notices: Notices, target: PublishedObjec
     settings, lake = runtime.settings, runtime.lake
     options: dict[str, Any] = {
         "now": runtime.now(),
-        "version": version("sunledger"),
+        "version": find_release(),
         "own_tables": settings.own_tables,
         "detail": settings.detail,
     }

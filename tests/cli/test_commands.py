@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,12 @@ def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
 
 def test_the_document_on_settings_is_up_to_date() -> None:
     assert settings_docs.DOCUMENT.read_text() == settings_docs.write_markdown()
+
+
+def test_the_version_is_that_of_the_package_and_needs_no_home(tmp_path: Path) -> None:
+    result = sunledger(tmp_path, "--version")
+    assert (result.returncode, result.stdout) == (0, f"sunledger {version('sunledger')}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:

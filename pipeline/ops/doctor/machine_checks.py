@@ -1,9 +1,9 @@
 """The checks of this machine and its store: versions, folders, files, disk, object store, locks, the published file."""
 
 from contextlib import suppress
-from importlib.metadata import version
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.release import find_release
 from pipeline.common.store_faults import StoreError
 from pipeline.ops.doctor import facts, machine, own_files
 from pipeline.ops.doctor.patient import Patient
@@ -99,7 +99,7 @@ def examine_warehouse(patient: Patient) -> list[Diagnosis]:
             text = f"there is nothing published at {target.address} yet; the first publication puts it there"
             return [pass_check("warehouse", text)]
         found = [pass_check("warehouse", f"{path} is this machine's copy of {target.address}")]
-    found += machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
+    found += machine.judge_warehouse(path, facts.read_publication(path), find_release())
     # A lake or store that is gone has a line of its own already, and the file can be judged without it.
     with suppress(LakeLostError, StoreError):
         lag = find_lag(patient.runtime.lake, path)
