@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.shared_session import find_shared_session
 
 DAMAGED = ("malformed", "not a database", "encrypted")
 
@@ -53,7 +54,10 @@ def _list_causes(fault: BaseException) -> list[BaseException]:
     return found
 
 
-def _find_database(fault: BaseException, home: Path) -> str:
+def _find_database(fault: Exception, home: Path) -> str:
+    driven: Exception = getattr(fault, "orig", None) or fault
+    if type(driven).__module__.partition(".")[0] == "psycopg2":
+        return _describe_server(driven)
     said = str(getattr(fault, "orig", None) or fault).splitlines()[0]
     if any(word in said for word in DAMAGED):
         return (
@@ -73,6 +77,16 @@ def _find_database(fault: BaseException, home: Path) -> str:
     return (
         f"Dagster's records in {home} can't be read or written ({type(fault).__name__}: {said}): check the disk and "
         "the permissions with 'sunledger doctor', and repair the records with 'sunledger repair'."
+    )
+
+
+def _describe_server(fault: Exception) -> str:
+    """Without what psycopg2 says, which may quote what was sent."""
+    session = find_shared_session()
+    why = str(session.build_error(fault)) if session else f"PostgreSQL failed ({type(fault).__name__})."
+    return (
+        f"Dagster's records in PostgreSQL can't be read or written. {why} Then run this again: what is stored is not "
+        "fetched a second time."
     )
 
 

@@ -19,6 +19,7 @@ from assets.run_processes import (
     Worker,
     find_worker,
     is_held,
+    note_lost_sessions,
     read_home,
 )
 from assets.start_lock import start_lock
@@ -57,6 +58,7 @@ def list_going_runs(instance: dg.DagsterInstance) -> list[OpenRun]:
         for run_id in info.active_run_ids | info.assigned_run_ids:
             held.setdefault(run_id, []).append(info.concurrency_key)
     records = instance.get_run_records(dg.RunsFilter(statuses=HELD_BY_A_PROCESS), ascending=True)
+    note_lost_sessions(record.dagster_run for record in records)
     return [
         OpenRun(
             record.dagster_run,

@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -104,6 +104,12 @@ def read_home(instance: dg.DagsterInstance) -> Path:
     return Path(instance.root_directory)
 
 
+def note_lost_sessions(runs: Iterable[dg.DagsterRun]) -> None:
+    """Learn at once which processes of a cluster's runs are gone: each by itself would take seconds."""
+    if session := find_shared_session():
+        session.find_gone({int(run.tags[SESSION]) for run in runs if SESSION in run.tags})
+
+
 def find_worker(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
     """The process of an unfinished run that is not waiting in the queue."""
     run = record.dagster_run
@@ -112,8 +118,8 @@ def find_worker(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
         name = tags.get(PROCESS, "an unknown process")
         session = find_shared_session()
         if session and SESSION in tags:
-            lives = int(tags[SESSION]) in session.list_living()
-            return Worker(Life.ALIVE if lives else Life.DEAD, name)
+            is_gone = bool(session.find_gone([int(tags[SESSION])]))
+            return Worker(Life.DEAD if is_gone else Life.ALIVE, name)
         return Worker(_find_by_lock(instance, tags), name)
     if not is_private(instance):
         # Others share these records, and nothing says on which machine the process is.

@@ -4,12 +4,17 @@ Each process has one session that holds an advisory lock on a number of its own,
 away when the session ends, however its process or machine did: within 25 s where nobody closed the connection. So
 others see by the number whether the process lives, without a clock and without a heartbeat. A pooler in front of
 PostgreSQL must keep sessions apart (PgBouncer: pool_mode = session).
+
+A server that is started again, or whose standby takes over, ends the sessions of processes that live. So each process
+watches its connection and has a session again within a second or two, also where it works on something else for long;
+and a number counts as gone only once it was not there for some seconds.
 """
 
 import os
+import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -30,6 +35,9 @@ LOCK_POLL_S = 0.1
 HOLDERS, NAMED = 0x534C48, 0x534C4E
 # A machine that has gone without a word is noticed after such a time, also where something was on its way to it.
 GONE_AFTER_S = 25
+# How often a process looks whether its connection was cut, and for how long a number must be gone to be believed.
+WATCH_EVERY_S = 1.0
+GONE_FOR_S = 5.0
 # Transactions take milliseconds. The server ends one whose process is suspended for so long, and with it its locks.
 SUSPENDED_FOR_S = 20
 # So nobody waits for a lock longer than that, unless another program holds it.
@@ -73,6 +81,9 @@ class SharedSession:
         self._guard = threading.RLock()
         self._connection: Any = None
         self._holder: int | None = None
+        self._watcher: threading.Thread | None = None
+        self._in_use = False
+        self._missed_since: dict[int, float] = {}
 
     @property
     def holder(self) -> int:
@@ -100,7 +111,7 @@ class SharedSession:
                     psycopg2.InterfaceError,
                     psycopg2.errors.IdleInTransactionSessionTimeout,
                 ) as fault:
-                    self.close()
+                    self._drop()
                     # What was never reached is a wrong setting.
                     if wait_s is None or self._holder is None:
                         raise self.build_error(fault) from None
@@ -110,13 +121,28 @@ class SharedSession:
         raise AssertionError("the last try returns or raises")
 
     def list_living(self) -> set[int]:
-        """The holders whose process lives."""
+        """The holders who have a session now."""
 
         def look(cursor: Any) -> set[int]:
             cursor.execute(LIVING_SQL, [HOLDERS])
             return {number for (number,) in cursor.fetchall()}
 
         return self.transact(look)
+
+    def find_gone(self, holders: Collection[int]) -> set[int]:
+        """Those of the holders whose process has ended. Looks a second time, after seconds, at whom it misses newly."""
+        for _ in range(2):
+            living = self.list_living()
+            missed = set(holders) - living
+            with self._guard:
+                now = time.monotonic()
+                since = {one: at for one, at in self._missed_since.items() if one not in living}
+                self._missed_since = {**dict.fromkeys(missed, now), **since}
+                young_s = max((GONE_FOR_S - (now - self._missed_since[one]) for one in missed), default=0.0)
+            if young_s <= 0:
+                break
+            time.sleep(young_s)
+        return missed
 
     def create_tables(self) -> None:
         """Create what is not there yet; processes that do so at once take turns. Raises SharedStoreError."""
@@ -160,6 +186,10 @@ class SharedSession:
 
     def close(self) -> None:
         """Close the connection; the next use opens another one with the same number."""
+        self._in_use = False
+        self._drop()
+
+    def _drop(self) -> None:
         with self._guard, suppress(Exception):
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -174,7 +204,37 @@ class SharedSession:
                 connection.close()
                 raise
             self._connection = connection
+            self._in_use = True
+            if self._watcher is None or not self._watcher.is_alive():
+                self._watcher = threading.Thread(target=self._watch, name="session", daemon=True)
+                self._watcher.start()
         return self._connection
+
+    def _watch(self) -> None:
+        """Have a session again soon after it was cut, so that others do not take this process for dead."""
+        while self._in_use:
+            time.sleep(WATCH_EVERY_S)
+            # Who has the guard for now is using the session, and sees for itself.
+            if not self._guard.acquire(blocking=False):
+                continue
+            try:
+                # Closed in the meantime, it must stay closed.
+                if self._in_use and self._is_cut():
+                    self._drop()
+                    # What is wrong for longer is said by who uses it.
+                    with suppress(Exception):
+                        self._connect()
+            finally:
+                self._guard.release()
+
+    def _is_cut(self) -> bool:
+        """Whether the server has closed the idle connection: nothing else makes it readable."""
+        if self._connection is None:
+            return True
+        try:
+            return bool(select.select([self._connection], [], [], 0)[0])
+        except (OSError, ValueError):
+            return True
 
     def _take_number(self, connection: Any) -> int:
         """The number that this process had before an outage, or one that no living process has.

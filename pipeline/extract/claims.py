@@ -13,13 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.shared_session import (
-    HOLDERS,
-    LIVING_SQL,
-    NAMED,
-    SharedSession,
-    open_shared_session,
-)
+from pipeline.common.shared_session import NAMED, SharedSession, open_shared_session
 from pipeline.common.text import pluralize
 from pipeline.extract.claim_files import ClaimFiles
 from pipeline.extract.missing_answers import name_stored_answers
@@ -134,17 +128,22 @@ def take_claims(session: SharedSession, claims: Claims) -> set[str]:
     me, process = session.holder, f"{os.getpid()} on {platform.node()}"
     days, plants = [day for day, _ in claims.plant_days], [plant for _, plant in claims.plant_days]
 
+    def list_others(cursor: Any) -> list[tuple[int, str]]:
+        cursor.execute(_OTHERS, [days, plants, claims.dataset, me])
+        found: list[tuple[int, str]] = cursor.fetchall()
+        return found
+
+    # Before anything is locked, because it may take seconds.
+    gone = session.find_gone([holder for holder, _ in session.transact(list_others)])
+
     def take(cursor: Any) -> set[str]:
         # One at a time, so that nobody gets half of it.
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext('claims'))", [NAMED])
-        cursor.execute(_OTHERS, [days, plants, claims.dataset, me])
-        found = cursor.fetchall()
-        cursor.execute(LIVING_SQL, [HOLDERS])
-        living = {holder for (holder,) in cursor.fetchall()}
-        if others := {name for holder, name in found if holder in living}:
+        found = list_others(cursor)
+        if others := {name for holder, name in found if holder not in gone}:
             return others
         if found:
-            cursor.execute("DELETE FROM claims WHERE holder = ANY(%s)", [[holder for holder, _ in found]])
+            cursor.execute("DELETE FROM claims WHERE holder = ANY(%s)", [list(gone)])
         cursor.execute(_INSERT, [claims.dataset, me, process, days, plants])
         return set()
 

@@ -72,12 +72,17 @@ class SharedRequestLog:
     def _take_batch(self) -> list[tuple[str, str]]:
         """Names and lines of this process and of dead ones."""
         me = self._session.holder
-        others = [holder for holder in self._session.list_living() if holder != me]
+
+        def list_others(cursor: Any) -> list[int]:
+            cursor.execute("SELECT DISTINCT holder FROM requests WHERE holder <> %s", [me])
+            return [holder for (holder,) in cursor.fetchall()]
+
+        taken = [me, *self._session.find_gone(self._session.transact(list_others))]
 
         def select(cursor: Any) -> list[tuple[str, str]]:
             cursor.execute(
-                "SELECT request_id, try::text || E'\\n' FROM requests WHERE NOT holder = ANY(%s) LIMIT %s",
-                [others, BATCH],
+                "SELECT request_id, try::text || E'\\n' FROM requests WHERE holder = ANY(%s) LIMIT %s",
+                [taken, BATCH],
             )
             found: list[tuple[str, str]] = cursor.fetchall()
             return found

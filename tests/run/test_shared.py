@@ -140,6 +140,29 @@ def test_a_session_goes_on_after_an_outage_with_the_same_number(session: SharedS
     other_session.close()
 
 
+def test_a_process_whose_session_is_cut_while_it_works_is_not_taken_for_dead(
+    session: SharedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a server that is started again. Its claims went to the next one, and its run was marked as failed."""
+    monkeypatch.setattr(shared_session, "WATCH_EVERY_S", 0.1)
+    monkeypatch.setattr(shared_session, "GONE_FOR_S", 3.0)
+    working = SharedSession(session._url)
+    assert take_claims(working, claims("1")) == set()
+    number = working.holder
+    session.transact(
+        lambda cursor: cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = %s",
+            [number],
+        )
+    )
+    # It says nothing to PostgreSQL meanwhile.
+    assert take_claims(session, claims("1"))
+    assert number in session.list_living()
+    working.close()
+    while take_claims(session, claims("1")):
+        pass
+
+
 def bound_waits(monkeypatch: pytest.MonkeyPatch, still: str, lock: str) -> None:
     """Sessions that are opened from now on are ended, and give up a lock, after these times."""
     bounds = f" -c lock_timeout={lock} -c idle_in_transaction_session_timeout={still}"

@@ -1,0 +1,18 @@
+"""Faults of Dagster's records, as sentences."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from assets.dagster_faults import explain
+
+
+def test_a_postgresql_that_was_stopped_is_named_and_not_a_disk(tmp_path: Path) -> None:
+    """It told people to check the disk, and to repair records that nothing is wrong with."""
+    psycopg2 = pytest.importorskip("psycopg2", reason="The extra 'cluster' is not installed.")
+    said = psycopg2.OperationalError("server closed the connection unexpectedly, password=secret")
+    error = explain(OperationalError("INSERT INTO event_logs", {}, said), tmp_path, records_only=True)
+    assert str(error).startswith("Dagster's records in PostgreSQL can't be read or written.")
+    assert str(error).endswith("Then run this again: what is stored is not fetched a second time.")
+    assert not [word for word in ("disk", "repair", "secret", str(tmp_path)) if word in str(error)]
