@@ -1,11 +1,12 @@
 """The suite again by `rdtools.energy_from_power`; run by an environment of its own (`make conformance`).
 
-It reads the suite's files and compares with the figures in rdtools.csv, or writes those with `--write`. It shares
-nothing with the pipeline but the files.
+It reads the suite's files and compares with the figures in rdtools.csv, or writes those with `--write`, and with them
+the digests of all that they come from. It shares nothing with the pipeline but the files.
 """
 
 import csv
 import gzip
+import hashlib
 import json
 import sys
 import types
@@ -22,6 +23,15 @@ import rdtools  # noqa: E402
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "rdtools.csv"
+# While none of these files is another one, neither are the figures: test_suite.py looks at them.
+DIGESTS = HERE / "rdtools.sha256"
+SOURCES = (
+    Path(__file__),
+    HERE.parents[1] / "requirements-oracle.lock.txt",
+    FIGURES,
+    HERE / "worked.json",
+    *sorted((HERE / "suite").glob("*.jsonl.gz")),
+)
 MAX_STEPS = 3
 STEP_S = {
     "OneMinute": 60,
@@ -97,6 +107,7 @@ def main() -> None:
     if "--write" in sys.argv:
         with FIGURES.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("id", "quantity", "kwh"), *found])
+        DIGESTS.write_text("".join(map(_digest_line, SOURCES)))
     with FIGURES.open(newline="") as file:
         committed = [tuple(row) for row in csv.reader(file)][1:]
     unlike = [pair for pair in zip(found, committed, strict=True) if not _alike(*pair)]
@@ -107,6 +118,11 @@ def main() -> None:
         f"rdtools {rdtools.__version__}: {len(found)} energies of {len({day for day, _, _ in found})} days "
         f"as committed, {silent} of them without a figure; largest relative error {worst:.1e}.\n"
     )
+
+
+def _digest_line(path: Path) -> str:
+    """As `sha256sum` writes it, and checks it in the main folder."""
+    return f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(HERE.parents[1])}\n"
 
 
 def _alike(found: tuple[str, ...], committed: tuple[str, ...]) -> bool:

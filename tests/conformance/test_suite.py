@@ -1,6 +1,7 @@
 """The published suite: its files are what the generator writes, and every oracle and the pipeline agree on them."""
 
 import datetime as dt
+import hashlib
 import json
 import math
 from collections import Counter
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -111,6 +113,19 @@ def test_the_pipeline_and_rdtools_reproduce_every_day(days: list[Day]) -> None:
     theirs, ours = check.rdtools(), check.without_rows_behind_gaps(rows)
     assert len(wanted.kwh) - len(theirs) == WITHOUT_RDTOOLS
     assert check.worst_error({key: ours[key] for key in theirs}, theirs) < MAX_ERROR
+
+
+def test_the_figures_of_rdtools_come_from_the_files_that_are_here() -> None:
+    """What rdtools was asked, by which script and in which versions: its answer can only be another if these are."""
+    here = Path(__file__).parent
+    root = here.parents[1]
+    said = [line.split("  ") for line in (here / "rdtools.sha256").read_text().splitlines()]
+    others = {"rdtools.csv", "rdtools_oracle.py", "worked.json", "requirements-oracle.lock.txt"}
+    suite = {file.name for file in (here / "suite").iterdir()}
+    assert {Path(name).name for _, name in said} == others | suite
+    for digest, name in said:
+        found = hashlib.sha256((root / name).read_bytes()).hexdigest()
+        assert found == digest, f"{name} has changed: run make conformance, then write rdtools.csv again"
 
 
 def _group_intervals(rows: pl.DataFrame, expected: dict[str, Day]) -> Iterator[tuple[str, list[Interval]]]:
