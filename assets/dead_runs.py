@@ -23,6 +23,7 @@ from assets.run_processes import (
     read_home,
 )
 from assets.start_lock import start_lock
+from pipeline.common.regular_files import list_regular_files
 
 # Dagster's type for the state of a pool has no public name.
 PoolInfo: TypeAlias = Any
@@ -138,6 +139,6 @@ def _list_pools(instance: dg.DagsterInstance) -> list[PoolInfo]:
 
 def _forget_processes(folder: Path, in_use: set[str]) -> None:
     """Delete the files of processes that have ended and are named by no unfinished run."""
-    for file in folder.glob("*.lock"):
+    for file in list_regular_files(folder, ".lock"):
         if file.name not in in_use and not is_held(file):
             file.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.regular_files import walk_regular_files
 from schemas import Table
 from warehouse.lake_log import CHECKPOINT, ENTRY, LOG, UNNAMED
 from warehouse.lake_reader import LakeReader
@@ -56,15 +57,10 @@ class TableFiles:
 
 def list_table_files(lake: LakeReader, model: type[Table]) -> TableFiles:
     """List the folder of a table once. Raises OSError."""
-    found = lake.open_files(model).get_file_info(
-        pafs.FileSelector("/" if lake.remote else ".", allow_not_found=True, recursive=True)
-    )
     data: list[pafs.FileInfo] = []
     entries: dict[int, pafs.FileInfo] = {}
     checkpoints: dict[int, list[pafs.FileInfo]] = {}
-    for info in found:
-        if info.type != pafs.FileType.File:
-            continue
+    for info in _list_files(lake, model):
         if not name_path(info).startswith(f"{LOG}/"):
             data += [info] if info.base_name.endswith(".parquet") else []
         elif named := ENTRY.fullmatch(info.base_name):
@@ -74,6 +70,15 @@ def list_table_files(lake: LakeReader, model: type[Table]) -> TableFiles:
         elif info.base_name.endswith(UNNAMED):
             data.append(info)
     return TableFiles(tuple(data), entries, checkpoints)
+
+
+def _list_files(lake: LakeReader, model: type[Table]) -> list[pafs.FileInfo]:
+    opened = lake.open_files(model)
+    if lake.remote:
+        found = opened.get_file_info(pafs.FileSelector("/", allow_not_found=True, recursive=True))
+        return [info for info in found if info.type == pafs.FileType.File]
+    root = Path(lake.find_uri(model))
+    return list(opened.get_file_info([str(file.relative_to(root)) for file in walk_regular_files(root)]))
 
 
 def name_path(info: pafs.FileInfo) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-import pyarrow.fs as pafs
 from deltalake.exceptions import CommitFailedError
 
 from pipeline.common.store_faults import StoreError
@@ -20,8 +19,9 @@ from warehouse.digests import (
     StoredFile,
     UnreadableRecordError,
     digest_of,
+    list_stored_names,
 )
-from warehouse.lake_log import LOG, name_entry
+from warehouse.lake_log import ENTRY, LOG, name_entry
 from warehouse.lake_reader import LakeReader, find_part
 from warehouse.lake_table import cut_table_path
 
@@ -117,9 +117,8 @@ class Chain:
 
     def list_entries(self) -> list[int]:
         """The versions of which the log has an entry, rising."""
-        found = self._files.get_file_info(pafs.FileSelector(LOG, allow_not_found=True))
-        names = [i.base_name.removesuffix(".json") for i in found if i.base_name.endswith(".json")]
-        return sorted(int(name) for name in names if name.isdecimal())
+        found = map(ENTRY.fullmatch, list_stored_names(self._files, LOG))
+        return sorted(int(entry[1]) for entry in found if entry)
 
     def follow(self, before: DigestRecord | None, version: int) -> DigestRecord:
         """The record of a version, from its log entry and the record before it. Raises DamagedError and OSError."""

@@ -19,6 +19,8 @@ from typing import Any, Protocol, Self
 import pyarrow.fs as pafs
 import xxhash
 
+from pipeline.common.regular_files import list_regular_names
+
 FOLDER = "_digests"
 BLOCK = 2**20
 # A record of every so many versions names all active files, the ones after it what changed since. It bounds what a
@@ -147,6 +149,17 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def list_stored_names(files: pafs.FileSystem, folder: str) -> list[str]:
+    """The names of the files in a folder of a lake, in no order; none for no folder. Raises OSError.
+
+    On a disk anything may lie there, such as a name that is not UTF-8: only regular files count.
+    """
+    if isinstance(files, pafs.SubTreeFileSystem) and isinstance(files.base_fs, pafs.LocalFileSystem):
+        return list_regular_names(f"{files.base_path}/{folder}")
+    found = files.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+    return [info.base_name for info in found]
+
+
 class RecordStore:
     """The records of one table, in a folder or below a prefix."""
 
@@ -155,10 +168,7 @@ class RecordStore:
 
     def list_versions(self) -> list[int]:
         """The versions that have a record, rising."""
-        found = self._files.get_file_info(
-            pafs.FileSelector("/" if self._remote else ".", allow_not_found=True)
-        )
-        versions = (parse_record_name(info.base_name) for info in found)
+        versions = map(parse_record_name, list_stored_names(self._files, "/" if self._remote else "."))
         return sorted(version for version in versions if version is not None)
 
     def has(self, version: int) -> bool:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.atomic_files import sync_file
+from pipeline.common.regular_files import is_regular, list_regular_names
 
 Action: TypeAlias = dict[str, Any]
 
@@ -70,7 +71,7 @@ def name_entry(version: int) -> str:
 def read_log(folder: Path, at_least: int = -1) -> TableLog:
     """Read a table's log; `at_least` is a version that it is known to have had."""
     log = TableLog(folder)
-    names = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    names = list_regular_names(folder)
     entries = {int(found[1]): folder / name for name in names if (found := ENTRY.fullmatch(name))}
     checkpoints = {int(found[1]): folder / name for name in names if (found := CHECKPOINT.fullmatch(name))}
     base = -1
@@ -186,8 +187,9 @@ def sync_version(table: str, version: int) -> None:
     """
     if "://" not in table:
         folder = Path(table) / LOG
-        for file in (*folder.glob(f"{version:020d}.*"), *folder.glob(HINT)):
-            sync_file(file)
+        for name in list_regular_names(folder):
+            if name.startswith(f"{version:020d}.") or name == HINT:
+                sync_file(folder / name)
 
 
 def _complete_cut_entries(log: TableLog) -> None:
@@ -275,7 +277,7 @@ def _read_checkpoint(file: Path) -> list[Action]:
 def _read_hint(log: TableLog, checkpoints: Mapping[int, Path]) -> int:
     """The version that `_last_checkpoint` names; -1 for none. One that leads nowhere is a bad file."""
     file = log.folder / HINT
-    if not file.exists():
+    if not is_regular(file):
         return -1
     try:
         version = int(json.loads(file.read_bytes())["version"])

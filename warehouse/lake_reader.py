@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 import polars as pl
@@ -31,11 +32,13 @@ from warehouse.lake_trace import note_look
 from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES, ObjectStore
 from warehouse.spool import SharedMemory
 from warehouse.stored_rows import read_row_groups
+from warehouse.stray_files import move_bad_hint, move_strays
 from warehouse.version_looks import VersionLooks
 from warehouse.whole_tables import WholeTables
 
 # Where a file says what its rows were made from.
 FACTS = b"sunledger"
+Read = TypeVar("Read")
 ARROW_TYPES = {pl.String: pa.string(), pl.Binary: pa.binary()}
 
 
@@ -223,8 +226,7 @@ class LakeReader:
             if held is None:
                 # Many steps look for tables that most lakes do not have.
                 return self.open_anew(model) if self.remote or os.path.isdir(f"{uri}/{LOG}") else None  # noqa: PTH112
-            with _translate_errors(model), self.watch_store():
-                held.refresh()
+            self._read_log(model, held.refresh)
         except TableNotFoundError:
             tables.pop(uri, None)
         if self._looks:
@@ -237,15 +239,27 @@ class LakeReader:
         Raises TableNotFoundError and UnreadableLogError.
         """
         uri = self.find_uri(model)
-        with _translate_errors(model), self.watch_store():
-            table = LakeTable(
-                model, uri, DeltaTable(uri, version=version, storage_options=self._delta_options)
-            )
+        if not self.remote:
+            move_bad_hint(uri, self.tell_once)
+        delta = self._read_log(
+            model, lambda: DeltaTable(uri, version=version, storage_options=self._delta_options)
+        )
+        table = LakeTable(model, uri, delta)
         if version is None:
             self._tables.__dict__[uri] = table
             if self._looks:
                 self._looks.note_listing(uri)
         return table
+
+    def _read_log(self, model: type[Table], read: Callable[[], Read]) -> Read:
+        """What delta-rs reads of the table's log, again where something had to be moved out of its way."""
+        with _translate_errors(model), self.watch_store():
+            try:
+                return read()
+            except OSError:
+                if self.remote or not move_strays(Path(self.find_uri(model)), self.tell_once):
+                    raise
+                return read()
 
     def open_or_create(self, model: type[Table]) -> LakeTable:
         """The model's table at its newest version, created empty if need be. Raises UnreadableLogError."""

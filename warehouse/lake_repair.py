@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.regular_files import walk_regular_files
 from pipeline.common.text import pluralize
 from schemas import RAW, TABLES, Quarantine, Table, storage
 from warehouse.damage import Damage, DamageKind
@@ -41,8 +42,14 @@ from warehouse.log_check import check_log
 from warehouse.lost_parts import LostPart, Step, name_file_place
 from warehouse.published_copy import PublishedCopy, is_current
 from warehouse.repair_records import RecordedTable, adopt_known, commit_repair, read_recorded
-from warehouse.table_remains import build_first_actions, find_content, find_target, list_data_files
-from warehouse.verify import verify_lake
+from warehouse.table_remains import (
+    build_first_actions,
+    find_content,
+    find_target,
+    list_data_files,
+    names_part,
+)
+from warehouse.verify import list_damages
 
 
 @dataclass(slots=True)
@@ -65,7 +72,7 @@ class LakeRepair:
                 self._mend_table(model, recorded)
         # A handle from before would go on where the old log was.
         self.lake = Lake(self.lake.root, self.lake.scratch)
-        found = [verified.damage for verified in verify_lake(self.lake) if verified.damage]
+        found = list(list_damages(self.lake))
         # What is wrong with a table as a whole was wrong with its log.
         for damage in self._put_right([one for one in found if one.part is not None]):
             if damage.model is not None and damage.part is not None:
@@ -91,7 +98,8 @@ class LakeRepair:
         doubtful = {
             find_folder(path)
             for path in unknown
-            if target.replaced_at.get(find_folder(path), -1) <= settled_at
+            if names_part(model, find_folder(path))
+            and target.replaced_at.get(find_folder(path), -1) <= settled_at
         }
         if not untold:
             doubtful = set()
@@ -185,7 +193,7 @@ class LakeRepair:
         known = {one.model: read_recorded(self.lake, one.model).files for one, _ in damaged if one.model}
         # In a folder of another day or table, or where an earlier repair has set it aside.
         lying = [file for _, file in damaged if file.is_file()]
-        lying += self.aside.parent.glob("*/**/*.parquet")
+        lying += (file for file in walk_regular_files(self.aside.parent) if file.suffix == ".parquet")
         found: dict[Path, Path] = {}
         for one, file in damaged:
             written = known[one.model].get(one.file) if one.model and one.file else None

@@ -8,7 +8,7 @@ import polars as pl
 from schemas import Table, polars_schema
 from warehouse.frames import name_place
 from warehouse.lake import Part
-from warehouse.lake_log import find_folder
+from warehouse.lake_reader import find_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +43,5 @@ class Step:
 
 
 def name_file_place(model: type[Table], path: str) -> str:
-    """Table and part of a file, by its path in the table, as a message names them."""
-    return LostPart(model, find_folder(path)).place
+    """Table and part of a file, by its path in the table, as a message names them; a file of no part has the table."""
+    return name_place(model, find_part(path, polars_schema(model)))

@@ -7,20 +7,25 @@ from pathlib import Path
 from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem
 
-from schemas import Table, storage
+from pipeline.common.regular_files import walk_regular_files
+from schemas import Table, polars_schema, storage
 from warehouse.digests import StoredFile, digest_of
 from warehouse.lake_log import LOG, Action, LogState, TableLog, read_log, replay
-from warehouse.lake_reader import build_arrow_schema
+from warehouse.lake_reader import build_arrow_schema, find_part
 from warehouse.repair_records import RecordedTable, is_foreign
 
 
 def list_data_files(folder: Path) -> set[str]:
     """The Parquet files of a table, by their paths in it."""
-    return {
-        file.relative_to(folder).as_posix()
-        for file in folder.rglob("*.parquet")
-        if LOG not in file.relative_to(folder).parts
-    }
+    files = (file.relative_to(folder) for file in walk_regular_files(folder) if file.suffix == ".parquet")
+    return {file.as_posix() for file in files if LOG not in file.parts}
+
+
+def names_part(model: type[Table], folder: str) -> bool:
+    """Whether a folder of the model's table can hold one of its parts: another program may leave files elsewhere."""
+    return find_part(f"{folder}/".removeprefix("/"), polars_schema(model)).keys() == set(
+        storage(model).partition
+    )
 
 
 def find_target(log: TableLog, recorded: RecordedTable) -> LogState:

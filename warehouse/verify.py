@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
+from pipeline.common.refused_files import FileRefusedError
 from schemas import TABLES, Table, polars_schema, storage
 from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile
@@ -25,10 +26,14 @@ from warehouse.published_copy import open_published_copy
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPart:
-    """A part that was read, or a table's log with a fault, and what is wrong with it (None: nothing)."""
+    """A part that was read, or a table's log with a fault, and what is wrong with it (None: nothing).
+
+    A `refusal` says that this user may not read it, which is no damage.
+    """
 
     place: str
     damage: Damage | None
+    refusal: FileRefusedError | None = None
 
     @property
     def fault(self) -> str | None:
@@ -40,13 +45,32 @@ def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Ite
     """One result for each fault of a table's log and for each part, tables in their order of definition."""
     listing = LakeListing.take(lake)
     for model in models:
-        checked = check_log(lake, model, listing)
+        try:
+            checked = check_log(lake, model, listing)
+        except FileRefusedError as refusal:
+            yield VerifiedPart(storage(model).table, None, refusal)
+            continue
         for damage in checked.damages:
             yield VerifiedPart(damage.place, damage)
         for folder, paths in groupby(sorted(checked.files), lambda path: path.rpartition("/")[0]):
             part = find_part(f"{folder}/".removeprefix("/"), polars_schema(model))
             files = {path: checked.files[path] for path in paths}
-            yield VerifiedPart(name_place(model, part), _find_damage(lake, model, part, files))
+            try:
+                yield VerifiedPart(name_place(model, part), _find_damage(lake, model, part, files))
+            except FileRefusedError as refusal:
+                yield VerifiedPart(name_place(model, part), None, refusal)
+
+
+def list_damages(lake: LakeReader) -> Iterator[Damage]:
+    """What is damaged in the lake.
+
+    Raises FileRefusedError for a file that this user may not read: nobody can say then what a repair has to do.
+    """
+    for found in verify_lake(lake):
+        if found.refusal:
+            raise found.refusal
+        if found.damage:
+            yield found.damage
 
 
 def verify_published(path: Path) -> Iterator[VerifiedPart]:
@@ -78,7 +102,7 @@ def verify_versions(lake: LakeReader, path: Path) -> Iterator[VerifiedPart]:
         version = shown.get(storage(model).table, -1)
         try:
             stored = lake.take_snapshot(model).version
-        except (UnreadableLogError, OSError):
+        except (UnreadableLogError, FileRefusedError, OSError):
             continue
         if stored < version and max(lake.open_records(model).list_versions(), default=-1) <= stored:
             sentence = (

@@ -31,7 +31,7 @@ from warehouse.lake import Lake
 from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.published_object import open_target
-from warehouse.verify import verify_lake, verify_published
+from warehouse.verify import list_damages, verify_published
 
 
 def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iterator[str]:
@@ -49,7 +49,7 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iter
         with RunContext(settings, reuse=False, tell=say) as runtime:
             outcome = _make_again(runtime, copy, lost, yes=yes)
     _show(steps, outcome, published, "what the repair did")
-    left = [found.damage for found in verify_lake(Lake(settings.lake, settings.home / "tmp")) if found.damage]
+    left = list(list_damages(Lake(settings.lake, settings.home / "tmp")))
     left += [found.damage for found in verify_published(settings.warehouse) if found.damage]
     _tell_rest(left, outcome)
     yield "All damage that was found is repaired, and 'sunledger verify' passes."

@@ -5,20 +5,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.cli.console import list_item, say
+from pipeline.common.refused_files import FileRefusedError, find_refusal
 from pipeline.common.store_faults import StoreError, StoreUnavailableError
 from pipeline.common.text import pluralize
 from warehouse.published_object import PublishedObject
 from warehouse.verify import VerifiedPart
 
+# Refused files that are named one by one.
+SHOWN = 20
 LAKE, OBJECT, COPY = "the lake", "the published object", "the published file"
 
 
 @dataclass(slots=True)
 class Verification:
-    """The parts that were read, how many of them have a fault, and what can't be reached."""
+    """The parts that were read, how many of them have a fault, how many are refused, and what can't be reached."""
 
     parts: int = 0
     faults: int = 0
+    refused: int = 0
     gone: list[str] = field(default_factory=list)
 
     @contextmanager
@@ -29,6 +33,11 @@ class Verification:
         except StoreError as fault:
             self.gone.append(what)
             list_item(f"{what}: {fault}")
+        except (FileRefusedError, OSError) as fault:
+            refusal = find_refusal(fault)
+            if refusal is None:
+                raise
+            self._refuse(what, refusal)
 
     def fetch(self, target: PublishedObject, root: str) -> None:
         """Bring this machine's copy to what is published, unless that lies in the lake below `root`, which is gone."""
@@ -44,17 +53,34 @@ class Verification:
             return
         with self.go_on_without(what):
             for part in found:
+                if part.refusal:
+                    self._refuse(part.place, part.refusal)
+                    continue
                 self.parts += 1
                 if part.fault:
                     self.faults += 1
                     list_item(f"{part.place}: {part.fault}")
 
+    def _refuse(self, place: str, refusal: FileRefusedError) -> None:
+        """Name a file that this user may not read; those of a whole home would fill the screen."""
+        self.refused += 1
+        if self.refused <= SHOWN:
+            list_item(f"{place}: {refusal}")
+
     def raise_lack(self) -> None:
-        """Raise StoreUnavailableError where something could not be reached."""
+        """Raise StoreUnavailableError where something can't be reached, FileRefusedError where some may not be read."""
         if self.gone:
             raise StoreUnavailableError(
                 f"Not all was verified, because {' and '.join(self.gone)} can't be reached: the lines above say what "
                 "to do, then run 'sunledger verify' again."
+            )
+
+        if self.refused:
+            more = self.refused - SHOWN
+            raise FileRefusedError(
+                f"Not all was verified, because the system refuses this user {pluralize(self.refused, 'file')}"
+                f"{f', of which {more:,} are not listed above' if more > 0 else ''}: the lines above say what to do, "
+                "then run 'sunledger verify' again."
             )
 
     def describe(self) -> str:

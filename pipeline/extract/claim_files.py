@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.common.errors import SunledgerError
 from pipeline.common.file_locks import hold_lock, open_lock
 from pipeline.common.owned_files import create_owned, take_over
+from pipeline.common.regular_files import list_regular_files
 
 SUFFIX = ".claims"
 # A number of a process may be another one's in another container that shares the home.
@@ -36,7 +37,7 @@ class ClaimFiles:
         """
         with self._take_turn():
             others = set()
-            for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            for path in list_regular_files(self.folder, SUFFIX):
                 if process := _find_rival(path, dataset, days):
                     others.add(process)
             if not others:

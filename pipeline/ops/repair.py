@@ -14,6 +14,7 @@ from typing import cast
 import polars as pl
 
 from pipeline.billing.lost_requests import add_lost_days
+from pipeline.common.regular_files import list_regular_files, walk_regular_files
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consent_refresh import store_consents
@@ -185,7 +186,7 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
             root = str(home / "lake")
             _link_files(Path(settings.lake), Path(root))
         for kept in ("spending", "repair"):
-            for file in (settings.home / kept).glob("*.json"):
+            for file in list_regular_files(settings.home / kept, ".json"):
                 (home / kept).mkdir(exist_ok=True)
                 (home / kept / file.name).write_bytes(file.read_bytes())
         for file in settings.home.glob(KNOWN_TABLES):
@@ -194,11 +195,10 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
 
 
 def _link_files(source: Path, copy: Path) -> None:
-    for file in source.rglob("*"):
+    for file in walk_regular_files(source):
         target = copy / file.relative_to(source)
-        if file.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-        elif "_delta_log" in file.parts:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if "_delta_log" in file.parts:
             target.write_bytes(file.read_bytes())
         else:
             target.symlink_to(file)

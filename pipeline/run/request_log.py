@@ -22,6 +22,7 @@ import polars as pl
 from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.owned_files import create_owned, take_over, write_whole
+from pipeline.common.regular_files import list_regular_files
 from pipeline.common.text import pluralize
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.sma.http.attempt_log import LoggedTry
@@ -96,7 +97,7 @@ class RequestLog:
         """
         self.close()
         stored = MovedRequests()
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+        for path in list_regular_files(self._folder, SUFFIX):
             with take_over(path) as mine:
                 if not mine:
                     continue

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pipeline.common.owned_files import create_owned, take_over
+from pipeline.common.regular_files import list_regular_files
 
 SUFFIX = ".days"
 
@@ -22,7 +23,7 @@ def find_unfinished(home: Path) -> Path:
 
 def has_unfinished_days(home: Path) -> bool:
     """Whether a run of that home works on days, or has left some unfinished."""
-    return any(find_unfinished(home).glob(f"*{SUFFIX}"))
+    return bool(list_regular_files(find_unfinished(home), SUFFIX))
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def take_over_days(folder: Path) -> Iterator[set[dt.date]]:
     A block that fails leaves them in one file, so that there are not more of these with each run.
     """
     with ExitStack() as held:
-        mine = [path for path in sorted(folder.glob(f"*{SUFFIX}")) if held.enter_context(take_over(path))]
+        mine = [path for path in list_regular_files(folder, SUFFIX) if held.enter_context(take_over(path))]
         days = {day for path in mine for day in _read(path)}
         try:
             yield days

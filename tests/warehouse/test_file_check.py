@@ -4,8 +4,10 @@ import errno
 from pathlib import Path
 
 import polars as pl
+import pyarrow.fs as pafs
 import pytest
 
+from pipeline.cli.verification import Verification
 from pipeline.common.refused_files import FileRefusedError
 from schemas import EnergyDaily
 from tests.warehouse.repair.test_lake_repair import DAYS, frame_of, values
@@ -13,7 +15,7 @@ from warehouse import file_check
 from warehouse.damage import DamagedError, DamageKind
 from warehouse.gate import find_damage, take_snapshots
 from warehouse.lake import Lake
-from warehouse.verify import verify_lake
+from warehouse.verify import list_damages, verify_lake
 
 PART = {"local_date": DAYS[0]}
 
@@ -52,17 +54,32 @@ def count_compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return compared
 
 
-def test_a_file_that_this_user_may_not_read_is_not_damaged(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_this_user_may_not_read_is_no_damage_and_hides_none(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(_: object, path: str) -> object:
-        raise PermissionError(
-            errno.EACCES, f"Failed to open local file '{lake.root}/{path}'. Permission denied"
-        )
+    real = file_check.digest_of
+
+    def refuse(files: pafs.FileSystem, path: str) -> object:
+        if str(DAYS[1]) in path:
+            raise PermissionError(
+                errno.EACCES, f"Failed to open local file '{lake.root}/{path}'. Permission denied"
+            )
+        return real(files, path)
 
     monkeypatch.setattr(file_check, "digest_of", refuse)
+    edit(Path(lake.take_snapshot(EnergyDaily, {"local_date": DAYS[2]}).files[0]))
+    done = Verification()
+    done.add("the lake", verify_lake(again(lake)))
+    first, second = capsys.readouterr().out.splitlines()
+    assert f"energy_daily {DAYS[1]}: " in first
+    assert "may not be used by user" in first
+    assert f"energy_daily {DAYS[2]}: its file" in second
+    assert done.describe() == "Read 2 parts and found 1 fault."
+    with pytest.raises(FileRefusedError, match="refuses this user 1 file: the lines above"):
+        done.raise_lack()
+    # Nobody can say what has to be repaired.
     with pytest.raises(FileRefusedError, match="may not be used by user"):
-        list(verify_lake(again(lake)))
+        list(list_damages(again(lake)))
 
 
 def test_every_way_to_read_refuses_a_changed_file(lake: Lake) -> None:

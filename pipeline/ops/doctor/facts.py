@@ -12,6 +12,7 @@ import duckdb
 
 from pipeline.common.file_locks import take_lock
 from pipeline.common.lock_waits import find_holders
+from pipeline.common.regular_files import list_regular_files
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.machine import HeldLock, Place, Publication
 from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
@@ -52,8 +53,8 @@ def find_held_locks(settings: Settings) -> list[HeldLock]:
     start = settings.home / "dagster" / "start.lock"
     lake = [] if "://" in settings.lake else [Path(settings.lake) / LAKE_LOCK]
     files = [
-        *(settings.home / "budget").glob("*.state"),
-        *(settings.home / FOLDER).glob("*.lock"),
+        *list_regular_files(settings.home / "budget", ".state"),
+        *list_regular_files(settings.home / FOLDER, ".lock"),
         start,
         published,
         *lake,
@@ -69,13 +70,13 @@ def find_leftovers(settings: Settings) -> list[Path]:
 
 def find_unreadable_records(settings: Settings) -> list[Path]:
     """Files that keep lines of the record of requests which nobody could read."""
-    return sorted((settings.home / RECORD_FOLDER).glob(f"*{UNREADABLE}"))
+    return list_regular_files(settings.home / RECORD_FOLDER, UNREADABLE)
 
 
 def _is_kept_locked(path: Path) -> bool:
     """Whether the lock of a file is never free while we look."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.regular_files import list_regular_names
 from pipeline.common.settings import Settings
 from pipeline.common.shared_session import SharedSession, open_shared_session
 from pipeline.sma.auth.secret_files import (
@@ -192,8 +193,9 @@ def adopt_documents(settings: Settings, folders: Iterable[str]) -> int:
     """
     adopted = 0
     for folder in folders:
-        for file in sorted((settings.home / folder).glob("*")):
-            document = open_document(settings, file.name, folder)
+        for name in list_regular_names(settings.home / folder):
+            file = settings.home / folder / name
+            document = open_document(settings, name, folder)
             if file.suffix in KINDS and document.read() is None and (content := read_private(file)):
                 document.write(content)
                 adopted += 1
