@@ -91,10 +91,13 @@ class Inputs(Table):
         "PV generation, as in the energy table.", "kWh", "nothing measured (not the same as zero)"
     )
     peak_power_kw: float = amount(
-        "DC peak power that yields are related to, as last known.", "kW", "not known"
+        "DC peak power that yields are related to: of the day, where SMA listed less later (see plants), else as last "
+        "known; for a month the mean of its days.",
+        "kW",
+        "not known",
     )
     ac_power_kw: float = amount(
-        "AC power that the capacity factor is related to, as last known.", "kW", "not known"
+        "AC power that the capacity factor is related to: as peak_power_kw.", "kW", "not known"
     )
     irradiation_source: str = column(
         "sensor: the plant's own sensor (set Sensor; if there are several, the one with the most values), in the "

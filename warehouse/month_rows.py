@@ -13,6 +13,7 @@ from warehouse.published_units import explain_empty_month
 from warehouse.quoting import quote_identifier
 
 PLANT_COLUMNS = "plant_id, name, backend, timezone, peak_power_kw, ac_power_kw, capacity_class, start_up"
+_POWERS = ("peak_power_kw", "ac_power_kw")
 _DAY_COLUMNS = (
     "plant_id, local_date, status, pv_generation_kwh, total_consumption_kwh, covered_h, expected_h, coverage, "
     "largest_gap_min, n_rows, n_flagged, n_suspect"
@@ -70,8 +71,18 @@ class MonthRows:
         return (self.month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
 
     def read_plants(self) -> pl.DataFrame:
-        """Rows of plants."""
-        return self._read_rows("plants", PLANT_COLUMNS, "true", "plant_id")
+        """Rows of plants, with the powers to which the month's figures are related."""
+        plants = self._read_rows("plants", PLANT_COLUMNS, "true", "plant_id")
+        figures = self.read_figures()
+        powers = [] if figures is None else [name for name in _POWERS if name in figures.columns]
+        if figures is None or not powers:
+            return plants
+        then = figures.select("plant_id", *(pl.col(name).alias(f"{name}_then") for name in powers))
+        return (
+            plants.join(then, on="plant_id", how="left", maintain_order="left")
+            .with_columns(pl.coalesce(f"{name}_then", name).alias(name) for name in powers)
+            .select(plants.columns)
+        )
 
     def read_days(self) -> pl.DataFrame:
         """Rows of energy_daily of the whole year up to the month's end.

@@ -7,6 +7,7 @@ import polars as pl
 from pipeline.report import sketch
 from pipeline.run.context import RunContext
 from pipeline.run.plants import add_day_bounds
+from pipeline.transform.plant_power import take_powers_of_day
 from pipeline.transform.row_groups import ROWS_AT_ONCE, join_frames, split_by_group
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 
@@ -19,7 +20,8 @@ def draw_day_pictures(runtime: RunContext, day: dt.date) -> dict[str, str]:
     )
     if not daily:
         return {}
-    plants = runtime.lake.read_whole(Plants).select("plant_id", "timezone", "peak_power_kw")
+    listed = take_powers_of_day(runtime.lake.read_whole(Plants), day)
+    plants = listed.select("plant_id", "timezone", "peak_power_kw")
     bounds = add_day_bounds(plants, day)
     columns = ["plant_id", "interval_start", "interval_end", *sketch.POWERS]
     batches = runtime.lake.read_batches(EnergyBalanceIntervals, part, columns=columns)

@@ -19,6 +19,7 @@ from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.step import work_without_conflict
 from pipeline.run.today_turn import select_turn
 from pipeline.transform.plant_moves import find_successors
+from pipeline.transform.plant_power import POWERS, find_power
 from schemas import (
     Devices,
     Plants,
@@ -182,7 +183,7 @@ def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFra
     """
     plants = lake.read_whole(Plants)
     site = ["timezone", "latitude", "longitude"]
-    plant_rated, plant_peak = (_find_power_w(name, day) for name in ("ac_power_kw", "peak_power_kw"))
+    plant_rated, plant_peak = (find_power(name, day) * 1000 for name in POWERS)
     nothing = pl.lit(None, pl.Float64)
     own = plants.select("plant_id", *site, rated_w=plant_rated, peak_w=plant_peak, own_w=nothing)
     if source.of_devices is False:
@@ -196,12 +197,6 @@ def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFra
     if source.of_devices:
         return found
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
-
-
-def _find_power_w(name: str, day: dt.date) -> pl.Expr:
-    """A plant's power on the day, in W."""
-    before = pl.when(pl.col("power_reduced_on") >= day).then(f"former_{name}")
-    return pl.max_horizontal(name, before) * 1000
 
 
 def list_plant_ids_of_newest(runtime: RunContext) -> frozenset[str] | None:

@@ -25,6 +25,7 @@ from pipeline.tables.limited_months import (
 )
 from pipeline.tables.month_close import read_closed_months
 from pipeline.transform import curtailed_energy, lost_energy, theoretical_power
+from pipeline.transform.plant_power import find_rated_w
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
     CurtailmentDaily,
@@ -155,7 +156,7 @@ def judge_limits(runtime: RunContext) -> Finding:
 
 def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:
     """Rows of `curtailment_daily` of the month."""
-    days = _build_bounds(found.limited, found.dates)
+    days = build_bounds(found.limited, found.dates)
     segments = curtailed_energy.cut_limits(found.limits, days)
     stored = read_quarter_hours(runtime, found, found.limited)
     pieces = curtailed_energy.find_binding(
@@ -188,7 +189,7 @@ def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:
     return _add_figures(runtime, found, lost)
 
 
-def _build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFrame:
+def build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFrame:
     """plant_id, local_date, day_start, day_end, sunrise, sunset (UTC; the day's bounds without a place) and rated_w."""
     frames = []
     for day in dates:
@@ -203,7 +204,7 @@ def _build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFram
                 "day_end",
                 pl.coalesce("sunrise", "day_start").alias("sunrise"),
                 pl.coalesce("sunset", "day_end").alias("sunset"),
-                "rated_w",
+                rated_w=find_rated_w(day),
             )
         )
     return pl.concat(frames)

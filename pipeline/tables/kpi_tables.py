@@ -14,6 +14,7 @@ from pipeline.run.table_step import Stage, writes
 from pipeline.transform.kpi_days import ROW_COLUMNS, summarize_day_figures
 from pipeline.transform.kpi_months import summarize_month_figures
 from pipeline.transform.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
+from pipeline.transform.plant_power import take_powers_of_day
 from pipeline.transform.row_groups import split_by_plant
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
@@ -41,7 +42,7 @@ def write_kpi_daily(runtime: RunContext, day: dt.date) -> StepResult:
     moved = find_successors(listed)
     energy = _read_rows(runtime, EnergyDaily, day, _OF_ENERGY)
     site = ("plant_id", "timezone", "latitude", "longitude", "start_up", *_FACTS[1:])
-    places = listed.select(site).join(energy, on="plant_id", how="inner")
+    places = take_powers_of_day(listed, day).select(site).join(energy, on="plant_id", how="inner")
     # Of all plants, as the energy of the day was made.
     suns = find_daylight(listed, day).select("plant_id", "sunrise", "sunset")
     plants = add_day_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
@@ -80,7 +81,7 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
     A closed month keeps those that belong to its closed energy.
     """
     remade = _rejoin(runtime) + _tell_apart(runtime)
-    plants = runtime.lake.read_whole(Plants).select(_FACTS)
+    plants = runtime.lake.read_whole(Plants)
     energy = runtime.lake.scan(EnergyMonthly).collect()
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
     days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)

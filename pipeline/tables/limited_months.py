@@ -17,6 +17,7 @@ from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.grid_states import list_grid_limits
 from pipeline.transform.hourly import sum_by_quarter
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
+from pipeline.transform.plant_power import POWER_COLUMNS, find_rated_w
 from schemas import (
     EnergyBalanceIntervals,
     GridCommands,
@@ -106,16 +107,12 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
         return []
     plants = runtime.lake.read_whole(Plants)
     moved = find_successors(plants)
-    facts = plants.select(
-        "plant_id", "timezone", "latitude", "longitude", rated_w=pl.col("ac_power_kw") * 1000
-    )
-    facts = facts.with_columns(pl.when(pl.col("rated_w") > 0).then("rated_w"))
+    powers = plants.select("plant_id", *POWER_COLUMNS)
+    facts = plants.select("plant_id", "timezone", "latitude", "longitude", *POWER_COLUMNS)
+    rated_w = find_rated_w(pl.col("limit_start").dt.date())
     limits = (
-        take_new_ids(supplied, moved)
-        .join(facts.select("plant_id", "rated_w"), on="plant_id")
-        .with_columns(
-            limit_w=pl.coalesce(pl.col("limit_kw") * 1000, pl.col("limit_percent") / 100 * pl.col("rated_w"))
-        )
+        _split_at_reductions(take_new_ids(supplied, moved).join(powers, on="plant_id"))
+        .with_columns(limit_w=pl.coalesce(pl.col("limit_kw") * 1000, pl.col("limit_percent") / 100 * rated_w))
         .select("plant_id", "limit_start", "limit_end", "kind", "asked_by", "method", "limit_w")
         .sort("plant_id", "limit_start", "kind", "asked_by")
     )
@@ -137,6 +134,14 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
             dates = tuple(day for day in stored if month - theoretical_power.REACH <= day <= last)
             months.append(LimitedMonthFacts(month, near, facts, moved, dates))
     return months
+
+
+def _split_at_reductions(limits: pl.DataFrame) -> pl.DataFrame:
+    """Limits, of which each holds under one power of its plant: a share of it is another limit afterwards."""
+    cut = (pl.col("power_reduced_on") + ONE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    crossing = (pl.col("limit_start") < cut) & (pl.col("limit_end") > cut)
+    before = limits.with_columns(limit_end=pl.when(crossing).then(cut).otherwise("limit_end"))
+    return pl.concat([before, limits.filter(crossing).with_columns(limit_start=cut)])
 
 
 def _read_grid_limits(runtime: RunContext) -> pl.DataFrame:
@@ -286,12 +291,15 @@ def _read_neighbours(runtime: RunContext, found: LimitedMonthFacts, quarters: pl
     power = (
         read_quarter_hours(runtime, found, plants)
         .join(limited, on=_DAY, how="anti")
-        .join(plants.select("plant_id", "rated_w"), on="plant_id")
+        .join(plants.select("plant_id", *POWER_COLUMNS), on="plant_id")
         .filter(pl.col("pv_generation_covered_h") >= theoretical_power.COVERED_H)
         .select(
             "quarter_start",
             series="plant_id",
-            g=pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000 / pl.col("rated_w"),
+            g=pl.col("pv_generation_kwh")
+            / pl.col("pv_generation_covered_h")
+            * 1000
+            / find_rated_w(pl.col("local_date")),
         )
     )
     wanted = quarters.filter((pl.col("binding_h") > 0) | pl.col("spare")).select("plant_id", "quarter_start")
@@ -307,7 +315,8 @@ def _find_neighbours(found: LimitedMonthFacts) -> pl.DataFrame:
 
     Plants without limits come first: those with some serve on the days on which they have none.
     """
-    placed = found.plants.drop_nulls(["latitude", "longitude", "rated_w"])
+    rated = found.plants.filter(find_rated_w(found.month).is_not_null())
+    placed = rated.drop_nulls(["latitude", "longitude"])
     near = placed.select(
         neighbour_id="plant_id",
         north="latitude",

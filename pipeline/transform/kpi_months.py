@@ -4,6 +4,7 @@ import polars as pl
 
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.kpi_formulas import compute_figures
+from pipeline.transform.plant_power import POWERS, find_month_powers
 from schemas import kpi as k
 
 # What adds up over days.
@@ -29,7 +30,7 @@ AMOUNTS = (
 def summarize_month_figures(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) -> pl.DataFrame:
     """Figures of each plant and month from rows of `kpi_daily`, sorted by month and plant.
 
-    `days` has also covered_h and expected_h of `energy_daily`; `plants` has plant_id, peak_power_kw, ac_power_kw and
+    `days` has also covered_h and expected_h of `energy_daily`; `plants` has plant_id, POWER_COLUMNS and
     co2_factor_g_per_kwh as last known. status and coverage are those of the days: the caller may know better.
     """
     by = pl.col("irradiation_source")
@@ -61,6 +62,12 @@ def summarize_month_figures(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFr
         .sort("month", "plant_id")
         .collect()
     )
-    return compute_figures(
-        summed.join(plants, on="plant_id", how="left", maintain_order="left"), missing=k.NO_DAYS
+    facts = plants.select("plant_id", *POWERS, "co2_factor_g_per_kwh")
+    before = find_month_powers(days.lazy(), plants)
+    powered = (
+        summed.join(facts, on="plant_id", how="left", maintain_order="left")
+        .join(before, on=["plant_id", "month"], how="left", maintain_order="left", suffix="_then")
+        .with_columns(pl.coalesce(f"{name}_then", name).alias(name) for name in POWERS)
+        .drop(f"{name}_then" for name in POWERS)
     )
+    return compute_figures(powered, missing=k.NO_DAYS)

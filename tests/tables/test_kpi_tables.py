@@ -2,16 +2,22 @@
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
 from pipeline.run.context import RunContext
+from pipeline.tables.hourly_tables import write_quarter_energies
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
-from schemas import KpiDaily, KpiMonthly
+from schemas import KpiDaily, KpiMonthly, Plants
 from tests.e2e.test_days import MONDAY, TUESDAY, run
+from tests.scripted import NOW
+from warehouse.month_rows import select_month_rows
+from warehouse.publish import publish
 
 New = Callable[..., RunContext]
 
@@ -64,3 +70,52 @@ def test_a_user_s_own_irradiation_is_in_the_figures_of_its_plant_and_days(
     write_kpi_monthly(runtime)
     row = runtime.lake.scan(KpiMonthly).filter(pl.col("plant_id") == "11").collect().row(0, named=True)
     assert (row["n_days_supplied"], row["n_days_clear_sky"], row["irradiation_series"]) == (1, 1, "solarsat")
+
+
+def test_figures_of_a_day_are_related_to_the_power_that_the_plant_had_then(
+    new_runtime: New, tmp_path: Path
+) -> None:
+    """SMA listed 6 kW up to Monday and 3 kW from Tuesday on: half of the plant was taken down."""
+    runtime = run(new_runtime(), MONDAY, TUESDAY)
+    for day in (MONDAY, TUESDAY):
+        write_quarter_energies(runtime, day)
+    powers = {
+        "peak_power_kw": 3.0,
+        "former_peak_power_kw": 6.0,
+        "ac_power_kw": 0.5,
+        "former_ac_power_kw": 5.0,
+        "power_reduced_on": MONDAY,
+    }
+    reduced = runtime.lake.read_whole(Plants).with_columns(
+        pl.lit(value).alias(name) for name, value in powers.items()
+    )
+    runtime.lake.replace(Plants, {}, [reduced])
+    for day in (MONDAY, TUESDAY):
+        write_kpi_daily(runtime, day)
+    write_kpi_monthly(runtime)
+    named = ("peak_power_kw", "ac_power_kw", "final_yield_kwh_per_kw")
+    assert [figures(runtime, MONDAY)[name] for name in named] == [6.0, 5.0, pytest.approx(4.0)]
+    assert [figures(runtime, TUESDAY)[name] for name in named] == [3.0, 0.5, pytest.approx(8.0)]
+    month = runtime.lake.scan(KpiMonthly).filter(pl.col("plant_id") == "11").collect().row(0, named=True)
+    assert month["peak_power_kw"] == 4.5
+    yields = pytest.approx(48.0 / 4.5)
+    assert month["final_yield_kwh_per_kw"] == yields
+    target = tmp_path / "published.duckdb"
+    publish(runtime.lake, target, now=NOW, version="0")
+    with closing(duckdb.connect(str(target), read_only=True)) as published:
+        ask = published.sql
+        daily = ask(
+            "SELECT specific_yield_kwh_per_kw FROM v_energy_daily WHERE plant_id = '11' ORDER BY local_date"
+        )
+        assert daily.fetchall() == [(pytest.approx(4.0),), (pytest.approx(8.0),)]
+        for view in ("v_energy_monthly", "v_energy_monthly_by_fleet", "v_energy_monthly_by_group"):
+            assert ask(f"SELECT DISTINCT specific_yield_kwh_per_kw FROM {view}").fetchall() == [(yields,)], (
+                view
+            )
+        clipped = ask(
+            "SELECT ac_power_kw, clipped_h FROM v_clipping_daily WHERE plant_id = '11' ORDER BY local_date"
+        )
+        # 1 kW all day is a fifth of what the plant could give on Monday, and all of it on Tuesday.
+        assert clipped.fetchall() == [(5.0, 0.0), (0.5, 24.0)]
+        plants = select_month_rows(published, MONDAY.replace(day=1)).read_plants()
+        assert plants["peak_power_kw"].to_list() == [4.5, 4.5]

@@ -2,12 +2,15 @@
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.tables.limited_months import find_without_meter
-from schemas import QuarterHours, columns, polars_schema
+from pipeline.tables.curtailment_tables import build_bounds
+from pipeline.tables.limited_months import find_without_meter, list_limited_months
+from schemas import Plants, QuarterHours, columns, polars_schema
+from tests.e2e.test_days import refresh
 
 DAYS = [dt.date(2026, 6, 14), dt.date(2026, 6, 15)]
 
@@ -36,3 +39,32 @@ def test_a_plant_whose_meter_was_down_for_some_days_has_one(new_runtime: Callabl
     store(runtime, DAYS[0], down=1.0, none=None, well=1.0)
     seen = store(runtime, DAYS[1], down=None, none=None, well=1.0)
     assert find_without_meter(runtime, seen) == ["none"]
+
+
+def test_a_share_of_the_power_is_of_what_the_plant_had_then(
+    new_runtime: Callable[..., RunContext], tmp_path: Path
+) -> None:
+    """SMA listed 10 kW up to 14 June and 4 kW from then on."""
+    runtime = new_runtime()
+    for day in DAYS:
+        store(runtime, day, a=1.0)
+    file = tmp_path / "limits.csv"
+    file.write_text(
+        "plant_id,limit_start,limit_end,limit_percent,kind,asked_by\n"
+        "11,2026-06-01T00:00:00Z,2026-07-01T00:00:00Z,50,feed_in,grid_operator\n"
+    )
+    runtime.settings = runtime.settings.model_copy(update={"curtailment_limits": file})
+    refresh(runtime)
+    powers = {"ac_power_kw": 4.0, "former_ac_power_kw": 10.0, "power_reduced_on": DAYS[0]}
+    reduced = runtime.lake.read_whole(Plants).with_columns(
+        pl.lit(value).alias(name) for name, value in powers.items()
+    )
+    runtime.lake.replace(Plants, {}, [reduced])
+    (month,) = list_limited_months(runtime)
+    cut = dt.datetime(2026, 6, 15, tzinfo=dt.UTC)
+    assert month.limits.select("limit_start", "limit_end", "limit_w").rows() == [
+        (dt.datetime(2026, 6, 1, tzinfo=dt.UTC), cut, 5000.0),
+        (cut, dt.datetime(2026, 7, 1, tzinfo=dt.UTC), 2000.0),
+    ]
+    bounds = build_bounds(month.limited, month.dates)
+    assert bounds.select("local_date", "rated_w").rows() == [(DAYS[0], 10_000.0), (DAYS[1], 4_000.0)]

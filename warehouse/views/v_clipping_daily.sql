@@ -5,7 +5,7 @@
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.
 -- local_date: Calendar day in the plant's own time zone.
--- ac_power_kw: Nominal AC power of the plant. Unit: kW. Null: not given.
+-- ac_power_kw: Nominal AC power of the plant on the day. Unit: kW. Null: not given.
 -- pv_generation_kwh: PV generation of the day. Unit: kWh. Null: nothing measured.
 -- clipped_h: Time at the AC power, in whole quarters of an hour. Unit: h. Null: see clipping_reason.
 -- energy_above_limit_kwh: Estimate of the energy that the limit took. Unit: kWh. Null: see clipping_reason.
@@ -20,8 +20,9 @@ WITH quarters AS (
         energy.pv_generation_kwh AS kwh,
         plants.latitude,
         plants.longitude,
-        plants.ac_power_kw / 4 AS most_kwh,
-        energy.pv_generation_kwh >= 0.985 * nullif(plants.ac_power_kw, 0) / 4 AS is_clipped
+        CASE WHEN plants.power_reduced_on >= energy.local_date THEN greatest(plants.ac_power_kw, plants.former_ac_power_kw) ELSE plants.ac_power_kw END AS rated_kw,
+        rated_kw / 4 AS most_kwh,
+        energy.pv_generation_kwh >= 0.985 * nullif(rated_kw, 0) / 4 AS is_clipped
     FROM energy_quarter_hourly AS energy
     LEFT JOIN plants ON plants.plant_id = energy.plant_id
     WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
@@ -29,6 +30,7 @@ WITH quarters AS (
     SELECT
         plant_id,
         local_date,
+        any_value(rated_kw) AS ac_power_kw,
         sum(kwh) AS kwh,
         count(*) FILTER (is_clipped) AS n_clipped,
         bool_and(latitude IS NOT NULL AND longitude IS NOT NULL) AS is_placed
@@ -80,9 +82,9 @@ WITH quarters AS (
     WHERE is_clipped
     GROUP BY ALL
 ), judged AS (
-    SELECT days.*, plants.name AS plant_name, plants.ac_power_kw, estimated.above_kwh, CASE
+    SELECT days.*, plants.name AS plant_name, estimated.above_kwh, CASE
         WHEN days.kwh IS NULL THEN 'not_measured'
-        WHEN coalesce(plants.ac_power_kw, 0) <= 0 THEN 'no_ac_power'
+        WHEN coalesce(days.ac_power_kw, 0) <= 0 THEN 'no_ac_power'
         WHEN days.n_clipped > 0 AND NOT days.is_placed THEN 'no_coordinates'
         WHEN days.n_clipped > 0 AND estimated.above_kwh IS NULL THEN 'always_clipped'
     END AS reason

@@ -11,7 +11,7 @@
 -- bridged_h: Time to which a later row's power was applied, because rows before that row may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- inverters_pv_generation_kwh: PV generation by the plant's inverters, each with its own gaps. Unit: kWh. Null: no inverter has a value.
--- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
+-- specific_yield_kwh_per_kw: PV generation per kW of the DC peak power of the day. Unit: kWh/kW. Null: nothing measured, or peak power not known.
 -- self_consumption_kwh: Own generation used on site. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
 -- grid_consumption_kwh: Consumption from the grid. Unit: kWh. Null: nothing measured.
@@ -32,7 +32,10 @@ SELECT
     energy.bridged_h,
     energy.pv_generation_kwh,
     inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
-    energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
+    energy.pv_generation_kwh / nullif(
+        CASE WHEN plants.power_reduced_on >= energy.local_date THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END,
+        0
+    ) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
     energy.grid_feed_in_kwh,
     energy.grid_consumption_kwh,

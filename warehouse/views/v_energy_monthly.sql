@@ -14,7 +14,7 @@
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- inverters_pv_generation_kwh: PV generation by the plant's inverters over the days as they are now, each with its own gaps. Unit: kWh. Null: no inverter has a value.
 -- vendor_pv_generation_kwh: PV generation as the sum of SMA's own figures of the month's days. Unit: kWh. Null: the month was not reconciled, or SMA has no figure.
--- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
+-- specific_yield_kwh_per_kw: PV generation per kW of the DC peak power of kpi_monthly. Unit: kWh/kW. Null: nothing measured, or peak power not known.
 -- self_consumption_kwh: Own generation used on site. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
 -- grid_consumption_kwh: Consumption from the grid. Unit: kWh. Null: nothing measured.
@@ -52,7 +52,7 @@ SELECT
     energy.pv_generation_kwh,
     inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
     vendor.vendor_kwh AS vendor_pv_generation_kwh,
-    energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
+    energy.pv_generation_kwh / nullif(coalesce(kpi.peak_power_kw, plants.peak_power_kw), 0) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
     energy.grid_feed_in_kwh,
     energy.grid_consumption_kwh,
@@ -82,6 +82,7 @@ SELECT
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
 LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.plant_id
+LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month
 LEFT JOIN pv ON pv.plant_id = energy.plant_id AND pv.month = energy.month
 LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.month = energy.month
 LEFT JOIN reconciliation AS vendor

@@ -14,5 +14,6 @@ SELECT
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
 LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month
+CROSS JOIN LATERAL (SELECT coalesce(kpi.peak_power_kw, plants.peak_power_kw) AS peak_power_kw) AS rated
 GROUP BY energy.month
 ORDER BY energy.month

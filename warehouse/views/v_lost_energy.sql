@@ -48,7 +48,7 @@ WITH rated AS (
         logs.message,
         logs.message_tag_id,
         CAST(logs.logged_at_local AS DATE) AS local_date,
-        plants.peak_power_kw,
+        CASE WHEN plants.power_reduced_on >= CAST(logs.logged_at_local AS DATE) THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END AS peak_power_kw,
         plants.latitude,
         plants.longitude,
         rated.rated_w,
@@ -110,7 +110,7 @@ WITH rated AS (
         SELECT one.plant_id, other.plant_id AS source_id
         FROM plants AS one
         JOIN plants AS other ON one.plant_id = other.plant_id OR (
-            other.peak_power_kw > 0
+            (other.peak_power_kw > 0 OR other.former_peak_power_kw > 0)
             AND 12742 * asin(least(1, sqrt(
                 pow(sin(radians(other.latitude - one.latitude) / 2), 2)
                 + cos(radians(one.latitude)) * cos(radians(other.latitude))
@@ -152,14 +152,17 @@ WITH rated AS (
 ), fleet AS (
     SELECT plant_id, outage, any_value(own_kw) * median(kwh / peak_power_kw) AS kwh, max(generating_h) AS generating_h, count(*) AS n
     FROM (
-        SELECT found.*, plants.peak_power_kw, own.peak_power_kw * own.share_of_plant AS own_kw
+        SELECT
+            found.*,
+            CASE WHEN plants.power_reduced_on >= own.local_date THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END AS peak_power_kw,
+            own.peak_power_kw * own.share_of_plant AS own_kw
         FROM own
         JOIN plant_energy AS found ON found.plant_id = own.plant_id AND found.outage = own.outage
             AND found.source_id <> own.plant_id
         JOIN plants ON plants.plant_id = found.source_id
         ANTI JOIN outages AS theirs ON theirs.plant_id = found.source_id
             AND theirs.first_at < own.last_at AND theirs.last_at > own.first_at
-        WHERE found.kwh IS NOT NULL AND own.peak_power_kw > 0
+        WHERE found.kwh IS NOT NULL AND own.peak_power_kw > 0 AND (CASE WHEN plants.power_reduced_on >= own.local_date THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END) > 0
         QUALIFY found.covered_h >= 0.95 * max(found.covered_h) OVER (PARTITION BY found.plant_id, found.outage)
     )
     GROUP BY plant_id, outage
