@@ -56,7 +56,7 @@ def write_meta(connection: duckdb.DuckDBPyConnection, origin: Origin, base: Sour
 
 
 def write_clocks(
-    connection: duckdb.DuckDBPyConnection, fill: Callable[..., None], now: dt.datetime, base: Sources | None
+    connection: duckdb.DuckDBPyConnection, fill: Callable[..., object], now: dt.datetime, base: Sources | None
 ) -> tuple[list[str], str, list[str]]:
     """Write `_clocks` of the plants' zones, unless that of `base` is the same.
 

@@ -42,12 +42,12 @@ from warehouse.published_changes import (
     replace_curated_rows,
 )
 from warehouse.quoting import quote_identifier, quote_text
-from warehouse.row_inserts import put_rows
+from warehouse.row_inserts import SORTED_BYTES, put_rows
 from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
-# Adds rows to a table of the file that is being written.
-Fill: TypeAlias = Callable[..., None]
+# Adds rows to a table of the file that is being written, and returns about how many bytes they take in memory.
+Fill: TypeAlias = Callable[..., int]
 
 # DuckDB 1.2 to 2.0 read this; files in a newer format stay shut to the drivers that BI tools carry.
 STORAGE_VERSION = "v1.0.0"
@@ -162,10 +162,15 @@ def build(
         comments: list[str] = []
         if base is None:
             tables = list(plan.files)
+            waiting = 0
             for model in tables:
-                comments += _add(connection, lake, plan, model, fill)
-                # Nobody sees the file before it is in its place. What is committed is packed, and leaves the memory.
-                connection.execute("COMMIT; BEGIN")
+                waiting += _add(connection, lake, plan, model, fill)
+                comments += write_comments(model, "TABLE")
+                # Nobody sees the file before it is in its place. What is committed is packed, and leaves the memory; a
+                # commit waits for the disk, so small tables share one.
+                if waiting > SORTED_BYTES:
+                    connection.execute("COMMIT; BEGIN")
+                    waiting = 0
         else:
             found = _update_tables(connection, lake, plan, base, fill)
             tables = [model for model in plan.files if storage(model).table in found]
@@ -257,8 +262,8 @@ def _is_view(model: type[Table], snapshot: Snapshot, detail: str) -> bool:
 
 def _add(
     connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, model: type[Table], fill: Fill
-) -> list[str]:
-    """Add one table, and return its comments, which are still to be added."""
+) -> int:
+    """Add one table, but for its comments, and return about how many bytes its rows take in memory."""
     connection.execute(create_table(model))
     # A few days of detail come sorted by day, and are more rows than all report tables have. A single file has its rows
     # in the order of the key, but for nulls in it, which the lake has first.
@@ -266,8 +271,7 @@ def _add(
     files, key = plan.files[model], storage(model).key
     if len(files) == 1 and not any(column.nullable for column in columns(model) if column.name in key):
         in_order = False
-    fill(model, _read_frames(lake, model, files), in_order=in_order)
-    return write_comments(model, "TABLE")
+    return fill(model, _read_frames(lake, model, files), in_order=in_order)
 
 
 def _is_in_reach(snapshot: Snapshot) -> bool:

@@ -31,35 +31,42 @@ def put_rows(
     frames: Iterable[pl.DataFrame | pl.LazyFrame],
     *,
     in_order: bool = True,
-) -> None:
+) -> int:
     """Add the rows of all frames to the table, in the order of the key, by files whose names begin with `place`.
 
     DuckDB sorts, the rows of some plants after those of others. Without `in_order` the rows stay as they come, and no
-    more than some frames wait on the disk. A lazy frame is never in memory as a whole.
+    more than some frames wait on the disk. A lazy frame is never in memory as a whole. Returns about how many bytes the
+    rows take in memory.
     """
     files: list[Path] = []
+    rows = 0
     for frame in frames:
         files.append(place.with_name(f"{place.name}-{len(files)}.parquet"))
         frame.lazy().sink_parquet(
             files[-1], compression="uncompressed", statistics=False, row_group_size=ROWS_AT_ONCE
         )
         if not in_order and len(files) == FILES_AT_ONCE:
-            _insert_files(connection, model, files, [""])
+            rows += _insert_files(connection, model, files, [""])
             files = []
     if files:
-        _insert_files(connection, model, files, _sort_in_parts(model, files) if in_order else [""])
+        rows += _insert_files(connection, model, files, _sort_in_parts(model, files) if in_order else [""])
+    return rows * len(columns(model)) * VALUE_BYTES
 
 
 def _insert_files(
     connection: duckdb.DuckDBPyConnection, model: type[Table], files: list[Path], choices: Iterable[str]
-) -> None:
-    """Insert what each of these clauses chooses of the files, and remove them."""
+) -> int:
+    """Insert what each of these clauses chooses of the files, remove them, and return how many rows there were."""
+    rows = 0
     names = ", ".join(quote_text(str(file)) for file in files)
     source = f"read_parquet([{names}], hive_partitioning = false)"
     for choice in choices:
         connection.execute(f"INSERT INTO {quote_identifier(storage(model).table)} FROM {source}{choice}")
+        ((added,),) = connection.fetchall()
+        rows += added
     for file in files:
         file.unlink()
+    return rows
 
 
 def _sort_in_parts(model: type[Table], files: list[Path]) -> Iterator[str]:

@@ -1,14 +1,17 @@
 """A fleet in winter, an hour from UTC: the doctor asks for a day of another season, and decides."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from pipeline.billing.spending import CostNotAllowedError, allow_units, find_new_units
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
 from pipeline.ops.doctor.result import Diagnosis, Level
+from pipeline.run.context import RunContext
 from pipeline.sma.clock import Clock
 from schemas import ApiRequests
 from tests.small_sma import SmallSma, listed, serving
@@ -63,3 +66,37 @@ def test_one_plant_is_enough_and_makes_one_pu(tmp_path: Path, sma: SmallSma, onl
     asked = Lake(str(tmp_path / "plant_local" / "lake"), tmp_path / "tmp").scan(ApiRequests).collect()
     assert set(asked["plant_id"]) == {"", only}
     assert len([path for path in sma.asked if "/measurements/sets/" in path]) <= 4
+
+
+@pytest.mark.parametrize("plants_asked", [3, None])
+def test_what_is_still_to_be_asked_when_the_month_ends_is_not_asked(
+    tmp_path: Path, sma: SmallSma, plants_asked: int | None
+) -> None:
+    facts = {name.lower().removeprefix("sunledger_"): value for name, value in sma.settings.items()}
+    settings = load_settings(env_file=None, **facts, home=str(tmp_path))
+    settings = settings.model_copy(update={"max_eur_per_month": None})
+
+    def agree(runtime: RunContext, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
+        allow_units(runtime, find_new_units(runtime, plants, listed=capacities))
+
+    if plants_asked is None:
+        list(examine(settings, clock=Clock(now=lambda: WINTER), plants_asked=3, agree=agree))
+    sma.asked.clear()
+
+    def count_measured() -> int:
+        return len([path for path in sma.asked if "/measurements/sets/" in path])
+
+    def read_late_clock() -> dt.datetime:
+        return dt.datetime(2024, 12, 31, 23, 59, tzinfo=dt.UTC) + dt.timedelta(minutes=2 * count_measured())
+
+    examined = examine(settings, clock=Clock(now=read_late_clock), plants_asked=plants_asked, agree=agree)
+    if plants_asked is None:
+        (found,) = [finding for finding in examined if finding.check == "time basis"]
+        assert (found.level, found.text[:46]) == (
+            Level.SKIP,
+            "not tested, because the month ended meanwhile:",
+        )
+    else:
+        with pytest.raises(CostNotAllowedError, match="2025-01"):
+            list(examined)
+    assert count_measured() == 1
