@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
 API_POOL, PUBLISH_POOL = "sma_api", "publish"
 POOL_LIMITS = {API_POOL: 3, PUBLISH_POOL: 1}
 
-# What Dagster loads, and the folder of our packages, which that file names.
+# Where Dagster finds the code, and the folder of our packages.
 WORKSPACE = Path(str(files("assets").joinpath("workspace.yaml")))
 PACKAGES = WORKSPACE.resolve().parents[1]
+LONGEST_PLACE = 70
 _PYTHON = (sys.executable, "-P", "-m")
 
 
@@ -254,6 +256,21 @@ def build_worker_command(slots: int) -> list[str]:
         "--loglevel",
         "WARNING",
     ]
+
+
+@contextmanager
+def open_code_place() -> Iterator[tuple[Path, dict[str, str]]]:
+    """A socket's path of which other users can't make use, and the environment that names it; gone with the block."""
+    # A socket's path has at most some hundred bytes, which folders of homes and of temporary files may exceed.
+    roomy = len(os.fsencode(tempfile.gettempdir())) < LONGEST_PLACE
+    with tempfile.TemporaryDirectory(prefix="sunledger-", dir=None if roomy else "/tmp") as folder:  # noqa: S108
+        place = Path(folder, "code")
+        yield place, {"SUNLEDGER_CODE_SOCKET": str(place)}
+
+
+def build_code_command(place: Path) -> list[str]:
+    """The program and arguments of what has loaded the code for page and daemon, and answers at the socket `place`."""
+    return [*_PYTHON, "assets.code_server", str(place)]
 
 
 def build_daemon_command() -> list[str]:

@@ -34,7 +34,14 @@ def run_ui(
 ) -> None:
     """Start the control room: Dagster's page and daemon on this machine."""
     from assets.control_room import Service, run_services  # noqa: PLC0415 - commands load what they need
-    from assets.dagster_home import build_daemon_command, build_environment, build_webserver_command, prepare  # noqa: PLC0415
+    from assets.dagster_home import (  # noqa: PLC0415
+        build_code_command,
+        build_daemon_command,
+        build_environment,
+        build_webserver_command,
+        open_code_place,
+        prepare,
+    )
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -43,16 +50,17 @@ def run_ui(
     prepare(settings)
     if part is not UiPart.DAEMON:
         say(f"Dagster starts at http://{host}:{port}. Press Ctrl-C to stop it.")
-    services = []
-    if part is not UiPart.DAEMON:
-        services.append(
-            Service("Dagster's webserver", build_webserver_command(host, port, settings.ui_hosts))
-        )
-    if part is not UiPart.WEB:
-        services.append(Service("Dagster's daemon", build_daemon_command()))
-    SIGNALS.hand_over()
-    if not run_services(services, {**os.environ, **build_environment(settings)}, say):
-        raise typer.Exit(1)
+    with open_code_place() as (place, named):
+        services = [Service("Dagster's code server", build_code_command(place), place)]
+        if part is not UiPart.DAEMON:
+            services.append(
+                Service("Dagster's webserver", build_webserver_command(host, port, settings.ui_hosts))
+            )
+        if part is not UiPart.WEB:
+            services.append(Service("Dagster's daemon", build_daemon_command()))
+        SIGNALS.hand_over()
+        if not run_services(services, {**os.environ, **build_environment(settings), **named}, say):
+            raise typer.Exit(1)
 
 
 def _check_port(host: str, port: int) -> None:

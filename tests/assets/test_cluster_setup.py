@@ -116,9 +116,10 @@ def test_dagster_accepts_the_configuration_and_no_secret_stands_in_it(tmp_path: 
 
 
 def test_the_code_location_has_one_name_everywhere() -> None:
-    for file in ("workspace.yaml", "assets/workspace.yaml"):
+    for file, kind in (("workspace.yaml", "python_module"), ("assets/workspace.yaml", "grpc_server")):
         (loaded,) = yaml.safe_load((ROOT / file).read_text())["load_from"]
-        assert loaded["python_module"]["location_name"] == "sunledger"
+        assert loaded[kind]["location_name"] == "sunledger"
+    assert '("--location-name", "sunledger",' in (ROOT / "assets" / "code_server.py").read_text()
     assert 'code_location_name = "sunledger"' in (ROOT / "pyproject.toml").read_text()
 
 

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-from tests.programs import environment, wait_until
+from tests.programs import PATIENCE_S, environment, wait_until
 
 # A service that has started a program of its own, as Dagster's daemon has its code servers. It says which both are.
 SERVICE = """
@@ -24,6 +26,74 @@ import os, sys
 from assets.control_room import Service, run_services
 run_services([Service("service", [sys.executable, "-c", sys.argv[1]])], os.environ, print)
 """
+
+
+# What others need: it takes connections after a while, and says that it does.
+NEEDED = """
+import os, socket, sys, time
+time.sleep(0.3)
+if os.path.exists(sys.argv[1]):
+    os.unlink(sys.argv[1])
+with socket.socket(socket.AF_UNIX) as place:
+    place.bind(sys.argv[1])
+    place.listen()
+    with open("needed", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    time.sleep(3600)
+"""
+# What needs it ends at once where it is not there.
+NEEDS = """
+import os, socket, sys, time
+with socket.socket(socket.AF_UNIX) as place:
+    place.connect(sys.argv[1])
+with open("needs", "a") as file:
+    file.write(f"{os.getpid()}\\n")
+time.sleep(3600)
+"""
+ROOM_OF_TWO = """
+import os, sys
+from pathlib import Path
+from assets import control_room
+from assets.control_room import Service, run_services
+control_room.STARTED_AGAIN_AFTER_S = 1.0
+needed, needs, place = sys.argv[1:]
+words = [sys.executable, "-c"]
+services = [Service("The code", [*words, needed, place], Path(place)), Service("The page", [*words, needs, place])]
+sys.exit(0 if run_services(services, os.environ, print) else 1)
+"""
+
+
+def _read_pids(file: Path) -> list[int]:
+    return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_what_others_need_is_there_first_and_is_started_again(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as short:
+        room = subprocess.Popen(
+            [sys.executable, "-c", ROOM_OF_TWO, NEEDED, NEEDS, f"{short}/place"],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        needed, needs = tmp_path / "needed", tmp_path / "needs"
+        try:
+            wait_until(lambda: bool(_read_pids(needs)), room)
+            time.sleep(1.0)
+            os.kill(_read_pids(needed)[0], signal.SIGKILL)
+            wait_until(lambda: len(_read_pids(needed)) > 1, room)
+            (page,) = _read_pids(needs)
+            assert _is_there(page)
+            # What can't run for a second is not started for ever.
+            os.kill(_read_pids(needed)[1], signal.SIGKILL)
+            said, _ = room.communicate(timeout=PATIENCE_S)
+        finally:
+            room.kill()
+            room.wait()
+        assert (room.returncode, _is_there(page)) == (1, False)
+    again, ended = said.splitlines()
+    assert again.startswith("The code ended unexpectedly (exit code -9) and is started again.")
+    assert ended.startswith("The code ended unexpectedly (exit code -9), so everything else is stopped too")
 
 
 def _is_there(pid: int) -> bool:
