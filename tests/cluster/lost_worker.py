@@ -43,6 +43,11 @@ from warehouse.lake import Lake
 # What a request asked for; requests that were sent a second time after a kill are one.
 ASKED = ["plant_id", "device_id", "endpoint", "set_type"]
 TWO_WORKERS = 2
+# A run begins within some seconds, and one that has failed is tried again a minute after its worker died; on a machine
+# with other work these take several times as long. What takes longer never comes.
+BEGINS_WITHIN_S, AGAIN_WITHIN_S, EACH_ENDS_WITHIN_S = 300.0, 180.0, 450.0
+# What is shown of the control room's log where something did not happen.
+SHOWN_LINES = 40
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -98,9 +103,9 @@ def lose_worker(
             for begin, end in ranges:
                 room.launch_days({RANGE_START: begin.isoformat(), RANGE_END: end.isoformat()})
             report.note(f"{runs} runs of {days} days of {plants} plants are launched", began)
-            victim = wait_for(lambda: _find_busy(room), "The begin of a run")
+            victim = wait_for(lambda: _find_busy(room), "The begin of a run", BEGINS_WITHIN_S)
             # Until it is in the midst of asking.
-            wait_for(lambda: _count_waiting(servers) > plants, "The first requests")
+            wait_for(lambda: _count_waiting(servers) > plants, "The first requests", BEGINS_WITHIN_S)
             pid = next(
                 pid for pid in pids() if int(victim["tags"][PROCESS].split()[0]) in {pid, *list_below(pid)}
             )
@@ -113,12 +118,11 @@ def lose_worker(
             if at_once > TWO_WORKERS:
                 assert states["STARTING"], f"No run waits for a worker: {states}"
             report.lines.append("  since the kill:")
-            seen: set[tuple[str, str]] = {(one["runId"], one["status"]) for one in found}
-            wait_for(
-                lambda: _watch(room, report, seen, killed, runs),
-                "The end of all runs",
-                look_every_s=LOOK_AT_RUNS_S,
-            )
+            try:
+                wait_for_runs(room, report, runs, killed, {(one["runId"], one["status"]) for one in found})
+            except AssertionError as fault:
+                said = (folder / "ui.log").read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+                raise AssertionError("\n  ".join([str(fault), *report.lines, *said])) from None
         code, said = run(folder / "control", "publish", **servers.settings)
         assert code == 0, said
         report.note("the warehouse is published", killed)
@@ -145,7 +149,30 @@ def compare_with(report: Report, servers: Servers, folder: Path, home: Path, alo
             )
 
 
-def _watch(room: ControlRoom, report: Report, seen: set[tuple[str, str]], killed: float, runs: int) -> bool:
+def wait_for_runs(
+    room: ControlRoom, report: Report, runs: int, killed: float, seen: set[tuple[str, str]]
+) -> None:
+    """Wait until so many runs have ended well, and note each new state. Raises AssertionError where none goes on."""
+    going_at = time.monotonic()
+
+    def look() -> bool:
+        nonlocal going_at
+        launched = _watch(room, report, seen, killed)
+        if not all(one["status"] in ENDED for one in launched):
+            going_at = time.monotonic()
+            return False
+        done = sum(one["status"] == "SUCCESS" for one in launched)
+        waited_s = time.monotonic() - going_at
+        assert done >= runs or waited_s < AGAIN_WITHIN_S, (
+            f"{done} of {runs} runs have ended well, and the others were not tried again within {waited_s:.0f} s."
+        )
+        return done >= runs
+
+    wait_for(look, "The end of all runs", runs * EACH_ENDS_WITHIN_S, LOOK_AT_RUNS_S)
+
+
+def _watch(room: ControlRoom, report: Report, seen: set[tuple[str, str]], killed: float) -> list[Any]:
+    """Note the states that are new; the runs that were launched, and what tries them again."""
     found = room.runs()
     for one in reversed(found):
         if (one["runId"], one["status"]) not in seen:
@@ -155,10 +182,7 @@ def _watch(room: ControlRoom, report: Report, seen: set[tuple[str, str]], killed
                 f"run {one['runId'][:8]}{f', which tries {again} again,' if again else ''} is {one['status']}"
             )
             report.note(text, killed)
-    launched = [one for one in found if "sunledger/days" not in one["tags"] and RANGE_START in one["tags"]]
-    return sum(one["status"] == "SUCCESS" for one in launched) >= runs and all(
-        one["status"] in ENDED for one in launched
-    )
+    return [one for one in found if "sunledger/days" not in one["tags"] and RANGE_START in one["tags"]]
 
 
 def _find_busy(room: ControlRoom) -> Any:
