@@ -11,7 +11,6 @@ from schemas import RAW, TABLES, storage
 from tests.torture.cases import Case
 from tests.torture.kills import SHOWN
 from tests.torture.looker import Look
-from tests.torture.programs import run
 from tests.torture.states import ACTS, Stage
 
 # The end of a Parquet file says where everything is, and is small beside the pages.
@@ -135,7 +134,7 @@ def _heal(stage: Stage, case: Case) -> None:
     if not case.struck:
         _run_on(stage, case)
         return
-    mended = run(stage.path, "repair", **stage.settings(ACTS["close"]))
+    mended = stage.run("repair", **stage.settings(ACTS["close"]))
     case.next_s, case.peak_mb = mended.seconds, mended.peak_mb
     # Lost answers are asked for by the day, where a run had asked for a week; all others come as they were.
     look = stage.looker.look(stage.state(STATE).tables, any_period=case.what == "raw")
@@ -150,13 +149,13 @@ def _heal(stage: Stage, case: Case) -> None:
 
 def _run_on(stage: Stage, case: Case) -> None:
     """The next run goes through, or it names `repair`, after which it does; no figure is another one."""
-    ended = run(stage.path, "publish")
+    ended = stage.run("publish")
     if ended.code:
         case.struck, case.outcome = True, "seen by the next run"
         if "sunledger repair" not in ended.said or "Traceback" in ended.said:
             case.faults.append(f"publish left with {ended.code}: {ended.said[-SHOWN:]}")
-        mended = run(stage.path, "repair")
-        ended = run(stage.path, "publish")
+        mended = stage.run("repair")
+        ended = stage.run("publish")
         case.healed = not ended.code
         if ended.code:
             case.faults.append(

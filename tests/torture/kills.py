@@ -11,7 +11,6 @@ from tests.programs import run_states, slots
 from tests.torture.cases import Case
 from tests.torture.compare import Tables
 from tests.torture.manners import MANNERS, Struck
-from tests.torture.programs import run
 from tests.torture.states import ACTS, ARCHIVE, Act, Stage
 
 GOING = {"STARTED", "STARTING", "QUEUED", "NOT_STARTED", "CANCELING"}
@@ -89,9 +88,9 @@ def verify(stage: Stage, case: Case, when: str, *, repair: bool = False) -> None
     look = stage.looker.look()
     code, said = look.code, look.said
     if code and repair:
-        mended = run(stage.path, "repair")
+        mended = stage.run("repair")
         case.healed = not mended.code
-        ended = run(stage.path, "verify")
+        ended = stage.run("verify")
         code, said = ended.code, said + mended.said + ended.said
     _judge_verify(case, when, code, said)
 
@@ -106,18 +105,18 @@ def again(stage: Stage, case: Case, act: Act, code: int) -> None:
     """The next run of the same command; where a restore was done already, the next one publishes."""
     words = act.words
     if act.name == "restore" and stage.home.exists():
-        refused = run(stage.path, *words)
+        refused = stage.run(*words)
         if "is not empty" not in refused.said:
             case.faults.append(f"a second restore left with {refused.code}: {refused.said[-SHOWN:]}")
         words = ("publish",)
-    ended = run(stage.path, *words, **stage.settings(act))
+    ended = stage.run(*words, **stage.settings(act))
     case.next_s, case.peak_mb = ended.seconds, max(case.peak_mb, ended.peak_mb)
     closed = act.name == "close" and DONE in ended.said
     if ended.late or (ended.code != code and not closed):
         case.faults.append(f"the next run left with {ended.code}: {ended.said[-SHOWN:]}")
     if "Traceback" in ended.said:
         case.faults.append("the next run says a traceback")
-    if closed and (done := run(stage.path, "publish")).code:
+    if closed and (done := stage.run("publish")).code:
         case.faults.append(f"publish left with {done.code}: {done.said[-SHOWN:]}")
     if act.name == "backup":
         _read_back(stage, case)
@@ -126,7 +125,7 @@ def again(stage: Stage, case: Case, act: Act, code: int) -> None:
 def _read_back(stage: Stage, case: Case) -> None:
     """A backup is worth what a restore makes of it."""
     stage.home.rename(stage.path / "former")
-    ended = run(stage.path, "restore", ARCHIVE)
+    ended = stage.run("restore", ARCHIVE)
     if ended.code:
         case.faults.append(f"the restore left with {ended.code}: {ended.said[-SHOWN:]}")
 

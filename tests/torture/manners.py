@@ -58,6 +58,7 @@ class Manner:
 def _undisturbed(stage: Stage, act: Act) -> Ended:
     made = stage.state(act.goal).made
     assert made
+    assert made.writes, f"The stage does not measure {act.name}."
     return made
 
 

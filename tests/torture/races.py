@@ -13,7 +13,7 @@ from assets.mend_records import DATABASES
 from tests.programs import rows
 from tests.torture.cases import Case
 from tests.torture.kills import SHOWN, compare, look_for_remains, verify
-from tests.torture.programs import Running, run
+from tests.torture.programs import Running
 from tests.torture.states import ACTS, DAYS, Stage
 
 # Within so many seconds all of them are started, each at a moment of its own.
@@ -72,13 +72,13 @@ def race(stage: Stage, of: Race, seed: str) -> Case:
         settings = stage.settings(ACTS[of.act]) | records
         _run_at_once(stage, of, case, settings)
         if of.then:
-            ended = run(stage.path, *of.then, **settings)
+            ended = stage.run(*of.then, **settings)
             case.next_s, case.peak_mb = ended.seconds, max(case.peak_mb, ended.peak_mb)
             if ended.code or ended.late:
                 case.faults.append(f"the next run left with {ended.code}: {ended.said[-SHOWN:]}")
         verify(stage, case, "after the race")
         # One alone publishes what all of them have stored.
-        if (done := run(stage.path, "publish", **settings)).code:
+        if (done := stage.run("publish", **settings)).code:
             case.faults.append(f"publish left with {done.code}: {done.said[-SHOWN:]}")
         compare(stage, case, goal.tables, "after the publication")
         if not of.postgres:

@@ -5,13 +5,14 @@ state is laid on as a copy.
 """
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.launch import SandboxAddress
 from tests.torture.compare import Tables, tables_of
 from tests.torture.looker import Looker
-from tests.torture.programs import Ended, run
+from tests.torture.programs import Ended, run, run_loaded
 
 DAYS = ("--from", "2025-06-02", "--to", "2025-06-04")
 MONTH = "2025-06"
@@ -72,10 +73,20 @@ class State:
 class Stage:
     """The place of all cases below `work`, and the states that were made on it so far."""
 
-    def __init__(self, work: Path, calm: SandboxAddress, later: SandboxAddress) -> None:
-        """`calm` and `later` are the services that are asked: the first one, and that whose figures were corrected."""
+    def __init__(
+        self,
+        work: Path,
+        calm: SandboxAddress,
+        later: SandboxAddress,
+        measured: Collection[str] | None = None,
+    ) -> None:
+        """`calm` and `later` are the services that are asked: the first one, and that whose figures were corrected.
+
+        Each run is a process that is measured; with `measured` only the undisturbed ones of these acts, and all other
+        runs begin faster, as forks of a loaded program.
+        """
         self.path, self._work = work / "stage", work
-        self.calm, self._later = calm, later
+        self.calm, self._later, self._measured = calm, later, measured
         self._states: dict[str, State] = {}
         self.looker = Looker(self.home)
         (work / "rules.toml").write_text(OTHER_RULES)
@@ -93,6 +104,10 @@ class Stage:
         """What the act is told by its environment."""
         rules = {"SUNLEDGER_QUALITY": str(self._work / "rules.toml")} if act.rules else {}
         return {**(self._later if act.later else self.calm).settings(), **rules}
+
+    def run(self, *words: str, **settings: str) -> Ended:
+        """Run the program to its end, undisturbed."""
+        return (run if self._measured is None else run_loaded)(self.path, *words, **settings)
 
     def lay(self, name: str) -> State:
         """Make the stage hold that state."""
@@ -124,7 +139,9 @@ class Stage:
             return State(folder)
         act = next(act for act in ACTS.values() if act.goal == name)
         self.lay(act.start)
-        ended = run(self.path, *act.words, **self.settings(act))
+        words, settings = act.words, self.settings(act)
+        measured = act.name in (self._measured or ())
+        ended = run(self.path, *words, **settings) if measured else self.run(*words, **settings)
         # 3 is done in part: with other rules, days have gaps.
         if ended.code not in {0, 3}:
             raise RuntimeError(f"The undisturbed {act.name} left with {ended.code}: {ended.said}")
