@@ -11,6 +11,9 @@ FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-for-tests
+# What $(STAMP) installs; the tests' environment names more.
+LOCK := requirements.lock.txt
+COMPILE := --compile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # For environments of tools that are started a few times: most of their modules are never loaded, so none is compiled ahead.
 TOOL_PIP := -m pip install --quiet --disable-pip-version-check --no-compile
@@ -28,14 +31,20 @@ $(STAMP): requirements.lock.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "sunledger needs Python 3.11, 3.12 or 3.13: install one, or name it with make PYTHON=..."; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv is missing: on Debian, apt-get install python3-venv"; exit 1; }
-	@$(PIP) --require-hashes --requirement requirements.lock.txt
+	@$(PIP) $(COMPILE) --require-hashes --requirement $(LOCK)
 	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-# The same environment with what only tests and checks need: a user of the product never waits for it.
-$(TOOLS): $(STAMP) requirements-test.lock.txt
-	@echo "Adding what the tests need ..."
-	@$(PIP) --require-hashes --requirement requirements-test.lock.txt
+# The same environment with what only tests and checks need: a user of the product never waits for it. Where there is none yet, all of it
+# is installed at once, as its lock names the product's packages too. Most modules of tools are never loaded, so what is loaded is compiled then.
+$(TOOLS): requirements.lock.txt requirements-test.lock.txt pyproject.toml
+	@if $(MAKE) --silent --question $(STAMP); then \
+		echo "Adding what the tests need ..."; \
+		$(BIN)/python $(TOOL_PIP) --require-hashes --requirement requirements-test.lock.txt; \
+	else \
+		$(MAKE) --no-print-directory $(STAMP) LOCK=requirements-test.lock.txt COMPILE=--no-compile && \
+		$(BIN)/python -c "import assets.webserver, assets.definitions, pipeline.cli.commands, sandbox.launch, _pytest.python"; \
+	fi
 	@touch $@
 
 test-setup: $(TOOLS)
