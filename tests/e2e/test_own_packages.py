@@ -110,7 +110,7 @@ def test_the_control_room_finds_its_own_and_ends_whole(
             (location,) = _eventually(lambda: _ask(url, LOADED))["workspaceOrError"]["locationEntries"]
             assert location["name"] == "sunledger"
             assert location["locationOrLoadError"] == {"__typename": "RepositoryLocation"}
-            # A run is a process of its own, two further down.
+            # A run is a process of its own, below that of the code.
             selector = {**REPOSITORY, "jobName": "refresh_lists"}
             launched = _ask(url, LAUNCH, selector=selector)["launchRun"]
             assert launched["__typename"] == "LaunchRunSuccess", launched
@@ -118,7 +118,7 @@ def test_the_control_room_finds_its_own_and_ends_whole(
             ended = _eventually(lambda: _ended(_ask(url, STATUS, id=run)["runOrError"]["status"]))
             assert ended == "SUCCESS"
             services = _children(process.pid)
-            assert len(services) == 2
+            assert len(services) == 3
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(PATIENCE_S)

@@ -45,7 +45,10 @@ def short(work: Path, seed: str) -> list[Case]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(LANES), mp_context=context) as pool:
         going = [pool.submit(_run_lane, name, work / name, seed) for name in LANES]
-        return [case for lane in going for case in lane.result()]
+        cases = [case for lane in going for case in lane.result()]
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    say(f"Both lanes took {used.ru_utime + used.ru_stime:.0f} s of CPU.")
+    return cases
 
 
 def _run_lane(name: str, work: Path, seed: str) -> list[Case]:
@@ -59,15 +62,13 @@ def _run_lane(name: str, work: Path, seed: str) -> list[Case]:
                 found.append(case)
         finally:
             stage.close()
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    say(f"{name}: {sum(one.ru_utime + one.ru_stime for one in used):.0f} s CPU")
     return found
 
 
 def _list_measured() -> set[str]:
     """The acts whose undisturbed run has to be measured; all others begin faster as forks of a loaded program."""
-    kept = {str(one["act"]) for one in kept_seeds("kill")}
-    return kept | {act for act, manner in KILLS if manner in AT_A_PART or MANNERS[manner].lacks()}
+    kept = [(one["act"], manner) for one in kept_seeds("kill") for manner, _ in one["strikes"]]
+    return {act for act, manner in (*kept, *KILLS) if manner in AT_A_PART or MANNERS[manner].lacks()}
 
 
 def _kill(stage: Stage, seed: str) -> Iterator[Case]:
