@@ -176,9 +176,9 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
-def is_dagster(pid: int) -> bool:
+def is_service(pid: int) -> bool:
     try:
-        return b"dagster" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"assets." in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 
@@ -196,7 +196,7 @@ def test_the_control_room_ends_with_all_its_children(
         pid = int(shell.stdout.readline())
         deadline = time.monotonic() + PATIENCE_S
         # Whatever else the program starts before, it answers to signals in this way once Dagster is there.
-        while not any(map(is_dagster, processes_of(tmp_path))) and time.monotonic() < deadline:
+        while not any(map(is_service, processes_of(tmp_path))) and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(after_s)
         os.kill(pid, number)
