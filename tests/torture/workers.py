@@ -1,4 +1,4 @@
-"""Kills of the control room: a run of Dagster's daemon, which is a process of its own, the daemon, or all at once.
+"""Kills of the control room: a run of Dagster's daemon, which is a process of its own, the daemon, the code, or all.
 
 Nobody gives a command after that; what a service manager does is done: an ended control room is started again. The
 sensor `dead_runs` notices, the run is tried again, and the days come whole.
@@ -27,8 +27,8 @@ KILLS = 2
 # A run of the daemon takes so long to load, fetch three days and store them on a machine with nothing else to do.
 WORKS_S = 25.0
 LOOK_EVERY_S = 0.5
-# What stands in the command line of the daemon, and of nothing that it starts.
-DAEMON = "assets.daemon"
+# What stands in the command lines of the daemon and of what has loaded the code, and of nothing that they start.
+DAEMON, CODE = "assets.daemon", "assets.code_server"
 
 
 def workers(stage: Stage, seed: str, count: int) -> Iterator[Case]:
@@ -104,8 +104,28 @@ def _kill_tries(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, An
 def _kill_daemon(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any]:
     """Kill the daemon alone: the control room ends by itself and says why."""
     return _kill_and_start_again(
-        stage, case, rng, lambda pid: [one for one in _below(pid) if _is_daemon(one)]
+        stage, case, rng, lambda pid: [one for one in _below(pid) if _is(one, DAEMON)]
     )
+
+
+def _kill_code(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any]:
+    """Kill the process that has loaded the code: it is started again, and the run that it had begun is tried again."""
+    after_s = rng.uniform(0.0, WORKS_S)
+    with _room(stage) as room:
+        _launch(room)
+        began = time.monotonic()
+        while not any(map(_at_work, _runs_of_days(room))) and time.monotonic() - began < BOUND_S:
+            time.sleep(LOOK_EVERY_S)
+        time.sleep(after_s)
+        struck = [one for one in _below(room.process.pid) if _is(one, CODE)]
+        for pid in struck:
+            os.kill(pid, signal.SIGKILL)
+        case.struck, case.outcome = bool(struck), f"{len(struck)} processes killed"
+        case.moment = f"SIGKILL {after_s:.1f} s after it began"
+        last = _wait_for_success(room)
+        if not any(_is(one, CODE) for one in _below(room.process.pid)):
+            case.faults.append("nothing has loaded the code again")
+        return last
 
 
 def _kill_parent(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any]:
@@ -148,6 +168,7 @@ def _kill_and_start_again(
 WAYS: dict[str, Callable[[Stage, Case, random.Random], Mapping[str, Any]]] = {
     "daemon's worker": _kill_tries,
     "daemon": _kill_daemon,
+    "code server": _kill_code,
     "control room's first process": _kill_parent,
     "whole control room": _kill_all,
 }
@@ -171,9 +192,9 @@ def _is_there(pid: int) -> bool:
         return False
 
 
-def _is_daemon(pid: int) -> bool:
+def _is(pid: int, named: str) -> bool:
     try:
-        return DAEMON in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        return named in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:
         return False
 
