@@ -1,6 +1,6 @@
 """The process that has loaded the program for page and daemon: `python -m assets.code_server SOCKET`.
 
-Left to themselves, each of the two would load it once more, and the daemon anew each minute, in case the code has
+Left to themselves, each of the two would load it, and the daemon again each minute, in case the code has
 become another one: 4 s of processor time each, and up to three copies in memory. Ours changes with an installation.
 """
 

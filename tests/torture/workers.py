@@ -122,10 +122,13 @@ def _kill_code(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any
             os.kill(pid, signal.SIGKILL)
         case.struck, case.outcome = bool(struck), f"{len(struck)} processes killed"
         case.moment = f"SIGKILL {after_s:.1f} s after it began"
-        last = _wait_for_success(room)
-        if not any(_is(one, CODE) for one in _below(room.process.pid)):
-            case.faults.append("nothing has loaded the code again")
-        return last
+        until = time.monotonic() + BOUND_S
+        while not any(_is(one, CODE) for one in _below(room.process.pid)):
+            if time.monotonic() > until:
+                case.faults.append("nothing has loaded the code again")
+                break
+            time.sleep(LOOK_EVERY_S)
+        return _wait_for_success(room)
 
 
 def _kill_parent(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any]:
