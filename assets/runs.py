@@ -94,6 +94,11 @@ class Runs:
         settings = self.runtime.settings
         self._run([*build_plant_assets(settings), *list_checks(settings)], {})
 
+    def refresh_plants_again(self) -> None:
+        """The same where more may be asked for since: what was missing is missing only if it still is."""
+        self.notices.missing.clear()
+        self.refresh_plants()
+
     def refresh_devices(self) -> None:
         """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
         settings = self.runtime.settings

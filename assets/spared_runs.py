@@ -56,6 +56,10 @@ class SparedRuns:
             if not (self._is_spared(Stage.PLANTS) and self._are_checks_known(CheckMoment.LISTS)):
                 self._record().refresh_plants()
 
+    def refresh_plants_again(self) -> None:
+        """As `Runs.refresh_plants_again`."""
+        self._record().refresh_plants_again()
+
     def refresh_devices(self) -> None:
         """As `Runs.refresh_devices`."""
         with self._runtime.opened.done:

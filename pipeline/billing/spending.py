@@ -19,7 +19,7 @@ import polars as pl
 
 from pipeline.billing.prices import MONTHS_A_YEAR, TIMES, Price, PriceList, load_prices
 from pipeline.billing.requested_units import read_capacities, read_moves
-from pipeline.billing.units import add_capacity, count_asked_systems
+from pipeline.billing.units import add_capacity, count_asked_systems, move_to_new_ids
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings, name_variable
@@ -243,6 +243,8 @@ def _price_new_units(
     listed: pl.DataFrame | None = None,
 ) -> NewUnits:
     wanted, price = frozenset(plants), prices.require_price(month)
+    billed = _take_new_ids(runtime, known, month)
+    known |= billed
     fees = _estimate_fees(runtime, prices, month, wanted | known, listed)
     before = read_counted_plants(runtime, prices, (month - ONE_DAY).replace(day=1))
     seen = runtime.lake.scan(Plants).select("plant_id", "first_seen").collect()
@@ -253,8 +255,16 @@ def _price_new_units(
         .sort(~pl.col("plant_id").is_in(sorted(before)), "first_seen", "plant_id", nulls_last=True)
         .drop("first_seen")
     )
-    spent = fees.filter(pl.col("plant_id").is_in(sorted(known)))
+    spent = fees.filter(pl.col("plant_id").is_in(sorted(billed)))
     return NewUnits(month, new, len(wanted & known), _sum(spent), price.currency, price.source)
+
+
+def _take_new_ids(runtime: RunContext, plants: frozenset[str], month: dt.date) -> frozenset[str]:
+    """The systems of these ids: one that moved was agreed to by its old id, and is on the bill once, by its new one."""
+    asked = pl.DataFrame({"plant_id": sorted(plants)}, {"plant_id": pl.String}).with_columns(
+        month=pl.lit(month)
+    )
+    return frozenset(move_to_new_ids(asked, read_moves(runtime.lake))["plant_id"])
 
 
 def _estimate_fees(

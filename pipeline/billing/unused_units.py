@@ -45,10 +45,17 @@ def find_unused_units(
         .explode("local_date", empty_as_null=False)
         .unique()
     )
-    with_data = reported.select("plant_id", "local_date", has_data=pl.lit(value=True)).unique()
-    asked = move_to_new_ids(days.collect(engine="streaming"), moves).lazy()
+    with_data = reported.select(
+        newest_id="plant_id", local_date="local_date", has_data=pl.lit(value=True)
+    ).unique()
+    asked = move_to_new_ids(days.collect(engine="streaming"), moves)
+    # Reports know a system by its newest id, also in the months in which it was charged by an older one.
+    systems = asked.select("plant_id").unique().with_columns(month=pl.lit(dt.date.max), asked_id="plant_id")
+    newest = move_to_new_ids(systems, moves).select(plant_id="asked_id", newest_id="plant_id")
     found = (
-        asked.join(with_data, on=["plant_id", "local_date"], how="left")
+        asked.lazy()
+        .join(newest.lazy(), on="plant_id")
+        .join(with_data, on=["newest_id", "local_date"], how="left")
         .group_by("plant_id", "month")
         .agg(n_days=pl.col("local_date").n_unique(), n_with_data=pl.col("has_data").count())
         .collect(engine="streaming")

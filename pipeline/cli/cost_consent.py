@@ -12,8 +12,10 @@ from pipeline.billing.live_plan import LiveBook, LivePlan
 from pipeline.billing.spending import LIMIT, CostNotAllowedError, allow_units, build_refusal, find_new_units
 from pipeline.cli.console import err, say
 from pipeline.common.errors import UsageError
+from pipeline.common.text import pluralize
 from pipeline.extract.consent_refresh import refresh_consents
 from pipeline.extract.fetch import fetch_plants
+from pipeline.extract.moved_plants import find_possible_moves
 from pipeline.run.allowance import parse_limit
 from pipeline.run.context import RunContext
 from pipeline.run.plants import list_own_plants, list_plant_ids_of_newest
@@ -33,10 +35,39 @@ def know_plants(runtime: RunContext) -> bool:
 
 def agree_on_fleet(
     runtime: RunContext, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
-) -> None:
-    """Ask as `agree` does for all plants of the run: those that are yours today, or were on the day `since`."""
+) -> bool:
+    """Ask as `agree` does for all plants of the run: those that are yours today, or were on the day `since`.
+
+    Returns whether somebody agreed to ask for the old ids of plants that may have moved, which the list of plants does.
+    """
     plants = list_own_plants(runtime, min(since or runtime.find_today(), runtime.find_today()))
-    agree(runtime, plants["plant_id"].to_list(), yes=yes, max_eur=max_eur)
+    ids = plants["plant_id"].to_list()
+    left = None if max_eur is None else max_eur - find_new_units(runtime, ids).eur
+    agree(runtime, ids, yes=yes, max_eur=max_eur)
+    return _agree_on_moves(runtime, yes=yes, max_eur=left)
+
+
+def _agree_on_moves(runtime: RunContext, *, yes: bool, max_eur: Decimal | None) -> bool:
+    """Ask for consent to the PU of plants that left the list and may have moved; whether there is one.
+
+    Old ids are not on the bill of a month that began since, so they were not asked for with the list. Without consent
+    the command goes on, and they are plants that SMA no longer lists.
+    """
+    if runtime.settings.max_eur_per_month is not None:
+        return False
+    found = find_new_units(runtime, find_possible_moves(runtime))
+    within = max_eur is not None and found.eur <= max_eur
+    if not found.plants.height or not (within or yes or may_ask()):
+        return False
+    say(
+        f"{pluralize(found.plants.height, 'Classic plant')} (the first: {found.plants['plant_id'][0]}) left SMA's list "
+        "while others came, and may have moved to new ids, which SMA names in its answers for the old ones. "
+        f"{found.describe()} A plant that moved is one PU with its new id."
+    )
+    if not (within or yes or _confirm()):
+        return False
+    allow_units(runtime, found)
+    return True
 
 
 def agree(

@@ -1,6 +1,7 @@
 """`sunledger backfill`, `refresh`, `plan` and `reconcile`: the commands that send requests to SMA or plan them."""
 
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,13 @@ from pipeline.cli.run_options import (
 from pipeline.common.errors import UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from assets.runs import Runs
+    from assets.spared_runs import SparedRuns
+    from pipeline.run.context import RunContext
 
 
 def run_backfill(
@@ -77,14 +85,9 @@ def run_backfill(
         amount = parse_eur("--max-eur", max_eur)
         refuse_beyond_limits(runtime, begin, end, max_requests, amount)
         with open_spared_runs(runtime, command="backfill", days=(begin, end)) as runs:
+            _refresh_lists(runtime, runs, partial(agree_on_fleet, yes=yes, max_eur=amount, since=begin))
             with Bars() as bars:
                 runtime.progress = bars
-                runs.refresh_plants()
-            # Outside of the progress bars, because it may ask a person.
-            agree_on_fleet(runtime, yes=yes, max_eur=amount, since=begin)
-            with Bars() as bars:
-                runtime.progress = bars
-                runs.refresh_devices()
                 check_sets(runtime)
                 if runtime.shard is not None:
                     lacking = runs.fetch_answers(begin, end)
@@ -141,13 +144,7 @@ def run_refresh(
         runtime.settings.require_credentials()
         load_prices(runtime.settings.prices)
         with record_runs(runtime, command="refresh") as runs:
-            with Bars() as bars:
-                runtime.progress = bars
-                runs.refresh_plants()
-            agree_on_fleet(runtime, yes=yes)
-            with Bars() as bars:
-                runtime.progress = bars
-                runs.refresh_devices()
+            _refresh_lists(runtime, runs, partial(agree_on_fleet, yes=yes))
         sent = pluralize(runtime.session.requests_sent, "request")
         up_to_date = "" if runs.notices.missing else " and are up to date"
         say(f"The lists were fetched with {sent}{up_to_date}.")
@@ -159,6 +156,22 @@ def run_refresh(
         tell_unknown(runs.notices)
         runs.notices.add(list_other_zones(runtime))
         tell_missing(runs.notices)
+
+
+def _refresh_lists(
+    runtime: "RunContext", runs: "Runs | SparedRuns", agree_on_cost: "Callable[[RunContext], bool]"
+) -> None:
+    """Refresh the list of plants, which makes no PU, get consent, and refresh all other lists."""
+    with Bars() as bars:
+        runtime.progress = bars
+        runs.refresh_plants()
+    # Outside of the progress bars, because it may ask a person.
+    may_know_moves = agree_on_cost(runtime)
+    with Bars() as bars:
+        runtime.progress = bars
+        if may_know_moves:
+            runs.refresh_plants_again()
+        runs.refresh_devices()
 
 
 def run_plan(

@@ -5,29 +5,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import polars as pl
-
-from pipeline.billing import spending
 from pipeline.common.errors import TransientError
 from pipeline.common.text import pluralize
 from pipeline.extract.due_lists import plan_device_lists, plan_plant_lists, plan_set_lists
 from pipeline.extract.fetch_days import fetch_days, send_plan
 from pipeline.extract.missing_answers import name_stored_answers, plan_device_logs, plan_plant_logs, plan_set
-from pipeline.extract.raw_rows import build_raw_frame
+from pipeline.extract.moved_plants import fetch_moves
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_lists import find_doubles, read_plant_lists
-from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
+from pipeline.run.plants import list_plant_ids_of_newest
 from pipeline.run.sent_ahead import DaysToFetch
 from pipeline.run.step import StepResult
 from pipeline.run.stored_lists import list_future_days
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
-from pipeline.sma.requests import Answer, Failure, Request, find_plant
-from pipeline.sma.session_set import fetch_by_plant
+from pipeline.sma.requests import Request
 from schemas import (
-    Plants,
     RawAnswers,
     RawDeviceLogs,
     RawDevices,
@@ -37,9 +32,6 @@ from schemas import (
     RawPlants,
     storage,
 )
-
-# For this long after a plant left the list its new id is requested, in case SMA could not answer at first.
-ASKED_AFTER_LEAVING = dt.timedelta(days=7)
 
 
 def fetch_plants(runtime: RunContext) -> StepResult:
@@ -72,7 +64,7 @@ def fetch_plant_list(runtime: RunContext) -> StepResult:
     report = _fetch_list(runtime, RawPlants, plan_plant_lists)
     _tell_doubles(runtime)
     _tell_future_lists(runtime)
-    report.facts["moved"] = _fetch_moves(runtime)
+    report.facts["moved"] = fetch_moves(runtime)
     return report
 
 
@@ -202,30 +194,6 @@ def _fetch_list(
 
     ((_, report),) = fetch_days(runtime, plan_lists)
     return report
-
-
-def _fetch_moves(runtime: RunContext) -> int:
-    """Keep SMA's answers for plants that left the list recently and have a new id, and return their number."""
-    today = runtime.find_today()
-    plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
-    known = [*plants["migrated_from"].drop_nulls(), *(list_plant_ids_of_newest(runtime) or ())]
-    plants = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")
-    left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].to_list()
-    # SMA charges the new system, so this may cost as much as any other request.
-    results: list[Answer | Failure] = []
-    if left:
-        admission = spending.admit(runtime, left)
-        requests = [Request.devices(plant) for plant in sorted(admission.plants)]
-        results += fetch_by_plant(runtime.session, requests, spending.MonthGate(runtime, admission).check)
-    moved = [
-        r for r in results if isinstance(r, Answer) and find_plant(r.target) not in {None, r.request.plant_id}
-    ]
-    if moved:
-        frame = build_raw_frame(moved, today, KnownDay(runtime.settings.sma_time_basis))
-        series = {(answer.request.plant_id, "") for answer in moved}
-        runtime.requests.sync()
-        runtime.lake.replace(RawPlants, {"local_date": today}, [frame], devices=series)
-    return len(moved)
 
 
 def _tell_future_lists(runtime: RunContext) -> None:

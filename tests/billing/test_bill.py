@@ -79,6 +79,22 @@ def test_pu_of_no_use() -> None:
     ]
 
 
+def test_a_pu_of_a_system_that_moved_later_is_of_use() -> None:
+    rows = record(request("2026-10-01", plant_id="1", request_date="2021-10-04")).lazy()
+    # Reports show all days of a system by its newest id.
+    reported = pl.LazyFrame({"plant_id": ["3"], "local_date": [MONDAY]})
+    moves = pl.DataFrame(
+        {
+            "plant_id": ["2", "3"],
+            "old_id": ["1", "2"],
+            "moved_on": [dt.date(2026, 11, 2), dt.date(2027, 1, 5)],
+        }
+    )
+    paid = units(unit("1", "2026-10", "16.50"))
+    assert find_unused_units(paid, rows, reported, moves, PRICES).is_empty()
+    assert find_unused_units(paid, rows, reported, NO_MOVES, PRICES)["why"].to_list() == [NO_DATA]
+
+
 def test_who_was_asked_for_in_vain() -> None:
     rows = record(
         request("2026-10-01", plant_id="1", status=504),
