@@ -9,10 +9,11 @@ once share one limit, and nobody is asked twice for the same PU.
 
 import datetime as dt
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
+from typing import TypeVar
 
 import orjson
 import polars as pl
@@ -33,6 +34,8 @@ LIMIT = name_variable("max_eur_per_month")
 # Below SUNLEDGER_HOME; in a cluster these records are in PostgreSQL.
 FOLDER = "spending"
 CENT = Decimal("0.01")
+Decision = TypeVar("Decision")
+_MOST_DECISIONS = 10
 
 
 class CostNotAllowedError(UsageError):
@@ -112,7 +115,7 @@ def allow_units(runtime: RunContext, found: NewUnits) -> None:
     """Keep a person's consent to these PU. Raises SunledgerError where it can't be written."""
     book = _Book(runtime.settings, found.month)
     with book.lock():
-        book.write(book.read() | found.ids)
+        book.change(lambda agreed: (agreed | found.ids, None))
 
 
 def admit(runtime: RunContext, plants: Iterable[str], listed: pl.DataFrame | None = None) -> Admission:
@@ -130,11 +133,15 @@ def admit(runtime: RunContext, plants: Iterable[str], listed: pl.DataFrame | Non
         raise fault or ConfigurationError(
             "The price list can't be read: correct it, or set SUNLEDGER_PRICES."
         )
-    with book.lock():
-        known = book.read() | read_counted_plants(runtime, prices, month)
+
+    def let_through(agreed: frozenset[str]) -> tuple[frozenset[str], tuple[NewUnits, pl.DataFrame]]:
+        known = agreed | read_counted_plants(runtime, prices, month)
         found = _price_new_units(runtime, prices, month, wanted, known, listed)
         fitting = _select_within_limits(runtime, found)
-        book.write(known | set(fitting["plant_id"]))
+        return known | set(fitting["plant_id"]), (found, fitting)
+
+    with book.lock():
+        found, fitting = book.change(let_through)
         runtime.allowance.spend(_sum(fitting))
     return _build_admission(wanted, found, fitting)
 
@@ -333,7 +340,25 @@ class _Book:
 
     def read(self) -> frozenset[str]:
         """Raises SunledgerError for a file that is none of ours."""
-        content = self._document.read()
+        return self._parse(self._document.read())
+
+    def change(self, decide: Callable[[frozenset[str]], tuple[frozenset[str], Decision]]) -> Decision:
+        """Replace the plants by what `decide` makes of those that are there, and return what else it says.
+
+        A lock in PostgreSQL is gone once its server was started again. So nothing is written over what others have
+        written meanwhile: it is decided again. Raises SunledgerError as `read`, and where others changed it each time.
+        """
+        for _ in range(_MOST_DECISIONS):
+            before = self._document.read()
+            plants, decision = decide(self._parse(before))
+            if self._document.replace(before, orjson.dumps(sorted(plants))):
+                return decision
+        raise SunledgerError(
+            f"{self._document.place} was changed by others {_MOST_DECISIONS} times while this process wanted to: "
+            "nothing was let through. Run this again."
+        )
+
+    def _parse(self, content: bytes | None) -> frozenset[str]:
         if content is None:
             return frozenset()
         try:
@@ -346,10 +371,6 @@ class _Book:
                 "the record of requests will then need consent again."
             )
         return frozenset(map(str, plants))
-
-    def write(self, plants: Iterable[str]) -> None:
-        """Replace the file."""
-        self._document.write(orjson.dumps(sorted(plants)))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

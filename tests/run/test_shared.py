@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from pipeline.billing import spending
 from pipeline.common import shared_session
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import SharedSession, SharedStoreError
 from pipeline.extract.claims import Claims, take_claims
+from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.shared_request_log import SharedRequestLog
 from pipeline.sma.auth.private_documents import SharedDocument, open_document
 from pipeline.sma.auth.secret_files import SecretFileError
@@ -34,7 +37,7 @@ import datetime as dt, sys, time
 from pipeline.common.settings import load_settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.extract.claims import Claims, take_claims
-from pipeline.run.context import RunContext
+from pipeline.run.context import OpenResources, RunContext
 from pipeline.sma.http.attempt_log import LoggedTry
 settings = load_settings(env_file=None)
 runtime, session = RunContext(settings), open_shared_session(settings)
@@ -282,3 +285,38 @@ def test_a_database_without_the_tables_says_what_to_run(url: str) -> None:
     with pytest.raises(SharedStoreError, match=r"its tables are missing.*sunledger cluster init") as caught:
         _ = empty.holder
     assert "only-on-loopback" not in str(caught.value)
+
+
+def test_two_machines_share_the_monthly_limit_though_postgres_drops_the_lock_of_one(
+    settings: Settings, session: SharedSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a server does that is started again while one of them decides."""
+    opened = OpenResources(lake=Lake(str(tmp_path / "lake"), tmp_path / "tmp"))
+    noon = dt.datetime(2026, 10, 5, 12, tzinfo=dt.UTC)
+    fee = spending.find_new_units(RunContext(settings, now=lambda: noon, opened=opened), ["1"]).eur
+    limited = settings.model_copy(update={"max_eur_per_month": fee + 1})
+    slow, fast = (RunContext(limited, now=lambda: noon, opened=opened) for _ in range(2))
+    select, admitted = spending._select_within_limits, []
+
+    def decide_late(runtime: RunContext, found: spending.NewUnits) -> pl.DataFrame:
+        chosen = select(runtime, found)
+        if runtime is slow and not admitted:
+            # Only locks on names: processes keep their numbers.
+            session.transact(
+                lambda cursor: cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                    "AND classid::bigint = %s",
+                    [shared_session.NAMED],
+                )
+            )
+            admitted.append(spending.admit(fast, ["3", "4"]))
+        return chosen
+
+    monkeypatch.setattr(spending, "_select_within_limits", decide_late)
+    late = spending.admit(slow, ["1", "2"])
+    # There is room for one PU.
+    assert [(one.plants, one.refused is not None) for one in (*admitted, late)] == [
+        (frozenset({"3"}), True),
+        (frozenset(), True),
+    ]
+    assert spending.find_new_units(slow, ["1", "2", "3", "4"]).ids == {"1", "2", "4"}

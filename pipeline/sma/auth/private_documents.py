@@ -52,6 +52,12 @@ class PrivateDocument(Protocol):
     def write(self, content: bytes) -> None:
         """Replace the content durably."""
 
+    def replace(self, before: bytes | None, content: bytes) -> bool:
+        """Replace the content durably where it is still what was read before; whether that was so.
+
+        For what must be right even where a lock was lost: a server that is started again takes it away without a word.
+        """
+
     def lock(self) -> AbstractContextManager[None]:
         """The right to write it, held by one process and thread at a time."""
 
@@ -88,6 +94,13 @@ class PrivateFile:
         """See PrivateDocument."""
         write_private(self.path, content)
 
+    def replace(self, before: bytes | None, content: bytes) -> bool:
+        """See PrivateDocument. The lock of a file is the system's, which takes it from nobody."""
+        if self.read() != before:
+            return False
+        self.write(content)
+        return True
+
     def lock(self) -> AbstractContextManager[None]:
         """See PrivateDocument."""
         path = self.path
@@ -122,14 +135,17 @@ class SharedDocument:
 
     def read(self) -> bytes | None:
         """See PrivateDocument."""
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - an extra
 
         def select(cursor: Any) -> bytes | None:
             cursor.execute("SELECT content FROM documents WHERE name = %s", [self._name])
             found = cursor.fetchone()
             return None if found is None else bytes(found[0])
 
-        content = self._session.transact(select)
+        return self._decrypt(self._session.transact(select))
+
+    def _decrypt(self, content: bytes | None) -> bytes | None:
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - an extra
+
         try:
             # Room that was reserved, and for which nothing came, holds no document.
             return None if content is None else bytes(self._cipher.decrypt(content)) or None
@@ -151,6 +167,27 @@ class SharedDocument:
             )
 
         self._session.transact(replace)
+
+    def replace(self, before: bytes | None, content: bytes) -> bool:
+        """See PrivateDocument."""
+        encrypted = self._cipher.encrypt(content)
+
+        def replace(cursor: Any) -> bool:
+            cursor.execute("SET LOCAL synchronous_commit TO on")
+            # A row to lock, also where there is no document yet.
+            empty = self._cipher.encrypt(b"")
+            cursor.execute(
+                "INSERT INTO documents VALUES (%s, %s) ON CONFLICT DO NOTHING", [self._name, empty]
+            )
+            cursor.execute("SELECT content FROM documents WHERE name = %s FOR UPDATE", [self._name])
+            stored = self._decrypt(bytes(cursor.fetchone()[0]))
+            # A transaction that is done again after an outage may find what it has stored itself.
+            if stored not in (before, content):
+                return False
+            cursor.execute("UPDATE documents SET content = %s WHERE name = %s", [encrypted, self._name])
+            return True
+
+        return self._session.transact(replace)
 
     def lock(self) -> AbstractContextManager[None]:
         """See PrivateDocument."""
