@@ -1,6 +1,8 @@
 """The published file as readers open it: only as it was published, and with a sentence where it can't be read."""
 
+import datetime as dt
 import os
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -61,6 +63,17 @@ def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
     raise NotPublishedError(
         f"{path} was replaced each time it was opened: find the process that publishes it so often, and try again."
     )
+
+
+def find_published_closing(path: Path, month: dt.date) -> bool | None:
+    """Whether the published file shows the month as closed; None where it has no such month, or can't be read."""
+    try:
+        with closing(connect(path)) as connection:
+            query = "SELECT bool_and(closed_at IS NOT NULL) FROM energy_monthly WHERE month = ?"
+            found = connection.execute(query, [month]).fetchall()[0][0]
+    except (NotPublishedError, duckdb.Error):
+        return None
+    return None if found is None else bool(found)
 
 
 def has_days(connection: duckdb.DuckDBPyConnection) -> bool:

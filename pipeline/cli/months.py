@@ -1,5 +1,6 @@
 """`sunledger close` and `sunledger open`: months whose figures stay as they are."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,12 +30,11 @@ def run_close(
 ) -> None:
     """Close a month: its figures no longer change, and later changes of its days become adjustments."""
 
-    from assets.runs import record_runs  # noqa: PLC0415 - commands load what they need
-    from pipeline.cli.console import say, say_all  # noqa: PLC0415
+    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import RunContext  # noqa: PLC0415
-    from pipeline.tables.month_close import close_month, find_doubts  # noqa: PLC0415
+    from pipeline.tables.month_close import AlreadySoError, close_month, find_doubts  # noqa: PLC0415
     from pipeline.tables.reconciliation_tables import write_reconciliation  # noqa: PLC0415
 
     with RunContext(load_settings(), tell=say) as runtime:
@@ -46,9 +46,13 @@ def run_close(
         _add_up(runtime)
         write_reconciliation(runtime, first)
         doubts = find_doubts(runtime, first)
-        plants = close_month(runtime, first, anyway=anyway)
-        with record_runs(runtime, command="close") as runs:
-            say_all(runs.publish())
+        try:
+            plants = close_month(runtime, first, anyway=anyway)
+        except AlreadySoError:
+            if not _publish_late(runtime, first, closed=True):
+                raise
+            return
+        _publish(runtime, "close")
         for doubt in doubts:
             say(doubt.text)
         say(f"Closed {month} with {pluralize(plants, 'plant')}. Later changes go into the table adjustments.")
@@ -57,19 +61,47 @@ def run_close(
 def run_open(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed month to open.")]) -> None:
     """Open a closed month: its figures are computed from its days again, and its adjustments are removed."""
 
-    from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.cli.console import say, say_all  # noqa: PLC0415
+    from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import RunContext  # noqa: PLC0415
-    from pipeline.tables.month_close import open_month  # noqa: PLC0415
+    from pipeline.tables.month_close import AlreadySoError, open_month  # noqa: PLC0415
 
     with RunContext(load_settings(), tell=say) as runtime:
-        open_month(runtime, month_of("MONTH", month))
+        first = month_of("MONTH", month)
+        try:
+            open_month(runtime, first)
+        except AlreadySoError:
+            if not _publish_late(runtime, first, closed=False):
+                raise
+            return
         _add_up(runtime)
-        with record_runs(runtime, command="open") as runs:
-            say_all(runs.publish())
+        _publish(runtime, "open")
         say(f"Opened {month}. Its figures are computed from its days again.")
+
+
+def _publish(runtime: "RunContext", command: str) -> None:
+    from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.cli.console import say_all  # noqa: PLC0415
+
+    with record_runs(runtime, command=command) as runs:
+        say_all(runs.publish())
+
+
+def _publish_late(runtime: "RunContext", month: dt.date, *, closed: bool) -> bool:
+    """Publish a month that was closed or opened before, where its publication failed then; whether that was so."""
+    from pipeline.cli.console import say  # noqa: PLC0415
+    from warehouse.open_published import find_published_closing  # noqa: PLC0415
+
+    is_shown = find_published_closing(runtime.settings.warehouse, month) is True
+    if is_shown is closed:
+        return False
+    if not closed:
+        _add_up(runtime)
+    command, done = ("close", "closed") if closed else ("open", "opened")
+    _publish(runtime, command)
+    say(f"{month:%Y-%m} was {done} before, and the published file did not show it. It was published now.")
+    return True
 
 
 def _add_up(runtime: "RunContext") -> None:

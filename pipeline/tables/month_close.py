@@ -45,6 +45,10 @@ class NotClosableError(SunledgerError):
     """Raised when a month can't be closed, or can't be closed yet."""
 
 
+class AlreadySoError(NotClosableError):
+    """Raised where a month that is to be closed is closed, or one that is to be opened is open."""
+
+
 class Doubt(NamedTuple):
     """A fact that a person should know before a month is closed: a sentence, and whether energy is missing."""
 
@@ -55,8 +59,8 @@ class Doubt(NamedTuple):
 def close_month(runtime: RunContext, month: dt.date, *, anyway: bool = False) -> int:
     """Close the month whose figures energy_monthly holds, and return the number of its plants.
 
-    Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
-    one with days that are not final, or that lacks energy by what `find_doubts` finds.
+    Raises AlreadySoError for a month that is closed, NotClosableError for one that is not over or holds nothing, and,
+    unless `anyway`, for one with days that are not final, or that lacks energy by what `find_doubts` finds.
     """
     close = partial(_close, runtime, month, anyway=anyway)
     return work_without_conflict(runtime.lake, [(EnergyMonthly, {"month": month})], close)
@@ -65,7 +69,7 @@ def close_month(runtime: RunContext, month: dt.date, *, anyway: bool = False) ->
 def _close(runtime: RunContext, month: dt.date, *, anyway: bool) -> int:
     rows = _read_rows(runtime, month)
     if rows["closed_at"].count():
-        raise NotClosableError(f"{month:%Y-%m} is closed already: 'sunledger close --list' shows since when.")
+        raise AlreadySoError(f"{month:%Y-%m} is closed already: 'sunledger close --list' shows since when.")
     if not rows.height:
         raise NotClosableError(
             f"{month:%Y-%m} has no energy: fetch its days with 'sunledger backfill' first."
@@ -219,7 +223,7 @@ def _explain_vendor(runtime: RunContext, month: dt.date) -> list[Doubt]:
 
 
 def open_month(runtime: RunContext, month: dt.date) -> None:
-    """Reopen the month, so that the next run of energy_monthly follows its days again. Raises NotClosableError."""
+    """Reopen the month, so that the next run of energy_monthly follows its days again. Raises AlreadySoError."""
     reopen = partial(_reopen, runtime, month)
     work_without_conflict(runtime.lake, [(EnergyMonthly, {"month": month})], reopen)
 
@@ -227,7 +231,7 @@ def open_month(runtime: RunContext, month: dt.date) -> None:
 def _reopen(runtime: RunContext, month: dt.date) -> None:
     rows = _read_rows(runtime, month)
     if not rows["closed_at"].count():
-        raise NotClosableError(f"{month:%Y-%m} is not closed, so there is nothing to open.")
+        raise AlreadySoError(f"{month:%Y-%m} is not closed, so there is nothing to open.")
     _put(runtime, month, rows.with_columns(closed_at=pl.lit(None, UTC_US)))
 
 

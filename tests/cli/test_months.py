@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.cli.commands import app
-from pipeline.common.errors import UsageError
+from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import SetFetch
 from pipeline.extract.vendor_energies import fetch_energy_months
@@ -142,6 +142,30 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     assert published(settings, MONTH_SHEET) == [(PLANT, 72.0, False, None), (QUIET, 48.0, False, None)]
     assert published(settings, PV_OF_MONTH) == [(PLANT, 72.0, 1.0, 72.0), closed[1]]
     assert isinstance(typed("open", MONTH).exception, NotClosableError)
+
+
+@pytest.mark.parametrize("command", ["close", "open"])
+def test_what_could_not_be_published_at_first_is_published_by_the_same_command_again(
+    lake: RunContext, settings: Settings, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    assert typed("publish").exit_code == 0
+    if command == "open":
+        assert typed("close", MONTH).exit_code == 0
+    usual = Publishing.publish
+
+    def fail(_: Publishing) -> list[str]:
+        raise SunledgerError("The disk is full.")
+
+    monkeypatch.setattr(Publishing, "publish", fail)
+    assert typed(command, MONTH).exit_code == 1
+    is_closed = "SELECT DISTINCT closed_at IS NOT NULL FROM energy_monthly"
+    assert published(settings, is_closed) == [(command == "open",)]
+    monkeypatch.setattr(Publishing, "publish", usual)
+    again = typed(command, MONTH)
+    assert (again.exit_code, "It was published now" in again.stderr) == (0, True), again.stderr
+    assert published(settings, is_closed) == [(command == "close",)]
+    assert isinstance(typed(command, MONTH).exception, NotClosableError)
+    assert isinstance(typed("open", "2021-08").exception, NotClosableError)
 
 
 def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
