@@ -20,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from assets.kept_revisions import keep_revisions
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect
 
@@ -77,6 +79,7 @@ class OpenFiles:
         from sqlalchemy import event  # noqa: PLC0415 - comes with Dagster, and loads as slowly
         from sqlalchemy.engine import Engine  # noqa: PLC0415
 
+        keep_revisions()
         with self._guard:
             self._homes.add(dagster_home.resolve())
             self._found.clear()

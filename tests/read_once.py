@@ -1,7 +1,7 @@
 """What is read again and again and never changes while tests run, read once in a process.
 
-Each opening of Dagster's records loads the ninety scripts that could bring older ones forward, and each client of HTTP
-the certificates of 140 authorities.
+Each client of HTTP loads the certificates of 140 authorities. Dagster's scripts are read once by the program too, but
+not by tests that open its records without a home of ours.
 """
 
 import os
@@ -9,12 +9,10 @@ import ssl
 from typing import Any
 
 import httpx
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from httpx._transports import default
 
-_read_scripts = ScriptDirectory.from_config
-_scripts: dict[tuple[str | None, str | None], ScriptDirectory] = {}
+from assets.kept_revisions import keep_revisions
+
 _make_context = httpx.create_ssl_context
 _contexts: list[ssl.SSLContext] = []
 # What names others, or has more done with them.
@@ -23,15 +21,8 @@ OF_TLS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 
 def keep_what_is_read() -> None:
     """Have this process, and forks of it, read them once."""
-    ScriptDirectory.from_config = _find_scripts  # type: ignore[method-assign]
+    keep_revisions()
     httpx.create_ssl_context = default.create_ssl_context = _find_context  # type: ignore[attr-defined]
-
-
-def _find_scripts(config: Config) -> ScriptDirectory:
-    place = (config.config_file_name, config.get_main_option("script_location"))
-    if place not in _scripts:
-        _scripts[place] = _read_scripts(config)
-    return _scripts[place]
 
 
 def _find_context(*given: Any, **named: Any) -> ssl.SSLContext:

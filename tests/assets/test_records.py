@@ -10,12 +10,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import coerce_resource_to_filename
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from assets import kept_engines, record_files
+from assets import kept_engines, kept_revisions, record_files
 from assets.dagster_home import open_dagster
 from assets.record_files import OPEN_FILES
 from assets.retention import purge_runs
@@ -226,6 +229,29 @@ def read_events(settings: Settings, run: str, kind: str) -> list[tuple[str, str]
             found.append(file.execute(f"{query} ORDER BY id", (run, kind)).fetchall())
     assert found[0] == found[1]
     return found[1]
+
+
+def test_the_scripts_of_older_records_are_read_once_and_those_of_others_each_time(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[ScriptDirectory] = []
+
+    def read_scripts(config: Config) -> ScriptDirectory:
+        place = coerce_resource_to_filename(config.get_main_option("script_location") or "")
+        read.append(ScriptDirectory(place))
+        return read[-1]
+
+    # As in a process that has opened no home yet.
+    monkeypatch.setattr(ScriptDirectory, "from_config", read_scripts)
+    monkeypatch.setattr(kept_revisions, "_kept", {})
+    with open_dagster(settings):
+        pass
+    config = Config()
+    for place, expected in (("dagster:_core/storage/alembic", 1), (str(tmp_path), 2)):
+        config.set_main_option("script_location", place)
+        found = [ScriptDirectory.from_config(config) for _ in range(2)]
+        assert len(set(map(id, found))) == expected
+        assert len(read) == (1 if place.startswith("dagster") else 3)
 
 
 def test_events_of_many_days_are_written_at_once(settings: Settings, commits: list[str]) -> None:
