@@ -42,6 +42,7 @@ from pipeline.extract.missing_answers import find_unanswered_plants
 from pipeline.ops.stored_publication import LOG_REMOVED
 from pipeline.run.context import RunContext
 from pipeline.run.made_ahead import MadeAhead
+from pipeline.run.measurement_sets import list_idle_tables
 from pipeline.run.notices import Notices
 from pipeline.run.plants import list_plants
 from pipeline.run.sent_ahead import SentAhead
@@ -110,9 +111,10 @@ class Runs:
         Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
         """
         settings, fetches = self.runtime.settings, list_day_fetches()
-        day_assets = [*build_fetched_day_assets(settings, fetches), *build_made_day_assets(settings)]
+        idle = list_idle_tables(settings)
         assets = [
-            *select_chosen(day_assets, settings),
+            *build_fetched_day_assets(settings, fetches, idle),
+            *build_made_day_assets(settings, idle),
             *build_month_assets(settings),
             *build_day_checks(settings),
         ]
@@ -162,7 +164,7 @@ class Runs:
         """
         settings, fetches = self.runtime.settings, list_day_fetches()
         for start, end in split_days(first, last):
-            fetched = select_chosen(build_fetched_day_assets(settings, fetches), settings)
+            fetched = build_fetched_day_assets(settings, fetches, list_idle_tables(settings))
             with SentAhead(self.runtime, list_upcoming(self.runtime, fetches, list_days(start, end))):
                 self._run(fetched, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
         # Every shard looks after its own commits, so of those that end at once at least one sees the answers of all.
@@ -176,7 +178,7 @@ class Runs:
         Raises RunFailedError.
         """
         settings = self.runtime.settings
-        self._remake(select_chosen(build_made_day_assets(settings), settings), days)
+        self._remake(build_made_day_assets(settings, list_idle_tables(settings)), days)
 
     def mend(self, days: Iterable[dt.date]) -> None:
         """Rebuild all tables of these days and of all months from the stored answers; sends no request to SMA.
@@ -210,7 +212,8 @@ class Runs:
                 days = (
                     left & list_days_with_answers(self.runtime) | list_unmade_days(self.runtime)
                 ) - self.made
-                self._remake(self._list_made_before(), days)
+                if days:
+                    self._remake(self._list_made_before(), days)
         except RunFailedError as failure:
             if failure.exit_code == INTERRUPTED:
                 raise
@@ -229,9 +232,10 @@ class Runs:
     def _list_made_before(self) -> list[dg.AssetsDefinition]:
         """The tables of days that the settings choose, or that another run has made before with other settings."""
         lake, settings = self.runtime.lake, self.runtime.settings
-        possible = build_made_day_assets(settings)
-        kept = [asset for asset in possible if lake.take_snapshot(MODELS[asset.key.path[-1]]).version >= 0]
-        return list({asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}.values())
+        idle = list_idle_tables(settings)
+        return build_made_day_assets(
+            settings, frozenset(name for name in idle if lake.take_snapshot(MODELS[name]).version < 0)
+        )
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
         settings = self.runtime.settings

@@ -149,9 +149,9 @@ def list_upcoming(
 
 
 def build_fetched_day_assets(
-    settings: Settings, fetches: Iterable[DayFetch] | None = None
+    settings: Settings, fetches: Iterable[DayFetch] | None = None, without: frozenset[str] = frozenset()
 ) -> list[dg.AssetsDefinition]:
-    """The answers of each day as received, by default by fetches of their own."""
+    """The answers of each day as received, by default by fetches of their own; but for the tables of these names."""
     return [
         build_days_asset(
             one.model,
@@ -165,21 +165,25 @@ def build_fetched_day_assets(
             upcoming=one.list_upcoming,
         )
         for one in fetches or list_day_fetches()
+        if storage(one.model).table not in without
     ]
 
 
-def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """The tables that are made from each day's answers. They make no API calls."""
+def build_made_day_assets(
+    settings: Settings, without: frozenset[str] = frozenset()
+) -> list[dg.AssetsDefinition]:
+    """The tables that are made from each day's answers, but for those of these names. They make no API calls."""
     return [
         build_day_asset(table.model, settings, table.make, deps=table.inputs, kinds=FROM_LAKE)
         for table in _list_made_tables()
+        if storage(table.model).table not in without
     ]
 
 
 def list_day_tables(settings: Settings) -> list[DayTable]:
     """The tables of which a run brings days by the settings, fetched ones first."""
     idle = list_idle_tables(settings)
-    fetched = (asset.key.path[-1] for asset in build_fetched_day_assets(settings))
+    fetched = (storage(one.model).table for one in list_day_fetches())
     made = (
         DayTable(storage(one.model).table, frozenset(one.inputs), one.make) for one in _list_made_tables()
     )
