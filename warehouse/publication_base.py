@@ -131,10 +131,10 @@ class RecordedBase:
             return None
 
 
-def read_base(target: Path, made_by: str) -> RecordedBase | None:
-    """The publication that the next one may start from; None where nothing is recorded that can be believed."""
+def read_recorded(target: Path) -> RecordedBase | None:
+    """The publication that was put in the place of `target` last; None where its record can't be believed."""
     try:
-        digest, _, content = name_record(target).read_bytes().partition(b"\n")
+        digest, _, content = name_record(target.resolve()).read_bytes().partition(b"\n")
         if digest != _digest_record(content):
             return None
         found = json.loads(content)
@@ -142,7 +142,13 @@ def read_base(target: Path, made_by: str) -> RecordedBase | None:
         sources = Sources(**{**found, "inputs": PublicationInputs(**found["inputs"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return RecordedBase(recorded, sources) if sources.inputs.made_by == made_by else None
+    return RecordedBase(recorded, sources)
+
+
+def read_base(target: Path, made_by: str) -> RecordedBase | None:
+    """The publication that the next one may start from; None where nothing is recorded that can be believed."""
+    found = read_recorded(target)
+    return found if found and found.sources.inputs.made_by == made_by else None
 
 
 def take_base(target: Path, file: Path, recorded: RecordedBase | None) -> Sources | None:

@@ -31,6 +31,7 @@ from schemas import TABLES, Table, storage
 from warehouse.clocks import build_clocks
 from warehouse.damage import CURE, Damage, DamagedError
 from warehouse.detail import NONE
+from warehouse.foreign_publication import describe_other_lake, is_of_other_lake
 from warehouse.gate import find_damage, take_snapshots
 from warehouse.lake import Lake, Snapshot
 from warehouse.lake_script import write_lake_script
@@ -169,6 +170,8 @@ def publish(
                 find_last_due_day(now),
             )
             recorded = read_base(target, inputs.made_by)
+            if recorded is None and is_of_other_lake(target, lake):
+                raise PublishError(f"{describe_other_lake(target, lake)} It is unchanged.")
             if recorded and (unchanged := _find_unchanged(recorded, named, inputs, now)):
                 # What lies beside the file is there afterwards, whoever removed it meanwhile.
                 place_beside()

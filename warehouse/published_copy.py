@@ -10,8 +10,10 @@ import duckdb
 import polars as pl
 
 from schemas import Table, polars_schema, storage
+from warehouse.foreign_publication import is_of_other_lake
 from warehouse.lake import Part
 from warehouse.lake_log import REPAIR, LogState, TableLog, find_folder
+from warehouse.lake_reader import LakeReader
 from warehouse.publish import NotPublishedError, check_published, connect
 from warehouse.quoting import quote_identifier
 
@@ -50,8 +52,11 @@ class PublishedCopy:
 
 
 @contextmanager
-def open_published_copy(path: Path) -> Iterator[PublishedCopy | None]:
-    """The published file to read from; None where there is none that is whole."""
+def open_published_copy(path: Path, lake: LakeReader) -> Iterator[PublishedCopy | None]:
+    """The published file to read from; None where there is none that is whole, or where it is of another lake."""
+    if is_of_other_lake(path, lake):
+        yield None
+        return
     try:
         check_published(path)
         connection = connect(path)

@@ -96,7 +96,7 @@ def verify_versions(lake: LakeReader, path: Path) -> Iterator[VerifiedPart]:
 
     The log and the digests of such a table belong together, so nothing else tells that an older copy took its place.
     """
-    with open_published_copy(path) as copy:
+    with open_published_copy(path, lake) as copy:
         shown = copy.versions if copy else {}
     for model in TABLES:
         version = shown.get(storage(model).table, -1)

@@ -29,6 +29,7 @@ from warehouse.damage import Damage
 from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.lake import Lake
 from warehouse.lost_parts import LostPart, Step
+from warehouse.publish import forget_published
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.published_object import open_target
 from warehouse.verify import list_damages, verify_published
@@ -40,7 +41,11 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iter
     `lost_lake` says that a lake that is gone as a whole won't come back.
     """
     _fetch_copy(settings)
-    with open_published_copy(settings.warehouse) as copy, _list_lost_lake(settings):
+    if lost_lake:
+        # The new lake will have none of its files, and yet it is this home's.
+        forget_published(settings.warehouse, say)
+    lake = Lake(settings.lake, settings.home / "tmp")
+    with open_published_copy(settings.warehouse, lake) as copy, _list_lost_lake(settings):
         steps = repair.make_readable(settings, copy, say, lost_lake=lost_lake)
         lost = LostParts(settings.home).read()
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
@@ -65,12 +70,13 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
     """Show what `mend_lake` would do and cost. Changes nothing and sends no request."""
     _fetch_copy(settings)
     published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
+    lake = Lake(settings.lake, settings.home / "tmp")
     with (
         repair.open_shadow(settings) as shadow,
-        open_published_copy(settings.warehouse) as copy,
+        open_published_copy(settings.warehouse, lake) as copy,
         _list_lost_lake(settings),
     ):
-        KnownTables(settings.home, settings.warehouse).check_lake(Lake(settings.lake, settings.home / "tmp"))
+        KnownTables(settings.home, settings.warehouse).check_lake(lake)
         steps = repair.make_readable(shadow, copy)
         lost = LostParts(shadow.home).read()
         if not (steps or lost or published):

@@ -10,6 +10,8 @@ from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.transform.thresholds import load_thresholds
+from warehouse.foreign_publication import describe_other_lake, is_of_other_lake
+from warehouse.lake import Lake
 from warehouse.own_tables import check_own_folder
 from warehouse.store_check import check_store
 
@@ -36,8 +38,11 @@ def check_before_requests(settings: Settings) -> None:
     check_folder("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)
     if "://" in settings.lake:
         check_store(settings.lake)
-    else:
-        check_folder("SUNLEDGER_LAKE", Path(settings.lake))
+        return
+    check_folder("SUNLEDGER_LAKE", Path(settings.lake))
+    lake = Lake(settings.lake, settings.home / "tmp")
+    if is_of_other_lake(settings.warehouse, lake):
+        raise ConfigurationError(f"{describe_other_lake(settings.warehouse, lake)} Nothing was asked of SMA.")
 
 
 def _check_connections(connections: int) -> None:

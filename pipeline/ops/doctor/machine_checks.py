@@ -7,9 +7,10 @@ from pipeline.common.release import find_release
 from pipeline.common.store_faults import StoreError
 from pipeline.ops.doctor import facts, machine, own_files
 from pipeline.ops.doctor.patient import Patient
-from pipeline.ops.doctor.result import Diagnosis, Level, pass_check, warn
+from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check, warn
 from pipeline.ops.set_aside import describe_set_aside
 from pipeline.ops.upkeep_due import describe_dead_bytes, find_dead_bytes
+from warehouse.foreign_publication import describe_other_lake, is_of_other_lake
 from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.publication_lag import find_lag
 from warehouse.published_object import open_target
@@ -102,6 +103,8 @@ def examine_warehouse(patient: Patient) -> list[Diagnosis]:
     found += machine.judge_warehouse(path, facts.read_publication(path), find_release())
     # A lake or store that is gone has a line of its own already, and the file can be judged without it.
     with suppress(LakeLostError, StoreError):
+        if is_of_other_lake(path, patient.runtime.lake):
+            return [*found, fail("warehouse", describe_other_lake(path, patient.runtime.lake))]
         lag = find_lag(patient.runtime.lake, path)
         found += machine.judge_lag(patient.settings.published_place, lag, patient.runtime.now())
     return found
