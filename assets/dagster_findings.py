@@ -16,6 +16,12 @@ def examine_runs(settings: Settings) -> Iterator[Diagnosis]:
         yield from _examine(settings)
     except SunledgerError as error:
         yield fail("runs", str(error))
+    except OSError as error:
+        # A disk that the system has made read-only, for instance; the other checks say more of it.
+        place = error.filename or settings.home
+        yield fail(
+            "runs", f"{place} can't be used ({error.strerror or error}): check the disk and its mount."
+        )
 
 
 def _examine(settings: Settings) -> Iterator[Diagnosis]:

@@ -9,16 +9,16 @@ from pathlib import Path
 from schemas import TABLES, storage
 from warehouse.damage import DamagedError
 from warehouse.lake_reader import LakeReader, UnreadableLogError
-from warehouse.publication_base import read_recorded
+from warehouse.publication_base import read_last_base
 
 
 def is_of_other_lake(target: Path, lake: LakeReader) -> bool:
-    """Whether the publication shows files, of which this lake neither has any nor ever names one. Raises OSError.
+    """Whether the publication shows files of which this lake has none, on its disk or in its logs. Raises OSError.
 
-    False where it is not known what it was made of, and of a lake that has no rows or can't tell: nothing is told apart
-    there, and it may need the publication to be repaired from.
+    False where nothing says what the publication was made of, and for a lake without rows or with a log that can't be
+    read: it may need the publication to be repaired from.
     """
-    recorded = read_recorded(target) if target.is_file() else None
+    recorded = read_last_base(target) if target.is_file() else None
     files = recorded.sources.inputs.files if recorded else {}
     if not any(files.values()) or _has_any(lake, files):
         return False

@@ -131,7 +131,7 @@ class RecordedBase:
             return None
 
 
-def read_recorded(target: Path) -> RecordedBase | None:
+def read_last_base(target: Path) -> RecordedBase | None:
     """The publication that was put in the place of `target` last; None where its record can't be believed."""
     try:
         digest, _, content = name_record(target.resolve()).read_bytes().partition(b"\n")
@@ -147,7 +147,7 @@ def read_recorded(target: Path) -> RecordedBase | None:
 
 def read_base(target: Path, made_by: str) -> RecordedBase | None:
     """The publication that the next one may start from; None where nothing is recorded that can be believed."""
-    found = read_recorded(target)
+    found = read_last_base(target)
     return found if found and found.sources.inputs.made_by == made_by else None
 
 

@@ -21,7 +21,7 @@ def run_backup(
     from pipeline.ops.backup import back_up  # noqa: PLC0415
 
     settings = load_settings()
-    files, size = back_up(settings, file)
+    files, size = back_up(settings, file, say)
     say(
         f"Wrote {pluralize(files, 'file')} ({size / 1e6:,.1f} MB) to {file.absolute()}. The backup holds secrets: "
         "store it as safely as a password."

@@ -17,7 +17,7 @@ import sqlite3
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from pipeline.billing.lost_requests import add_lost_days
@@ -26,6 +26,7 @@ from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
+from pipeline.ops.database_copy import LockedDatabase, write_database_copy
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
 from warehouse.known_tables import FILE as KNOWN_TABLES
@@ -48,12 +49,11 @@ SQLITE = b"SQLite format 3\0"
 BLOCK = 2**20
 
 
-def back_up(settings: Settings, target: Path) -> tuple[int, int]:
+def back_up(settings: Settings, target: Path, tell: Callable[[str], None]) -> tuple[int, int]:
     """Write everything into `target`, whole or not at all; the number of files and bytes.
 
-    Raises UsageError for a target inside the home or that is not a file, and SunledgerError where something can't be
-    read
-    or written, or where the lake is lost.
+    `tell` gets what it waits for, and what is damaged. Raises UsageError for a target inside the home or that is not a
+    file, and SunledgerError where something can't be read or written, or where the lake is lost.
     """
     target = resolve_place(target)
     if target.is_relative_to(settings.home):
@@ -70,7 +70,7 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
         KnownTables(settings.home, settings.warehouse).check_lake(lake)
     try:
         with replace_file(target, mode=0o600) as new, new.open("wb") as sink:
-            found = _write(settings, sink)
+            found = _write(settings, sink, tell)
     except OSError as fault:
         if error := find_refusal(fault):
             raise error from fault
@@ -167,7 +167,7 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
         os.utime(path, (member.mtime, member.mtime))
 
 
-def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
+def _write(settings: Settings, sink: io.BufferedIOBase, tell: Callable[[str], None]) -> tuple[int, int]:
     sums: dict[str, str] = {}
     size, begun = 0, int(time.time())
     with (
@@ -179,7 +179,7 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
             # What is gone in the meantime was replaced: its successor is named by a later version of its table.
             with (
                 contextlib.suppress(FileNotFoundError),
-                _copy_if_changing(path, Path(scratch)).open("rb") as content,
+                _copy_if_changing(path, Path(scratch), tell).open("rb") as content,
             ):
                 sums[name], added = _add_file(archive, name, content)
                 size += added
@@ -250,19 +250,34 @@ def _find_folder(settings: Settings) -> Path | None:
     return None if "://" in settings.lake else Path(settings.lake)
 
 
-def _copy_if_changing(path: Path, scratch: Path) -> Path:
+def _copy_if_changing(path: Path, scratch: Path, tell: Callable[[str], None]) -> Path:
     """A file that does not change while it is read: of a database a copy, of anything else the file itself."""
     with path.open("rb") as file:
         if file.read(len(SQLITE)) != SQLITE:
             return path
     copy = scratch / "copy.db"
     copy.unlink(missing_ok=True)
-    with (
-        contextlib.closing(sqlite3.connect(path)) as source,
-        contextlib.closing(sqlite3.connect(copy)) as target,
-    ):
-        source.backup(target)
+    try:
+        write_database_copy(_find_openable(path, scratch), copy, LockedDatabase(path, tell).look)
+    except sqlite3.DatabaseError as fault:
+        tell(
+            f"{path} can't be read as a database ({fault}), so the backup holds it as it is. It has no figures: "
+            "'sunledger repair' puts it aside, also after a restore."
+        )
+        return path
     return copy
+
+
+def _find_openable(path: Path, scratch: Path) -> Path:
+    """The database, or a copy of its files where the disk is read-only: its log can't be opened there."""
+    if not os.statvfs(path).f_flag & os.ST_RDONLY:
+        return path
+    there = scratch / "files.db"
+    for ending in ("", "-wal"):
+        Path(f"{there}{ending}").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}{ending}", f"{there}{ending}")
+    return there
 
 
 def _hash_file(path: Path) -> str:

@@ -6,11 +6,13 @@ import fcntl
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +25,7 @@ from assets.runs import record_runs
 from pipeline.billing.lost_requests import add_lost_days, read_lost_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.ops import backup
+from pipeline.ops import backup, database_copy
 from pipeline.ops.backup import back_up, restore_backup
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
@@ -51,7 +53,7 @@ def stored(new_runtime: Callable[..., RunContext], settings: Settings) -> Iterat
 @pytest.fixture
 def saved(stored: RunContext, settings: Settings, tmp_path: Path) -> Path:
     """A backup of it, without the records of Dagster, which take seconds."""
-    back_up(settings, tmp_path / "backup.tar")
+    back_up(settings, tmp_path / "backup.tar", print)
     return tmp_path / "backup.tar"
 
 
@@ -66,7 +68,7 @@ def test_all_state_comes_back_elsewhere(stored: RunContext, settings: Settings, 
     other = elsewhere(settings, tmp_path)
     with record_runs(stored) as runs:
         runs.publish()
-    back_up(settings, tmp_path / "backup.tar")
+    back_up(settings, tmp_path / "backup.tar", print)
     restore_backup(other, tmp_path / "backup.tar")
     before, after = (Lake(s.lake, tmp_path / "tmp") for s in (settings, other))
     assert after.scan(EnergyDaily).collect().equals(before.scan(EnergyDaily).collect())
@@ -92,7 +94,7 @@ def test_a_folder_that_cannot_be_read_is_not_left_out(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SunledgerError, match=rf"^{settings.home}/credentials may not be used by user "):
-        back_up(settings, tmp_path / "backup.tar")
+        back_up(settings, tmp_path / "backup.tar", print)
     assert not (tmp_path / "backup.tar").exists()
 
 
@@ -210,7 +212,7 @@ def test_what_a_run_adds_to_a_file_meanwhile_spoils_no_backup(
         return work(*given, **named)
 
     monkeypatch.setattr(tarfile.TarFile, step, work_late)
-    back_up(settings, tmp_path / "backup.tar")
+    back_up(settings, tmp_path / "backup.tar", print)
     other = elsewhere(settings, tmp_path)
     restore_backup(other, tmp_path / "backup.tar")
     assert (other.home / "requests" / "run.jsonl").read_text().startswith("one\n")
@@ -230,7 +232,7 @@ def test_requests_after_the_backup_are_known_to_be_lost(
     add_lost_days(settings.home, [dt.date(2026, 1, 2)])
     for file in settings.home.rglob("*"):
         os.utime(file, (three_days_ago.timestamp(),) * 2)
-    back_up(settings, tmp_path / "backup.tar")
+    back_up(settings, tmp_path / "backup.tar", print)
     other = elsewhere(settings, tmp_path)
     restore_backup(other, tmp_path / "backup.tar")
     days = {dt.datetime.now(dt.UTC).date() - dt.timedelta(days=n) for n in range(4 if is_older else 1)}
@@ -245,7 +247,7 @@ def test_a_file_that_a_killed_writer_left_under_two_names_is_restored_as_two(
     log.mkdir(parents=True)
     (log / "00000000000000000000.json").write_text("{}")
     os.link(log / "00000000000000000000.json", log / ".00000000000000000000.json.0a1b2c3d.new")
-    back_up(settings, tmp_path / "backup.tar")
+    back_up(settings, tmp_path / "backup.tar", print)
     other = elsewhere(settings, tmp_path)
     assert restore_backup(other, tmp_path / "backup.tar") == 2
     assert {file.read_text() for file in (Path(other.lake) / "plants" / "_delta_log").iterdir()} == {"{}"}
@@ -255,7 +257,68 @@ def test_a_restore_never_overwrites_and_a_backup_never_holds_itself(saved: Path,
     with pytest.raises(UsageError, match="is not empty"):
         restore_backup(settings, saved)
     with pytest.raises(UsageError, match="inside of the folder to back up"):
-        back_up(settings, settings.home / "backup.tar")
+        back_up(settings, settings.home / "backup.tar", print)
+
+
+def test_records_that_are_locked_are_waited_for_with_a_bound(
+    stored: RunContext, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is stopped with the lock of one of Dagster's files had a backup wait forever, without a word."""
+    monkeypatch.setattr(database_copy, "PATIENCE_S", 0.6)
+    monkeypatch.setattr(database_copy, "TELL_FROM_S", 0.3)
+    records, told = settings.home / "dagster" / "runs.db", list[str]()
+    records.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(records, isolation_level=None)) as other:
+        other.execute("CREATE TABLE runs (id)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(
+            SunledgerError, match=r"has locked .*runs\.db for 0\.6 s, so no backup was written"
+        ):
+            back_up(settings, tmp_path / "backup.tar", told.append)
+    assert [f"{records}. Waiting" in one for one in told] == [True]
+    assert not (tmp_path / "backup.tar").exists()
+
+
+def test_damaged_records_are_backed_up_as_they_are(settings: Settings, tmp_path: Path) -> None:
+    """It was called a bug of the program, and there was no backup of the lake."""
+    records, told = settings.home / "dagster" / "runs.db", list[str]()
+    records.parent.mkdir(parents=True)
+    records.write_bytes(backup.SQLITE + b"x" * 5000)
+    back_up(settings, tmp_path / "backup.tar", told.append)
+    assert [f"{records} can't be read as a database" in one for one in told] == [True]
+    other = elsewhere(settings, tmp_path)
+    restore_backup(other, tmp_path / "backup.tar")
+    assert (other.home / "dagster" / "runs.db").read_bytes() == records.read_bytes()
+
+
+def test_records_on_a_disk_that_is_read_only_are_backed_up_with_their_log(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the system mounts a disk after a fault of it, just where a backup is needed most."""
+    records = settings.home / "dagster" / "runs.db"
+    records.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(records)) as writing:
+        writing.execute("PRAGMA journal_mode = WAL")
+        writing.execute("CREATE TABLE runs (id)")
+        writing.commit()
+        # What is committed is in the log alone, whose index would have to be written beside it.
+        monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+        connect = sqlite3.connect
+        monkeypatch.setattr(sqlite3, "connect", lambda path: _refuse_beside(Path(path), records, connect))
+        back_up(settings, tmp_path / "backup.tar", print)
+        monkeypatch.undo()
+    other = elsewhere(settings, tmp_path)
+    restore_backup(other, tmp_path / "backup.tar")
+    with closing(sqlite3.connect(other.home / "dagster" / "runs.db")) as restored:
+        assert restored.execute("SELECT * FROM runs").fetchall() == []
+
+
+def _refuse_beside(
+    path: Path, refused: Path, connect: Callable[[Path], sqlite3.Connection]
+) -> sqlite3.Connection:
+    if path == refused:
+        raise sqlite3.OperationalError("unable to open database file")
+    return connect(path)
 
 
 def test_a_home_has_its_name_once_all_of_it_is_on_the_disk(
@@ -279,11 +342,14 @@ def test_a_home_that_is_a_volume_is_filled_and_its_lake_comes_last(
     other.home.parent.mkdir()
     other.home.symlink_to(volume)
     (settings.home / "known-tables.json").write_text("[]")
-    back_up(settings, saved)
+    back_up(settings, saved, print)
     moved, move = list[str](), shutil.move
-    monkeypatch.setattr(
-        shutil, "move", lambda part, place: (moved.append(Path(place).name), move(part, place))
-    )
+
+    def note_move(part: Path, place: Path) -> None:
+        moved.append(Path(place).name)
+        move(part, place)
+
+    monkeypatch.setattr(shutil, "move", note_move)
     restore_backup(other, saved)
     # At first the lake comes to the rest of the home, beside both.
     assert (moved[0], moved[1], moved[-1]) == ("lake", "known-tables.json", "lake")
