@@ -161,6 +161,10 @@ def load_prices(path: Path | None) -> PriceList:
     Raises ConfigurationError naming the file, and the entry and key that are wrong.
     """
     name = str(path or PUBLISHED)
+    if path is not None and path.exists() and not path.is_file():
+        raise ConfigurationError(
+            f"The price list {name} is a folder or a pipe: set SUNLEDGER_PRICES to a readable file."
+        )
     try:
         source = path or files(__package__).joinpath(PUBLISHED)
         text = source.read_text("utf-8-sig")

@@ -161,6 +161,8 @@ def _read_private_text(file: Path) -> str:
 
     A file that somebody else owns is mounted, as secrets of Kubernetes are: its group is this process's way to it.
     """
+    if file.exists() and not file.is_file():
+        raise ConfigurationError(f"{SETTING}: {file} is a folder or a pipe: name a file.")
     try:
         with file.open("rb") as opened:
             facts = os.fstat(opened.fileno())
@@ -176,6 +178,7 @@ def _read_private_text(file: Path) -> str:
             f"'chmod 600 {file}'; of a mounted secret set the mode to 0440."
         )
     try:
-        return content.decode()
+        # Notepad begins a file with a byte order mark.
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigurationError(f"{SETTING}: {file} is not a UTF-8 text file: save it as UTF-8.") from None

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipeline.common.env_file import check_env_file
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.file_modes import Readers
 from pipeline.common.setting_values import (
@@ -478,10 +479,12 @@ def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Sett
         raise ConfigurationError(
             f"The setting {unknown[0]!r} does not exist: choose from {', '.join(Settings.model_fields)}."
         )
+    if env_file is not None:
+        check_env_file(env_file, [name_variable(field) for field in Settings.model_fields])
     try:
         return Settings(**{"_env_file": env_file, **overrides})
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{env_file} is not a UTF-8 text file: save it as UTF-8.") from None
+        raise ConfigurationError(f"{env_file} is UTF-16 text: save it as UTF-8.") from None
     except ValidationError as fault:
         # A default that depends on a wrong setting is reported too, after the cause: tell the cause.
         raise ConfigurationError(_build_sentence(fault.errors(include_url=False)[0])) from None

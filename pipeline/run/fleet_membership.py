@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, name_variable
+from pipeline.common.user_text import read_user_text
 from pipeline.run.plant_attributes import build_pattern, find_members
 
 INCLUDE, EXCLUDE = name_variable("include_plants"), name_variable("exclude_plants")
@@ -160,14 +161,7 @@ def _find_file(word: str) -> Path | None:
 
 def _read_lines(setting: str, path: Path) -> list[str]:
     """The entries of a file: one a line, without empty lines and what follows a #."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8 text"
-        raise ConfigurationError(
-            f"{setting} names the file {path}, which can't be read ({reason}): correct the file, or remove it from the "
-            "setting."
-        ) from None
+    text = read_user_text(setting, path)
     return list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines())))
 
 

@@ -20,7 +20,8 @@ import polars as pl
 
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import Settings, name_variable
-from pipeline.run.user_files import build_file_error, find_separator, read_text, read_unchanged
+from pipeline.common.user_text import build_file_error, read_user_text, split_separator
+from pipeline.run.user_files import read_unchanged
 from pipeline.transform.plant_moves import find_successors
 from schemas import PlantAttributes, polars_schema
 from schemas.base import FINITE
@@ -128,13 +129,14 @@ def build_unknown_group(where: str, group: str, known: Iterable[str], place: str
 @lru_cache(maxsize=2)
 def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
     """The file's rows, read once while it stays the same: every step that asks plants looks at them."""
-    text = read_text(SETTING, path)
+    text = read_user_text(SETTING, path)
     entries = _parse_toml(path, text) if path.suffix.lower() == ".toml" else _parse_csv(path, text)
     return _build_rows(path, entries)
 
 
 def _parse_csv(path: Path, text: str) -> list[_Entry]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_separator(text), strict=True)
+    separator, text = split_separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as fault:

@@ -4,6 +4,7 @@ One file for all plants, CSV or Parquet, with the columns of `COLUMNS` and one o
 stops the step with the first row that does: a figure by half a series would look like one by a whole.
 """
 
+import io
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -13,8 +14,10 @@ import polars as pl
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings, name_variable
-from pipeline.run.user_files import build_file_error, read_unchanged, refuse_rows
+from pipeline.common.user_text import build_file_error, read_user_text, split_separator
+from pipeline.run.user_files import read_unchanged, refuse_rows, write_decimal_points
 
+_HEAD_BYTES: Final = 2**16
 COLUMNS: Final = ("plant_id", "interval_start", "interval_end")
 # Mean irradiance of the interval, or its irradiation: on the modules' plane, as the standard wants it.
 VALUES: Final = ("w_per_m2", "kwh_per_m2")
@@ -86,7 +89,20 @@ def _read_table(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pl.read_parquet(path)
-        return pl.read_csv(path, schema_overrides={"plant_id": pl.String}, infer_schema_length=None)
+        # Years of a fleet are gigabytes, so text that polars reads by itself is not read here.
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        plain = b"\0" not in head and not head.startswith(b"sep=")
+        separator, text = split_separator(
+            head.decode(errors="replace") if plain else read_user_text(SETTING, path)
+        )
+        found = pl.read_csv(
+            path if plain else io.StringIO(text.lstrip("\r\n")),
+            separator=separator,
+            schema_overrides={"plant_id": pl.String},
+            infer_schema_length=None,
+        )
+        return write_decimal_points(found, separator, VALUES)
     except (pl.exceptions.PolarsError, OSError) as fault:
         reason = str(fault).partition("\n")[0]
         raise _build_error(

@@ -16,7 +16,8 @@ import polars as pl
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings, name_variable
-from pipeline.run.user_files import build_file_error, find_separator, read_text, read_unchanged, refuse_rows
+from pipeline.common.user_text import build_file_error, read_user_text, split_separator
+from pipeline.run.user_files import read_unchanged, refuse_rows, write_decimal_points
 from schemas.base import FINITE
 from schemas.curtailment import ASKED_BY, FEED_IN, KINDS, METHODS
 
@@ -59,17 +60,19 @@ def read_supplied_limits(settings: Settings) -> pl.DataFrame:
 @lru_cache(maxsize=2)
 def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
     """The file's rows, read once for all months that are made of it while it stays the same."""
-    text = read_text(SETTING, path)
+    text = read_user_text(SETTING, path)
     found = _parse_toml(path, text) if path.suffix.lower() == ".toml" else _parse_csv(path, text)
     return _build_rows(path, found)
 
 
 def _parse_csv(path: Path, text: str) -> pl.DataFrame:
+    separator, text = split_separator(text)
     try:
-        return pl.read_csv(io.StringIO(text), separator=find_separator(text), infer_schema=False)
+        found = pl.read_csv(io.StringIO(text.lstrip("\r\n")), separator=separator, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as fault:
         reason = str(fault).partition("\n")[0]
         raise _build_error(path, f"it is not a table ({reason})", f"write a header with {_WANTED}") from fault
+    return write_decimal_points(found, separator, VALUES)
 
 
 def _parse_toml(path: Path, text: str) -> pl.DataFrame:

@@ -1,12 +1,12 @@
 """Files of the user that settings name: each is read once while it stays the same, and refused with what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 
-from pipeline.common.errors import ConfigurationError
+from pipeline.common.user_text import build_file_error, check_user_file
 
 T = TypeVar("T")
 
@@ -16,31 +16,13 @@ def read_unchanged(setting: str, path: Path, formats: str, read: Callable[[Path,
 
     Raises ConfigurationError for a file that can't be looked at. `formats` names what it may be.
     """
-    try:
-        seen = path.stat()
-    except OSError as fault:
-        raise build_file_error(
-            setting, path, f"it can't be read ({fault.strerror})", f"give the path of a {formats} file"
-        ) from fault
-    return read(path, seen.st_mtime_ns, seen.st_size)
+    return read(path, *check_user_file(setting, path, formats))
 
 
-def read_text(setting: str, path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark. Raises ConfigurationError."""
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as fault:
-        raise build_file_error(
-            setting, path, f"it can't be read ({fault.strerror})", "give this user permission to read it"
-        ) from fault
-    except UnicodeDecodeError as fault:
-        raise build_file_error(setting, path, "it is not UTF-8 text", "save it as UTF-8") from fault
-
-
-def find_separator(text: str) -> str:
-    """What stands between the columns of a CSV file, by its header: a semicolon as in German Excel, or a comma."""
-    head = text.partition("\n")[0]
-    return ";" if ";" in head and "," not in head else ","
+def write_decimal_points(found: pl.DataFrame, separator: str, names: Collection[str]) -> pl.DataFrame:
+    """The table with points in the place of decimal commas, which only stand where commas separate no columns."""
+    texts = [name for name in names if found.schema.get(name) == pl.String and separator != ","]
+    return found.with_columns(pl.col(texts).str.replace(",", ".", literal=True)) if texts else found
 
 
 def refuse_rows(setting: str, path: Path, broken: pl.DataFrame, what: str, cure: str) -> None:
@@ -53,8 +35,3 @@ def refuse_rows(setting: str, path: Path, broken: pl.DataFrame, what: str, cure:
             f"of row {row} (plant {plant or '?'}) {what}; {broken.height:,} rows have this problem",
             cure,
         )
-
-
-def build_file_error(setting: str, path: Path, what: str, cure: str) -> ConfigurationError:
-    """The error of a file that can't be used: what is wrong with it, and what to do, as clauses."""
-    return ConfigurationError(f"{setting}={path} can't be used: {what}. To correct it, {cure}.")

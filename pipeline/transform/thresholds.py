@@ -67,8 +67,12 @@ def _read_shipped() -> dict[str, float]:
 
 
 def _read_own(path: Path) -> dict[str, float]:
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(
+            f"The thresholds in {path} are a folder or a pipe: set SUNLEDGER_QUALITY to a readable file."
+        )
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as fault:
         raise ConfigurationError(
             f"The thresholds in {path} can't be read ({fault.strerror}): set SUNLEDGER_QUALITY to a readable file."

@@ -155,7 +155,7 @@ def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="it can't be read"):
         read_plant_attributes(load_settings(env_file=None, plant_attributes=tmp_path / "none.csv"))
     (tmp_path / "bytes.csv").write_bytes(b"plant_id\n\xff\xfe\n")
-    with pytest.raises(ConfigurationError, match="it is not UTF-8 text"):
+    with pytest.raises(ConfigurationError, match="line 2 is not UTF-8 text"):
         read_plant_attributes(load_settings(env_file=None, plant_attributes=tmp_path / "bytes.csv"))
 
 

@@ -101,7 +101,10 @@ def test_a_file_has_one_entry_a_line(tmp_path: Path) -> None:
             r"SUNLEDGER_INCLUDE_PLANTS: .* is not a valid entry: write ID",
         ),
         ({"exclude_plants": "from 2026-10-15"}, "is not a valid entry"),
-        ({"exclude_plants": "@/none.txt"}, r"names the file /none\.txt, which can't be read \(No such file"),
+        (
+            {"exclude_plants": "@/none.txt"},
+            r"SUNLEDGER_EXCLUDE_PLANTS=/none\.txt can't be used: it can't be read \(No such file",
+        ),
     ],
 )
 def test_a_wrong_entry_is_told_and_no_plant_is_asked(settings: dict[str, str], says: str) -> None:

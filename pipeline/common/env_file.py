@@ -1,0 +1,51 @@
+"""Whether a `.env` file says what its writer meant: a line that its reader would skip without a notice is refused."""
+
+import difflib
+from collections.abc import Collection
+from pathlib import Path
+
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.user_text import read_user_text
+
+# How much a name must be like that of a setting to be a slip of it.
+ALIKE = 0.75
+
+
+def check_env_file(file: Path, names: Collection[str]) -> None:
+    """Raise ConfigurationError for a line that can't be read, has no value, or misspells one of the settings' names.
+
+    A file that does not exist is none.
+    """
+    if not file.is_symlink() and not file.exists():
+        return
+    import io  # noqa: PLC0415 - most homes have no such file, and the parser is only loaded for one
+
+    from dotenv.parser import parse_stream  # noqa: PLC0415
+
+    for binding in parse_stream(io.StringIO(read_user_text("", file))):
+        text = binding.original.string
+        line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        if binding.error:
+            raise _build_error(
+                file, line, "can't be read", "write NAME=VALUE, and close each quote in its own line"
+            )
+        if binding.key is None or not (binding.value is None or _is_ours(binding.key)):
+            continue
+        key = binding.key.strip()
+        if key.upper() in names:
+            if binding.value is None:
+                raise _build_error(file, line, f"has no = after {key}", f"write {key}=VALUE")
+            continue
+        if alike := difflib.get_close_matches(key.upper(), names, 1, ALIKE) if _is_ours(key) else []:
+            raise _build_error(
+                file, line, f"names {key}, which is not a setting", f"write {alike[0]}, or remove the line"
+            )
+
+
+def _is_ours(key: str) -> bool:
+    return key.upper().startswith(("SUNLEDGER_", "SMA_"))
+
+
+def _build_error(file: Path, line: int, what: str, cure: str) -> ConfigurationError:
+    # Never the line itself, which may hold a secret.
+    return ConfigurationError(f"Line {line} of {file} {what}. To correct it, {cure}.")
