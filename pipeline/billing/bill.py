@@ -61,7 +61,7 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
     more = expect_units(units, (list_plant_ids_of_newest(runtime) or frozenset()) - excluded, month, year)
     if not forecast:
         more = more.clear()
-    priced = prices.add_fees(add_capacity(more, read_capacities(lake))).select(COST)
+    priced = prices.add_fees(add_capacity(more, read_capacities(lake, more))).select(COST)
     every = pl.concat([units.select(COST), priced])
     # A Live plan costs every month until it ends, whoever is asked for.
     until = max(month, dt.date(year, DECEMBER, 1)) if forecast else month

@@ -6,11 +6,14 @@ import polars as pl
 
 from pipeline.billing import PriceList
 from pipeline.billing.lost_requests import find_incomplete_months
-from pipeline.billing.units import build_billing_units, move_to_new_ids
+from pipeline.billing.units import build_billing_units, count_asked_systems, move_to_new_ids
 from pipeline.run.context import RunContext
 from pipeline.transform import inventory
 from schemas import ApiRequests, BillingUnits, Plants, RawPlants
 from warehouse.lake import Lake
+
+# Who is in none of so many lists was not asked for after them: plants that leave are forgotten earlier.
+LISTS_LOOKED_AT = 31
 
 
 def count_units(runtime: RunContext, prices: PriceList) -> pl.DataFrame:
@@ -20,7 +23,8 @@ def count_units(runtime: RunContext, prices: PriceList) -> pl.DataFrame:
     """
     lake = runtime.lake
     moves = read_moves(lake)
-    found = build_billing_units(lake.scan(ApiRequests), read_capacities(lake), moves, prices)
+    asked = count_asked_systems(lake.scan(ApiRequests), moves, prices)
+    found = build_billing_units(asked, read_capacities(lake, asked), prices)
     incomplete = find_incomplete_months(runtime.settings.home)
     if not incomplete:
         return found
@@ -31,21 +35,49 @@ def count_units(runtime: RunContext, prices: PriceList) -> pl.DataFrame:
     )
 
 
-def read_capacities(lake: Lake) -> pl.DataFrame:
+def read_capacities(lake: Lake, units: pl.DataFrame) -> pl.DataFrame:
     """What SMA listed as AC capacity and when: plant_id, listed_on, capacity_kw; several rows a plant.
 
-    The last stored list of every month, and each plant as it was listed last.
+    The last stored list of every month, and each plant as it was listed last. For those of `units` (plant_id, month)
+    whose system that list lacks, the last list before that has it: a plant may leave the list and come back, and the
+    list of one of several credentials may have failed on that day.
     """
-    last: dict[str, str] = {part["local_date"][:7]: part["local_date"] for part in lake.list_parts(RawPlants)}
+    days = [dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(RawPlants)]
+    last = {day.replace(day=1): day for day in sorted(days)}
+    lists = {day: _read_list(lake, day) for day in last.values()}
+    plants = lake.scan(Plants).collect()
+    seen = plants.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw")
+    known = pl.concat([*lists.values(), seen])
+    ever = plants.filter(pl.any_horizontal(pl.col("ac_power_kw", "former_ac_power_kw") > 0))["plant_id"]
+    lacking = units.filter(pl.col("plant_id").is_in(ever.implode())).join(
+        known.drop_nulls("capacity_kw").select("plant_id", month=pl.col("listed_on").dt.month_start()),
+        on=["plant_id", "month"],
+        how="anti",
+    )
+    for (month,), of_month in lacking.group_by("month"):
+        assert isinstance(month, dt.date)  # noqa: S101 - for the type checker
+        wanted = set(of_month["plant_id"])
+        before = sorted((day for day in days if day < _find_next_month(month)), reverse=True)
+        for day in before[:LISTS_LOOKED_AT]:
+            if day not in lists:
+                lists[day] = _read_list(lake, day)
+            found = lists[day].drop_nulls("capacity_kw").filter(pl.col("plant_id").is_in(wanted))
+            known.vstack(found, in_place=True)
+            wanted -= set(found["plant_id"])
+            if not wanted:
+                break
+    return known
+
+
+def _read_list(lake: Lake, day: dt.date) -> pl.DataFrame:
     columns = ["plant_id", "device_id", "body"]
-    lists = [
-        inventory.build_plants(
-            pl.concat(lake.read_batches(RawPlants, {"local_date": day}, columns=columns)), day
-        )[0]
-        for day in map(dt.date.fromisoformat, last.values())
-    ]
-    frames = [*lists, lake.scan(Plants).collect()]
-    return pl.concat([f.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw") for f in frames])
+    answers = pl.concat(lake.read_batches(RawPlants, {"local_date": day}, columns=columns))
+    plants, _ = inventory.build_plants(answers, day)
+    return plants.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw")
+
+
+def _find_next_month(month: dt.date) -> dt.date:
+    return (month + dt.timedelta(days=31)).replace(day=1)
 
 
 def read_moves(lake: Lake) -> pl.DataFrame:

@@ -285,7 +285,7 @@ def _estimate_fees(
     units = pl.DataFrame({"plant_id": sorted(plants)}, {"plant_id": pl.String}).with_columns(
         month=pl.lit(month)
     )
-    known = read_capacities(runtime.lake)
+    known = read_capacities(runtime.lake, units)
     if listed is not None:
         known = pl.concat([known, listed.select(known.columns)])
     priced = prices.add_fees(add_capacity(units, known))

@@ -60,14 +60,12 @@ def count_asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: Pri
     )
 
 
-def build_billing_units(
-    requests: pl.LazyFrame, capacities: pl.DataFrame, moves: pl.DataFrame, prices: PriceList
-) -> pl.DataFrame:
-    """Rows of billing_units, sorted by plant_id and month.
+def build_billing_units(asked: pl.DataFrame, capacities: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+    """Rows of billing_units, sorted by plant_id and month, of the systems of `count_asked_systems`.
 
     `capacities` says what SMA listed when: plant_id, listed_on, capacity_kw (null: none given).
     """
-    units = add_capacity(count_asked_systems(requests, moves, prices), capacities)
+    units = add_capacity(asked, capacities)
     return prices.add_fees(units).select(polars_schema(BillingUnits).names())
 
 

@@ -154,7 +154,7 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
         {"plant_id": sorted(read_counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
     )
     units = plants.select("plant_id", month=pl.lit(month))
-    priced = prices.add_fees(add_capacity(units, read_capacities(runtime.lake)))
+    priced = prices.add_fees(add_capacity(units, read_capacities(runtime.lake, units)))
     return Plan(
         days=len(days),
         plants=plants.height,
@@ -281,7 +281,7 @@ def _sum_next_month_eur(
     if begins == ends:
         return Decimal(0)
     units = plants.select("plant_id", month=pl.lit(ends))
-    priced = prices.add_fees(add_capacity(units, read_capacities(runtime.lake)))
+    priced = prices.add_fees(add_capacity(units, read_capacities(runtime.lake, units)))
     return Decimal(priced["fee_eur"].sum() or 0)
 
 

@@ -122,7 +122,7 @@ def test_a_list_without_the_capacity_does_not_take_it_away() -> None:
 def test_a_plant_that_never_had_a_capacity_is_unpriced() -> None:
     rows = record(request("2026-10-01"), request("2026-10-01", plant_id="12")).lazy()
     lists = listed(("11", "2026-10-01", None), ("12", "2026-10-01", 50.0))
-    units = build_billing_units(rows, lists, NO_MOVES, PRICES)
+    units = build_billing_units(count_asked_systems(rows, NO_MOVES, PRICES), lists, PRICES)
     assert units.select("plant_id", "pricing", "fee_eur").rows() == [
         ("11", "no_capacity", None),
         ("12", "priced", Decimal("16.50")),
@@ -130,4 +130,7 @@ def test_a_plant_that_never_had_a_capacity_is_unpriced() -> None:
 
 
 def test_no_requests_are_no_pu() -> None:
-    assert build_billing_units(record().lazy(), listed(), NO_MOVES, PRICES).height == 0
+    assert (
+        build_billing_units(count_asked_systems(record().lazy(), NO_MOVES, PRICES), listed(), PRICES).height
+        == 0
+    )
