@@ -19,10 +19,9 @@ from pipeline.run.stored_lists import (
     find_turns,
     read_last_asked,
 )
+from pipeline.run.unlisted_devices import NOT_FOUND, find_unlisted_devices
 from pipeline.sma.requests import Request
 from schemas import ApiRequests, Devices, MeasurementSets, RawAnswers, RawDevices, RawMeasurementSets
-
-NOT_FOUND = 404
 
 
 def plan_plant_lists(runtime: RunContext) -> list[Request]:
@@ -75,11 +74,12 @@ def count_lists(runtime: RunContext) -> int:
 
 def _list_owners(runtime: RunContext) -> pl.DataFrame:
     """plant_id and device_id of plants, of active devices, and of deactivated ones whose sets are not known: the past
-    of those can still be asked for.
+    of those can still be asked for. A device that its plant's list lacks keeps the sets that are known.
     """
     plants = list_own_plants(runtime)
     known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
     devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", how="semi")
+    devices = devices.join(find_unlisted_devices(runtime.lake), on=OWNER, how="anti", maintain_order="left")
     active = pl.col("is_active").fill_null(value=True)
     retired = devices.filter(~active).join(known, on=OWNER, how="anti")
     owners = [plants.select("plant_id", device_id=pl.lit(""))]
@@ -108,6 +108,10 @@ def _select_due(
     day, at = pl.col("local_date"), pl.col("fetched_at")
     on, changed_at = pl.col("changed_on"), pl.col("changed_at")
     due = [day.is_null(), day < pl.col("turn"), day < on, (day == on) & (at < changed_at)]
+    if model is RawDevices:
+        lost = _find_lost_devices(runtime, asked).with_columns(lost=True)
+        known = known.join(lost, on="plant_id", how="left", maintain_order="left")
+        due.append(pl.col("lost"))
     if model is RawMeasurementSets:
         lost = _find_lost_sets(runtime, asked).with_columns(lost=True)
         known = known.join(lost, on=OWNER, how="left", maintain_order="left")
@@ -117,21 +121,28 @@ def _select_due(
     return known.filter(pl.any_horizontal(one.fill_null(value=False) for one in due)).select(OWNER)
 
 
+def _find_lost_devices(runtime: RunContext, asked: pl.DataFrame) -> pl.DataFrame:
+    """plant_id of those with a device that SMA did not find after their last list of devices, for the first time."""
+    found = _read_not_found(runtime, asked).filter(pl.col("device_id") != "")
+    moments = asked.select("plant_id", "fetched_at").lazy()
+    return (
+        found.join(moments, on="plant_id")
+        .group_by(OWNER)
+        .agg((pl.col("asked_at") > pl.col("fetched_at")).all().alias("is_news"))
+        .filter("is_news")
+        .select("plant_id")
+        .unique()
+        .collect()
+    )
+
+
 def _find_lost_sets(runtime: RunContext, asked: pl.DataFrame) -> pl.DataFrame:
     """plant_id and device_id of those of which SMA no longer found a set after their last list, for the first time.
 
     A set that it did not find before that either is no news: the list still names it.
     """
-    since = asked["fetched_at"].min()
-    if not isinstance(since, dt.datetime):
-        return asked.select(OWNER)
-    missed = runtime.lake.scan(ApiRequests).filter(
-        pl.col("asked_date") >= since.date(),
-        pl.col("status") == NOT_FOUND,
-        pl.col("endpoint") == "measurements",
-    )
     after = pl.col("asked_at") > pl.col("fetched_at")
-    found = missed.select(*OWNER, "set_type", "asked_at").join(asked.lazy(), on=OWNER)
+    found = _read_not_found(runtime, asked).join(asked.lazy(), on=OWNER)
     return (
         found.group_by(*OWNER, "set_type")
         .agg(after.all())
@@ -140,3 +151,18 @@ def _find_lost_sets(runtime: RunContext, asked: pl.DataFrame) -> pl.DataFrame:
         .unique()
         .collect()
     )
+
+
+def _read_not_found(runtime: RunContext, asked: pl.DataFrame) -> pl.LazyFrame:
+    """plant_id, device_id, set_type and asked_at of measurements that SMA did not find since the first of these lists.
+
+    There is nothing to look at where no list was answered.
+    """
+    since = asked["fetched_at"].min()
+    first = since.date() if isinstance(since, dt.datetime) else runtime.find_today()
+    missed = runtime.lake.scan(ApiRequests).filter(
+        pl.col("asked_date") >= first,
+        pl.col("status") == NOT_FOUND,
+        pl.col("endpoint") == "measurements",
+    )
+    return missed.select(*OWNER, "set_type", "asked_at")

@@ -1,10 +1,11 @@
 """The way of an answer into its raw table: plan the requests, fetch, split by day, accept, write."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import polars as pl
@@ -38,6 +39,7 @@ from pipeline.run.step import (
     build_result,
     quarantine,
 )
+from pipeline.run.unlisted_devices import NOT_FOUND, find_unlisted_devices
 from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.consents import access_problems
 from pipeline.sma.pending_results import PendingResults
@@ -125,10 +127,41 @@ def _store_plan(
             outcomes[accepted.day].append(accepted.outcome)
         found = {day: DayOutcome.of_all(outcomes.pop(day)) for day in plan.days}
         found = set_unlisted_apart(found, still_listed)
-        refuse_nothing_answered(found.values())
+        found = _leave_out_removed_devices(runtime, plan, found)
+        refuse_nothing_answered(found.values(), is_known=bool(runtime.lake.list_parts(plan.model)))
         for day, outcome in found.items():
             missing = [*sent.left_out, *_list_missing(outcome, plan.model, day, runtime.settings)]
             yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))
+
+
+def _leave_out_removed_devices(
+    runtime: RunContext, plan: FetchPlan, outcomes: Mapping[dt.date, DayOutcome]
+) -> dict[dt.date, DayOutcome]:
+    """The outcomes without failures of devices that SMA neither lists nor finds, where nothing is missing by them.
+
+    On days since they were seen last another device is in their place, or none; of other days their rows are stored.
+    """
+    if not any(map(_is_not_found, chain.from_iterable(one.failures for one in outcomes.values()))):
+        return dict(outcomes)
+    unlisted = find_unlisted_devices(runtime.lake)
+    seen = {(plant, device): last_seen for plant, device, last_seen in unlisted.iter_rows()}
+
+    def is_needed(failure: Failure, day: dt.date, stored: Collection[tuple[str, str]]) -> bool:
+        device = (failure.request.plant_id, failure.request.device_id)
+        return (
+            not _is_not_found(failure) or device not in seen or (day < seen[device] and device not in stored)
+        )
+
+    found: dict[dt.date, DayOutcome] = {}
+    for day, outcome in outcomes.items():
+        stored = {(plant, device) for plant, device, _ in plan.days[day].with_rows}
+        needed = tuple(one for one in outcome.failures if is_needed(one, day, stored))
+        found[day] = replace(outcome, failures=needed)
+    return found
+
+
+def _is_not_found(failure: Failure) -> bool:
+    return failure.error.status == NOT_FOUND and bool(failure.request.device_id)
 
 
 def _send_ahead(results: Iterable[PlannedResult], ahead: SentAhead) -> Iterator[PlannedResult]:

@@ -21,6 +21,7 @@ from pipeline.run.measurement_sets import (
 from pipeline.run.plants import compute_delay, list_plants, select_in_operation
 from pipeline.run.step import StepResult, build_quarantine_part, build_raw_part
 from pipeline.run.unchanged_steps import UnchangedSteps
+from pipeline.run.unlisted_devices import find_removed_devices
 from pipeline.transform.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake import Part
@@ -279,7 +280,13 @@ def _list_devices_with_log(runtime: RunContext, day: dt.date) -> pl.DataFrame:
 
 
 def _drop_deactivated(runtime: RunContext, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
-    """The devices that were not deactivated before the day or exactly at its beginning."""
+    """The devices that were not deactivated before the day or exactly at its beginning.
+
+    Without those either that SMA neither lists nor finds any more, on days since they were seen last.
+    """
     midnight = dt.datetime.combine(day, dt.time())
     ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at") <= midnight).collect()
-    return devices.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")
+    removed = find_removed_devices(runtime.lake, runtime.find_today()).filter(pl.col("last_seen") <= day)
+    for gone in (ended, removed):
+        devices = devices.join(gone, on=["plant_id", "device_id"], how="anti", maintain_order="left")
+    return devices

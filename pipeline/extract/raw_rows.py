@@ -142,8 +142,11 @@ def set_unlisted_apart(
     }
 
 
-def refuse_nothing_answered(outcomes: Collection[DayOutcome]) -> None:
-    """Raise the error of the failures where nothing was answered and asking again may help, or where a list failed."""
+def refuse_nothing_answered(outcomes: Collection[DayOutcome], *, is_known: bool = False) -> None:
+    """Raise the error of the failures where nothing was answered and asking again may help, or where a list failed.
+
+    `is_known` says that such lists are stored: then one that SMA refuses permanently is missing, and no more.
+    """
     if any(outcome.series or outcome.kept or outcome.unlisted for outcome in outcomes):
         return
     found = chain.from_iterable(outcome.failures for outcome in outcomes)
@@ -151,7 +154,8 @@ def refuse_nothing_answered(outcomes: Collection[DayOutcome]) -> None:
     # A day that SMA refuses permanently is missing and does not end the run; without a list the run can't continue.
     # Where one of several credentials can't be used, that is said of its plants, and the others go on.
     grave = [one for one in failures if not isinstance(one.error, CredentialUnusableError)]
-    if any(failure.error.transient or failure.request.endpoint in LISTS for failure in grave):
+    needed = LISTS & {"plants"} if is_known else LISTS
+    if any(failure.error.transient or failure.request.endpoint in needed for failure in grave):
         raise _explain_no_answer(grave)
 
 

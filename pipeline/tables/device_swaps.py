@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource
+from pipeline.run.unlisted_devices import find_unlisted_devices
 from schemas import DeviceEnergyDaily, Devices, MeasurementSets, RawAnswers
 from warehouse.lake import Lake
 
@@ -23,7 +24,8 @@ def find_absent_devices(
 ) -> pl.DataFrame:
     """The devices of `silent` (plant_id, device_id) of which no row is expected on the day.
 
-    Those are inactive devices without an end date after the last day that they have rows of, and devices that never
+    Those are devices that are inactive or no longer listed, without an end date, after the last day that they have rows
+    of, and devices that never
     had a row before, on days when a device of the same set and plant was still to be replaced. Any other silent device
     is missing.
     """
@@ -34,8 +36,12 @@ def find_absent_devices(
         runtime.lake.scan(Devices)
         .join(having, on=KEYS, how="semi")
         .filter(pl.col("plant_id").is_in(silent["plant_id"].unique().implode()))
-        .select(*KEYS, "deactivated_at", undated=_is_undated())
+        .select(*KEYS, "deactivated_at")
         .collect()
+    )
+    undated = _find_undated(runtime.lake).with_columns(undated=True)
+    devices = devices.join(undated, on=KEYS, how="left", maintain_order="left").with_columns(
+        pl.col("undated").fill_null(value=False)
     )
     devices = _add_ends(runtime.lake, source, devices)
     over = pl.col("end").is_null() | (pl.col("end").dt.date() < day)
@@ -44,28 +50,35 @@ def find_absent_devices(
     return pl.concat([retired, _find_not_yet_installed(runtime.lake, devices, rest, day)])
 
 
-def _is_undated() -> pl.Expr:
-    return ~pl.col("is_active").fill_null(value=True) & pl.col("deactivated_at").is_null()
+def _find_undated(lake: Lake) -> pl.DataFrame:
+    """plant_id and device_id of devices that are over, of which SMA does not say since when."""
+    inactive = ~pl.col("is_active").fill_null(value=True) & pl.col("deactivated_at").is_null()
+    found = [lake.read_whole(Devices).filter(inactive).select(KEYS), find_unlisted_devices(lake).select(KEYS)]
+    return pl.concat(found).unique()
 
 
 def _add_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFrame:
     """The devices with `end` (plant-local): their deactivation, or of an inactive one the last day with rows."""
     if not devices["undated"].any():
         return devices.with_columns(end="deactivated_at")
-    last = _find_last_days_with_rows(lake, source.raw, lake.take_snapshot(source.raw).version)
+    versions = tuple(lake.take_snapshot(model).version for model in (source.raw, Devices))
+    last = _find_last_days_with_rows(lake, source.raw, versions)
     ends = devices.join(last, on=KEYS, how="left", maintain_order="left")
     own = pl.when("undated").then(pl.col("last_day").dt.combine(END_OF_DAY))
     return ends.with_columns(end=pl.coalesce("deactivated_at", own))
 
 
 @lru_cache(maxsize=4)
-def _find_last_days_with_rows(lake: Lake, raw: type[RawAnswers], version: int) -> pl.DataFrame:  # noqa: ARG001 - the key
-    """plant_id, device_id and last_day of the inactive devices without an end date that have rows of the set.
+def _find_last_days_with_rows(
+    lake: Lake,
+    raw: type[RawAnswers],
+    versions: tuple[int, ...],  # noqa: ARG001 - the key
+) -> pl.DataFrame:
+    """plant_id, device_id and last_day of the devices that are over without an end date and have rows of the set.
 
-    Kept for the version of the raw table: a run makes many days from the same answers.
+    Kept for the versions of raw table and devices: a run makes many days from the same answers.
     """
-    undated = lake.scan(Devices).filter(_is_undated()).select(KEYS)
-    answers = lake.scan(raw).filter(~pl.col("no_rows")).join(undated, on=KEYS, how="semi")
+    answers = lake.scan(raw).filter(~pl.col("no_rows")).join(_find_undated(lake).lazy(), on=KEYS, how="semi")
     return answers.group_by(KEYS).agg(last_day=pl.col("local_date").max()).collect(engine="streaming")
 
 

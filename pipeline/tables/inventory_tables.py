@@ -17,6 +17,7 @@ from pipeline.run.plants import add_exclusion, find_chosen_plants
 from pipeline.run.step import StepResult, build_result, quarantine
 from pipeline.run.stored_lists import TOLERANCE, read_newest_answers
 from pipeline.run.table_step import Stage, writes
+from pipeline.run.unlisted_devices import select_unlisted
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import find_plant
 from pipeline.transform import inventory
@@ -149,8 +150,26 @@ def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     odd = _quarantine_odd(Devices, today, answers)
     quarantine(runtime, Devices, today, odd)
     written = runtime.lake.replace(Devices, {}, [frame])
-    notices = _build_notices(RawDevices, unknown, odd)
+    notices = _build_notices(RawDevices, unknown, odd, _list_gone_devices(stored, frame, today))
     return build_result(written, notices, unknown_fields=unknown, odd_facts=odd.height)
+
+
+def _list_gone_devices(before: pl.DataFrame, after: pl.DataFrame, today: dt.date) -> list[MissingItem]:
+    """The devices that the newest list of their plant lacks since now, and was silent about; rows of `devices`."""
+    was_active = after.filter(pl.col("is_active").fill_null(value=True)).select("plant_id", "device_id")
+    gone = select_unlisted(after).join(was_active, on=["plant_id", "device_id"], how="semi")
+    news = gone.join(select_unlisted(before), on=["plant_id", "device_id"], how="anti")
+    return [
+        MissingItem(
+            str(today),
+            "devices",
+            plant,
+            f"SMA no longer lists device {device}, and has not said that it was deactivated: what is stored of it "
+            "stays, and once SMA does not find it any more, it is not asked for. If it was not removed, check the "
+            "plant in the portal",
+        )
+        for plant, device in news.select("plant_id", "device_id").sort("plant_id", "device_id").iter_rows()
+    ]
 
 
 def _quarantine_odd(model: type[Table], today: dt.date, answers: pl.DataFrame) -> pl.DataFrame:

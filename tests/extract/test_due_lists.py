@@ -235,9 +235,11 @@ def test_a_changed_device_is_asked_for_its_sets_and_a_retired_one_is_not(days: D
     assert days.sets(1, CHANGED) == {"", f"{CHANGED}1"}
 
 
-def test_a_set_that_is_not_found_has_its_device_asked_once(days: Days) -> None:
+def test_a_set_that_is_not_found_has_its_device_and_the_devices_asked_once(days: Days) -> None:
     assert days.sets(1, NOT_FOUND) == {f"{NOT_FOUND}1"}
     assert days.sets(2, NOT_FOUND) == set()
+    # The device may have been replaced by one that nobody knows.
+    assert NOT_FOUND in days.devices(1)
 
 
 def test_who_lists_no_set_any_more_is_reported_until_it_is_asked_again(days: Days) -> None:
@@ -246,7 +248,7 @@ def test_who_lists_no_set_any_more_is_reported_until_it_is_asked_again(days: Day
 
 
 def test_who_has_had_no_turn_and_no_news_is_not_asked(days: Days) -> None:
-    quiet = {*FLEET} - {FAILED, GROWN, UNANSWERED, CHANGED, *plants_of_turn(1)}
+    quiet = {*FLEET} - {FAILED, GROWN, UNANSWERED, CHANGED, NOT_FOUND, *plants_of_turn(1)}
     assert days.devices(1) & quiet == set()
     assert days.devices(2) == plants_of_turn(2, plants=[*FLEET, NEW]) | {UNANSWERED}
 

@@ -1,0 +1,54 @@
+"""Devices that the newest list of their plant lacks, although SMA never said that they were deactivated."""
+
+import datetime as dt
+from functools import lru_cache
+
+import polars as pl
+
+from pipeline.run.stored_lists import OWNER
+from schemas import ApiRequests, Devices
+from warehouse.lake import Lake
+
+NOT_FOUND = 404
+# How long it is remembered that SMA did not find such a device: after that it is requested a second time.
+REMEMBERED = dt.timedelta(days=45)
+
+
+def select_unlisted(devices: pl.DataFrame) -> pl.DataFrame:
+    """plant_id, device_id and last_seen of the devices that a newer list of their plant lacks; by rows of `devices`.
+
+    A list without any device is none of a plant: it looks like that where an owner has withdrawn the consent.
+    """
+    newest = pl.col("last_seen").max().over("plant_id")
+    gone = devices.filter(pl.col("deactivated_at").is_null(), pl.col("last_seen") < newest)
+    return gone.select(*OWNER, "last_seen")
+
+
+def find_unlisted_devices(lake: Lake) -> pl.DataFrame:
+    """As `select_unlisted`, of the table of devices."""
+    return select_unlisted(lake.read_whole(Devices))
+
+
+def find_removed_devices(lake: Lake, today: dt.date) -> pl.DataFrame:
+    """The unlisted devices that SMA did not find either since they were seen last: there is nothing to ask for."""
+    unlisted = find_unlisted_devices(lake)
+    if not unlisted.height:
+        return unlisted
+    since: dt.date = max(min(unlisted["last_seen"]), today - REMEMBERED)
+    versions = (lake.find_version(Devices), lake.find_version(ApiRequests))
+    asked = _find_not_found(lake, versions, since)
+    found = asked.join(unlisted, on=OWNER).filter(pl.col("asked_date") >= pl.col("last_seen"))
+    return found.select(*OWNER, "last_seen").unique()
+
+
+@lru_cache(maxsize=2)
+def _find_not_found(lake: Lake, _versions: tuple[int, int], since: dt.date) -> pl.DataFrame:
+    """plant_id, device_id and asked_date of devices that SMA did not find since the day.
+
+    Kept for the versions of the tables: each day of a plan asks for them.
+    """
+    missed = lake.scan(ApiRequests).filter(
+        pl.col("asked_date") >= since, pl.col("status") == NOT_FOUND, pl.col("device_id") != ""
+    )
+    unlisted = find_unlisted_devices(lake).lazy().select(OWNER)
+    return missed.join(unlisted, on=OWNER, how="semi").select(*OWNER, "asked_date").unique().collect()
