@@ -21,6 +21,8 @@ LEFT_BEHIND_S = 5.0
 # How long the others wait for one that they need, and how long it must have run to be started again once it ends.
 READY_WITHIN_S = 120.0
 STARTED_AGAIN_AFTER_S = 10.0
+# From when on a process without a socket has lost it, and is not still about to make it.
+LOST_AFTER_S = READY_WITHIN_S
 # Tells a service that its standard input is the pipe of `run_services`.
 UNTIL_STDIN_CLOSES = "SUNLEDGER_UNTIL_STDIN_CLOSES"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,8 +32,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Service:
     """A process of Dagster: how messages call it, and its program with arguments.
 
-    With a `place`, the others need it: they begin once it takes connections at this socket, and where it ends, as the
-    kernel ends a process when memory is short, it is started again. It and what it has started, the runs, are asked to
+    With a `place`, the others need it: they begin once it takes connections at this socket. It is started again where
+    it ends, as the kernel ends a process when memory is short, and where who tidies temporary files has removed the
+    socket. It and what it has started, the runs, are asked to
     end at the same moment.
     """
 
@@ -103,6 +106,9 @@ class _Running:
 
 
 def _start(service: Service, environment: Mapping[str, str]) -> _Running:
+    if service.place:
+        # Its folder may be gone with what else was temporary.
+        service.place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     process = subprocess.Popen(  # noqa: S603 - Dagster's own programs, no shell
         service.command,
         env={**environment, UNTIL_STDIN_CLOSES: "yes"},
@@ -136,13 +142,19 @@ def _wait(
     """Wait until a signal came (then None) or a service ended for good."""
     while not stop.wait(LOOK_EVERY_S):
         for one in running.values():
-            if one.process.poll() is None:
+            unreachable = one.process.poll() is None and _is_unreachable(one)
+            if one.process.poll() is None and not unreachable:
                 continue
             if one.service.place is None or time.monotonic() - one.began < STARTED_AGAIN_AFTER_S:
                 return one
+            what = (
+                f"can't be reached any more, because somebody has removed {one.service.place},"
+                if unreachable
+                else f"ended unexpectedly (exit code {one.process.returncode})"
+            )
             say(
-                f"{one.service.name} ended unexpectedly (exit code {one.process.returncode}) and is started again. "
-                "The runs that it had begun end with it and are tried again within some minutes."
+                f"{one.service.name} {what} and is started again. The runs that it had begun end with it and are tried "
+                "again within some minutes."
             )
             # As one loss: a run that is asked to end would count as cancelled.
             with suppress(ProcessLookupError):
@@ -151,6 +163,12 @@ def _wait(
             running[one.service.name] = _start(one.service, environment)
             break
     return None
+
+
+def _is_unreachable(one: _Running) -> bool:
+    """Whether its socket is gone, which nobody can give back to a process; a young one may not have made it yet."""
+    place = one.service.place
+    return bool(place and time.monotonic() - one.began > LOST_AFTER_S and not place.exists())
 
 
 def _end(processes: Sequence["subprocess.Popen[bytes]"], *, with_children: bool = False) -> None:

@@ -1,6 +1,7 @@
 """The services of a control room end with the process that runs them, however that ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ import os, sys
 from pathlib import Path
 from assets import control_room
 from assets.control_room import Service, run_services
-control_room.STARTED_AGAIN_AFTER_S = 1.0
+control_room.STARTED_AGAIN_AFTER_S, control_room.LOST_AFTER_S = 1.0, 4.0
 needed, needs, place = sys.argv[1:]
 words = [sys.executable, "-c"]
 services = [Service("The code", [*words, needed, place], Path(place)), Service("The page", [*words, needs, place])]
@@ -84,15 +85,20 @@ def test_what_others_need_is_there_first_and_is_started_again(tmp_path: Path) ->
             wait_until(lambda: len(_read_pids(needed)) > 1, room)
             (page,) = _read_pids(needs)
             assert _is_there(page)
+            # Somebody tidies temporary files: nobody could ever reach it again.
+            shutil.rmtree(short)
+            wait_until(lambda: len(_read_pids(needed)) > 2, room)
+            assert (_is_there(page), Path(short, "place").is_socket()) == (True, True)
             # What can't run for a second is not started for ever.
-            os.kill(_read_pids(needed)[1], signal.SIGKILL)
+            os.kill(_read_pids(needed)[2], signal.SIGKILL)
             said, _ = room.communicate(timeout=PATIENCE_S)
         finally:
             room.kill()
             room.wait()
         assert (room.returncode, _is_there(page)) == (1, False)
-    again, ended = said.splitlines()
+    again, tidied, ended = said.splitlines()
     assert again.startswith("The code ended unexpectedly (exit code -9) and is started again.")
+    assert tidied.startswith("The code can't be reached any more, because somebody has removed")
     assert ended.startswith("The code ended unexpectedly (exit code -9), so everything else is stopped too")
 
 
