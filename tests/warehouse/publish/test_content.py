@@ -470,14 +470,35 @@ def test_a_restricted_reader_reads_all_that_is_published(published: PublishedFil
             db.execute("FROM read_text('/etc/hostname')")
 
 
+class WatchedConnection:
+    """A connection that notes its commits."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection, self.commits = connection, 0
+
+    def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        self.commits += sql.startswith("COMMIT")
+        return self._connection.execute(sql)
+
+    def __enter__(self) -> "WatchedConnection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
 def test_a_publication_for_which_little_memory_is_not_enough_is_written_with_more(
     filled: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    asked, opened = [], []
 
-    def connect_anyhow(**options: Any) -> duckdb.DuckDBPyConnection:
+    def connect_anyhow(**options: Any) -> WatchedConnection:
         asked.append(options["config"].get("memory_limit"))
-        return open_database(**options)
+        opened.append(WatchedConnection(open_database(**options)))
+        return opened[-1]
 
     open_database = duckdb.connect
     monkeypatch.setattr(published_content.duckdb, "connect", connect_anyhow)
@@ -486,6 +507,8 @@ def test_a_publication_for_which_little_memory_is_not_enough_is_written_with_mor
     # Of two versions, so that the second one has something to write.
     first, second = (publish(filled, file, now=NOW, version=version) for version in ("1", "2"))
     assert asked == ["1MiB", None] * 2
+    # Tables of a small home share a commit, which waits for the disk.
+    assert [connection.commits for connection in opened[1::2]] == [1, 1]
     assert first.tables == second.tables
     assert first.tables["energy_daily"] == filled.scan(EnergyDaily).collect().height
     assert not list(file.parent.glob(".*.new-*"))
