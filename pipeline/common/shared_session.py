@@ -171,12 +171,15 @@ class SharedSession:
 
     @contextmanager
     def open_connection(self) -> Iterator[Any]:
-        """A connection of its own, closed with the block. Raises SharedStoreError where there is none to be had."""
+        """A connection of its own, closed with the block. A short outage of a known server is waited for.
+
+        Raises SharedStoreError where there is none to be had.
+        """
         import psycopg2  # noqa: PLC0415 - an extra
 
         connection = None
         try:
-            connection = self._dial()
+            connection = self._dial_again() if self._holder is not None else self._dial()
             yield connection
         except psycopg2.Error as fault:
             raise self.build_error(fault) from None
@@ -261,6 +264,15 @@ class SharedSession:
                 number, is_free = cursor.fetchone()
             if is_free:
                 return int(number)
+
+    def _dial_again(self) -> Any:
+        import psycopg2  # noqa: PLC0415 - an extra
+
+        for wait_s in FAULT_WAITS_S:
+            with suppress(psycopg2.OperationalError):
+                return self._dial()
+            time.sleep(wait_s)
+        return self._dial()
 
     def _dial(self) -> Any:
         import psycopg2  # noqa: PLC0415 - an extra

@@ -166,6 +166,29 @@ def test_a_process_whose_session_is_cut_while_it_works_is_not_taken_for_dead(
         pass
 
 
+def test_a_lock_is_taken_through_a_short_outage(
+    session: SharedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that came to a lock while PostgreSQL was started again ended, where all else waits for it."""
+    import psycopg2  # noqa: PLC0415 - an extra
+
+    monkeypatch.setattr(shared_session, "FAULT_WAITS_S", (0.0, 0.0))
+    assert session.holder
+    dial, faults = session._dial, [psycopg2.OperationalError("starting up")] * 2
+
+    def fail_first() -> object:
+        if faults:
+            raise faults.pop()
+        return dial()
+
+    monkeypatch.setattr(session, "_dial", fail_first)
+    with session.lock("requests", 1.0, RuntimeError):
+        assert not faults
+    faults += [psycopg2.OperationalError("starting up")] * 3
+    with pytest.raises(SharedStoreError, match="starting or stopping"), session.lock("it", 1.0, RuntimeError):
+        pass
+
+
 def bound_waits(monkeypatch: pytest.MonkeyPatch, still: str, lock: str) -> None:
     """Sessions that are opened from now on are ended, and give up a lock, after these times."""
     bounds = f" -c lock_timeout={lock} -c idle_in_transaction_session_timeout={still}"
