@@ -6,7 +6,6 @@ taken as unchanged. What a disk forgets by itself changes none of these: `verify
 
 import json
 import os
-import secrets
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
+from pipeline.common.atomic_files import write_file
 from pipeline.common.refused_files import find_refusal
 from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
@@ -103,12 +103,10 @@ class CheckedFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        new = self._place.with_name(f".{REMEMBERED}.{secrets.token_hex(4)}.new")
         # If the result can't be stored, the file is read again next time.
         with suppress(OSError):
             self._place.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps(self._now))
-            Path(new).replace(self._place)
+            write_file(self._place, json.dumps(self._now).encode())
 
 
 class SoundFiles:

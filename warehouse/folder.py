@@ -1,12 +1,11 @@
 """Replaces a file or folder of results completely or not at all."""
 
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.common.atomic_files import sync_folder
+from pipeline.common.atomic_files import reserve_beside, sync_folder
 from pipeline.common.errors import UsageError
 
 
@@ -27,13 +26,11 @@ def resolve_place(file: Path) -> Path:
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
     """A new empty folder beside `folder`, which takes its place at the end; after a failure the old one stays."""
-    new = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
-    new.mkdir(parents=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with reserve_beside(folder) as new:
+        new.mkdir()
         yield new
         _swap(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _swap(new: Path, folder: Path) -> None:

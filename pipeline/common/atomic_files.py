@@ -2,11 +2,17 @@
 
 import errno
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.common.file_locks import take_lock
+
+# The end of the name of the file that a process holds locked while names beside a target are its own.
+_HELD = ".held"
 # What a file system says that cannot sync at all, as some over a network: the rename itself happens all the same.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 
@@ -18,8 +24,7 @@ def replace_file(target: Path, mode: int | None = None) -> Iterator[Path]:
     With a mode the file is made with it at once, so that nobody else ever reads it. Without one the block makes it, and
     who may read it stays as it was. After any failure the old file stays and the new one is removed. Raises OSError.
     """
-    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
-    try:
+    with reserve_beside(target) as new:
         if mode is not None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(new, flags, mode))
@@ -28,8 +33,81 @@ def replace_file(target: Path, mode: int | None = None) -> Iterator[Path]:
             with suppress(FileNotFoundError):
                 new.chmod(target.stat().st_mode & 0o777)
         put_in_place(new, target)
+
+
+@contextmanager
+def reserve_beside(target: Path) -> Iterator[Path]:
+    """A hidden name beside `target`, which ends with `.new`; what has this name at the end is removed.
+
+    So is what processes that were killed have left of such names: a backup that nobody finished is as large as a whole
+    one, and holds its secrets. Each process locks a file of its own beside its names, so that others know it is alive.
+    """
+    descriptor, key = _reserve_key(target)
+    if descriptor is not None:
+        # Where files can't be locked, nobody knows whose the others are.
+        _remove_left(target)
+    try:
+        yield target.with_name(f"{key}.new")
     finally:
-        new.unlink(missing_ok=True)
+        _remove_beside(target.parent, key)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _reserve_key(target: Path) -> tuple[int | None, str]:
+    """The beginning of names that are this process's own, and the locked file that says so; None without locks."""
+    while True:
+        key = f".{target.name}.{secrets.token_hex(4)}"
+        descriptor = None
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(target.with_name(f"{key}{_HELD}"), flags, 0o600)
+            # Another process may have taken it for one of a dead process, before it was locked.
+            if take_lock(descriptor) and os.fstat(descriptor).st_nlink:
+                return descriptor, key
+        except OSError:
+            if descriptor is not None:
+                os.close(descriptor)
+            return None, key
+        os.close(descriptor)
+
+
+def _remove_left(target: Path) -> None:
+    pattern = re.compile(rf"(\.{re.escape(target.name)}\.[0-9a-f]{{8}})\.(new|old|held)")
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        keys = {found[1] for entry in entries if (found := pattern.match(entry.name))}
+        for key in keys:
+            _remove_if_dead(target.parent, key)
+
+
+def _remove_if_dead(folder: Path, key: str) -> None:
+    """Remove what has names with that beginning, unless their process lives."""
+    descriptor = None
+    with suppress(OSError):
+        try:
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(folder / f"{key}{_HELD}", flags)
+        except FileNotFoundError:
+            # Of a version that kept no such file, or removed in the middle.
+            _remove_beside(folder, key)
+            return
+        try:
+            if take_lock(descriptor):
+                _remove_beside(folder, key)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_beside(folder: Path, key: str) -> None:
+    """Remove all names with that beginning, that of the lock last."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        ours = tuple(f"{key}.{end}" for end in ("new", "old", "held"))
+        mine = [Path(entry.path) for entry in entries if entry.name.startswith(ours)]
+        for path in sorted(mine, key=lambda path: path.name.endswith(_HELD)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def write_file(target: Path, content: bytes, mode: int | None = None) -> None:

@@ -161,3 +161,57 @@ def test_a_lock_is_not_made_where_a_link_leads(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         open_lock(tmp_path / "lock")
     assert not (tmp_path / "elsewhere").exists()
+
+
+RESERVER = """
+import sys, time
+from pathlib import Path
+from pipeline.common.atomic_files import reserve_beside
+with reserve_beside(Path(sys.argv[1])) as new:
+    new.write_bytes(b"half")
+    Path(f"{new}-rows").mkdir()
+    Path(f"{new}-rows", "more").touch()
+    print("reserved", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_left_beside_a_file_is_removed_and_of_a_living_one_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "days.xlsx"
+    living, dead = begun(RESERVER, path), begun(RESERVER, path)
+    try:
+        killed(dead)
+        # Of a version that held no locks, and names that only look like ours.
+        (tmp_path / ".days.xlsx.0123abcd.new").touch()
+        others = [
+            tmp_path / name
+            for name in (".days.xlsx.new", ".days.xlsx.0123abcd.0123abcd.new", "days.xlsx.new")
+        ]
+        for other in others:
+            other.touch()
+        assert len(list(tmp_path.iterdir())) == 10
+        write_file(path, b"whole")
+        left = {file for file in tmp_path.iterdir() if file not in {path, *others}}
+        assert sorted(file.suffix for file in left) == [".held", ".new", ".new-rows"]
+        (half,) = (file for file in left if file.suffix == ".new")
+        assert half.read_bytes() == b"half"
+    finally:
+        killed(living)
+    with replace_file(path) as new:
+        new.write_bytes(b"again")
+        (tmp_path / f"{new.name}.marked").touch()
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+
+
+def test_a_file_is_replaced_where_locks_do_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(atomic_files, "take_lock", refuse)
+    left = tmp_path / ".file.0123abcd.new"
+    left.touch()
+    write_file(tmp_path / "file", b"whole")
+    # Nobody knows whether its process lives.
+    assert sorted(tmp_path.iterdir()) == [left, tmp_path / "file"]
