@@ -50,7 +50,7 @@ def read_capacities(lake: Lake, units: pl.DataFrame) -> pl.DataFrame:
     known = pl.concat([*lists.values(), seen])
     ever = plants.filter(pl.any_horizontal(pl.col("ac_power_kw", "former_ac_power_kw") > 0))["plant_id"]
     lacking = units.filter(pl.col("plant_id").is_in(ever.implode())).join(
-        known.drop_nulls("capacity_kw").select("plant_id", month=pl.col("listed_on").dt.month_start()),
+        known.select("plant_id", month=pl.col("listed_on").dt.month_start()),
         on=["plant_id", "month"],
         how="anti",
     )
@@ -61,7 +61,7 @@ def read_capacities(lake: Lake, units: pl.DataFrame) -> pl.DataFrame:
         for day in before[:LISTS_LOOKED_AT]:
             if day not in lists:
                 lists[day] = _read_list(lake, day)
-            found = lists[day].drop_nulls("capacity_kw").filter(pl.col("plant_id").is_in(wanted))
+            found = lists[day].filter(pl.col("plant_id").is_in(wanted))
             known.vstack(found, in_place=True)
             wanted -= set(found["plant_id"])
             if not wanted:
