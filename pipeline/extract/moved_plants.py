@@ -52,6 +52,8 @@ def find_possible_moves(runtime: RunContext) -> frozenset[str]:
     listed = pl.col("plant_id").is_in(list(list_plant_ids_of_newest(runtime) or ()))
     unmoved = (pl.col("backend") == "ennexos") & pl.col("migrated_from").is_null()
     newest = runtime.lake.read_whole(Plants).filter(listed, unmoved)["first_seen"].max()
+    if newest is None:
+        return frozenset()
     # Plants of one first list came together: none of them took the place of another.
     came_after = (pl.col("last_seen") <= newest) & (pl.col("first_seen") < newest)
     return frozenset(left.filter(came_after)["plant_id"])

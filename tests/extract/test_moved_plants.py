@@ -122,6 +122,10 @@ def test_nobody_is_asked_to_pay_for_a_plant_that_cannot_have_moved(new_runtime: 
     sma.lists = ["11", NEXT, OLD]
     runtime = read_list(limited(new_runtime(), None), LATER + dt.timedelta(days=1), sma)
     assert find_possible_moves(runtime) == frozenset()
+    # Nor does one where no plant of ennexOS is listed.
+    sma.lists = [OLD.replace("a", "b")]
+    runtime = read_list(limited(new_runtime(), None), LATER + dt.timedelta(days=2), sma)
+    assert find_possible_moves(runtime) == frozenset()
 
 
 def test_a_plant_is_asked_for_a_week_from_the_first_list_without_it(new_runtime: New, sma: MovingSma) -> None:
