@@ -123,7 +123,7 @@ def _list_published() -> Iterator[tuple[str, str]]:
 
 
 def _locate(code: Callable[..., Any]) -> str:
-    file = Path(inspect.getfile(code)).resolve().relative_to(ROOT).as_posix()
+    file = Path(inspect.getfile(inspect.unwrap(code))).resolve().relative_to(ROOT).as_posix()
     return f"`{code.__qualname__}` in [{file}](../{file})"
 
 
