@@ -11,7 +11,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.plants import list_known_places, list_plants, select_in_operation
-from pipeline.run.step import REQUEST_FAILED, read_answers
+from pipeline.run.step import NOT_LISTED, REQUEST_FAILED, read_answers
 from pipeline.transform.intervals import SetTransform
 from schemas import (
     RAW,
@@ -38,6 +38,7 @@ ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, OTHER_ZONE, NOT_MADE)
 _BY_NAME = {storage(model).table: model for model in TABLES}
 ALWAYS_MADE = tuple((_BY_NAME[storage(model).follows], model) for model in TABLES if storage(model).follows)
 
+_DAY = ("plant_id", "local_date")
 _COLUMNS = ("plant_id", "name", "local_date", "reason")
 
 
@@ -165,13 +166,23 @@ def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFram
 
 
 def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
-    """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed."""
+    """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed.
+
+    So did the request for a plant whose owner had withdrawn the consent, where nothing of the day is stored: once the
+    plant is listed again, its answer can be had.
+    """
     # Sets that are no longer fetched stay as they were. Answers for months and years belong to no day.
-    sources = {storage(model).table for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}
-    sources -= list_idle_tables(runtime.settings)
+    models = {storage(model).table: model for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}
+    sources = models.keys() - list_idle_tables(runtime.settings)
     # Each set without a table of its own has a part, whose name follows the table's name.
     table = pl.col("source").str.split("-").list.first()
-    aside = runtime.lake.scan(Quarantine).filter(
-        held, table.is_in(sorted(sources)), pl.col("reason") == REQUEST_FAILED
-    )
-    return aside.select("plant_id", "local_date").unique().with_columns(failed=pl.lit(value=True)).collect()
+    reasons = pl.col("reason").is_in([REQUEST_FAILED, NOT_LISTED])
+    aside = runtime.lake.scan(Quarantine).filter(held, table.is_in(sorted(sources)), reasons)
+    found = aside.select(*_DAY, "reason", table=table).unique().collect()
+    failed = [found.filter(pl.col("reason") == REQUEST_FAILED).select(_DAY)]
+    unlisted = found.filter(pl.col("reason") == NOT_LISTED)
+    for name in unlisted["table"].unique():
+        of_table = unlisted.filter(pl.col("table") == name)
+        stored = runtime.lake.scan(models[name]).filter(held, ~pl.col("no_rows")).select(_DAY)
+        failed.append(of_table.lazy().join(stored, on=_DAY, how="anti").select(_DAY).collect())
+    return pl.concat(failed).unique().with_columns(failed=pl.lit(value=True))

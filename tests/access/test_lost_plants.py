@@ -17,6 +17,7 @@ from pipeline.run.context import RunContext
 from pipeline.sma.consents.consent_api import Consent, ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Request
+from pipeline.tables.incomplete_days import ASK_AGAIN, FAILED, find_incomplete_days
 from pipeline.tables.inventory_tables import write_measurement_sets, write_plants
 from schemas import MeasurementSets, Plants, Quarantine, RawEnergyBalance
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
@@ -61,6 +62,23 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
         (str(TUESDAY), "raw_pv", "12"),
     }
     assert all("SMA no longer lists it" in m.reason for m in notices.missing)
+
+
+def test_days_after_the_end_of_consent_are_to_be_fetched_once_it_is_back(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    runtime = new_runtime()
+    noticed([refresh(runtime), fetch(runtime, MONDAY)])
+    revoke(sma, "12")
+    # Of Monday the rows are stored, of Tuesday nothing is.
+    fetch(runtime, MONDAY, TUESDAY)
+    for day in (MONDAY, TUESDAY):
+        build(runtime, day)
+    sma.lists.append("12")
+    refresh(new_runtime())
+    found = find_incomplete_days(new_runtime(), MONDAY, TUESDAY).filter(pl.col("reason") == FAILED)
+    assert found.select("plant_id", "local_date").rows() == [("12", TUESDAY)]
+    assert FAILED in ASK_AGAIN
 
 
 def test_a_stored_day_is_kept_and_the_reason_is_the_list(
