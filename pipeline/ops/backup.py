@@ -27,6 +27,7 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from pipeline.ops.database_copy import LockedDatabase, write_database_copy
+from schemas import TABLES, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
 from warehouse.known_tables import FILE as KNOWN_TABLES
@@ -43,6 +44,21 @@ SKIPPED_FOLDERS, SKIPPED_ENDS = (
     {"tmp", "claims", LOST_AND_FOUND},
     (".lock", "-wal", "-shm", "-journal", ".log"),
 )
+# Folders of a home, of its records of runs and of a lake that are followed where they are links.
+FOLDERS = {
+    *(
+        "dagster",
+        "history",
+        "storage",
+        "schedules",
+        "credentials",
+        "budget",
+        "requests",
+        "unfinished",
+        "spending",
+    ),
+    *("repair", "set-aside", "grid", DIGESTS, *(storage(model).table for model in TABLES)),
+}
 LOG = "_delta_log"
 UNPACKING = ".sunledger-restore-"
 SQLITE = b"SQLite format 3\0"
@@ -230,13 +246,27 @@ def _list_files(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def _list_files_below(root: Path, prefix: str, without: Path | None = None) -> Iterator[tuple[str, Path]]:
-    for folder, folders, files in os.walk(root, onerror=_refuse_unread):
+    # A folder of ours may have been moved to another disk, with a link in its place. Other links may lead to anything.
+    entered = {os.path.realpath(root), *([os.path.realpath(without)] if without else [])}
+    for folder, folders, files in os.walk(root, onerror=_refuse_unread, followlinks=True):
         place = Path(folder)
-        folders[:] = [f for f in sorted(folders) if f not in SKIPPED_FOLDERS and place / f != without]
+        folders[:] = [
+            f for f in sorted(folders) if f not in SKIPPED_FOLDERS and _is_first(place / f, entered)
+        ]
         for file in sorted(files):
             path = place / file
             if not file.endswith(SKIPPED_ENDS) and path.is_file():
                 yield str(PurePosixPath(prefix) / path.relative_to(root).as_posix()), path
+
+
+def _is_first(folder: Path, entered: set[str]) -> bool:
+    """Whether the folder is one of ours and was not entered before; it counts as entered from now on."""
+    if folder.is_symlink() and folder.name not in FOLDERS:
+        return False
+    real = os.path.realpath(folder)
+    is_first = real not in entered
+    entered.add(real)
+    return is_first
 
 
 def _refuse_unread(fault: OSError) -> None:

@@ -162,6 +162,26 @@ def test_what_a_dead_restore_has_unpacked_is_removed_and_that_of_a_living_one_is
     assert sorted(other.home.parent.iterdir()) == sorted([living, other.home])
 
 
+def test_folders_that_were_moved_to_another_disk_are_backed_up_and_no_other_link_is_followed(
+    stored: RunContext, settings: Settings, tmp_path: Path
+) -> None:
+    for folder in (settings.home / "credentials", Path(settings.lake) / "energy_daily"):
+        shutil.move(folder, tmp_path / folder.name)
+        folder.symlink_to(tmp_path / folder.name)
+    (settings.home / "more").symlink_to(tmp_path / "credentials")
+    (settings.home / "back").symlink_to(settings.home)
+    (settings.home / "requests").mkdir(exist_ok=True)
+    (settings.home / "requests" / "requests").symlink_to(settings.home / "requests")
+    back_up(settings, tmp_path / "backup.tar", print)
+    other = elsewhere(settings, tmp_path)
+    restore_backup(other, tmp_path / "backup.tar")
+    assert (other.home / "credentials" / "login").read_text() == "a login"
+    assert not (other.home / "more").exists()
+    before, after = (Lake(s.lake, tmp_path / "tmp") for s in (settings, other))
+    assert after.scan(EnergyDaily).collect().equals(before.scan(EnergyDaily).collect())
+    assert before.scan(EnergyDaily).collect().height
+
+
 def test_only_the_owner_can_read_a_backup(saved: Path) -> None:
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert list(saved.parent.glob(".*.part")) == []
