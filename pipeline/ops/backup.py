@@ -85,6 +85,12 @@ def back_up(settings: Settings, target: Path, tell: Callable[[str], None]) -> tu
         lake = Lake(settings.lake, settings.home / "tmp")
         KnownTables(settings.home, settings.warehouse).check_lake(lake)
     try:
+        if next(_list_files(settings), None) is None:
+            # As where its disk is not mounted: the backup of before is all that there is then.
+            raise UsageError(
+                f"There is nothing to back up in {settings.home}, so {target} was not written: mount its disk, or set "
+                "SUNLEDGER_HOME to the home to back up."
+            )
         with replace_file(target, mode=0o600) as new, new.open("wb") as sink:
             found = _write(settings, sink, tell)
     except OSError as fault:

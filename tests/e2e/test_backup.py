@@ -182,6 +182,16 @@ def test_folders_that_were_moved_to_another_disk_are_backed_up_and_no_other_link
     assert before.scan(EnergyDaily).collect().height
 
 
+def test_an_empty_home_replaces_no_backup(settings: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "backup.tar"
+    target.write_bytes(b"of yesterday")
+    shutil.rmtree(settings.home, ignore_errors=True)
+    (settings.home / "tmp").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"There is nothing to back up in .* mount its disk"):
+        back_up(settings, target, print)
+    assert target.read_bytes() == b"of yesterday"
+
+
 def test_only_the_owner_can_read_a_backup(saved: Path) -> None:
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert list(saved.parent.glob(".*.part")) == []
