@@ -21,8 +21,6 @@ LEFT_BEHIND_S = 5.0
 # How long the others wait for one that they need, and how long it must have run to be started again once it ends.
 READY_WITHIN_S = 120.0
 STARTED_AGAIN_AFTER_S = 10.0
-# From when on a process without a socket has lost it, and is not still about to make it.
-LOST_AFTER_S = READY_WITHIN_S
 # Tells a service that its standard input is the pipe of `run_services`.
 UNTIL_STDIN_CLOSES = "SUNLEDGER_UNTIL_STDIN_CLOSES"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -98,17 +96,21 @@ def _end_once_stdin_closes() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     service: Service
     process: "subprocess.Popen[bytes]"
     began: float
+    # Whether its socket was there.
+    was_there: bool = False
 
 
 def _start(service: Service, environment: Mapping[str, str]) -> _Running:
     if service.place:
         # Its folder may be gone with what else was temporary.
         service.place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What is found there from now on is its own.
+        service.place.unlink(missing_ok=True)
     process = subprocess.Popen(  # noqa: S603 - Dagster's own programs, no shell
         service.command,
         env={**environment, UNTIL_STDIN_CLOSES: "yes"},
@@ -127,6 +129,7 @@ def _wait_until_ready(one: _Running, stop: threading.Event) -> bool:
     while not stop.wait(LOOK_EVERY_S / 5) and one.process.poll() is None:
         with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
             probe.connect(str(one.service.place))
+            one.was_there = True
             return True
         if time.monotonic() - one.began > READY_WITHIN_S:
             return True
@@ -161,14 +164,16 @@ def _wait(
                 os.killpg(one.process.pid, signal.SIGKILL)
             _end([one.process])
             running[one.service.name] = _start(one.service, environment)
+            _wait_until_ready(running[one.service.name], stop)
             break
     return None
 
 
 def _is_unreachable(one: _Running) -> bool:
-    """Whether its socket is gone, which nobody can give back to a process; a young one may not have made it yet."""
-    place = one.service.place
-    return bool(place and time.monotonic() - one.began > LOST_AFTER_S and not place.exists())
+    """Whether its socket was there and is gone, which nobody can give back to a process."""
+    is_there = one.service.place is not None and one.service.place.exists()
+    one.was_there |= is_there
+    return one.was_there and not is_there
 
 
 def _end(processes: Sequence["subprocess.Popen[bytes]"], *, with_children: bool = False) -> None:

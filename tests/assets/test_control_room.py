@@ -7,8 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from assets.control_room import LOOK_EVERY_S
 from tests.programs import PATIENCE_S, environment, wait_until
 
 # A service that has started a program of its own, as Dagster's daemon has its code servers. It says which both are.
@@ -56,8 +59,7 @@ import os, sys
 from pathlib import Path
 from assets import control_room
 from assets.control_room import Service, run_services
-control_room.STARTED_AGAIN_AFTER_S, control_room.LOST_AFTER_S = 1.0, 4.0
-needed, needs, place = sys.argv[1:]
+needed, needs, place, control_room.STARTED_AGAIN_AFTER_S = *sys.argv[1:4], float(sys.argv[4])
 words = [sys.executable, "-c"]
 services = [Service("The code", [*words, needed, place], Path(place)), Service("The page", [*words, needs, place])]
 sys.exit(0 if run_services(services, os.environ, print) else 1)
@@ -68,38 +70,53 @@ def _read_pids(file: Path) -> list[int]:
     return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+@contextmanager
+def open_room(folder: Path, place: Path, again_after_s: float) -> Iterator["subprocess.Popen[str]"]:
+    """A room of two services, the first of which is started again when it has run for so long."""
+    room = subprocess.Popen(
+        [sys.executable, "-c", ROOM_OF_TWO, NEEDED, NEEDS, str(place), str(again_after_s)],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: bool(_read_pids(folder / "needs")), room)
+        yield room
+    finally:
+        room.kill()
+        room.wait()
+
+
 def test_what_others_need_is_there_first_and_is_started_again(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory() as short:
-        room = subprocess.Popen(
-            [sys.executable, "-c", ROOM_OF_TWO, NEEDED, NEEDS, f"{short}/place"],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        needed, needs = tmp_path / "needed", tmp_path / "needs"
-        try:
-            wait_until(lambda: bool(_read_pids(needs)), room)
-            time.sleep(1.0)
-            os.kill(_read_pids(needed)[0], signal.SIGKILL)
-            wait_until(lambda: len(_read_pids(needed)) > 1, room)
-            (page,) = _read_pids(needs)
-            assert _is_there(page)
-            # Somebody tidies temporary files: nobody could ever reach it again.
-            shutil.rmtree(short)
-            wait_until(lambda: len(_read_pids(needed)) > 2, room)
-            assert (_is_there(page), Path(short, "place").is_socket()) == (True, True)
-            # What can't run for a second is not started for ever.
-            os.kill(_read_pids(needed)[2], signal.SIGKILL)
-            said, _ = room.communicate(timeout=PATIENCE_S)
-        finally:
-            room.kill()
-            room.wait()
-        assert (room.returncode, _is_there(page)) == (1, False)
+    needed = tmp_path / "needed"
+    with tempfile.TemporaryDirectory() as short, open_room(tmp_path, Path(short, "place"), 0.0) as room:
+        (page,) = _read_pids(tmp_path / "needs")
+        os.kill(_read_pids(needed)[0], signal.SIGKILL)
+        wait_until(lambda: len(_read_pids(needed)) > 1, room)
+        assert _is_there(page)
+        # It is seen before it is gone.
+        time.sleep(LOOK_EVERY_S * 4)
+        # Somebody tidies temporary files: nobody could ever reach it again.
+        shutil.rmtree(short)
+        wait_until(lambda: len(_read_pids(needed)) > 2, room)
+        assert (_is_there(page), Path(short, "place").is_socket()) == (True, True)
+        room.terminate()
+        said, _ = room.communicate(timeout=PATIENCE_S)
+        assert (room.returncode, _is_there(page)) == (0, False)
     again, tidied, ended = said.splitlines()
     assert again.startswith("The code ended unexpectedly (exit code -9) and is started again.")
     assert tidied.startswith("The code can't be reached any more, because somebody has removed")
-    assert ended.startswith("The code ended unexpectedly (exit code -9), so everything else is stopped too")
+    assert ended == "Stopping Dagster ..."
+
+
+def test_what_ends_as_soon_as_it_is_started_is_not_started_again(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as short, open_room(tmp_path, Path(short, "place"), 3600.0) as room:
+        (page,) = _read_pids(tmp_path / "needs")
+        os.kill(_read_pids(tmp_path / "needed")[0], signal.SIGKILL)
+        said, _ = room.communicate(timeout=PATIENCE_S)
+        assert (room.returncode, _is_there(page)) == (1, False)
+    assert said.startswith("The code ended unexpectedly (exit code -9), so everything else is stopped too")
 
 
 def _is_there(pid: int) -> bool:
