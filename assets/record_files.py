@@ -33,8 +33,9 @@ RESTING_AT_MOST = 4
 FILES_AT_MOST = 1_000
 # How long a write waits for those of other processes; Dagster's own wait for the list of runs is 5 s.
 BUSY_TIMEOUT_MS = 60_000
-# Dagster has some hundred statements. A few have as many values as a list has entries, so there is a bound.
-STATEMENTS_AT_MOST = 1_000
+# Dagster has some hundred statements. There is a bound, because a few have as many values as a list has entries, and
+# each look at whether a file's tables are the newest leaves one of 0.1 MB, with a table of its own, that nobody uses.
+STATEMENTS_AT_MOST = 300
 
 # The process that opened a connection, and the file: no process may use what it has from a fork.
 Place: TypeAlias = tuple[int, Path]
