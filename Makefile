@@ -53,10 +53,10 @@ demo: setup
 	@$(BIN)/sunledger demo
 
 # The default tests, or with TESTS=all, as `.ci/run` has it, the long ones with them: tests are collected once, and short ones fill
-# what long ones leave. Long tests wait for half of their time, so there is one worker more than cores.
+# what long ones leave. Tests wait for a quarter of their time, long ones for half of it, so there is one worker more than cores.
 TESTS ?= default
 test: $(TOOLS)
-	@$(BIN)/python -m pytest --dist worksteal $(if $(filter all,$(TESTS)),-m "not ui and not exhaustive" --numprocesses $$(($$(nproc) + 1)),--numprocesses auto)
+	@$(BIN)/python -m pytest --dist worksteal --numprocesses $$(($$(nproc) + 1)) $(if $(filter all,$(TESTS)),-m "not ui and not exhaustive")
 
 # What takes minutes: whole programs as a user starts them, kills, races, shared budgets, large fleets.
 test-long: $(TOOLS)
