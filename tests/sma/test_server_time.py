@@ -134,25 +134,27 @@ def test_an_answer_of_a_month_that_this_machine_does_not_know_is_refused(
         asyncio.run(run())
 
 
+async def fetch_slowly(settings, time) -> bytes:
+    """The list of plants, an hour after it was asked for."""
+    async with SmaClient(settings, clock=time.clock) as client:
+        await client.tokens.get()
+        send = client.wire.try_once
+
+        async def send_slowly(*given: object) -> object:
+            outcome = await send(*given)
+            time.seconds += 3600.0
+            return outcome
+
+        client.wire.try_once = send_slowly
+        return (await client.send(Request.plants())).body
+
+
 def test_an_answer_that_took_an_hour_is_of_no_other_month(elsewhere, server, settings, time) -> None:
     """The server dates it when it begins it, and this machine's clock has gone on since the request."""
     time.seconds += (dt.datetime(2025, 7, 31, 23, 30, tzinfo=dt.UTC) - NOW).total_seconds()
     server.on(PLANTS).reply(200, b"[]", headers={"Date": "Fri, 01 Aug 2025 00:20:00 GMT"})
 
-    async def run() -> bytes:
-        async with SmaClient(settings, clock=time.clock) as client:
-            await client.tokens.get()
-            send = client.wire.try_once
-
-            async def send_slowly(*given: object) -> object:
-                outcome = await send(*given)
-                time.seconds += 3600.0
-                return outcome
-
-            client.wire.try_once = send_slowly
-            return (await client.send(Request.plants())).body
-
-    assert asyncio.run(run()) == b"[]"
+    assert asyncio.run(fetch_slowly(settings, time)) == b"[]"
 
 
 def test_a_server_on_this_machine_may_simulate_its_clock(server, settings, time) -> None:
@@ -169,20 +171,7 @@ def test_neither_a_slow_answer_nor_sleep_is_a_clock_ahead(elsewhere, server, set
     """The Date is that of an answer's begin, and the machine slept before its end."""
     server.on(PLANTS).reply(200, b"[]", headers={"Date": write_date(dt.timedelta())})
 
-    async def run() -> bytes:
-        async with SmaClient(settings, clock=time.clock) as client:
-            await client.tokens.get()
-            send = client.wire.try_once
-
-            async def send_slowly(*given: object) -> object:
-                outcome = await send(*given)
-                time.seconds += 3600.0
-                return outcome
-
-            client.wire.try_once = send_slowly
-            return (await client.send(Request.plants())).body
-
-    assert asyncio.run(run()) == b"[]"
+    assert asyncio.run(fetch_slowly(settings, time)) == b"[]"
 
 
 def test_a_failing_service_says_nothing_of_the_clock(elsewhere, server, settings, time) -> None:
