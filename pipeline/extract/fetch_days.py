@@ -128,7 +128,7 @@ def _store_plan(
         found = {day: DayOutcome.of_all(outcomes.pop(day)) for day in plan.days}
         found = set_unlisted_apart(found, still_listed)
         found = _leave_out_removed_devices(runtime, plan, found)
-        refuse_nothing_answered(found.values(), is_known=bool(runtime.lake.list_parts(plan.model)))
+        refuse_nothing_answered(found.values(), lambda: bool(runtime.lake.list_parts(plan.model)))
         for day, outcome in found.items():
             missing = [*sent.left_out, *_list_missing(outcome, plan.model, day, runtime.settings)]
             yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))

@@ -142,10 +142,12 @@ def set_unlisted_apart(
     }
 
 
-def refuse_nothing_answered(outcomes: Collection[DayOutcome], *, is_known: bool = False) -> None:
+def refuse_nothing_answered(
+    outcomes: Collection[DayOutcome], has_lists: Callable[[], bool] = lambda: False
+) -> None:
     """Raise the error of the failures where nothing was answered and asking again may help, or where a list failed.
 
-    `is_known` says that such lists are stored: then one that SMA refuses permanently is missing, and no more.
+    Where such lists are stored (`has_lists`), one that SMA refuses permanently is missing, and no more.
     """
     if any(outcome.series or outcome.kept or outcome.unlisted for outcome in outcomes):
         return
@@ -154,7 +156,7 @@ def refuse_nothing_answered(outcomes: Collection[DayOutcome], *, is_known: bool 
     # A day that SMA refuses permanently is missing and does not end the run; without a list the run can't continue.
     # Where one of several credentials can't be used, that is said of its plants, and the others go on.
     grave = [one for one in failures if not isinstance(one.error, CredentialUnusableError)]
-    needed = LISTS & {"plants"} if is_known else LISTS
+    needed = LISTS & {"plants"} if grave and has_lists() else LISTS
     if any(failure.error.transient or failure.request.endpoint in needed for failure in grave):
         raise _explain_no_answer(grave)
 
