@@ -101,6 +101,15 @@ def _kill_tries(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, An
         return _wait_for_success(room)
 
 
+def _launch_and_let_work(room: ControlRoom, work_s: float) -> None:
+    """Launch a run of days, and return when it has been at work for so long."""
+    _launch(room)
+    began = time.monotonic()
+    while not any(map(_at_work, _runs_of_days(room))) and time.monotonic() - began < BOUND_S:
+        time.sleep(LOOK_EVERY_S)
+    time.sleep(work_s)
+
+
 def _kill_daemon(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any]:
     """Kill the daemon alone: the control room ends by itself and says why."""
     return _kill_and_start_again(
@@ -112,11 +121,7 @@ def _kill_code(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any
     """Kill the process that has loaded the code: it is started again, and the run that it had begun is tried again."""
     after_s = rng.uniform(0.0, WORKS_S)
     with _room(stage) as room:
-        _launch(room)
-        began = time.monotonic()
-        while not any(map(_at_work, _runs_of_days(room))) and time.monotonic() - began < BOUND_S:
-            time.sleep(LOOK_EVERY_S)
-        time.sleep(after_s)
+        _launch_and_let_work(room, after_s)
         struck = [one for one in _below(room.process.pid) if _is(one, CODE)]
         for pid in struck:
             os.kill(pid, signal.SIGKILL)
@@ -146,11 +151,7 @@ def _kill_and_start_again(
 ) -> Mapping[str, Any]:
     after_s = rng.uniform(0.0, WORKS_S)
     with _room(stage) as room:
-        _launch(room)
-        began = time.monotonic()
-        while not any(map(_at_work, _runs_of_days(room))) and time.monotonic() - began < BOUND_S:
-            time.sleep(LOOK_EVERY_S)
-        time.sleep(after_s)
+        _launch_and_let_work(room, after_s)
         all_of_it = _below(room.process.pid)
         struck = victims(room.process.pid)
         for pid in struck:
