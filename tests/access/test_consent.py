@@ -4,7 +4,9 @@ import asyncio
 import datetime as dt
 import json
 import logging
+import secrets
 import stat
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pipeline.common.errors import SmaError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import refresh_consents, store_consents
 from pipeline.run.context import RunContext
+from pipeline.sma.auth.private_documents import PrivateFile
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -252,3 +255,32 @@ def test_the_book_says_when_it_is_damaged(make: Make) -> None:
     Path(book.place).write_text(json.dumps(["not", "a", "book"]))
     with pytest.raises(SecretFileError, match="consent status"):
         book.read_owners()
+
+
+def test_two_machines_note_in_one_book_though_one_has_lost_its_lock(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a PostgreSQL that is started again: the answer of one, or the key of all hashes, was written over."""
+    monkeypatch.setattr(PrivateFile, "lock", lambda _: nullcontext())
+    late, fast = (ConsentBook.of(make()) for _ in range(2))
+    hashes, make_key = list[str](), secrets.token_bytes
+
+    def make_key_late(size: int) -> bytes:
+        if not hashes:
+            monkeypatch.setattr(secrets, "token_bytes", make_key)
+            hashes.append(fast.hash(OWNER))
+        return make_key(size)
+
+    monkeypatch.setattr(secrets, "token_bytes", make_key_late)
+    assert late.hash(OWNER) == fast.hash(OWNER) == hashes[0]
+    note_consent = Owner.note_consent
+
+    def note_late(owner: Owner, *given: object, asked: bool) -> Owner:
+        monkeypatch.setattr(Owner, "note_consent", note_consent)
+        fast.note({"other@example.com": Consent(ConsentState.REVOKED, None, 60.0)}, NOW)
+        return note_consent(owner, *given, asked=asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Owner, "note_consent", note_late)
+    late.note({OWNER: Consent(ConsentState.ACCEPTED, None, 60.0)}, NOW)
+    states = {address: owner.state for address, owner in fast.read_owners().items()}
+    assert states == {OWNER: ConsentState.ACCEPTED, "other@example.com": ConsentState.REVOKED}

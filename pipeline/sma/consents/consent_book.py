@@ -29,6 +29,8 @@ from schemas import Consents, polars_schema
 KEY_FILE = "consents.key"
 KEY_BYTES = 32
 HASH_CHARS = 24
+# Others write within the same moment only after the lock was lost.
+_MOST_TRIES = 20
 # A consent that is not pending changes when the owner acts in the portal: a look a day finds that soon enough.
 SETTLED_INTERVAL = dt.timedelta(days=1)
 
@@ -116,7 +118,9 @@ class ConsentBook:
 
     def read_owners(self) -> dict[str, Owner]:
         """All owners by address. Raises SecretFileError for a file that is no book."""
-        content = self._document.read()
+        return self._parse(self._document.read())
+
+    def _parse(self, content: bytes | None) -> dict[str, Owner]:
         if content is None:
             return {}
         try:
@@ -132,16 +136,26 @@ class ConsentBook:
     def note(
         self, answers: Mapping[str, Consent], now: dt.datetime, *, asked: bool = False
     ) -> dict[str, Owner]:
-        """Write SMA's answers by address into the book; the owners that they are about, as they are now."""
+        """Write SMA's answers by address into the book; the owners that they are about, as they are now.
+
+        A lock in PostgreSQL is gone once its server was started again. So nothing is written over what others have
+        noted meanwhile: it is noted after that. Raises SecretFileError where others were faster each time.
+        """
         with self.lock():
-            owners = self.read_owners()
-            noted = {
-                address: owners.get(address, Owner(address)).note_consent(consent, now, asked=asked)
-                for address, consent in answers.items()
-            }
-            content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
-            self._document.write(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
-        return noted
+            for _ in range(_MOST_TRIES):
+                before = self._document.read()
+                owners = self._parse(before)
+                noted = {
+                    address: owners.get(address, Owner(address)).note_consent(consent, now, asked=asked)
+                    for address, consent in answers.items()
+                }
+                content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
+                if self._document.replace(before, orjson.dumps(content, option=orjson.OPT_SORT_KEYS)):
+                    return noted
+        raise SecretFileError(
+            f"{self.place} was changed by others {_MOST_TRIES} times while this process wanted to: SMA's last answers "
+            "are not in it. Fetch the state of each owner with 'sunledger consent status'."
+        )
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -172,11 +186,10 @@ class ConsentBook:
         return pl.DataFrame(rows, schema=polars_schema(Consents), orient="row")
 
     def _read_key(self) -> bytes:
-        key = self._key.read()
-        if key is None:
+        while (key := self._key.read()) is None:
             with self._key.lock():
-                key = self._key.read() or secrets.token_bytes(KEY_BYTES)
-                self._key.write(key)
+                # Another machine's may be there meanwhile, and by two keys one owner would be two.
+                self._key.replace(None, secrets.token_bytes(KEY_BYTES))
         return key
 
 
