@@ -227,6 +227,17 @@ def test_a_kill_between_two_tokens_leaves_the_old_file_whole(tmp_path: Path) -> 
     assert [file.name for file in tmp_path.iterdir()] == ["login.json"]
 
 
+def test_a_disk_with_a_part_of_the_room_is_full_before_a_token_is_traded_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new login met the full disk, and the old one was worth nothing any more."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, content: write(file, content[:4096]))
+    with pytest.raises(SecretFileError, match="No space left on device"), reserve_room(tmp_path / "login"):
+        pytest.fail("A token would be traded in.")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_longer_and_a_shorter_content_both_replace_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for content in (b"x" * 100_000, b"y", b""):

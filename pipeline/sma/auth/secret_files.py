@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.common.atomic_files import put_in_place
 from pipeline.common.errors import SunledgerError
 from pipeline.common.file_locks import POLL_S, hold_lock, open_lock, take_lock
+from pipeline.common.owned_files import write_whole
 from pipeline.sma.clock import ANNOUNCED_FROM_S, Clock
 
 FOLDER = "credentials"
@@ -85,7 +86,8 @@ def reserve_room(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
         raise _build_unusable_error(path, fault) from None
     try:
         try:
-            os.write(descriptor, bytes(size))
+            # A disk that has a part of the room takes a part of the bytes without a word.
+            write_whole(descriptor, bytes(size))
             os.fsync(descriptor)
         except OSError as fault:
             raise _build_unusable_error(path, fault) from None
