@@ -25,7 +25,9 @@ WITH measured AS (
         sum(battery_charging_kwh) AS battery_charging_kwh,
         sum(battery_discharging_kwh) AS battery_discharging_kwh
     FROM energy_daily
+    LEFT JOIN plants USING (plant_id)
     WHERE battery_charging_kwh IS NOT NULL AND battery_discharging_kwh IS NOT NULL
+        AND (excluded_from IS NULL OR local_date < excluded_from)
     GROUP BY ALL
 ), held AS (
     SELECT
@@ -34,7 +36,8 @@ WITH measured AS (
         arg_min(battery_state_of_charge_pct, interval_end) AS begin_pct,
         arg_max(battery_state_of_charge_pct, interval_end) AS end_pct
     FROM energy_balance_intervals
-    WHERE battery_state_of_charge_pct IS NOT NULL
+    LEFT JOIN plants USING (plant_id)
+    WHERE battery_state_of_charge_pct IS NOT NULL AND (excluded_from IS NULL OR local_date < excluded_from)
     GROUP BY ALL
 ), counted AS (
     SELECT
@@ -51,7 +54,6 @@ WITH measured AS (
     LEFT JOIN plants ON plants.plant_id = measured.plant_id
     LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = measured.plant_id
     LEFT JOIN held ON held.plant_id = measured.plant_id AND held.month = measured.month
-    WHERE plants.excluded_from IS NULL OR measured.month < plants.excluded_from
 )
 SELECT
     plant_id,

@@ -26,17 +26,22 @@
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 -- expected_kwh: PV generation that you expect in the whole month, by plant_attributes. Unit: kWh. Null: not given.
 -- share_of_expected: PV generation divided by expected_kwh. Unit: 1. Null: not given, or not all days of the month are stored and complete.
-WITH pv AS (
+WITH closed AS (
+    -- A closed month has all its days, also those on which its plants are excluded since then.
+    SELECT DISTINCT month FROM energy_monthly WHERE closed_at IS NOT NULL
+), pv AS (
     SELECT plant_id, month_of(local_date) AS month, exact_sum(covered_h) / nullif(exact_sum(expected_h), 0) AS coverage
     FROM coverage_daily
     LEFT JOIN plants USING (plant_id)
-    WHERE quantity = 'pv_generation' AND (excluded_from IS NULL OR local_date < excluded_from)
+    WHERE quantity = 'pv_generation'
+        AND (excluded_from IS NULL OR local_date < excluded_from OR month_of(local_date) IN (FROM closed))
     GROUP BY ALL
 ), inverters AS (
     SELECT plant_id, month_of(local_date) AS month, exact_sum(pv_generation_kwh) AS pv_generation_kwh
     FROM device_energy_daily
     LEFT JOIN plants USING (plant_id)
-    WHERE device_id <> plant_id AND (excluded_from IS NULL OR local_date < excluded_from)
+    WHERE device_id <> plant_id
+        AND (excluded_from IS NULL OR local_date < excluded_from OR month_of(local_date) IN (FROM closed))
     GROUP BY ALL
 )
 SELECT

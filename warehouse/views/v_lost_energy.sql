@@ -23,14 +23,10 @@
 -- lost_energy_reason: Why there is no estimate: no_inverter (the device makes no PV energy), not_measured (the inverter's or plant's own power lacks rows in that time, so whether energy was lost is not known), no_reference (no neighbour, and fewer than 5 other days with data or no coordinates). Null: there is an estimate.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH rated AS (
-    SELECT
-        plant_id,
-        device_id,
-        generator_power_w AS rated_w,
-        generator_power_w / sum(generator_power_w) OVER (PARTITION BY plant_id) AS share_of_plant
+    SELECT plant_id, device_id, generator_power_w AS rated_w, deactivated_at
     FROM devices
     WHERE generator_power_w > 0 AND type IS DISTINCT FROM 'Battery Inverter'
-), outages AS (
+), events AS (
     SELECT
         row_number() OVER (PARTITION BY logs.plant_id ORDER BY logs.logged_at, logs.device_id, logs.message) AS outage,
         logs.plant_id,
@@ -52,7 +48,6 @@ WITH rated AS (
         plants.latitude,
         plants.longitude,
         rated.rated_w,
-        CASE WHEN logs.device_id IS NULL THEN 1.0 ELSE rated.share_of_plant END AS share_of_plant,
         attributes.plant_group
     FROM v_logs AS logs
     LEFT JOIN plants ON plants.plant_id = logs.plant_id
@@ -60,6 +55,27 @@ WITH rated AS (
     LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = logs.plant_id
     WHERE logs.gone_at > logs.logged_at
         AND (plants.excluded_from IS NULL OR CAST(logs.logged_at_local AS DATE) < plants.excluded_from)
+), inverters_then AS (
+    -- The list has inverters that were replaced and their successors, of which one works at a time. Those of the day are
+    -- in device_energy_daily, where inverters are fetched at all.
+    SELECT
+        events.plant_id,
+        events.outage,
+        sum(rated.rated_w) FILTER (is_own OR daily.device_id IS NOT NULL) AS of_day_w,
+        sum(rated.rated_w) FILTER (is_own OR rated.deactivated_at IS NULL OR rated.deactivated_at > events.came_at_local) AS listed_w,
+        CASE WHEN count(daily.device_id) > 0 THEN of_day_w ELSE listed_w END AS rated_w
+    FROM events
+    JOIN rated ON rated.plant_id = events.plant_id
+    LEFT JOIN device_energy_daily AS daily ON daily.plant_id = rated.plant_id AND daily.device_id = rated.device_id
+        AND daily.local_date = events.local_date,
+    LATERAL (SELECT rated.device_id = events.device_id AS is_own)
+    GROUP BY ALL
+), outages AS (
+    SELECT
+        events.*,
+        CASE WHEN events.device_id IS NULL THEN 1.0 ELSE events.rated_w / inverters_then.rated_w END AS share_of_plant
+    FROM events
+    LEFT JOIN inverters_then ON inverters_then.plant_id = events.plant_id AND inverters_then.outage = events.outage
 ), spans AS (
     -- Detail is stored by local day; a day before and after reaches the days of all time zones.
     SELECT

@@ -130,6 +130,9 @@ def string_rows(number: int) -> Iterator[dict[str, Any]]:
             }
 
 
+SOLD = dt.date(2021, 6, 25)
+
+
 def battery_rows() -> list[dict[str, Any]]:
     """Ten days: 9 kWh in and 8 kWh out on each; the battery of 10 kWh ends 5 kWh fuller than it began."""
     plants = {"full": (9.0, 8.0), "plain": (9.0, 8.0), "idle": (0.0, 0.0), "odd": (4.0, 8.0)}
@@ -139,8 +142,13 @@ def battery_rows() -> list[dict[str, Any]]:
         for plant, (charged, discharged) in plants.items()
         for number in range(10)
     ]
-    # A day without the discharging counts in neither.
-    return [*rows, {"plant_id": "full", "local_date": dt.date(2021, 6, 11), "battery_charging_kwh": 50.0}]
+    # A day without the discharging counts in neither, and nor does one on which the plant is not yours any more.
+    full = {"plant_id": "full", "battery_charging_kwh": 50.0}
+    return [
+        *rows,
+        full | {"local_date": dt.date(2021, 6, 11)},
+        full | {"local_date": SOLD, "battery_discharging_kwh": 40.0},
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +170,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
         "idle",
         "odd",
     ]
-    changes = {"no limit": {"ac_power_kw": None}, "no place": {"latitude": None}}
+    changes = {
+        "no limit": {"ac_power_kw": None},
+        "no place": {"latitude": None},
+        "full": {"excluded_from": SOLD},
+    }
     put(
         lake,
         Plants,
@@ -178,7 +190,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
     put(lake, EnergyDaily, battery_rows())
     for number in range(15):
         put(lake, DcIntervals, list(string_rows(number)))
-    for day, charge in ((JUNE, 20.0), (dt.date(2021, 6, 20), 70.0)):
+    for day, charge in ((JUNE, 20.0), (dt.date(2021, 6, 20), 70.0), (SOLD, 90.0)):
         noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
         put(
             lake,

@@ -245,13 +245,16 @@ def test_an_inverter_is_held_against_its_siblings(db: duckdb.DuckDBPyConnection)
     ]
 
 
+LAST_OF_CLOSED = dt.date(2021, 9, 30)
+
+
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """A published lake of plants of which each is a case of its own; `own` is one beside whose figure no other is."""
     root = tmp_path_factory.mktemp("cases")
     lake = Lake(str(root / "lake"), root / "scratch")
-    plants = ("night", "meter", "own", "gap", "sold")
-    excluded = {"sold": {"excluded_from": SECOND}}
+    plants = ("night", "meter", "own", "gap", "sold", "left")
+    excluded = {"sold": {"excluded_from": SECOND}, "left": {"excluded_from": LAST_OF_CLOSED}}
     put(lake, Plants, [{"plant_id": one, "name": one.title()} | excluded.get(one, {}) for one in plants])
     put_night(lake)
     put_inverters(lake)
@@ -291,11 +294,16 @@ def put_night(lake: Lake) -> None:
                 ("pv_generation", hours[day], 10.0),
                 ("grid_feed_in", 24.0, 24.0),
             )
+        ]
+        + [
+            {"plant_id": "left", "local_date": LAST_OF_CLOSED, "quantity": "pv_generation"}
+            | {"covered_h": 4.0, "expected_h": 8.0}
         ],
     )
     month = {"plant_id": "night", "month": MONTH, "n_days": 2}
     own = [{"plant_id": plant, "month": MONTH, "pv_generation_kwh": 10.0} for plant in ("meter", "own")]
-    put(lake, EnergyMonthly, [month, *own])
+    closed = {"plant_id": "left", "month": LAST_OF_CLOSED.replace(day=1), "closed_at": NOW}
+    put(lake, EnergyMonthly, [month, *own, closed])
     put(lake, KpiMonthly, [month])
 
 
@@ -331,7 +339,8 @@ def put_inverters(lake: Lake) -> None:
             }
             for name, kwh, status in ratings
         ]
-        + [{"plant_id": "sold", "device_id": "a1", "local_date": day} for day in (FIRST, SECOND)],
+        + [{"plant_id": "sold", "device_id": "a1", "local_date": day} for day in (FIRST, SECOND)]
+        + [{"plant_id": "left", "device_id": "a1", "local_date": LAST_OF_CLOSED, "pv_generation_kwh": 6.0}],
     )
     of_month = {"plant_id": "meter", "month": MONTH, "local_date": MONTH, "quantity": "pv_generation"}
     put(
@@ -393,6 +402,13 @@ def test_inverters_and_reasons_leave_out_the_days_of_excluded_plants(
     assert cases.execute(query).fetchall() == [(FIRST,)]
     query = "SELECT n_found, last_day FROM v_quarantine_by_reason"
     assert cases.execute(query).fetchall() == [(1, FIRST)]
+
+
+def test_a_closed_month_keeps_the_days_on_which_its_plant_is_excluded_since_then(
+    cases: duckdb.DuckDBPyConnection,
+) -> None:
+    query = "SELECT pv_generation_coverage, inverters_pv_generation_kwh FROM v_energy_monthly WHERE plant_id = 'left'"
+    assert cases.execute(query).fetchall() == [(0.5, 6.0)]
 
 
 def test_an_average_day_is_mean_power_by_the_hour(db: duckdb.DuckDBPyConnection) -> None:

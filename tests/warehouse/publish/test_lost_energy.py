@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.transform.hourly import pack_quarters, summarize_quarters
 from pipeline.transform.sun.clear_sky import compute_clear_sky
-from schemas import Devices, Logs, Plants, PvIntervals, QuarterHours, polars_schema
+from schemas import DeviceEnergyDaily, Devices, Logs, Plants, PvIntervals, QuarterHours, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from tests.warehouse.publish.conftest import NOW, put
 from warehouse.lake import Lake
@@ -38,6 +38,10 @@ PLACES = {
     "nowhere": (None, None),
 }
 FAULTY = {"t2", "l1", "f1"}
+# In SMA's list beside those that work: an inverter that l1 replaced, and one that is to replace f1 later.
+REPLACED = {"plant_id": "lone", "device_id": "l0", "deactivated_at": dt.datetime(2019, 3, 1)}  # noqa: DTZ001
+SUCCESSOR = {"plant_id": "far", "device_id": "f2"}
+WARNED = dt.datetime(2021, 6, 8, 10, tzinfo=dt.UTC)
 
 
 def cloud(plant: str, moment: dt.datetime) -> float:
@@ -98,6 +102,8 @@ LOGS = [
     entry("trio", "t2", GONE, "Solved"),
     entry("lone", None, CAME, "Ongoing", message="Grid fault"),
     entry("lone", None, GONE, "Solved", message="Grid fault", level="Info"),
+    entry("lone", "l1", WARNED, "Unsolved", level="Warning"),
+    entry("lone", "l1", WARNED + 2 * HOUR, "Solved", level="Warning"),
     entry("far", "f1", CAME, "Unsolved"),
     entry("far", "f1", GONE, "Solved"),
     # A fault at night took nothing.
@@ -141,7 +147,9 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
         for plant, inverters in INVERTERS.items()
         for device, kw in inverters.items()
     ]
-    put(lake, Devices, [*devices, {"plant_id": "trio", "device_id": "meter", "name": "Meter"}])
+    others = [device | {"generator_power_w": 8000.0} for device in (REPLACED, SUCCESSOR)]
+    put(lake, Devices, [*devices, *others, {"plant_id": "trio", "device_id": "meter", "name": "Meter"}])
+    put(lake, DeviceEnergyDaily, [{"plant_id": "far", "device_id": "f1", "local_date": FAULT_DAY}])
     zones = pl.DataFrame({"plant_id": list(INVERTERS), "timezone": "Etc/GMT"})
     for day in [*DAYS, dt.date(2021, 6, 18)]:
         rows = [row for row in list_rows(day) if day in DAYS or row["device_id"] != "t3"]
@@ -204,6 +212,14 @@ def test_without_neighbours_the_plant_s_other_days_are_scaled_by_the_sun(
     assert found["lost_energy_reference"] == "clear_sky"
     assert found["n_references"] == 13
     assert found["lost_kwh"] == pytest.approx(find_truth("far", 4.0), rel=0.02)
+
+
+def test_an_inverter_s_share_of_its_plant_is_one_of_those_that_worked_then(
+    db: duckdb.DuckDBPyConnection,
+) -> None:
+    found = find(db, "lone", "l1", WARNED.date())
+    assert (found["lost_energy_reference"], found["n_references"]) == ("fleet_neighbours", 2)
+    assert found["reference_kwh"] == pytest.approx(found["measured_kwh"], rel=0.02)
 
 
 def test_a_fault_at_night_took_nothing(db: duckdb.DuckDBPyConnection) -> None:
