@@ -11,7 +11,7 @@ from pipeline.billing.invoices import build_invoices
 from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.prices import CENTS, PriceList
 from pipeline.billing.requested_units import count_units, find_current_month, read_capacities, read_moves
-from pipeline.billing.units import add_capacity, find_unanswered_systems
+from pipeline.billing.units import add_capacity, find_unanswered_systems, move_to_new_ids
 from pipeline.billing.unused_units import find_unused_units
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
@@ -56,9 +56,10 @@ class Bill:
 def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: bool) -> Bill:
     """The bill of a year, by all requests that are stored at this moment."""
     lake, month = runtime.lake, find_current_month(runtime, prices)
-    units = count_units(runtime, prices)
+    units, moves = count_units(runtime, prices), read_moves(runtime.lake)
     excluded = set(find_excluded_plants(runtime)["plant_id"])
-    more = expect_units(units, (list_plant_ids_of_newest(runtime) or frozenset()) - excluded, month, year)
+    listed = (list_plant_ids_of_newest(runtime) or frozenset()) - excluded
+    more = expect_units(units, listed, moves, month, year)
     if not forecast:
         more = more.clear()
     priced = prices.add_fees(add_capacity(more, read_capacities(lake, more))).select(COST)
@@ -68,7 +69,7 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
     found = build_invoices(every, prices, until)
     of_year = pl.col("month").dt.year() == year
     ours = units.filter(of_year)
-    vain = find_unanswered_systems(lake.scan(ApiRequests), read_moves(lake), prices)
+    vain = find_unanswered_systems(lake.scan(ApiRequests), moves, prices)
     return Bill(
         year=year,
         month=month,
@@ -77,7 +78,7 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
         sources=tuple(ours["price_source"].drop_nulls().unique(maintain_order=True)),
         classes=_sum_classes(ours.select(COST), priced.filter(of_year)),
         invoices=found.filter(pl.col("year") == year),
-        unused=_find_unused(lake, ours, prices),
+        unused=_find_unused(lake, ours, moves, prices),
         unpriced=tuple(every.filter(of_year, pl.col("fee_eur").is_null())["plant_id"].unique().sort()),
         in_vain=vain.filter(of_year)["plant_id"].n_unique(),
         expected_systems=priced["plant_id"].n_unique(),
@@ -87,15 +88,23 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
     )
 
 
-def expect_units(units: pl.DataFrame, listed: Collection[str], month: dt.date, year: int) -> pl.DataFrame:
+def expect_units(
+    units: pl.DataFrame, listed: Collection[str], moves: pl.DataFrame, month: dt.date, year: int
+) -> pl.DataFrame:
     """plant_id and month of the PU that are still to come in a year: none in a year that is over.
 
     Who was asked for in the running month `month` or in the one before, and is in SMA's newest list, is expected in
-    every month from the current one on in which it was not asked for yet.
+    every month from the current one on in which it was not asked for yet. A system that was asked for by the id that it
+    had before it moved (`moves` as in `count_asked_systems`) is expected by its new one.
     """
     before = (month - dt.timedelta(days=1)).replace(day=1)
-    lately = pl.col("month").is_in([before, month])
-    systems = units.filter(lately, pl.col("plant_id").is_in(list(listed))).select("plant_id").unique()
+    lately = units.filter(pl.col("month").is_in([before, month])).select("plant_id", month=pl.lit(month))
+    systems = (
+        move_to_new_ids(lately, moves)
+        .filter(pl.col("plant_id").is_in(list(listed)))
+        .select("plant_id")
+        .unique()
+    )
     first, last = max(month, dt.date(year, 1, 1)), dt.date(year, DECEMBER, 1)
     months = pl.DataFrame({"month": pl.date_range(first, last, "1mo", eager=True) if first <= last else []})
     return (
@@ -126,10 +135,10 @@ def _sum_classes(ours: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _find_unused(lake: Lake, units: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+def _find_unused(lake: Lake, units: pl.DataFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     """Systems with PU of no use, the dearest first."""
     reported = pl.concat([_scan_days_with_energy(lake, model) for model in (EnergyDaily, DeviceEnergyDaily)])
-    found = find_unused_units(units, lake.scan(ApiRequests), reported, read_moves(lake), prices)
+    found = find_unused_units(units, lake.scan(ApiRequests), reported, moves, prices)
     names = lake.scan(Plants).select("plant_id", "name").collect()
     return (
         found.group_by("plant_id")

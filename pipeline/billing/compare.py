@@ -106,11 +106,20 @@ def _add_up(theirs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _take_our_ids(lines: pl.DataFrame, units: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
-    """Lines with plant_id as we write it: of a system with a new id that one, where we count it so in the month."""
-    units = units.select("plant_id", "month", _lower=pl.col("plant_id").str.to_lowercase())
-    moved = units.join(moves, on="plant_id").select(
-        "plant_id", "month", _lower=pl.col("old_id").str.to_lowercase()
+    """Lines with plant_id as we write it: of a system that moved the id by which we count it in the month.
+
+    An invoice that comes after the move may name the months before it by the new id.
+    """
+    names = pl.concat(
+        [
+            moves.select("plant_id", name="old_id"),
+            moves.select(plant_id="old_id", name="plant_id"),
+        ]
     )
+    moved = units.join(names, on="plant_id").select(
+        "plant_id", "month", _lower=pl.col("name").str.to_lowercase()
+    )
+    units = units.select("plant_id", "month", _lower=pl.col("plant_id").str.to_lowercase())
     known = pl.concat([units, moved]).unique(["_lower", "month"], keep="first", maintain_order=True)
     found = lines.join(
         known.rename({"plant_id": "_ours"}),

@@ -24,8 +24,10 @@ OCTOBER = dt.date(2026, 10, 1)
 MONDAY = dt.date(2021, 10, 4)
 
 
-def to_come(year: int, *rows: tuple[str, str], month: dt.date = OCTOBER) -> list[tuple[str, str]]:
-    found = expect_units(units(*(unit(p, m, "16.50") for p, m in rows)), {"1", "2"}, month, year)
+def to_come(
+    year: int, *rows: tuple[str, str], month: dt.date = OCTOBER, moves: pl.DataFrame = NO_MOVES
+) -> list[tuple[str, str]]:
+    found = expect_units(units(*(unit(p, m, "16.50") for p, m in rows)), {"1", "2"}, moves, month, year)
     return [(plant, f"{when:%Y-%m}") for plant, when in found.rows()]
 
 
@@ -35,6 +37,12 @@ def test_who_was_asked_for_lately_is_expected_until_the_year_ends() -> None:
 
 def test_who_was_asked_for_last_month_is_still_expected_in_this_one() -> None:
     assert to_come(2026, ("1", "2026-09"))[0] == ("1", "2026-10")
+
+
+def test_a_system_that_moved_since_is_expected_by_its_new_id() -> None:
+    moves = pl.DataFrame({"plant_id": ["2"], "old_id": ["8"], "moved_on": [dt.date(2026, 11, 3)]})
+    december = [("2", "2026-11"), ("2", "2026-12")]
+    assert to_come(2026, ("8", "2026-10"), month=dt.date(2026, 11, 1), moves=moves) == december
 
 
 @pytest.mark.parametrize("row", [("1", "2026-08"), ("3", "2026-10")], ids=["long ago", "listed no more"])

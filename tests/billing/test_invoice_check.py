@@ -81,6 +81,9 @@ def test_ids_are_compared_without_case_and_across_a_move(tmp_path: Path) -> None
     moves = pl.DataFrame({"plant_id": ["7"], "old_id": [GUID.upper()], "moved_on": [OCTOBER]})
     moved = differences(f"{GUID},2026-10,,16.50\n", tmp_path, unit("7", "2026-10", "16.50"), moves=moves)
     assert moved == [("7", "agreed")]
+    # The move was later, and SMA's invoice still later.
+    early = differences("7,2026-10,,16.50\n", tmp_path, unit(GUID.upper(), "2026-10", "16.50"), moves=moves)
+    assert early == [(GUID.upper(), "agreed")]
 
 
 def rows_of(text: str, folder: Path, *ours: dict[str, object]) -> list[tuple[object, ...]]:
