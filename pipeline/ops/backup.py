@@ -7,18 +7,19 @@ its writers. It holds the secrets of the home, so only its owner can read it.
 
 import contextlib
 import datetime as dt
+import errno
 import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
-import sqlite3
 import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.atomic_files import replace_file
@@ -26,7 +27,7 @@ from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
-from pipeline.ops.database_copy import LockedDatabase, write_database_copy
+from pipeline.ops.database_copy import copy_database
 from schemas import TABLES, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
@@ -63,6 +64,8 @@ LOG = "_delta_log"
 UNPACKING = ".sunledger-restore-"
 SQLITE = b"SQLite format 3\0"
 BLOCK = 2**20
+# What a disk says of itself, and not of what it is asked to take.
+OF_A_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 def back_up(settings: Settings, target: Path, tell: Callable[[str], None]) -> tuple[int, int]:
@@ -97,8 +100,8 @@ def back_up(settings: Settings, target: Path, tell: Callable[[str], None]) -> tu
         if error := find_refusal(fault):
             raise error from fault
         raise SunledgerError(
-            f"The backup {target} could not be written ({fault.strerror or fault}): check the disk and the permissions "
-            "there."
+            f"The backup {target} was not written, because {fault.filename or target} can't be read or written "
+            f"({fault.strerror or fault}): check the disk and the permissions there, then run it again."
         ) from fault
     return found
 
@@ -182,11 +185,28 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
         content = archive.extractfile(member) if member.isreg() and path.is_relative_to(folder) else None
         if content is None:
             raise tarfile.TarError(f"{member.name!r} does not belong in a backup")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with content, path.open("xb") as file:
-            shutil.copyfileobj(content, file, BLOCK)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with content, path.open("xb") as file:
+                while block := _read_block(content):
+                    file.write(block)
+        except OSError as fault:
+            if fault.errno not in OF_A_DISK:
+                raise
+            raise SunledgerError(
+                f"{folder.parent} can't take what the backup holds ({fault.strerror}), so nothing was restored: free "
+                "some space there or check that disk, then run this again."
+            ) from fault
         path.chmod(member.mode & 0o755)
         os.utime(path, (member.mtime, member.mtime))
+
+
+def _read_block(content: IO[bytes]) -> bytes:
+    """The next bytes of a file of the archive; what can't be read is a fault of the archive."""
+    try:
+        return content.read(BLOCK)
+    except OSError as fault:
+        raise tarfile.ReadError(fault.strerror or str(fault)) from fault
 
 
 def _write(settings: Settings, sink: io.BufferedIOBase, tell: Callable[[str], None]) -> tuple[int, int]:
@@ -231,7 +251,10 @@ class _HashedReader(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """As of the file."""
-        data = self._file.read(size)
+        try:
+            data = self._file.read(size)
+        except OSError as fault:
+            raise OSError(fault.errno, fault.strerror, self._file.name) from fault
         self.digest.update(data)
         return data
 
@@ -291,29 +314,7 @@ def _copy_if_changing(path: Path, scratch: Path, tell: Callable[[str], None]) ->
     with path.open("rb") as file:
         if file.read(len(SQLITE)) != SQLITE:
             return path
-    copy = scratch / "copy.db"
-    copy.unlink(missing_ok=True)
-    try:
-        write_database_copy(_find_openable(path, scratch), copy, LockedDatabase(path, tell).look)
-    except sqlite3.DatabaseError as fault:
-        tell(
-            f"{path} can't be read as a database ({fault}), so the backup holds it as it is. It has no figures: "
-            "'sunledger repair' puts it aside, also after a restore."
-        )
-        return path
-    return copy
-
-
-def _find_openable(path: Path, scratch: Path) -> Path:
-    """The database, or a copy of its files where the disk is read-only: its log can't be opened there."""
-    if not os.statvfs(path).f_flag & os.ST_RDONLY:
-        return path
-    there = scratch / "files.db"
-    for ending in ("", "-wal"):
-        Path(f"{there}{ending}").unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(f"{path}{ending}", f"{there}{ending}")
-    return there
+    return copy_database(path, scratch, tell) or path
 
 
 def _hash_file(path: Path) -> str:

@@ -1,6 +1,8 @@
 """A copy of a SQLite file that others may be writing: whole, and with a bound to the wait for who has locked it."""
 
 import contextlib
+import errno
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -41,10 +43,50 @@ class LockedDatabase:
             self.tell(f"Another process has locked {self.path}. Waiting for at most {PATIENCE_S:g} s.")
 
 
-def write_database_copy(path: Path, copy: Path, look: Callable[[int, int, int], None]) -> None:
+def copy_database(path: Path, scratch: Path, tell: Callable[[str], None]) -> Path | None:
+    """A copy of what is committed, in that folder; None for a damaged database, which `tell` gets.
+
+    Raises OSError, and SunledgerError where the folder has no room or another process has locked the database.
+    """
+    copy, look = scratch / "copy.db", LockedDatabase(path, tell).look
+    try:
+        try:
+            _write_copy(path, copy, look)
+        except sqlite3.DatabaseError:
+            # On a disk that is read-only or full its log can't be opened: a process that was killed has left one.
+            _write_copy(_copy_files(path, scratch / "files.db"), copy, look)
+    except (sqlite3.DatabaseError, OSError) as fault:
+        full = getattr(fault, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        if full or getattr(fault, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+            raise SunledgerError(
+                f"There is no room for a copy of {path} in {scratch.parent}, so no backup was written: free some space "
+                "there or name another folder in TMPDIR, then run this again."
+            ) from fault
+        if isinstance(fault, OSError):
+            raise
+        tell(
+            f"{path} can't be read as a database ({fault}), so the backup holds it as it is. It has no figures: "
+            "'sunledger repair' puts it aside, also after a restore."
+        )
+        return None
+    return copy
+
+
+def _write_copy(path: Path, copy: Path, look: Callable[[int, int, int], None]) -> None:
     """Copy what is committed to a new file; `look` is called after each step. Raises sqlite3.Error."""
+    copy.unlink(missing_ok=True)
     with (
         contextlib.closing(sqlite3.connect(path)) as source,
         contextlib.closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target, progress=look, sleep=LOOK_EVERY_S)
+
+
+def _copy_files(path: Path, there: Path) -> Path:
+    """The database and what a transaction of it has left beside it, under another name."""
+    shutil.copyfile(path, there)
+    for ending in ("-wal", "-journal"):
+        Path(f"{there}{ending}").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}{ending}", f"{there}{ending}")
+    return there

@@ -3,7 +3,9 @@
 import datetime as dt
 import errno
 import fcntl
+import io
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -13,6 +15,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -210,6 +213,23 @@ def test_a_backup_that_is_cut_short_or_damaged_restores_nothing(
         assert not other.home.exists()
 
 
+def test_a_disk_that_is_too_small_for_what_a_backup_holds_is_named(
+    saved: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """The backup was called unreadable, and another one was to be chosen."""
+    other, limits = elsewhere(settings, tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(SunledgerError) as caught:
+            restore_backup(other, saved)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(caught.value).startswith(
+        f"{other.home.parent} can't take what the backup holds (File too large)"
+    )
+    assert list(other.home.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("../outside", tarfile.REGTYPE), ("/outside", tarfile.REGTYPE), ("home/link", tarfile.SYMTYPE)],
@@ -321,22 +341,22 @@ def test_damaged_records_are_backed_up_as_they_are(settings: Settings, tmp_path:
     assert (other.home / "dagster" / "runs.db").read_bytes() == records.read_bytes()
 
 
-def test_records_on_a_disk_that_is_read_only_are_backed_up_with_their_log(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("said", ["unable to open database file", "disk I/O error"])
+def test_records_on_a_disk_that_is_read_only_or_full_are_backed_up_with_their_log(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    """As the system mounts a disk after a fault of it, just where a backup is needed most."""
-    records = settings.home / "dagster" / "runs.db"
+    """Just where a backup is needed most sound records were called damaged, and stored without their last runs."""
+    records, told = settings.home / "dagster" / "runs.db", list[str]()
     records.parent.mkdir(parents=True)
     with closing(sqlite3.connect(records)) as writing:
         writing.execute("PRAGMA journal_mode = WAL")
         writing.execute("CREATE TABLE runs (id)")
         writing.commit()
         # What is committed is in the log alone, whose index would have to be written beside it.
-        monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
-        connect = sqlite3.connect
-        monkeypatch.setattr(sqlite3, "connect", lambda path: _refuse_beside(Path(path), records, connect))
-        back_up(settings, tmp_path / "backup.tar", print)
-        monkeypatch.undo()
+        with monkeypatch.context() as refusing:
+            refusing.setattr(sqlite3, "connect", partial(_refuse_beside, records, said, sqlite3.connect))
+            back_up(settings, tmp_path / "backup.tar", told.append)
+    assert told == []
     other = elsewhere(settings, tmp_path)
     restore_backup(other, tmp_path / "backup.tar")
     with closing(sqlite3.connect(other.home / "dagster" / "runs.db")) as restored:
@@ -344,11 +364,72 @@ def test_records_on_a_disk_that_is_read_only_are_backed_up_with_their_log(
 
 
 def _refuse_beside(
-    path: Path, refused: Path, connect: Callable[[Path], sqlite3.Connection]
+    refused: Path, said: str, connect: Callable[[Path], sqlite3.Connection], path: Path
 ) -> sqlite3.Connection:
     if path == refused:
-        raise sqlite3.OperationalError("unable to open database file")
+        raise sqlite3.OperationalError(said)
     return connect(path)
+
+
+def test_a_folder_without_room_for_a_copy_of_records_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is another disk than that of the backup; the records were called damaged."""
+    records, connect = settings.home / "dagster" / "runs.db", sqlite3.connect
+    records.parent.mkdir(parents=True)
+    with closing(connect(records)) as writing:
+        writing.execute("CREATE TABLE runs (id)")
+
+    def connect_small(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        if path.name == "copy.db":
+            connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_small)
+    with pytest.raises(
+        SunledgerError, match=r"no room for a copy of .*runs\.db in .* name another folder in TMPDIR"
+    ):
+        back_up(settings, tmp_path / "backup.tar", print)
+    assert not (tmp_path / "backup.tar").exists()
+
+
+class Unreadable(io.RawIOBase):
+    """An open file that the disk can't read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file, self.name = path.open("rb", buffering=0), str(path)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def test_a_backup_names_what_the_disk_can_not_read(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of the backup was to be checked."""
+    bad = settings.home / "known-tables.json"
+    bad.parent.mkdir(parents=True)
+    bad.write_text("of no matter")
+    monkeypatch.setattr(
+        backup,
+        "_copy_if_changing",
+        lambda *_: SimpleNamespace(open=lambda _: io.BufferedReader(Unreadable(bad))),
+    )
+    with pytest.raises(
+        SunledgerError, match=rf"was not written, because {bad} can't be read or written \(Input/output"
+    ):
+        back_up(settings, tmp_path / "backup.tar", print)
 
 
 def test_a_home_has_its_name_once_all_of_it_is_on_the_disk(
