@@ -30,7 +30,7 @@ class SharedRequestLog:
     def __init__(self, session: SharedSession, folder: Path) -> None:
         self._session, self._folder = session, folder
         self._guard = threading.Lock()
-        self._name, self._count = uuid.uuid4().hex, 0
+        self._name, self._count, self._synced = uuid.uuid4().hex, 0, 0
 
     def add(self, one: LoggedTry) -> None:
         """Write one try down. Raises SharedStoreError when it can't be."""
@@ -64,7 +64,15 @@ class SharedRequestLog:
         return moved
 
     def sync(self) -> None:
-        """Each try is durable in PostgreSQL already."""
+        """Have the tries up to now on PostgreSQL's disk, before anything is stored of their answers.
+
+        And on that of a standby that it waits for. Raises SharedStoreError.
+        """
+        with self._guard:
+            count = self._count
+        if count > self._synced:
+            self._session.transact(_wait_for_disk)
+            self._synced = count
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -94,6 +102,12 @@ class SharedRequestLog:
             cursor.execute("DELETE FROM requests WHERE request_id = ANY(%s)", [list(names)])
 
         self._session.transact(delete)
+
+
+def _wait_for_disk(cursor: Any) -> None:
+    """A commit that waits for the disk takes all before it along; it must have something to write, or it does not."""
+    cursor.execute("SET LOCAL synchronous_commit TO on")
+    cursor.execute("SELECT pg_logical_emit_message(true, 'sunledger', '')")
 
 
 def _build_slow_error() -> SunledgerError:

@@ -21,6 +21,7 @@ from pipeline.run.shared_request_log import SharedRequestLog
 from pipeline.sma.auth.private_documents import SharedDocument, open_document
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.consents.consent_book import ConsentBook
+from pipeline.sma.http.attempt_log import LoggedTry
 from schemas import ApiRequests
 from tests.assets.postgres_server import needs_postgres, postgres
 from tests.assets.test_cluster_setup import CLUSTER
@@ -125,6 +126,29 @@ def test_claims_and_requests_of_a_killed_process_come_to_the_others(
     assert log.store(lake).tries == 3
     assert lake.scan(ApiRequests).collect().height == 3
     assert (count(session, "requests"), log.store(lake).tries) == (0, 0)
+
+
+def test_requests_are_on_the_disk_before_their_answers_are_stored(
+    session: SharedSession, tmp_path: Path
+) -> None:
+    """A server that crashed lost the record of requests whose answers were stored: PU that nothing told of."""
+    log = SharedRequestLog(session, tmp_path / "requests")
+
+    def read(position: str) -> int:
+        def look(cursor: object) -> int:
+            cursor.execute(f"SELECT pg_current_wal_{position}_lsn() - '0/0'::pg_lsn")  # type: ignore[attr-defined]
+            return int(cursor.fetchone()[0])  # type: ignore[attr-defined]
+
+        return session.transact(look)
+
+    for minute in range(2):
+        at = dt.datetime(2026, 10, 5, 12, minute, tzinfo=dt.UTC)
+        log.add(LoggedTry(at, "plants", None, None, 200, None, 10, 1.0))
+        written = read("insert")
+        log.sync()
+        assert read("flush") >= written
+    log.sync()
+    session.transact(lambda cursor: cursor.execute("DELETE FROM requests"))
 
 
 def test_a_session_goes_on_after_an_outage_with_the_same_number(session: SharedSession) -> None:
