@@ -27,7 +27,7 @@ from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
-from pipeline.ops.database_copy import copy_database
+from pipeline.ops.database_copy import write_database_copy
 from schemas import TABLES, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
@@ -314,7 +314,7 @@ def _copy_if_changing(path: Path, scratch: Path, tell: Callable[[str], None]) ->
     with path.open("rb") as file:
         if file.read(len(SQLITE)) != SQLITE:
             return path
-    return copy_database(path, scratch, tell) or path
+    return write_database_copy(path, scratch, tell) or path
 
 
 def _hash_file(path: Path) -> str:

@@ -43,8 +43,8 @@ class LockedDatabase:
             self.tell(f"Another process has locked {self.path}. Waiting for at most {PATIENCE_S:g} s.")
 
 
-def copy_database(path: Path, scratch: Path, tell: Callable[[str], None]) -> Path | None:
-    """A copy of what is committed, in that folder; None for a damaged database, which `tell` gets.
+def write_database_copy(path: Path, scratch: Path, tell: Callable[[str], None]) -> Path | None:
+    """Write what is committed into that folder; the copy, None for a damaged database, which `tell` gets.
 
     Raises OSError, and SunledgerError where the folder has no room or another process has locked the database.
     """
