@@ -17,9 +17,10 @@ from warehouse.digests import StoredFile
 from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, name_place, sort, validate
 from warehouse.known_tables import KnownTables, report_lost_table
-from warehouse.lake_reader import LakeReader, UnreadableLogError, find_part
+from warehouse.lake_reader import LakeReader, find_part
 from warehouse.lake_table import Part
 from warehouse.log_check import LakeListing, check_log
+from warehouse.older_states import OlderLakeError, check_age, find_older_states
 from warehouse.open_published import NotPublishedError, check_published
 from warehouse.published_copy import open_published_copy
 
@@ -98,19 +99,13 @@ def verify_versions(lake: LakeReader, path: Path) -> Iterator[VerifiedPart]:
     """
     with open_published_copy(path, lake) as copy:
         shown = copy.versions if copy else {}
-    for model in TABLES:
-        version = shown.get(storage(model).table, -1)
+    for damage in find_older_states(lake, shown):
+        yield VerifiedPart(damage.place, damage)
+    if not shown:
         try:
-            stored = lake.take_snapshot(model).version
-        except (UnreadableLogError, FileRefusedError, OSError):
-            continue
-        if stored < version and max(lake.open_records(model).list_versions(), default=-1) <= stored:
-            sentence = (
-                f"the published file shows version {version} of the table, but its log ends with "
-                f"{f'version {stored}' if stored >= 0 else 'none'}: an older state was put in its place. {CURE}"
-            )
-            damage = Damage(DamageKind.OLDER_STATE, model, None, None, sentence)
-            yield VerifiedPart(damage.place, damage)
+            check_age(lake, path)
+        except OlderLakeError as fault:
+            yield VerifiedPart("warehouse", Damage(DamageKind.OLDER_STATE, None, None, None, str(fault)))
 
 
 def _find_damage(

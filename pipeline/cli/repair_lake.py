@@ -29,6 +29,7 @@ from warehouse.damage import Damage
 from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.lake import Lake
 from warehouse.lost_parts import LostPart, Step
+from warehouse.older_states import find_older_states
 from warehouse.publish import forget_published
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.published_object import open_target
@@ -51,6 +52,9 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iter
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):
             return
+        if copy and any(find_older_states(Lake(settings.lake, settings.home / "tmp"), copy.versions)):
+            # All that it has was brought forward. A table that was lost begins again at its first version.
+            forget_published(settings.warehouse, say)
         with RunContext(settings, reuse=False, tell=say) as runtime:
             outcome = _make_again(runtime, copy, lost, yes=yes)
     _show(steps, outcome, published, "what the repair did")

@@ -34,6 +34,7 @@ from warehouse.folder import resolve_place
 from warehouse.known_tables import FILE as KNOWN_TABLES
 from warehouse.known_tables import KnownTables
 from warehouse.lake import Lake
+from warehouse.publication_base import forget_base
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
@@ -131,6 +132,9 @@ def restore_backup(settings: Settings, source: Path) -> int:
         if places[LAKE] is not None and (unpacked / HOME).is_dir():
             add_lost_days(unpacked / HOME, _list_days_since(unpacked / MANIFEST))
         _move_to_places(unpacked, places)
+    if not settings.warehouse.is_relative_to(settings.home):
+        # A file that was published after the backup shows a later state than the one that is wanted now.
+        forget_base(settings.warehouse)
     return count
 
 

@@ -191,7 +191,10 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
                 (home / kept / file.name).write_bytes(file.read_bytes())
         for file in settings.home.glob(KNOWN_TABLES):
             (home / file.name).write_bytes(file.read_bytes())
-        yield settings.model_copy(update={"home": home, "lake": root})
+        # What is published is not that of a lake in which lost tables begin again.
+        yield settings.model_copy(
+            update={"home": home, "lake": root, "warehouse": home / settings.warehouse.name}
+        )
 
 
 def _link_files(source: Path, copy: Path) -> None:

@@ -26,6 +26,7 @@ from pipeline.sma.clock import Clock, WaitAnnouncer
 from pipeline.sma.session_set import SessionSet
 from warehouse.known_tables import KnownTables
 from warehouse.lake import Lake
+from warehouse.older_states import check_age
 
 if TYPE_CHECKING:
     from pipeline.run.made_ahead import MadeAhead
@@ -115,12 +116,14 @@ class RunContext:
         """The lake of the settings.
 
         Raises LakeLostError and DamagedError where tables are gone that were published from it: to write there would
-        make an empty lake of it, and to publish it an empty file.
+        make an empty lake of it, and to publish it an empty file. Raises DamagedError and OlderLakeError where tables
+        are older than what was published from them.
         """
         if self.opened.lake is None:
             settings = self.settings
             lake = Lake(settings.lake, settings.home / "tmp", tell=self.tell)
             KnownTables(settings.home, settings.warehouse).check_tables(lake)
+            check_age(lake, settings.warehouse)
             self.opened.lake = lake
         return self.opened.lake
 
