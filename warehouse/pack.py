@@ -18,7 +18,7 @@ from warehouse.finance.summary import Figure, Summary, build_summary
 from warehouse.finance.words import SHEET_NAMES
 from warehouse.finance.workbook import SheetRows, write_workbook
 from warehouse.folder import replace_folder
-from warehouse.published_units import explain_empty_month, list_months
+from warehouse.published_units import explain_empty_month, list_former_ids, list_months
 from warehouse.quoting import quote_identifier
 
 README = "README.md"
@@ -79,7 +79,10 @@ def write_pack(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, and a pack is a folder of files: choose another --folder.")
     _refuse(connection, month, folder)
-    selection = Selection(month, choice.plants)
+    plants = choice.plants
+    if plants is not None:
+        plants = [*plants, *list_former_ids(connection, plants)]
+    selection = Selection(month, plants)
     if choice.checked is not None:
         connection.register(CHECKED, choice.checked.to_arrow())
     try:

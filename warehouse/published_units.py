@@ -1,7 +1,7 @@
 """Reads from the published file a month's PU, the begin of the record of requests, and plants with a new id."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 import duckdb
@@ -20,10 +20,13 @@ FROM (SELECT min(asked_at) AS moment FROM api_requests UNION ALL SELECT min(firs
 
 _HAS_GROUPS = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'plant_attributes'"
 _MEMBERS = """
+WITH of_month AS (
+    SELECT plant_id FROM energy_monthly WHERE month = $month
+    UNION SELECT plant_id FROM billing_units WHERE month = $month
+)
 SELECT plant_id, plant_group FROM plant_attributes
 WHERE plant_group IS NOT NULL AND plant_id IN (
-    SELECT plant_id FROM energy_monthly WHERE month = $month
-    UNION ALL SELECT plant_id FROM billing_units WHERE month = $month
+    FROM of_month UNION SELECT plants.plant_id FROM plants JOIN of_month ON of_month.plant_id = plants.migrated_from
 )
 """
 
@@ -65,8 +68,17 @@ def read_plant_moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     return connection.execute(query).pl()
 
 
+def list_former_ids(connection: duckdb.DuckDBPyConnection, plants: Collection[str]) -> list[str]:
+    """The ids that these plants had before they moved, sorted: closed months and PU of earlier months keep them."""
+    before = dict(read_plant_moves(connection).iter_rows())
+    found, last = set[str](), {*plants}
+    while last := {before[plant] for plant in last if plant in before} - found:
+        found |= last
+    return sorted(found)
+
+
 def list_members(connection: duckdb.DuckDBPyConnection, month: dt.date, groups: Sequence[str]) -> list[str]:
-    """The plants of these groups that the file has energy or PU of in the month, sorted.
+    """The plants of these groups that the file has energy or PU of in the month, sorted, by their newest ids.
 
     A group is named without regard to upper and lower case; `*` matches any text and `?` one character. Raises
     UsageError for a

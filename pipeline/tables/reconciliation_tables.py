@@ -192,6 +192,12 @@ def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFram
     )
 
 
+def _join_moved(rows: pl.LazyFrame, moved: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """The rows under the plants' newest ids, one for each of `key`: closed months have the id that a plant had then."""
+    named = take_new_ids(rows.collect(), moved).sort("old_id", maintain_order=True)
+    return named.unique(["plant_id", *key], keep="first", maintain_order=True).drop("old_id")
+
+
 def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:
     within = pl.col("month").is_between(year, year.replace(month=12))
     moved = find_successors(runtime.lake.read_whole(Plants))
@@ -201,11 +207,12 @@ def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:
     )
     vendor = vendor.filter(within)
     open_month = pl.col("status") == restatements.PROVISIONAL
-    months = runtime.lake.scan(EnergyMonthly).filter(within, ~open_month).collect()
+    months = _join_moved(runtime.lake.scan(EnergyMonthly).filter(within, ~open_month), moved, ["month"])
     measured = reconciliation.unpivot_measured(months, QUANTITIES, ["month", "n_days"])
     key = ["plant_id", "month", "quantity"]
     days = runtime.lake.scan(Reconciliation).filter(within, pl.col("period") == reconciliation.MONTH)
-    of_days = days.select(*key, vendor_days_kwh="vendor_kwh").collect()
+    named = days.select(*key, vendor_days_kwh="vendor_kwh")
+    of_days = _join_moved(named, moved, ["month", "quantity"])
     # Data that was not fetched can't be compared.
     vendor = vendor.join(months, on=["plant_id", "month"], how="semi")
     measured = measured.join(vendor, on="plant_id", how="semi").join(of_days, on=key, how="left")

@@ -105,7 +105,7 @@ def unpivot_measured(rows: pl.DataFrame, quantities: Sequence[str], facts: Seque
 
 
 # What is known of a measured day or month.
-FACTS: Final = ("coverage", "largest_gap_min", "n_flagged", "covered_h", "n_rows")
+FACTS: Final = ("coverage", "largest_gap_min", "n_flagged", "covered_h", "expected_h", "n_rows")
 
 
 def reconcile_days(
@@ -277,7 +277,9 @@ def _sum_rows(rows: pl.DataFrame, sums: Sequence[str], date: str, every: str, pe
         pl.col(date).dt.truncate(every).min(),
         *(sum_exactly(pl.col(name)).alias(name) for name in sums),
         pl.col("reason", "would_book").sort_by(off, descending=True).first(),
-        coverage=pl.when(pl.col("coverage").count() > 0).then(pl.col("coverage").mean()),
+        coverage=(sum_exactly(pl.col("covered_h")) / sum_exactly(pl.col("expected_h")))
+        .clip(0, 1)
+        .fill_nan(None),
     )
     judged = summed.with_columns(difference_kwh=pl.col("measured_kwh") - pl.col("vendor_kwh"))
     return judged.with_columns(

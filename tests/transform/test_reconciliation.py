@@ -36,7 +36,7 @@ def judged(
         {"plant_id": "1", "local_date": FIRST + dt.timedelta(days=i), "quantity": "a"}
         for i in range(len(days))
     ]
-    facts = {"coverage": 1.0, "covered_h": 24.0, "n_rows": rows}
+    facts = {"coverage": 1.0, "covered_h": 24.0, "expected_h": 24.0, "n_rows": rows}
     measured = [
         {**k, "measured_kwh": kwh, "largest_gap_min": gap, "n_flagged": flagged, **facts}
         for k, (kwh, _, gap, flagged) in zip(key, days, strict=True)
@@ -232,6 +232,26 @@ def test_the_difference_of_a_month_is_that_of_the_days_with_energy_values() -> N
     assert found.select(names).row(0) == (20.0, 11.0, -1.0, "unexplained")
 
 
+def test_the_coverage_of_a_month_is_that_of_its_hours_and_not_the_mean_of_its_days() -> None:
+    key = {
+        "plant_id": "1",
+        "quantity": "a",
+        "measured_kwh": 1.0,
+        "largest_gap_min": 0.0,
+        "n_flagged": 0,
+        "n_rows": 288,
+    }
+    hours = [(24.0, 24.0), (0.0, 8.0), (0.0, 0.0)]
+    days = [
+        {**key, "local_date": FIRST + dt.timedelta(days=number), "covered_h": covered, "expected_h": expected}
+        | {"coverage": covered / expected if expected else None}
+        for number, (covered, expected) in enumerate(hours)
+    ]
+    schema = {"plant_id": pl.String, "local_date": pl.Date, "quantity": pl.String, "vendor_kwh": pl.Float64}
+    found = reconcile_days(pl.DataFrame(days), pl.DataFrame(schema=schema), NO_VALUES, LIMITS, "none")
+    assert found["coverage"].to_list() == [1.0, 0.0, None, 0.75]
+
+
 # ---- years -----------------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +263,7 @@ def year(
     facts = {
         "coverage": 1.0,
         "covered_h": 700.0,
+        "expected_h": 700.0,
         "n_rows": 8928,
         "n_flagged": flagged,
         "vendor_days_kwh": 1.0,

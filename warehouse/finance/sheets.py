@@ -33,6 +33,11 @@ DAY_COUNTS: Final = (
     "n_days_missing",
     "n_days_provisional",
 )
+# Closed months and PU have the id that a plant had then; its days and attributes have the one that it has now.
+_MOVES: Final = (
+    "(SELECT migrated_from AS former_id, max(plant_id) AS newest_id FROM plants WHERE migrated_from IS NOT NULL "
+    "GROUP BY ALL) AS moves"
+)
 # Days that are not stored are expected to have as many hours as the plant's stored days have on average.
 _COMPLETENESS: Final = """
 SELECT *,
@@ -91,7 +96,8 @@ SHEETS: Final = (
         "(SELECT monthly.*, expected_kwh, whole.coverage_month, whole.status FROM "
         "(SELECT * EXCLUDE (status) FROM energy_monthly WHERE month = {month}) AS monthly "
         "LEFT JOIN (SELECT plant_id, month, expected_kwh FROM v_energy_monthly) AS hoped USING (plant_id, month) "
-        "LEFT JOIN ({completeness}) AS whole USING (plant_id))",
+        "LEFT JOIN {moves} ON moves.former_id = monthly.plant_id "
+        "LEFT JOIN ({completeness}) AS whole ON whole.plant_id = coalesce(moves.newest_id, monthly.plant_id))",
         (*PLANT, *ENERGIES, "expected_kwh", "coverage_month", "status", "closed_at"),
         "plant_name, plant_id",
         (*ENERGIES, "expected_kwh"),
@@ -306,6 +312,7 @@ def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selecti
         "month": month,
         "end": end,
         "own_day": _write_own_day(connection, selection.month),
+        "moves": _MOVES,
         "completeness": _COMPLETENESS.format(plant_days=write_plant_days(connection, selection.month)),
     }
     named = "found.plant_name" if sheet.table == CHECKED else "plants.name"
@@ -314,9 +321,10 @@ def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selecti
         for name, place in (("plant_name", named), ("plant_group", "attributes.plant_group"))
     }
     columns = ", ".join(own.get(name, f"found.{quote_identifier(name)}") for name in sheet.columns)
-    joins = """
+    joins = f"""
     LEFT JOIN plants ON plants.plant_id = found.plant_id
-    LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = found.plant_id
+    LEFT JOIN {_MOVES} ON moves.former_id = found.plant_id
+    LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = coalesce(moves.newest_id, found.plant_id)
     """
     return f"""
     SELECT {columns}

@@ -29,6 +29,14 @@
 WITH closed AS (
     -- A closed month has all its days, also those on which its plants are excluded since then.
     SELECT DISTINCT month FROM energy_monthly WHERE closed_at IS NOT NULL
+), months AS (
+    -- A closed month names a plant that has moved since by its former id; its days have the newest one.
+    SELECT energy.*, CASE WHEN own.plant_id IS NULL AND moved.plant_id IS NOT NULL THEN moved.plant_id ELSE energy.plant_id END AS newest_id
+    FROM energy_monthly AS energy
+    LEFT JOIN (
+        SELECT migrated_from, max(plant_id) AS plant_id FROM plants WHERE migrated_from IS NOT NULL GROUP BY ALL
+    ) AS moved ON moved.migrated_from = energy.plant_id
+    LEFT JOIN energy_monthly AS own ON own.plant_id = moved.plant_id AND own.month = energy.month
 ), pv AS (
     SELECT plant_id, month_of(local_date) AS month, exact_sum(covered_h) / nullif(exact_sum(expected_h), 0) AS coverage
     FROM coverage_daily
@@ -84,14 +92,14 @@ SELECT
     CASE WHEN energy.status = 'complete' AND energy.n_days = day(last_day(energy.month))
         THEN energy.pv_generation_kwh / nullif(expected_kwh, 0)
     END AS share_of_expected
-FROM energy_monthly AS energy
-LEFT JOIN plants ON plants.plant_id = energy.plant_id
-LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.plant_id
+FROM months AS energy
+LEFT JOIN plants ON plants.plant_id = energy.newest_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.newest_id
 LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month
-LEFT JOIN pv ON pv.plant_id = energy.plant_id AND pv.month = energy.month
-LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.month = energy.month
+LEFT JOIN pv ON pv.plant_id = energy.newest_id AND pv.month = energy.month
+LEFT JOIN inverters ON inverters.plant_id = energy.newest_id AND inverters.month = energy.month
 LEFT JOIN reconciliation AS vendor
-    ON vendor.plant_id = energy.plant_id
+    ON vendor.plant_id = energy.newest_id
     AND vendor.month = energy.month
     AND vendor.period = 'month'
     AND vendor.quantity = 'pv_generation'

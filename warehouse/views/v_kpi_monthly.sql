@@ -46,9 +46,8 @@ SELECT
     kpi.self_consumption_rate,
     kpi.self_supply_rate,
     kpi.co2_avoided_kg,
-    attributes.plant_group
+    energy.plant_group
 FROM kpi_monthly AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
-LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = kpi.plant_id
 LEFT JOIN v_energy_monthly AS energy ON energy.plant_id = kpi.plant_id AND energy.month = kpi.month
 ORDER BY kpi.month, plant_name, kpi.plant_id

@@ -20,6 +20,7 @@ from schemas import (
     EnergyMonthly,
     KpiDaily,
     KpiMonthly,
+    PlantAttributes,
     Plants,
     PvIntervals,
     Quarantine,
@@ -253,9 +254,14 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     """A published lake of plants of which each is a case of its own; `own` is one beside whose figure no other is."""
     root = tmp_path_factory.mktemp("cases")
     lake = Lake(str(root / "lake"), root / "scratch")
-    plants = ("night", "meter", "own", "gap", "sold", "left")
-    excluded = {"sold": {"excluded_from": SECOND}, "left": {"excluded_from": LAST_OF_CLOSED}}
-    put(lake, Plants, [{"plant_id": one, "name": one.title()} | excluded.get(one, {}) for one in plants])
+    plants = ("night", "meter", "own", "gap", "sold", "left", "moved")
+    more = {
+        "sold": {"excluded_from": SECOND},
+        "left": {"excluded_from": LAST_OF_CLOSED},
+        "moved": {"migrated_from": "former"},
+    }
+    put(lake, Plants, [{"plant_id": one, "name": one.title()} | more.get(one, {}) for one in plants])
+    put(lake, PlantAttributes, [{"plant_id": "moved", "plant_group": "North", "expected_09_kwh": 8.0}])
     put_night(lake)
     put_inverters(lake)
     publish(lake, root / "x.duckdb", now=NOW, version="1")
@@ -296,15 +302,17 @@ def put_night(lake: Lake) -> None:
             )
         ]
         + [
-            {"plant_id": "left", "local_date": LAST_OF_CLOSED, "quantity": "pv_generation"}
+            {"plant_id": plant, "local_date": LAST_OF_CLOSED, "quantity": "pv_generation"}
             | {"covered_h": 4.0, "expected_h": 8.0}
+            for plant in ("left", "moved")
         ],
     )
     month = {"plant_id": "night", "month": MONTH, "n_days": 2}
     own = [{"plant_id": plant, "month": MONTH, "pv_generation_kwh": 10.0} for plant in ("meter", "own")]
-    closed = {"plant_id": "left", "month": LAST_OF_CLOSED.replace(day=1), "closed_at": NOW}
-    put(lake, EnergyMonthly, [month, *own, closed])
-    put(lake, KpiMonthly, [month])
+    closed = {"month": LAST_OF_CLOSED.replace(day=1), "closed_at": NOW}
+    both = [closed | {"plant_id": plant} for plant in ("left", "former")]
+    put(lake, EnergyMonthly, [month, *own, *both])
+    put(lake, KpiMonthly, [month, {"plant_id": "former", "month": closed["month"]}])
 
 
 def put_inverters(lake: Lake) -> None:
@@ -340,13 +348,23 @@ def put_inverters(lake: Lake) -> None:
             for name, kwh, status in ratings
         ]
         + [{"plant_id": "sold", "device_id": "a1", "local_date": day} for day in (FIRST, SECOND)]
-        + [{"plant_id": "left", "device_id": "a1", "local_date": LAST_OF_CLOSED, "pv_generation_kwh": 6.0}],
+        + [
+            {"plant_id": plant, "device_id": "a1", "local_date": LAST_OF_CLOSED, "pv_generation_kwh": 6.0}
+            for plant in ("left", "moved")
+        ],
     )
     of_month = {"plant_id": "meter", "month": MONTH, "local_date": MONTH, "quantity": "pv_generation"}
+    of_moved = of_month | {
+        "plant_id": "moved",
+        "month": LAST_OF_CLOSED.replace(day=1),
+        "local_date": LAST_OF_CLOSED,
+    }
+    told = {"would_book": "measured", "reason": "none"}
     put(
         lake,
         Reconciliation,
-        [
+        [of_moved | told | {"period": "month", "vendor_kwh": 7.0}]
+        + [
             of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured", "reason": "none"}
             for period, kwh in (("day", 13.0), ("month", 27.5))
         ],
@@ -409,6 +427,18 @@ def test_a_closed_month_keeps_the_days_on_which_its_plant_is_excluded_since_then
 ) -> None:
     query = "SELECT pv_generation_coverage, inverters_pv_generation_kwh FROM v_energy_monthly WHERE plant_id = 'left'"
     assert cases.execute(query).fetchall() == [(0.5, 6.0)]
+
+
+def test_a_closed_month_of_a_plant_that_moved_has_the_days_and_the_group_of_its_new_id(
+    cases: duckdb.DuckDBPyConnection,
+) -> None:
+    figures = "plant_name, pv_generation_coverage, inverters_pv_generation_kwh, vendor_pv_generation_kwh"
+    query = f"SELECT {figures}, expected_kwh, plant_group FROM v_energy_monthly WHERE plant_id = 'former'"
+    assert cases.execute(query).fetchall() == [("Moved", 0.5, 6.0, 7.0, 8.0, "North")]
+    groups = "SELECT plant_group, n_plants FROM v_energy_monthly_by_group WHERE month = DATE '2021-09-01' ORDER BY ALL"
+    assert cases.execute(groups).fetchall() == [("North", 1), (None, 1)]
+    query = "SELECT pv_generation_coverage, plant_group FROM v_kpi_monthly WHERE plant_id = 'former'"
+    assert cases.execute(query).fetchall() == [(0.5, "North")]
 
 
 def test_an_average_day_is_mean_power_by_the_hour(db: duckdb.DuckDBPyConnection) -> None:

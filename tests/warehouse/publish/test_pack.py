@@ -26,6 +26,7 @@ from warehouse.finance.sheets import CHECKED, SHEETS
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
 from warehouse.pack import PackChoice, write_pack
 from warehouse.publish import PublishedFile, connect
+from warehouse.published_units import list_members
 
 OCTOBER = dt.date(2021, 10, 1)
 NAMES = [sheet.name for sheet in SHEETS if sheet.table != CHECKED]
@@ -337,6 +338,26 @@ def test_days_of_excluded_plants_are_in_no_sheet(changed: Connection, tmp_path: 
         assert not frame.filter(pl.col("Plant id") == "a", pl.col("Day") >= "2021-10-02").height, name
     whole = pl.read_csv(tmp_path / "pack" / "completeness.csv")
     assert whole.filter(pl.col("Plant id") == "a")["Stored days"].to_list() == [1]
+
+
+def test_a_plant_that_moved_is_in_its_group_with_what_has_its_former_id(
+    billed: Connection, tmp_path: Path
+) -> None:
+    """The month was closed before the plant moved, and its PU counts under the id of then."""
+    billed.execute("UPDATE plants SET migrated_from = 'gone' WHERE plant_id = 'a'")
+    billed.execute("DELETE FROM billing_units WHERE plant_id = 'a'")
+    billed.execute("UPDATE energy_monthly SET closed_at = '2021-11-02 00:00:00+00'")
+    billed.execute("UPDATE energy_monthly SET plant_id = 'gone' WHERE plant_id = 'a'")
+    members = list_members(billed, OCTOBER, ["North"])
+    assert members == ["a"]
+    write_pack(billed, OCTOBER, tmp_path / "pack", PackChoice("csv", plants=members))
+    found = {
+        name: pl.read_csv(tmp_path / "pack" / f"{name}.csv") for name in ("energy-monthly", "billing-units")
+    }
+    for frame in found.values():
+        assert frame.select("Plant id", "Group").rows() == [("gone", "North")]
+    assert found["energy-monthly"].select("Status", "PV generation (kWh)").rows() == [("complete", 50.0)]
+    assert found["billing-units"]["Fee (EUR)"].to_list() == [20.25]
 
 
 def test_an_invoice_that_was_checked_has_a_sheet(billed: Connection, tmp_path: Path) -> None:
