@@ -44,7 +44,24 @@ CAUSES = (
         re.compile(r"Read-only file system|os error 30\b|readonly database", re.IGNORECASE),
         "A disk{at} is read-only: make it writable ('sunledger doctor' names the folders), then run it again.",
     ),
+    (
+        re.compile(r"Input/output error|os error 5\b"),
+        (
+            "The disk{at} fails: it could not read or write there. Look at the disk and at the system's log, run "
+            "'sunledger verify', which finds what is damaged, then run this again."
+        ),
+    ),
+    (
+        re.compile(r"File out of specification|Kernel error: Json error|No files in log segment"),
+        (
+            "What was read of the lake is not what was written. Run 'sunledger verify', which names what is damaged; "
+            "where it finds nothing, something between this machine and the object store, such as a balancer, has "
+            "answered in the place of the store."
+        ),
+    ),
 )
+# How DuckDB names a file; Python writes it with a capital.
+_NAMED_FILE = re.compile(r'\bfile "(/[^"]+)"')
 
 
 def explain_fault(fault: BaseException) -> str:
@@ -84,8 +101,9 @@ def _explain_copy(causes: list[BaseException]) -> str:
 
 
 def _find_place(causes: list[BaseException]) -> str:
-    found = next((cause.filename for cause in causes if isinstance(cause, OSError) and cause.filename), None)
-    return f" at {found}" if found else ""
+    names = [cause.filename for cause in causes if isinstance(cause, OSError) and cause.filename]
+    names += (found[1] for cause in causes if (found := _NAMED_FILE.search(str(cause))))
+    return f" at {names[0]}" if names else ""
 
 
 def _write_details(fault: BaseException) -> str:

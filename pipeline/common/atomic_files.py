@@ -112,15 +112,26 @@ def _remove_beside(folder: Path, key: str) -> None:
 
 def write_file(target: Path, content: bytes, mode: int | None = None) -> None:
     """Replace the file by `content`, durably. Raises OSError; then the old content is still there."""
-    with replace_file(target, mode) as new:
+    with replace_file(target, mode) as new, _name_in_faults(target):
         new.write_bytes(content)
 
 
 def put_in_place(new: Path, target: Path) -> None:
     """Make the closed file `new` durable and put it in the place of `target`, in the same folder. Raises OSError."""
-    sync_file(new)
-    new.replace(target)
+    with _name_in_faults(target):
+        sync_file(new)
+        new.replace(target)
     sync_folder(target.parent)
+
+
+@contextmanager
+def _name_in_faults(target: Path) -> Iterator[None]:
+    """What the system says of an open file does not name it: a person has to know which disk is meant."""
+    try:
+        yield
+    except OSError as fault:
+        fault.filename = fault.filename or str(target)
+        raise
 
 
 def sync_file(file: Path) -> None:

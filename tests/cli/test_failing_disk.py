@@ -1,0 +1,49 @@
+"""What a disk that fails and a store that lies make libraries say, and what a person reads of it."""
+
+import errno
+
+import pytest
+
+from pipeline.cli.fault_report import explain_fault
+
+DUCKDB = (
+    'TransactionContext Error: Failed to commit: Could not write file "/srv/home/.sunledger.duckdb.new.wal": '
+)
+STEP = (
+    'Error occurred while executing op "warehouse":: File "/usr/lib/python3/utils.py", line 57, in boundary\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (
+            f"{DUCKDB}Input/output error",
+            "The disk at /srv/home/.sunledger.duckdb.new.wal fails: it could not read or",
+        ),
+        (
+            f"{STEP}{DUCKDB}No space left on device",
+            "The disk at /srv/home/.sunledger.duckdb.new.wal is full or fails.",
+        ),
+        (
+            "parquet: File out of specification: underlying IO error: Input/output error",
+            "The disk fails: it ",
+        ),
+        (
+            "parquet: File out of specification: The file must end with PAR1",
+            "What was read of the lake is not what was",
+        ),
+        (
+            "Kernel error: Json error: Encountered unexpected '<' whilst",
+            "What was read of the lake is not what was",
+        ),
+        ("Generic delta kernel error: No files in log segment", "What was read of the lake is not what was"),
+    ],
+)
+def test_a_fault_of_a_disk_or_a_store_is_no_bug_of_the_program(said: str, read: str) -> None:
+    assert explain_fault(RuntimeError(said)).startswith(read)
+
+
+def test_a_disk_that_fails_is_named_by_the_file() -> None:
+    fault = OSError(errno.EIO, "Input/output error", "/srv/home/known-tables.json")
+    assert explain_fault(fault).startswith("The disk at /srv/home/known-tables.json fails: ")
