@@ -19,6 +19,7 @@ from typing import Any, Protocol, Self
 import pyarrow.fs as pafs
 import xxhash
 
+from pipeline.common.atomic_files import name_in_faults
 from pipeline.common.regular_files import list_regular_names
 
 FOLDER = "_digests"
@@ -51,17 +52,19 @@ class Sink(Protocol):
 
 
 class DigestingSink:
-    """A sink that hands on what it is given, and knows its digest."""
+    """A sink that hands on what it is given, and knows its digest. `place` is what it is, for people."""
 
     closed = False
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, place: str) -> None:
         self._sink, self._hash, self.size = sink, xxhash.xxh3_128(), 0
+        self._place = place
 
     def write(self, data: bytes) -> int:
         """Hand on the bytes, which may also come as a buffer of them."""
         self._hash.update(data)
-        self._sink.write(data)
+        with name_in_faults(self._place):
+            self._sink.write(data)
         size = len(memoryview(data))
         self.size += size
         return size

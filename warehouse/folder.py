@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.common.atomic_files import reserve_beside, sync_folder
+from pipeline.common.atomic_files import name_in_faults, reserve_beside, sync_folder
 from pipeline.common.errors import UsageError
 
 
@@ -29,7 +29,8 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with reserve_beside(folder) as new:
         new.mkdir()
-        yield new
+        with name_in_faults(folder):
+            yield new
         _swap(new, folder)
 
 
@@ -37,6 +38,11 @@ def _swap(new: Path, folder: Path) -> None:
     old = new.with_suffix(".old")
     if folder.exists():
         folder.rename(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
     sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)

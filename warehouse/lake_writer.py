@@ -293,7 +293,7 @@ class _Attempt:
             files.create_dir(self.folders or ".", recursive=True)
         rows = 0
         with files.open_output_stream(path) as opened:
-            sink = DigestingSink(opened)
+            sink = DigestingSink(opened, f"{self.lake.find_uri(self.model)}/{path}")
             with pq.ParquetWriter(
                 sink,
                 schema,

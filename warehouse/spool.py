@@ -14,6 +14,8 @@ from typing import IO, Self
 
 import pyarrow as pa
 
+from pipeline.common.atomic_files import name_in_faults
+
 HELD_BYTES = 16 * 2**20
 
 
@@ -50,7 +52,8 @@ class Spool:
     def add(self, table: pa.Table) -> None:
         """Keep a table of the spool's schema; not after the first reading."""
         if self._writer is not None:
-            self._writer.write_table(table)
+            with name_in_faults(self.folder):
+                self._writer.write_table(table)
             return
         self._held.append(table)
         self._size += table.nbytes
@@ -84,8 +87,9 @@ class Spool:
         self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with the spool
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._writer = pa.ipc.new_stream(self._file, self.schema, options=options)
-        for table in self._held:
-            self._writer.write_table(table)
+        with name_in_faults(self.folder):
+            for table in self._held:
+                self._writer.write_table(table)
         self._let_go()
 
     def _let_go(self) -> None:

@@ -178,7 +178,7 @@ class LiveBook:
         except OSError as fault:
             raise SunledgerError(
                 f"The count of live calls in {self._file} can't be stored ({fault.strerror}), and no call is made "
-                "without it: make the folder writable, or set SUNLEDGER_HOME to another one."
+                "without it: make the folder writable, free some space, or set SUNLEDGER_HOME to another one."
             ) from fault
 
     def _parse(self, text: bytes) -> dict[str, Any]:

@@ -112,21 +112,24 @@ def _remove_beside(folder: Path, key: str) -> None:
 
 def write_file(target: Path, content: bytes, mode: int | None = None) -> None:
     """Replace the file by `content`, durably. Raises OSError; then the old content is still there."""
-    with replace_file(target, mode) as new, _name_in_faults(target):
+    with replace_file(target, mode) as new, name_in_faults(target):
         new.write_bytes(content)
 
 
 def put_in_place(new: Path, target: Path) -> None:
     """Make the closed file `new` durable and put it in the place of `target`, in the same folder. Raises OSError."""
-    with _name_in_faults(target):
+    with name_in_faults(target):
         sync_file(new)
         new.replace(target)
     sync_folder(target.parent)
 
 
 @contextmanager
-def _name_in_faults(target: Path) -> Iterator[None]:
-    """What the system says of an open file does not name it: a person has to know which disk is meant."""
+def name_in_faults(target: Path | str) -> Iterator[None]:
+    """Give an OSError of the block that names no file this one: the system names none that is open already.
+
+    A home may lie on several disks, and a person has to know which one is meant.
+    """
     try:
         yield
     except OSError as fault:

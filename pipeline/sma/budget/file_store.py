@@ -114,7 +114,7 @@ class FileStore:
             except OSError as fault:
                 raise SunledgerError(
                     f"The request budget in {self._path} can't be stored ({fault.strerror}), and no request is sent "
-                    "without it: make the folder writable, or set SUNLEDGER_HOME to another one."
+                    "without it: make the folder writable, free some space, or set SUNLEDGER_HOME to another one."
                 ) from fault
             await self._sleep(LOCK_POLL_S)
         raise SunledgerError(
