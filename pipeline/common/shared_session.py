@@ -110,6 +110,8 @@ class SharedSession:
                     psycopg2.OperationalError,
                     psycopg2.InterfaceError,
                     psycopg2.errors.IdleInTransactionSessionTimeout,
+                    # A standby that is about to take over is reached before it may be written to.
+                    psycopg2.errors.ReadOnlySqlTransaction,
                 ) as fault:
                     self._drop()
                     # What was never reached is a wrong setting.

@@ -213,6 +213,28 @@ def test_a_lock_is_taken_through_a_short_outage(
         pass
 
 
+def test_a_standby_that_is_about_to_take_over_is_waited_for(
+    session: SharedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that wrote to it ended, though it would have been the server a moment later."""
+    monkeypatch.setattr(shared_session, "FAULT_WAITS_S", (0.0, 0.0))
+    assert session.holder
+    faults = 2
+
+    def write(cursor: object) -> None:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            cursor.execute("SET TRANSACTION READ ONLY")  # type: ignore[attr-defined]
+        cursor.execute("INSERT INTO documents VALUES ('one', '') ON CONFLICT DO NOTHING")  # type: ignore[attr-defined]
+
+    session.transact(write)
+    assert not faults
+    faults = 3
+    with pytest.raises(SharedStoreError, match="it is a read-only standby"):
+        session.transact(write)
+
+
 def bound_waits(monkeypatch: pytest.MonkeyPatch, still: str, lock: str) -> None:
     """Sessions that are opened from now on are ended, and give up a lock, after these times."""
     bounds = f" -c lock_timeout={lock} -c idle_in_transaction_session_timeout={still}"
