@@ -112,8 +112,12 @@ class GridOrderBook:
                     "events": content.events,
                 }
             )
-            if after != before:
-                self._document.write(after)
+            # A lock in PostgreSQL is gone once its server was started again, and an order of another process must stay.
+            if after != before and not self._document.replace(before, after):
+                raise SunledgerError(
+                    f"{self._document.place} was changed by another process at the same time, so this was not noted "
+                    "there: see 'sunledger grid list', then run this again."
+                )
 
     def store_events(self, lake: Lake) -> int:
         """Move the events to the table grid_command_audit; their number. After a kill the same rows come again."""

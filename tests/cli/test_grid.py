@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.extract import grid_follow, grid_orders
 from pipeline.extract.grid_schedules import fetch_grid_schedules
 from pipeline.run.context import RunContext
 from pipeline.run.grid_order_book import GridOrderBook
+from pipeline.sma.auth.private_documents import PrivateFile
 from sandbox.address import SandboxAddress
 from sandbox.options import DEFAULT_CLIENT_SECRET, Options
 from schemas import ApiRequests, Devices, GridCommandAudit, Plants
@@ -327,3 +329,24 @@ def test_the_same_order_that_came_while_a_person_thought_is_not_sent_twice(desk:
     with pytest.raises(UsageError, match=f"the order {one.order.request_key} asks the same"):
         grid_orders.GridDesk(desk.runtime, book).send(twin, supersede=True)
     assert desk.sent["schedules"] == 1
+
+
+def test_a_process_that_has_lost_its_lock_writes_over_no_order_of_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a PostgreSQL that is started again: the other one's order was sent, and nobody could cancel it."""
+    desk.order("--send", "--yes")
+    monkeypatch.setattr(PrivateFile, "lock", lambda _: nullcontext())
+    book = GridOrderBook(desk.runtime.settings)
+    [one] = book.list_orders()
+    other = replace(one, order=replace(one.order, request_key="b" * 32))
+
+    def note_late() -> None:
+        with book.open() as late:
+            with book.open() as fast:
+                fast.orders["b" * 32] = other
+            late.note(one.order.request_key, "not_known", "Of no matter.", dt.datetime.now(dt.UTC))
+
+    with pytest.raises(SunledgerError, match="changed by another process"):
+        note_late()
+    assert {order.order.request_key for order in book.list_orders()} == {one.order.request_key, "b" * 32}
