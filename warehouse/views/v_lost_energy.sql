@@ -20,7 +20,7 @@
 -- lost_energy_reference: neighbour_inverters, fleet_neighbours or clear_sky. Null: see lost_energy_reason.
 -- n_references: Inverters, plants or days that the reference consists of; 0 where the sun was down all the time. Unit: count. Null: see lost_energy_reason.
 -- is_estimate: Always true: lost energy can't be measured.
--- lost_energy_reason: Why there is no estimate: no_inverter (the device makes no PV energy), not_measured (the inverter's or plant's own power lacks rows in that time, so whether energy was lost is not known), no_reference (no neighbour, and fewer than 5 other days with data or no coordinates). Null: there is an estimate.
+-- lost_energy_reason: Why there is no estimate: no_inverter (the device makes no PV energy), not_measured (the inverter's or plant's own power lacks rows in that time, or a whole day of it is not stored or has none, so whether energy was lost is not known), no_reference (no neighbour, and fewer than 5 other days with data or no coordinates). Null: there is an estimate.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH rated AS (
     SELECT plant_id, device_id, generator_power_w AS rated_w, deactivated_at
@@ -44,6 +44,7 @@ WITH rated AS (
         logs.message,
         logs.message_tag_id,
         CAST(logs.logged_at_local AS DATE) AS local_date,
+        local_day(logs.gone_at, plants.timezone) AS gone_date,
         CASE WHEN plants.power_reduced_on >= CAST(logs.logged_at_local AS DATE) THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END AS peak_power_kw,
         plants.latitude,
         plants.longitude,
@@ -233,14 +234,27 @@ WITH rated AS (
     LEFT JOIN inverters ON inverters.plant_id = own.plant_id AND inverters.outage = own.outage
     LEFT JOIN fleet ON fleet.plant_id = own.plant_id AND fleet.outage = own.outage
     LEFT JOIN clear_sky ON clear_sky.plant_id = own.plant_id AND clear_sky.outage = own.outage
+), held AS (
+    -- Of a day without any row, neither the event's own energy nor that of a reference is known.
+    SELECT plant_id, local_date, false AS of_inverters FROM energy_daily WHERE n_rows > 0 OR expected_h = 0
+    UNION
+    SELECT plant_id, local_date, true FROM device_energy_daily WHERE n_rows > 0 OR expected_h = 0
+), counted AS (
+    SELECT outages.plant_id, outages.outage, count(*) AS n_days_held
+    FROM outages
+    JOIN held ON held.plant_id = outages.plant_id
+    WHERE held.of_inverters = (outages.device_id IS NOT NULL)
+        AND held.local_date > outages.local_date AND held.local_date < outages.gone_date
+    GROUP BY ALL
 ), judged AS (
     -- An inverter without rows may have worked: only its communication may have been disturbed.
-    SELECT *, CASE
+    SELECT chosen.*, CASE
         WHEN share_of_plant IS NULL THEN 'no_inverter'
         WHEN reference IS NULL THEN 'no_reference'
-        WHEN own_covered_h < 0.9 * generating_h THEN 'not_measured'
+        WHEN own_covered_h < 0.9 * generating_h OR coalesce(n_days_held, 0) < gone_date - local_date - 1 THEN 'not_measured'
     END AS lost_energy_reason
     FROM chosen
+    LEFT JOIN counted USING (plant_id, outage)
 )
 SELECT
     plant_id,

@@ -12,7 +12,16 @@ import pytest
 
 from pipeline.transform.hourly import pack_quarters, summarize_quarters
 from pipeline.transform.sun.clear_sky import compute_clear_sky
-from schemas import DeviceEnergyDaily, Devices, Logs, Plants, PvIntervals, QuarterHours, polars_schema
+from schemas import (
+    DeviceEnergyDaily,
+    Devices,
+    EnergyDaily,
+    Logs,
+    Plants,
+    PvIntervals,
+    QuarterHours,
+    polars_schema,
+)
 from schemas.quantities import ENERGY_BALANCE
 from tests.warehouse.publish.conftest import NOW, put
 from warehouse.lake import Lake
@@ -96,6 +105,14 @@ def entry(
 
 
 HOUR = dt.timedelta(hours=1)
+LONG = [
+    (dt.datetime(2021, 6, 18, 9, tzinfo=dt.UTC), "Unsolved"),
+    (dt.datetime(2021, 6, 21, 9, tzinfo=dt.UTC), "Solved"),
+]
+TWO_DAYS = [
+    (dt.datetime(2021, 6, 14, 9, tzinfo=dt.UTC), "Unsolved"),
+    (dt.datetime(2021, 6, 16, 9, tzinfo=dt.UTC), "Solved"),
+]
 LOGS = [
     entry("trio", "t2", CAME, "Unsolved"),
     entry("trio", "t2", CAME + HOUR, "Unsolved"),
@@ -112,6 +129,11 @@ LOGS = [
     # The rows of this inverter end with the day before: its communication may be all that was disturbed.
     entry("trio", "t3", dt.datetime(2021, 6, 18, 9, tzinfo=dt.UTC), "Unsolved", message_tag_id=410),
     entry("trio", "t3", dt.datetime(2021, 6, 18, 12, tzinfo=dt.UTC), "Solved", message_tag_id=410),
+    # The days between are not stored: what was lost on the one that is says nothing of them.
+    *(entry("lone", None, at, occurrence, message_tag_id=411) for at, occurrence in LONG),
+    *(entry("lone", "l1", at, occurrence, message_tag_id=412) for at, occurrence in LONG),
+    # Here one is.
+    *(entry("near", None, at, occurrence, message_tag_id=411) for at, occurrence in TWO_DAYS),
     entry("trio", "meter", CAME, "Unsolved"),
     entry("trio", "meter", GONE, "Solved"),
     entry("nowhere", None, CAME, "Unsolved"),
@@ -149,6 +171,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
     ]
     others = [device | {"generator_power_w": 8000.0} for device in (REPLACED, SUCCESSOR)]
     put(lake, Devices, [*devices, *others, {"plant_id": "trio", "device_id": "meter", "name": "Meter"}])
+    put(lake, EnergyDaily, [{"plant_id": "near", "local_date": dt.date(2021, 6, 15), "n_rows": 144}])
     put(lake, DeviceEnergyDaily, [{"plant_id": "far", "device_id": "f1", "local_date": FAULT_DAY}])
     zones = pl.DataFrame({"plant_id": list(INVERTERS), "timezone": "Etc/GMT"})
     for day in [*DAYS, dt.date(2021, 6, 18)]:
@@ -230,6 +253,8 @@ def test_a_fault_at_night_took_nothing(db: duckdb.DuckDBPyConnection) -> None:
     ("plant", "device", "day", "reason"),
     [
         ("trio", "t3", dt.date(2021, 6, 18), "not_measured"),
+        ("lone", None, dt.date(2021, 6, 18), "not_measured"),
+        ("lone", "l1", dt.date(2021, 6, 18), "not_measured"),
         ("trio", "meter", FAULT_DAY, "no_inverter"),
         ("nowhere", None, FAULT_DAY, "no_reference"),
     ],
@@ -241,6 +266,10 @@ def test_where_nothing_serves_there_is_a_reason(
     assert found["lost_energy_reason"] == reason
     of_reference = ("lost_kwh", "reference_kwh", "lost_energy_reference", "n_references")
     assert [found[name] for name in of_reference] == [None] * 4
+
+
+def test_an_event_over_days_that_are_stored_has_an_estimate(db: duckdb.DuckDBPyConnection) -> None:
+    assert find(db, "near", None, dt.date(2021, 6, 14))["lost_energy_reference"] == "fleet_neighbours"
 
 
 def test_each_entry_has_its_duration_or_says_why_not(db: duckdb.DuckDBPyConnection) -> None:
