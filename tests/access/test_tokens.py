@@ -227,6 +227,17 @@ def test_a_kill_between_two_tokens_leaves_the_old_file_whole(tmp_path: Path) -> 
     assert [file.name for file in tmp_path.iterdir()] == ["login.json"]
 
 
+def test_the_room_that_a_killed_process_took_is_given_back_by_the_next_one(tmp_path: Path) -> None:
+    """It may hold a login, and stayed beside it for good."""
+    (tmp_path / ".login.json.0a1b2c3d.new").write_bytes(b"a token")
+    with reserve_room(tmp_path / "login.json") as room:
+        # Of a living process, which another one leaves alone.
+        write_private(tmp_path / "login.json", b"one")
+        room.put(b"two")
+    assert [path.name for path in tmp_path.iterdir()] == ["login.json"]
+    assert (tmp_path / "login.json").read_bytes() == b"two"
+
+
 def test_a_disk_with_a_part_of_the_room_is_full_before_a_token_is_traded_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,11 @@ reader sees the old content or the new one, whatever is killed in between.
 
 import asyncio
 import os
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from pipeline.common.atomic_files import put_in_place
+from pipeline.common.atomic_files import put_in_place, reserve_beside
 from pipeline.common.errors import SunledgerError
 from pipeline.common.file_locks import POLL_S, hold_lock, open_lock, take_lock
 from pipeline.common.owned_files import write_whole
@@ -79,22 +78,21 @@ class Room:
 @contextmanager
 def reserve_room(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
     """Take `size` bytes on the disk for the next content of `path`. Raises SecretFileError when there is no room."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
-    except OSError as fault:
-        raise _build_unusable_error(path, fault) from None
-    try:
+    with reserve_beside(path) as beside:
         try:
-            # A disk that has a part of the room takes a part of the bytes without a word.
-            write_whole(descriptor, bytes(size))
-            os.fsync(descriptor)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
         except OSError as fault:
             raise _build_unusable_error(path, fault) from None
-        yield Room(path, beside, descriptor)
-    finally:
-        os.close(descriptor)
-        beside.unlink(missing_ok=True)
+        try:
+            try:
+                # A disk that has a part of the room takes a part of the bytes without a word.
+                write_whole(descriptor, bytes(size))
+                os.fsync(descriptor)
+            except OSError as fault:
+                raise _build_unusable_error(path, fault) from None
+            yield Room(path, beside, descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
