@@ -52,7 +52,9 @@ CAUSES = (
         ),
     ),
     (
-        re.compile(r"File out of specification|Kernel error: Json error|No files in log segment"),
+        re.compile(
+            r"File out of specification|Kernel error: (?:Json error|File not found)|No files in log segment"
+        ),
         (
             "What was read of the lake is not what was written. Run 'sunledger verify', which names what is damaged; "
             "where it finds nothing, something between this machine and the object store, such as a balancer, has "

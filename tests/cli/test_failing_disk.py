@@ -38,6 +38,10 @@ STEP = (
             "What was read of the lake is not what was",
         ),
         ("Generic delta kernel error: No files in log segment", "What was read of the lake is not what was"),
+        (
+            "Kernel error: File not found: lake/quarantine/_delta_log/00000000000000000000.json",
+            "What was read of the lake is not what was written. Run 'sunledger verify'",
+        ),
     ],
 )
 def test_a_fault_of_a_disk_or_a_store_is_no_bug_of_the_program(said: str, read: str) -> None:
