@@ -64,7 +64,7 @@ SELECT
     energy.bridged_h,
     energy.pv_generation_kwh,
     inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
-    vendor.vendor_kwh AS vendor_pv_generation_kwh,
+    coalesce(vendor.vendor_kwh, former.vendor_kwh) AS vendor_pv_generation_kwh,
     energy.pv_generation_kwh / nullif(coalesce(kpi.peak_power_kw, plants.peak_power_kw), 0) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
     energy.grid_feed_in_kwh,
@@ -103,6 +103,12 @@ LEFT JOIN reconciliation AS vendor
     AND vendor.month = energy.month
     AND vendor.period = 'month'
     AND vendor.quantity = 'pv_generation'
+-- A comparison that was not made since the move has the former id, too.
+LEFT JOIN reconciliation AS former
+    ON former.plant_id = energy.plant_id
+    AND former.month = energy.month
+    AND former.period = 'month'
+    AND former.quantity = 'pv_generation'
 LEFT JOIN adjustments
     ON adjustments.plant_id = energy.plant_id
     AND adjustments.month = energy.month

@@ -254,11 +254,12 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     """A published lake of plants of which each is a case of its own; `own` is one beside whose figure no other is."""
     root = tmp_path_factory.mktemp("cases")
     lake = Lake(str(root / "lake"), root / "scratch")
-    plants = ("night", "meter", "own", "gap", "sold", "left", "moved")
+    plants = ("night", "meter", "own", "gap", "sold", "left", "moved", "late")
     more = {
         "sold": {"excluded_from": SECOND},
         "left": {"excluded_from": LAST_OF_CLOSED},
         "moved": {"migrated_from": "former"},
+        "late": {"migrated_from": "early"},
     }
     put(lake, Plants, [{"plant_id": one, "name": one.title()} | more.get(one, {}) for one in plants])
     put(lake, PlantAttributes, [{"plant_id": "moved", "plant_group": "North", "expected_09_kwh": 8.0}])
@@ -310,7 +311,7 @@ def put_night(lake: Lake) -> None:
     month = {"plant_id": "night", "month": MONTH, "n_days": 2}
     own = [{"plant_id": plant, "month": MONTH, "pv_generation_kwh": 10.0} for plant in ("meter", "own")]
     closed = {"month": LAST_OF_CLOSED.replace(day=1), "closed_at": NOW}
-    both = [closed | {"plant_id": plant} for plant in ("left", "former")]
+    both = [closed | {"plant_id": plant} for plant in ("left", "former", "early")]
     put(lake, EnergyMonthly, [month, *own, *both])
     put(lake, KpiMonthly, [month, {"plant_id": "former", "month": closed["month"]}])
 
@@ -363,7 +364,10 @@ def put_inverters(lake: Lake) -> None:
     put(
         lake,
         Reconciliation,
-        [of_moved | told | {"period": "month", "vendor_kwh": 7.0}]
+        [
+            of_moved | told | {"plant_id": plant, "period": "month", "vendor_kwh": kwh}
+            for plant, kwh in (("moved", 7.0), ("early", 6.5))
+        ]
         + [
             of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured", "reason": "none"}
             for period, kwh in (("day", 13.0), ("month", 27.5))
@@ -436,7 +440,10 @@ def test_a_closed_month_of_a_plant_that_moved_has_the_days_and_the_group_of_its_
     query = f"SELECT {figures}, expected_kwh, plant_group FROM v_energy_monthly WHERE plant_id = 'former'"
     assert cases.execute(query).fetchall() == [("Moved", 0.5, 6.0, 7.0, 8.0, "North")]
     groups = "SELECT plant_group, n_plants FROM v_energy_monthly_by_group WHERE month = DATE '2021-09-01' ORDER BY ALL"
-    assert cases.execute(groups).fetchall() == [("North", 1), (None, 1)]
+    assert cases.execute(groups).fetchall() == [("North", 1), (None, 2)]
+    # SMA's figure of this one was compared before the move, and not since.
+    query = "SELECT plant_name, vendor_pv_generation_kwh FROM v_energy_monthly WHERE plant_id = 'early'"
+    assert cases.execute(query).fetchall() == [("Late", 6.5)]
     query = "SELECT pv_generation_coverage, plant_group FROM v_kpi_monthly WHERE plant_id = 'former'"
     assert cases.execute(query).fetchall() == [(0.5, "North")]
 
