@@ -27,10 +27,11 @@ LASTING = {kind.name for kind in KINDS.values() if kind.of_plants}
 SHARE = 0.2
 # A few of these tell as much as thousands, which would only wait: what is asked for by `amount`, and how often.
 SLOW = {"stall": (60, 2), "slow_first_byte": (2, 10), "slow_body": (2, 10), "huge_answer": (64, 6)}
-FIRST_DAY = dt.date(2025, 3, 3)
 # Answers of the default sets for a plant and week, and for a plant once: its devices and sets.
 ANSWERS_A_WEEK, LISTS = 7.3, 7.0
 WEEKS = 1
+FIRST_DAY = dt.date(2025, 3, 3)
+DAYS = ("--from", str(FIRST_DAY), "--to", str(FIRST_DAY + dt.timedelta(days=7 * WEEKS - 1)))
 # More plants than these make a list that exceeds the bytes allowed for one answer, and tables too large to compare.
 MOST_ANSWERS = 50_000
 # No answer decides over the memory: far beyond what any fleet here takes, far below what a machine has.
@@ -126,7 +127,7 @@ def once_each() -> list[str]:
 def _undisturbed(stage: Stage, fleet: tuple[str, ...], bound_s: float) -> Tables:
     stage.clear()
     with run_sandbox(*fleet) as box:
-        ended = _backfill(stage, box, bound_s=bound_s)
+        ended = stage.run("backfill", *DAYS, within_s=bound_s, **box.settings())
         if ended.code:
             raise RuntimeError(f"The undisturbed run left with {ended.code}: {ended.said}")
     say(f"undisturbed: {ended.seconds:.0f} s, {ended.peak_mb:.0f} MB; {_sent(ended)}")
@@ -134,9 +135,7 @@ def _undisturbed(stage: Stage, fleet: tuple[str, ...], bound_s: float) -> Tables
 
 
 def _backfill(stage: Stage, box: SandboxAddress, *words: str, bound_s: float) -> Ended:
-    last = FIRST_DAY + dt.timedelta(days=7 * WEEKS - 1)
-    days = ("--from", str(FIRST_DAY), "--to", str(last))
-    return run(stage.path, "backfill", *days, *words, within_s=bound_s, **box.settings())
+    return run(stage.path, "backfill", *DAYS, *words, within_s=bound_s, **box.settings())
 
 
 def _judge(case: Case, ended: Ended, counts: dict[str, tuple[int, int]]) -> None:

@@ -1,14 +1,13 @@
 """The short form: a fixed number of cases of every kind, for each change of the program.
 
-What has been found once is struck again first: `seeds/` holds it. Two lanes work beside each other, each with a stage
-and a sandbox of its own. Nothing here is drawn by the time or judged by it.
+What has been found once is struck again first: `seeds/` holds it. All cases share a stage, whose undisturbed runs are
+most of their cost, and a sandbox. Nothing here is drawn by the time or judged by it.
 """
 
-import multiprocessing
+import itertools
 import random
 import resource
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox.launch import run_sandbox
@@ -39,30 +38,18 @@ AT_A_PART = {"write", "term-write"}
 FLIPS, HEAL_EVERY = len(LAYERS), 2
 
 
-def short(work: Path, seed: str) -> list[Case]:
-    """All cases of the short form, in the order of the lanes."""
-    # A process that was forked from one with threads may never start: the looker and polars have some.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(LANES), mp_context=context) as pool:
-        going = [pool.submit(_run_lane, name, work / name, seed) for name in LANES]
-        cases = [case for lane in going for case in lane.result()]
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    say(f"Both lanes took {used.ru_utime + used.ru_stime:.0f} s of CPU.")
-    return cases
-
-
-def _run_lane(name: str, work: Path, seed: str) -> list[Case]:
-    work.mkdir(parents=True)
-    found: list[Case] = []
+def short(work: Path, seed: str) -> Iterator[Case]:
+    """All cases of the short form."""
     with run_sandbox("--plants", str(PLANTS), "--seed", "7") as calm:
-        stage = Stage(work, calm, calm, _list_measured() if name == "kills" else ())
+        stage = Stage(work, calm, calm, _list_measured())
         try:
-            for case in LANES[name](stage, seed):
+            for case in itertools.chain(_kill(stage, seed), _damage(stage, seed)):
                 say(case.line())
-                found.append(case)
+                yield case
         finally:
             stage.close()
-    return found
+    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    say(f"They took {sum(one.ru_utime + one.ru_stime for one in used):.0f} s of CPU.")
 
 
 def _list_measured() -> set[str]:
@@ -89,6 +76,3 @@ def _damage(stage: Stage, seed: str) -> Iterator[Case]:
     # Two runs of the same days are a race of the long tests: tests/e2e/test_shards.py.
     yield race(stage, RACES["first starts"], seed)
     yield short_flood(stage, seed)
-
-
-LANES: dict[str, Callable[[Stage, str], Iterator[Case]]] = {"kills": _kill, "damage": _damage}

@@ -12,7 +12,7 @@ from pathlib import Path
 from sandbox.launch import SandboxAddress
 from tests.torture.compare import Tables, tables_of
 from tests.torture.looker import Looker
-from tests.torture.programs import Ended, run, run_loaded
+from tests.torture.programs import BOUND_S, Ended, run, run_loaded
 
 DAYS = ("--from", "2025-06-02", "--to", "2025-06-04")
 MONTH = "2025-06"
@@ -105,9 +105,11 @@ class Stage:
         rules = {"SUNLEDGER_QUALITY": str(self._work / "rules.toml")} if act.rules else {}
         return {**(self._later if act.later else self.calm).settings(), **rules}
 
-    def run(self, *words: str, **settings: str) -> Ended:
-        """Run the program to its end, undisturbed."""
-        return (run if self._measured is None else run_loaded)(self.path, *words, **settings)
+    def run(self, *words: str, within_s: float = BOUND_S, **settings: str) -> Ended:
+        """Run the program to its end, undisturbed; `within_s` is for a run that is measured."""
+        if self._measured is None:
+            return run(self.path, *words, within_s=within_s, **settings)
+        return run_loaded(self.path, *words, **settings)
 
     def lay(self, name: str) -> State:
         """Make the stage hold that state."""
