@@ -19,6 +19,8 @@ from typing import Any
 PROGRAM = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 # Nothing here takes so long, however slow the machine: a test fails by its assertion, not by hanging.
 PATIENCE_S = 600
+# While something is waited for, a look at it is followed by a pause of at least so long, or of so many looks.
+LOOK_EVERY_S, SPARED_LOOKS = 0.002, 3
 # The sandbox charges nobody, so no test but those of consent to cost has to agree to PU.
 FREE = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1000000"}
 # The fewest tables that a day can have, for what is no matter of how many they are.
@@ -112,12 +114,16 @@ def _load_program() -> str:
 
 def wait_until(true: Callable[[], Any], process: "subprocess.Popen[str]") -> None:
     """Wait until it is true; fail when the process ends before, or after a long time."""
-    deadline = time.monotonic() + PATIENCE_S
+    began = time.monotonic()
+    deadline = began + PATIENCE_S
     while not true():
-        if process.poll() is not None or time.monotonic() > deadline:
+        looked = time.monotonic()
+        if process.poll() is not None or looked > deadline:
             said = process.communicate()[0] if process.stdout else ""
             raise AssertionError(f"It did not come to that: exit code {process.returncode}. {said}")
-        time.sleep(0.002)
+        # A look that takes long, as at a table or a server, would take the processor from what is waited for.
+        time.sleep(max(LOOK_EVERY_S, SPARED_LOOKS * (looked - began)))
+        began = time.monotonic()
 
 
 def list_below(pid: int) -> list[int]:

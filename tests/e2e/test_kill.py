@@ -82,5 +82,7 @@ def test_a_reader_of_the_published_list_of_files_never_sees_a_mixture(tmp_path: 
             for rows, values, watts in duckdb.execute(QUERY, [files]).fetchall():
                 assert (rows, values) == (576, 1)
                 seen.add(watts)
+            # Several looks at each state, and the processor for who makes it.
+            time.sleep(0.02)
         process.kill()
     assert len(seen) >= 6
