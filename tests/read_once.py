@@ -6,6 +6,7 @@ not by tests that open its records without a home of ours.
 
 import os
 import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,9 +15,9 @@ from httpx._transports import default
 from assets.kept_revisions import keep_revisions
 
 _make_context = httpx.create_ssl_context
-_contexts: list[ssl.SSLContext] = []
-# What names others, or has more done with them.
-OF_TLS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+_contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
+# What names other authorities, and what has more done with a connection.
+AUTHORITIES, KEYS = ("SSL_CERT_FILE", "SSL_CERT_DIR"), "SSLKEYLOGFILE"
 
 
 def keep_what_is_read() -> None:
@@ -27,8 +28,17 @@ def keep_what_is_read() -> None:
 
 def _find_context(*given: Any, **named: Any) -> ssl.SSLContext:
     asked = [*given, *(value for name, value in named.items() if name != "trust_env")]
-    if any(one not in (True, None) for one in asked) or any(os.environ.get(name) for name in OF_TLS):
+    if any(one not in (True, None) for one in asked) or os.environ.get(KEYS):
         return _make_context(*given, **named)
-    if not _contexts:
-        _contexts.append(_make_context())
-    return _contexts[0]
+    places = (named.get("trust_env", True), *(_describe_place(os.environ.get(name)) for name in AUTHORITIES))
+    if places not in _contexts:
+        _contexts[places] = _make_context(*given, **named)
+    return _contexts[places]
+
+
+def _describe_place(named: str | None) -> object:
+    """What becomes another one where the file or the folder does; machines name theirs for all programs."""
+    if not named or not Path(named).exists():
+        return named
+    about = Path(named).stat()
+    return named, about.st_mtime_ns, about.st_size
