@@ -282,11 +282,11 @@ def _list_devices_with_log(runtime: RunContext, day: dt.date) -> pl.DataFrame:
 def _drop_deactivated(runtime: RunContext, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """The devices that were not deactivated before the day or exactly at its beginning.
 
-    Without those either that SMA neither lists nor finds any more, on days since they were seen last.
+    Without those either that moved to another plant, or that SMA neither lists nor finds any more since the day.
     """
     midnight = dt.datetime.combine(day, dt.time())
     ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at") <= midnight).collect()
-    removed = find_removed_devices(runtime.lake, runtime.find_today()).filter(pl.col("last_seen") <= day)
+    removed = find_removed_devices(runtime.lake, runtime.find_today()).filter(pl.col("since") <= day)
     for gone in (ended, removed):
         devices = devices.join(gone, on=["plant_id", "device_id"], how="anti", maintain_order="left")
     return devices

@@ -12,6 +12,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.plants import list_known_places, list_plants, select_in_operation
 from pipeline.run.step import NOT_LISTED, REQUEST_FAILED, read_answers
+from pipeline.run.unlisted_devices import find_removed_devices
 from pipeline.transform.intervals import SetTransform
 from schemas import (
     RAW,
@@ -178,7 +179,11 @@ def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
     table = pl.col("source").str.split("-").list.first()
     reasons = pl.col("reason").is_in([REQUEST_FAILED, NOT_LISTED])
     aside = runtime.lake.scan(Quarantine).filter(held, table.is_in(sorted(sources)), reasons)
-    found = aside.select(*_DAY, "reason", table=table).unique().collect()
+    told = aside.select(*_DAY, "device_id", "reason", table=table).unique().collect()
+    # Until its plant's list told so, the requests of a device that is gone failed: nothing is missing by them.
+    gone = find_removed_devices(runtime.lake, runtime.find_today())
+    over = told.join(gone, on=["plant_id", "device_id"]).filter(pl.col("since") <= pl.col("local_date"))
+    found = told.join(over, on=[*_DAY, "device_id"], how="anti").drop("device_id").unique()
     failed = [found.filter(pl.col("reason") == REQUEST_FAILED).select(_DAY)]
     unlisted = found.filter(pl.col("reason") == NOT_LISTED)
     for name in unlisted["table"].unique():

@@ -244,7 +244,12 @@ def build_devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     frame = found.with_columns(
         _keep_within(name, 0, FINITE).alias(name) for name in ("generator_power_w", "generator_power_dc_w")
     ).with_columns(
-        deactivated_at=_parse_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today)
+        # A device that was reconnected may keep the time at which it was removed before.
+        deactivated_at=pl.when(~pl.col("is_active").fill_null(value=False)).then(
+            _parse_time("deactivated_at")
+        ),
+        first_seen=pl.lit(today),
+        last_seen=pl.lit(today),
     )
     return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
 

@@ -1,4 +1,4 @@
-"""A device that its plant's list lacks and that SMA does not find: it ends no run, and is missing no day."""
+"""A device that its plant's list lacks, because it is gone or moved: it ends no run, and is missing no day."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from pipeline.common.errors import PermanentError
 from pipeline.extract.due_lists import plan_device_lists, plan_set_lists
 from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
+from pipeline.tables.incomplete_days import find_incomplete_days
 from schemas import DeviceEnergyDaily, PvIntervals, Quarantine
 from tests.billing.record import request, store
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
@@ -111,3 +112,60 @@ def test_devices_are_listed_again_once_smas_does_not_find_one(new_runtime: New, 
     refresh(later)
     store(later, request((asked + dt.timedelta(hours=20)).isoformat(), device_id=OLD, status=404))
     assert plan_device_lists(on_day(new_runtime, sma, 2)) == []
+
+
+def test_a_day_that_failed_before_the_list_told_it_is_not_incomplete_for_good(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    list_device(sma, OLD, SUCCESSOR)
+    refresh(on_day(new_runtime, sma, -15))
+    first = on_day(new_runtime, sma, -13)
+    forget_device(sma, OLD)
+    fetch(first, TUESDAY)
+    build(first, TUESDAY)
+
+    def find_reasons(runtime: RunContext) -> list[str]:
+        found = find_incomplete_days(runtime, TUESDAY, TUESDAY)
+        return found.filter(plant_id="11")["reason"].to_list()
+
+    later = on_day(new_runtime, sma, -12)
+    assert find_reasons(later) == ["request_failed"]
+    asked = first.now().replace(tzinfo=None).isoformat()
+    store(later, request(asked, device_id=OLD, status=404))
+    list_device(sma, SUCCESSOR)
+    refresh(on_day(new_runtime, sma, -11, again=True))
+    assert "request_failed" not in find_reasons(on_day(new_runtime, sma, -11))
+
+
+@pytest.mark.parametrize("left", [(SUCCESSOR,), ()])
+def test_a_device_that_moved_is_asked_for_at_its_new_plant_alone(
+    new_runtime: New, sma: ScriptedSma, left: tuple[str, ...]
+) -> None:
+    """SMA answers with the new plant for all days, and such an answer was refused on each of them, in each run."""
+    list_device(sma, OLD, *left)
+    runtime = on_day(new_runtime, sma, -15)
+    refresh(runtime)
+    fetch(runtime, MONDAY)
+    list_device(sma, *left)
+    sma.devices["12"] = [{"deviceId": device, "isActive": True} for device in ("121", OLD)]
+    moved = on_day(new_runtime, sma, -14, again=True)
+    refresh(moved)
+    sma.asked.clear()
+    fetch(moved, MONDAY)
+    fetch(moved, TUESDAY)
+    asked = {(r.plant_id, r.date) for r in sma.asked if r.device_id == OLD}
+    assert asked == {("12", str(MONDAY)), ("12", str(TUESDAY))}
+
+
+def test_a_device_that_was_reconnected_is_asked_for_whatever_the_time_of_its_removal(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    ended = {"deviceId": OLD, "isActive": False, "deactivatedAt": f"{MONDAY}T00:00:00"}
+    sma.devices["11"] = [ended]
+    refresh(on_day(new_runtime, sma, 0, again=True))
+    sma.devices["11"] = [ended | {"isActive": True}]
+    later = on_day(new_runtime, sma, 1, again=True)
+    refresh(later)
+    sma.asked.clear()
+    fetch(later, TUESDAY)
+    assert OLD in {r.device_id for r in sma.asked}
