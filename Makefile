@@ -60,6 +60,14 @@ test-setup: $(TOOLS)
 demo: setup
 	@$(BIN)/sunledger demo
 
+# What tests write is written to memory where the machine has it to spare: they make thousands of small homes, and each file of a home
+# waits for the disk. A folder of one's own: make TMPDIR=/somewhere test
+ifeq ($(origin TMPDIR),undefined)
+TMPDIR := $(shell [ "$$(df --output=avail -B1M /dev/shm 2>/dev/null | tail -n 1)" -gt 4096 ] 2>/dev/null && \
+	[ "$$(awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)" -gt 8192 ] && echo /dev/shm || echo /tmp)
+endif
+test test-long test-exhaustive torture torture-short test-ui test-cluster test-cluster-short: export TMPDIR := $(TMPDIR)
+
 # The default tests, or with TESTS=all, as `.ci/run` has it, the long ones with them: tests are collected once, and short ones fill
 # what long ones leave. Tests wait for a quarter of their time, long ones for half of it, so there is one worker more than cores.
 TESTS ?= default

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from pipeline.common import allocators
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from tests.beginnings import BEGINNINGS
@@ -26,6 +27,8 @@ from tests.scripted_home import make_runtime, make_settings
 
 os.environ |= FREE
 keep_what_is_read()
+# What is large here are the tests: a step that let go of their code would cost more than it does.
+allocators.LARGE_PROCESS_BYTES = 2**40  # type: ignore[misc]
 
 PARTS_OF_RECORDS = ("history", "schedules")
 
