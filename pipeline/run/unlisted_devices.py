@@ -29,26 +29,6 @@ def find_unlisted_devices(lake: Lake) -> pl.DataFrame:
     return select_unlisted(lake.read_whole(Devices))
 
 
-def select_moved(devices: pl.DataFrame) -> pl.DataFrame:
-    """plant_id and device_id of the devices that another plant lists since they were seen last; by rows of `devices`.
-
-    The plant that they left may be listed without any device since, so that it has no newer list to compare with.
-    """
-    unlisted = select_unlisted(devices).select(*OWNER, unlisted=pl.lit(value=True))
-    others = devices.select("device_id", other="plant_id", other_first="first_seen", other_last="last_seen")
-    later = (pl.col("other_first") > pl.col("last_seen")) | (
-        pl.col("unlisted") & (pl.col("other_last") > pl.col("last_seen"))
-    )
-    return (
-        devices.filter(pl.col("device_id").is_duplicated())
-        .join(unlisted, on=OWNER, how="left")
-        .join(others, on="device_id")
-        .filter(pl.col("other") != pl.col("plant_id"), later)
-        .select(OWNER)
-        .unique()
-    )
-
-
 def find_removed_devices(lake: Lake, today: dt.date) -> pl.DataFrame:
     """plant_id, device_id and since (a day) of devices that are not asked for on the days from then on.
 
@@ -56,10 +36,30 @@ def find_removed_devices(lake: Lake, today: dt.date) -> pl.DataFrame:
     them. Unlisted ones that SMA did not find either have no data since they were seen last.
     """
     devices = lake.read_whole(Devices)
-    moved = select_moved(devices)
-    unlisted = select_unlisted(devices).join(moved, on=OWNER, how="anti")
+    unlisted = select_unlisted(devices)
+    moved = _select_moved(devices, unlisted)
+    unlisted = unlisted.join(moved, on=OWNER, how="anti")
     lost = _find_lost(lake, unlisted, today).rename({"last_seen": "since"})
     return pl.concat([moved.with_columns(since=pl.lit(dt.date.min)).select(lost.columns), lost])
+
+
+def _select_moved(devices: pl.DataFrame, unlisted: pl.DataFrame) -> pl.DataFrame:
+    """plant_id and device_id of the devices that another plant lists since they were seen last.
+
+    The plant that they left may be listed without any device since, so that it has no newer list to compare with.
+    """
+    several = devices.filter(pl.col("device_id").is_duplicated())
+    others = several.select("device_id", other="plant_id", other_first="first_seen", other_last="last_seen")
+    later = (pl.col("other_first") > pl.col("last_seen")) | (
+        pl.col("unlisted") & (pl.col("other_last") > pl.col("last_seen"))
+    )
+    return (
+        several.join(unlisted.select(*OWNER, unlisted=pl.lit(value=True)), on=OWNER, how="left")
+        .join(others, on="device_id")
+        .filter(pl.col("other") != pl.col("plant_id"), later)
+        .select(OWNER)
+        .unique()
+    )
 
 
 def _find_lost(lake: Lake, unlisted: pl.DataFrame, today: dt.date) -> pl.DataFrame:
