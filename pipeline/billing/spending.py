@@ -27,7 +27,7 @@ from pipeline.common.settings import Settings, name_variable
 from pipeline.common.text import pluralize
 from pipeline.run.allowance import MAX_EUR
 from pipeline.run.context import RunContext
-from pipeline.sma.auth.private_documents import open_document
+from pipeline.sma.auth.private_documents import change_document, open_document
 from schemas import ApiRequests, Plants
 
 LIMIT = name_variable("max_eur_per_month")
@@ -345,17 +345,16 @@ class _Book:
     def change(self, decide: Callable[[frozenset[str]], tuple[frozenset[str], Decision]]) -> Decision:
         """Replace the plants by what `decide` makes of those that are there, and return what else it says.
 
-        A lock in PostgreSQL is gone once its server was started again. So nothing is written over what others have
-        written meanwhile: it is decided again. Raises SunledgerError as `read`, and where others changed it each time.
+        Where others have written meanwhile it is decided again. Raises SunledgerError as `read`, and where others
+        changed it each time.
         """
-        for _ in range(_MOST_DECISIONS):
-            before = self._document.read()
+
+        def make(before: bytes | None) -> tuple[bytes, Decision]:
             plants, decision = decide(self._parse(before))
-            if self._document.replace(before, orjson.dumps(sorted(plants))):
-                return decision
-        raise SunledgerError(
-            f"{self._document.place} was changed by others {_MOST_DECISIONS} times while this process wanted to: "
-            "nothing was let through. Run this again."
+            return orjson.dumps(sorted(plants)), decision
+
+        return change_document(
+            self._document, make, _MOST_DECISIONS, "nothing was let through. Run this again."
         )
 
     def _parse(self, content: bytes | None) -> frozenset[str]:

@@ -16,7 +16,7 @@ from contextlib import (
     contextmanager,
 )
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.regular_files import list_regular_names
@@ -37,6 +37,7 @@ from pipeline.sma.clock import Clock
 
 # Of files that are documents; beside them lie locks.
 KINDS = {".json", ".key"}
+Outcome = TypeVar("Outcome")
 
 
 class PrivateDocument(Protocol):
@@ -213,6 +214,25 @@ class SharedDocument:
         return SecretFileError(
             f"Another process has held {self.place} for {LOCK_WAIT_S:g} s: stop that process, then run it again."
         )
+
+
+def change_document(
+    document: PrivateDocument, make: Callable[[bytes | None], tuple[bytes, Outcome]], tries: int, loss: str
+) -> Outcome:
+    """Replace the content by what `make` makes of the one that is there, and return what else it gives.
+
+    A lock in PostgreSQL is gone once its server was started again. So nothing is written over what others have written
+    meanwhile: it is made of that. Raises SecretFileError, with `loss` as what is lost and what to do, where others
+    changed it each of so many times.
+    """
+    for _ in range(tries):
+        before = document.read()
+        content, outcome = make(before)
+        if document.replace(before, content):
+            return outcome
+    raise SecretFileError(
+        f"{document.place} was changed by others {tries} times while this process wanted to: {loss}"
+    )
 
 
 def open_document(settings: Settings, name: str, folder: str = FOLDER) -> PrivateDocument:

@@ -19,7 +19,7 @@ import polars as pl
 from pipeline.common.local_time import LAST_INSTANT, parse_moment
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.login_store import digest_secret
-from pipeline.sma.auth.private_documents import PrivateDocument, open_document
+from pipeline.sma.auth.private_documents import PrivateDocument, change_document, open_document
 from pipeline.sma.auth.secret_files import (
     SecretFileError,
 )
@@ -138,24 +138,24 @@ class ConsentBook:
     ) -> dict[str, Owner]:
         """Write SMA's answers by address into the book; the owners that they are about, as they are now.
 
-        A lock in PostgreSQL is gone once its server was started again. So nothing is written over what others have
-        noted meanwhile: it is noted after that. Raises SecretFileError where others were faster each time.
+        Where others have noted something meanwhile it is noted after that. Raises SecretFileError where others were
+        faster each time.
         """
-        with self.lock():
-            for _ in range(_MOST_TRIES):
-                before = self._document.read()
-                owners = self._parse(before)
-                noted = {
-                    address: owners.get(address, Owner(address)).note_consent(consent, now, asked=asked)
-                    for address, consent in answers.items()
-                }
-                content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
-                if self._document.replace(before, orjson.dumps(content, option=orjson.OPT_SORT_KEYS)):
-                    return noted
-        raise SecretFileError(
-            f"{self.place} was changed by others {_MOST_TRIES} times while this process wanted to: SMA's last answers "
-            "are not in it. Fetch the state of each owner with 'sunledger consent status'."
+
+        def make(before: bytes | None) -> tuple[bytes, dict[str, Owner]]:
+            owners = self._parse(before)
+            noted = {
+                address: owners.get(address, Owner(address)).note_consent(consent, now, asked=asked)
+                for address, consent in answers.items()
+            }
+            content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
+            return orjson.dumps(content, option=orjson.OPT_SORT_KEYS), noted
+
+        loss = (
+            "SMA's last answers are not in it. Fetch the state of each owner with 'sunledger consent status'."
         )
+        with self.lock():
+            return change_document(self._document, make, _MOST_TRIES, loss)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
