@@ -353,9 +353,10 @@ class _Book:
             plants, decision = decide(self._parse(before))
             return orjson.dumps(sorted(plants)), decision
 
-        return change_document(
-            self._document, make, _MOST_DECISIONS, "nothing was let through. Run this again."
-        )
+        def build_error(clause: str) -> SunledgerError:
+            return SunledgerError(f"{clause}: nothing was let through. Run this again.")
+
+        return change_document(self._document, make, _MOST_DECISIONS, build_error)
 
     def _parse(self, content: bytes | None) -> frozenset[str]:
         if content is None:

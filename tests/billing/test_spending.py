@@ -28,6 +28,7 @@ from pipeline.extract.fetch_days import SentPlan
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
+from pipeline.sma.auth.private_documents import PrivateFile
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
@@ -149,6 +150,19 @@ def test_what_was_let_through_counts_before_its_request_is_stored(new_runtime: N
     assert admission.plants == frozenset()
     assert admission.refused
     assert admission.refused.spent_eur == FEE
+
+
+def test_a_limit_that_others_change_each_time_is_no_fault_of_a_credential(
+    new_runtime: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That would cost the plants of one credential alone, and the run would go on."""
+    runtime = with_list(limited(new_runtime(), "13"))
+    monkeypatch.setattr(PrivateFile, "replace", lambda *_: False)
+    with pytest.raises(
+        SunledgerError, match=r"changed by others 10 times.*: nothing was let through\. Run"
+    ) as caught:
+        admit(runtime, ["11"])
+    assert type(caught.value) is SunledgerError
 
 
 def test_a_tag_lets_a_run_add_so_much_and_no_more(new_runtime: New) -> None:

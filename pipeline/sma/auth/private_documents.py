@@ -217,22 +217,23 @@ class SharedDocument:
 
 
 def change_document(
-    document: PrivateDocument, make: Callable[[bytes | None], tuple[bytes, Outcome]], tries: int, loss: str
+    document: PrivateDocument,
+    make: Callable[[bytes | None], tuple[bytes, Outcome]],
+    tries: int,
+    build_error: Callable[[str], SunledgerError],
 ) -> Outcome:
     """Replace the content by what `make` makes of the one that is there, and return what else it gives.
 
     A lock in PostgreSQL is gone once its server was started again. So nothing is written over what others have written
-    meanwhile: it is made of that. Raises SecretFileError, with `loss` as what is lost and what to do, where others
-    changed it each of so many times.
+    meanwhile: it is made of that. Where others changed it each of so many times, raises what `build_error` makes of a
+    clause that says so.
     """
     for _ in range(tries):
         before = document.read()
         content, outcome = make(before)
         if document.replace(before, content):
             return outcome
-    raise SecretFileError(
-        f"{document.place} was changed by others {tries} times while this process wanted to: {loss}"
-    )
+    raise build_error(f"{document.place} was changed by others {tries} times while this process wanted to")
 
 
 def open_document(settings: Settings, name: str, folder: str = FOLDER) -> PrivateDocument:

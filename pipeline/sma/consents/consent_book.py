@@ -151,11 +151,14 @@ class ConsentBook:
             content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
             return orjson.dumps(content, option=orjson.OPT_SORT_KEYS), noted
 
-        loss = (
-            "SMA's last answers are not in it. Fetch the state of each owner with 'sunledger consent status'."
-        )
+        def build_error(clause: str) -> SecretFileError:
+            return SecretFileError(
+                f"{clause}: SMA's last answers are not in it. Fetch the state of each owner with 'sunledger consent "
+                "status'."
+            )
+
         with self.lock():
-            return change_document(self._document, make, _MOST_TRIES, loss)
+            return change_document(self._document, make, _MOST_TRIES, build_error)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
