@@ -134,7 +134,6 @@ def build_day_asset(
     *,
     deps: list[str],
     kinds: set[str],
-    pool: str | None = None,
 ) -> dg.AssetsDefinition:
     """An asset that makes its days one after another, each unless nothing has changed since it was made."""
     name = storage(model).table
@@ -146,7 +145,7 @@ def build_day_asset(
             yield day, made or unchanged.do(name, day, partial(step, runtime, day))
 
     return build_days_asset(
-        model, settings, steps, lambda days: ((day,) for day in days), deps=deps, kinds=kinds, pool=pool
+        model, settings, steps, lambda days: ((day,) for day in days), deps=deps, kinds=kinds
     )
 
 

@@ -22,15 +22,15 @@ class StartLockedError(SunledgerError):
 
 
 @contextmanager
-def start_lock(dagster_home: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
+def start_lock(dagster_home: Path) -> Iterator[None]:
     """Hold the lock of that folder; a thread that has it already goes on at once. Raises StartLockedError."""
     file = dagster_home / LOCK_FILE
-    lock = FileLock(file, timeout=patience_s, is_singleton=True)
+    lock = FileLock(file, timeout=PATIENCE_S, is_singleton=True)
     try:
         lock.acquire()
     except Timeout:
         raise StartLockedError(
-            f"Another process has held {file} for more than {patience_s:.0f} s and makes no progress: find it with "
+            f"Another process has held {file} for more than {PATIENCE_S:.0f} s and makes no progress: find it with "
             "'sunledger doctor', resume or end it, then run this again."
         ) from None
     try:

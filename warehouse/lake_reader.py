@@ -149,15 +149,6 @@ class LakeReader:
         with self.watch_store():
             return self._whole.read(model, chosen.files, lambda: self._scan_files(model, chosen))
 
-    def read_snapshot(self, model: type[Table], snapshot: Snapshot) -> pl.DataFrame:
-        """The rows of a snapshot's files, in memory. Raises DamagedError."""
-        with self.watch_store():
-            return self.scan(model, snapshot).collect(engine="streaming")
-
-    def scan_part(self, model: type[Table], part: Part) -> pl.LazyFrame:
-        """The rows of a part as a lazy frame in the model's columns. Raises DamagedError."""
-        return self.scan(model, self.take_snapshot(model, part))
-
     def _scan_files(self, model: type[Table], chosen: Snapshot) -> pl.LazyFrame:
         schema = polars_schema(model)
         partition = storage(model).partition

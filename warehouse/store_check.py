@@ -6,7 +6,6 @@ store. obstore is the same client as that of delta-rs, with the same credentials
 """
 
 import secrets
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,17 +17,17 @@ CHECKS = "_checks"
 FIRST, SECOND = b"first", b"second"
 
 
-def check_store(root: str, options: Mapping[str, str] | None = None) -> None:
+def check_store(root: str) -> None:
     """Put an object twice, both times only if it is not there, read, list and delete it, below a prefix of a store.
 
-    `options` are those of the lake. Raises StoreRefusedError for a store that puts it twice, does not list or return
+    Raises StoreRefusedError for a store that puts it twice, does not list or return
     what it was given, or keeps what was deleted, and StoreError for any other fault of it.
     """
     from obstore.exceptions import BaseError  # noqa: PLC0415 - only a lake on an object store needs it
 
     name = f"{CHECKS}/{secrets.token_hex(8)}"
     try:
-        _try_store(root, name, options or {})
+        _try_store(root, name)
     except StoreError:
         raise
     except (BaseError, OSError, ValueError) as fault:
@@ -38,8 +37,8 @@ def check_store(root: str, options: Mapping[str, str] | None = None) -> None:
         ) from fault
 
 
-def _try_store(root: str, name: str, options: Mapping[str, str]) -> None:
-    store = open_store(root, options)
+def _try_store(root: str, name: str) -> None:
+    store = open_store(root, {})
     put_first = _put_if_absent(store, name, FIRST)
     try:
         if _put_if_absent(store, name, SECOND):

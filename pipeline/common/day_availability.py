@@ -85,8 +85,8 @@ def check_days(first: dt.date, last: dt.date, earliest: dt.date, now: dt.datetim
         raise UsageError(f"{last} is in the future: choose {newest} or an earlier day as the last one.")
 
 
-def find_live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta = HOUR) -> list[dt.date]:
-    """The days that may have news for these groups, when one looks every `every`; sorted.
+def find_live_days(now: dt.datetime, of: Collection[Group]) -> list[dt.date]:
+    """The days that may have news for these groups, when one looks every hour; sorted.
 
     A day has news from its beginning until the first look after it is closed, which reads its last rows.
     """
@@ -94,7 +94,7 @@ def find_live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta 
         day
         for group in of
         for day in _list_days_around(group.find_today(now))
-        if group.find_begin(day) < now and group.find_close(day) > now - every
+        if group.find_begin(day) < now and group.find_close(day) > now - HOUR
     }
     return sorted(days)
 

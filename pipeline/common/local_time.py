@@ -173,24 +173,22 @@ def parse_moment(text: str) -> dt.datetime:
     return moment.astimezone(dt.UTC)
 
 
-def is_newest_first(answer: str = "answer") -> pl.Expr:
-    """Whether the rows of an answer come newest first: for frames with `label` (naive), in the order of the answers.
+def is_newest_first() -> pl.Expr:
+    """Whether the rows of an answer come newest first: for frames with `answer` and `label` (naive), as they came.
 
     Rows in the order of time fall back once at most, where clocks do. Two rows alone are taken for the usual order.
     """
     step = pl.col("label").drop_nulls().diff()
-    falls, rises = (step < pl.duration()).sum().over(answer), (step > pl.duration()).sum().over(answer)
+    falls, rises = (step < pl.duration()).sum().over("answer"), (step > pl.duration()).sum().over("answer")
     return (falls > 1) & (falls > rises)
 
 
-def convert_to_instants(
-    basis: TimeBasis, *, changes: bool, series: str = "series"
-) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+def convert_to_instants(basis: TimeBasis, *, changes: bool) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """The UTC instant of each label, that of its second pass where one row stands for both, and whether it is a guess.
 
-    For frames with `label` (naive) and the columns of `build_days_frame`, oldest rows first. `changes` says if any zone
-    of the frame changes its clocks on that day. The three expressions are called `interval_end` (null: no such local
-    time), `second_end` (null: the row stands for one instant) and `unordered_hour`.
+    For frames with `series`, `label` (naive) and the columns of `build_days_frame`, oldest rows first. `changes` says
+    if any zone of the frame changes its clocks on that day. The three expressions are called `interval_end` (null: no
+    such local time), `second_end` (null: the row stands for one instant) and `unordered_hour`.
 
     A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the second
     pass begins where the labels do not grow. Where they always do, the vendor merged both passes into one (or one is
@@ -213,15 +211,15 @@ def convert_to_instants(
     # Within a series: everything made of it is taken over one.
     before = repeated.forward_fill().shift(1)
     jump, fall = (so.fill_null(value=False) for so in (repeated <= before, repeated < before))
-    falls = fall.sum().over(series)
-    alone = pl.len().over(series, "label") == 1
+    falls = fall.sum().over("series")
+    alone = pl.len().over("series", "label") == 1
     late = (
         # Where labels fall back once, a row that comes twice within a pass is not taken for the other pass.
         pl.when(falls == 1)
-        .then(fall.cum_sum().over(series) > 0)
+        .then(fall.cum_sum().over("series") > 0)
         .when(alone)
-        .then(jump.cum_sum().over(series) > 0)
-        .otherwise(pl.int_range(pl.len()).over(series, "label") > 0)
+        .then(jump.cum_sum().over("series") > 0)
+        .otherwise(pl.int_range(pl.len()).over("series", "label") > 0)
     )
     end = (
         pl.when(change.is_null())
@@ -233,7 +231,7 @@ def convert_to_instants(
         .when(is_first | (first == change))
         .then(first)
     )
-    merged = both & alone & ~jump.any().over(series)
+    merged = both & alone & ~jump.any().over("series")
     either = (both & (falls > 1)).alias("unordered_hour")
     return end.alias("interval_end"), pl.when(merged).then(second).alias("second_end"), either
 

@@ -14,7 +14,7 @@ def tabulate_limits(found: pl.DataFrame, names: Mapping[str, str]) -> SheetTable
     """Each plant with a limit in the month, by rows of `curtailment_monthly`; the one that lost most comes first."""
     rows = [
         (
-            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}),
             Cell(format_number(row["limited_h"], 1)),
             Cell(format_number(row["binding_h"], 1)),
             Cell(format_number(row["lost_kwh"], 1), below=_explain_gaps(row)),

@@ -60,7 +60,7 @@ def tabulate_restatements(found: pl.DataFrame, names: Mapping[str, str]) -> Shee
     largest = found.sort(size, "local_date", "plant_id", "quantity", descending=[True, False, False, False])
     rows = [
         (
-            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}),
             Cell(row["local_date"].isoformat()),
             Cell(row["quantity"].replace("_", " ")),
             Cell(format_number(row["before_kwh"], 3)),
@@ -101,7 +101,7 @@ def tabulate_reconciliation(found: pl.DataFrame, names: Mapping[str, str]) -> Sh
     differing = found.filter(~pl.col("agrees")).sort(order, descending=[True, False, False], nulls_last=True)
     rows = [
         (
-            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}),
             Cell(row["quantity"].replace("_", " ")),
             Cell(format_number(row["measured_kwh"], 1)),
             Cell(format_number(row["vendor_kwh"], 1)),

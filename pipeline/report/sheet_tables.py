@@ -44,7 +44,7 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
     best = ranked["specific_yield"].max() or 1.0
     rows = [
         (
-            format_name(row, link=True),
+            format_name(row),
             Cell("–" if row["rank"] is None else format_number(row["rank"])),
             Cell(format_number(row["specific_yield"], 1), share=_format_share(row["specific_yield"], best)),
             Cell(format_number(row["pv_generation_kwh"], 1)),
@@ -122,7 +122,7 @@ def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> SheetTabl
     shown = [figure for figure in _FIGURES if figure[0] in found.columns]
     rows = [
         (
-            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}),
             *(Cell(write(row[column]), below=_explain_missing(row, column)) for column, _, _, write in shown),
         )
         for row in ordered.iter_rows(named=True)
@@ -169,10 +169,10 @@ def _explain_missing(row: Mapping[str, Any], column: str) -> str:
     return clean_name(name_reason(reason)) if row[column] is None and reason else ""
 
 
-def format_name(row: Mapping[str, Any], *, link: bool = False) -> Cell:
-    """A plant's name with its id below."""
-    href = name_file(row["plant_id"]) if link else ""
-    return Cell(clean_name(row["name"]), href=href, below=clean_name(row["plant_id"]))
+def format_name(row: Mapping[str, Any]) -> Cell:
+    """A plant's name, which links to its page, with its id below."""
+    plant = row["plant_id"]
+    return Cell(clean_name(row["name"]), href=name_file(plant), below=clean_name(plant))
 
 
 def _count_days(row: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ _BASES: Final = pl.Series(["previous_row", "midnight", "resolution"])
 _PREVIOUS_ROW, _MIDNIGHT, _RESOLUTION = range(3)
 
 
-def add_intervals(rows: pl.DataFrame, max_steps: int = MAX_STEPS) -> pl.DataFrame:
+def add_intervals(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with interval_start (UTC), interval_basis and bridged_s (time beyond one resolution).
 
     For a frame sorted by (series, interval_end) with `lost_end` (of a merged hour up to this row: where its second pass
@@ -54,7 +54,7 @@ def add_intervals(rows: pl.DataFrame, max_steps: int = MAX_STEPS) -> pl.DataFram
         lost = _shift(_read_times(rows["lost_end"]))
         # Between two merged rows the second pass of the repeated hour has not begun yet. A null is before any time.
         start = np.where((lost > start) & (lost < end), lost, start)
-    others = np.flatnonzero(~same | (end - start > step * max_steps))
+    others = np.flatnonzero(~same | (end - start > step * MAX_STEPS))
     midnight = _read_times(rows["day_start"])[others]
     from_midnight = ~same[others] & (end[others] - midnight <= step[others])
     start[others] = np.where(from_midnight, midnight, end[others] - step[others])

@@ -104,7 +104,7 @@ class GridControlService:
         skip = "skipeligibilitycheck" in values and (
             values["skipeligibilitycheck"] == "" or read_flag(values, "skipEligibilityCheck")
         )
-        schedule = read_schedule(body, str(uuid.uuid4()), plant, now)
+        schedule = read_schedule(body, str(uuid.uuid4()), now)
         names = dict.fromkeys(item["command"] for item in body["commands"])
         refused = next((it for it in judge_commands(plant, None, names) if not it["supported"]), None)
         if refused is not None and not skip:

@@ -66,7 +66,6 @@ class Schedule:
     """A plant's commands and fallback."""
 
     schedule_id: str
-    plant_index: int
     created_at: float
     commands: list[Command]
     fallback: Command | None = None
@@ -124,7 +123,7 @@ class Schedule:
         return answer
 
 
-def read_schedule(body: dict[str, Any], schedule_id: str, plant: Plant, now: float) -> Schedule:
+def read_schedule(body: dict[str, Any], schedule_id: str, now: float) -> Schedule:
     """The schedule of a request's body; raises ApiError for everything that it can't be."""
     sent = body.get("commands")
     if not isinstance(sent, list) or not 1 <= len(sent) <= MAX_COMMANDS:
@@ -137,7 +136,7 @@ def read_schedule(body: dict[str, Any], schedule_id: str, plant: Plant, now: flo
     if body.get("fallback") is not None:
         kind = _read_kind(body["fallback"], "fallback")
         fallback = Command(body["fallback"], kind, max(item.end for item in commands), math.inf)
-    return Schedule(schedule_id, plant.index, now, commands, fallback, asked_by)
+    return Schedule(schedule_id, now, commands, fallback, asked_by)
 
 
 def read_command_names(value: object) -> list[str]:

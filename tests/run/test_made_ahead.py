@@ -41,7 +41,7 @@ class Maker:
         assert self.may_end.wait(PATIENCE_S)
         self.days.append(day)
         self.threads.add(threading.get_ident())
-        runtime.lake.scan_part(Quarantine, SOURCE).collect()
+        list(runtime.lake.read_batches(Quarantine, SOURCE))
         return StepResult(1, changed=True)
 
 

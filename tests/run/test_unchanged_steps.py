@@ -51,7 +51,7 @@ class Step:
     def __call__(self) -> StepResult:
         self.times += 1
         lake = self.runtime.lake
-        found = [lake.scan_part(Quarantine, part).collect() for part in (SOURCE, OTHER)]
+        found = [frame for part in (SOURCE, OTHER) for frame in lake.read_batches(Quarantine, part)]
         lake.scan(MeasurementSets).collect()
         self.meanwhile()
         write(lake, OWN, f"made of {sum(frame.height for frame in found)}")
@@ -286,7 +286,7 @@ def test_the_file_of_a_home_that_cannot_be_written_is_left_out(step: Step) -> No
     "look",
     [
         lambda lake: list(lake.read_batches(Quarantine, OTHER)),
-        lambda lake: lake.scan_part(Quarantine, OTHER).collect(),
+        lambda lake: lake.scan(Quarantine, lake.take_snapshot(Quarantine, OTHER)).collect(),
         lambda lake: lake.list_parts(Quarantine, {"local_date": DAY}),
         lambda lake: lake.name_stored_files(Quarantine, OTHER),
         lambda lake: lake.read_facts(Quarantine, OTHER),

@@ -35,18 +35,14 @@ class Difference:
 
 
 def find_zone_differences(
-    zones: Collection[str],
-    first: dt.datetime,
-    last: dt.datetime,
-    *,
-    engines: Collection[str] = ("polars", "DuckDB"),
+    zones: Collection[str], first: dt.datetime, last: dt.datetime
 ) -> Iterator[Difference]:
     """The first difference of each engine and zone between two moments (UTC), by zone."""
     for zone in sorted(set(zones)):
         moments = _list_moments(zone, first, last)
-        for engine in engines:
+        for engine, convert in _CONVERSIONS.items():
             expected = moments.select("at", expected=convert_to_wall_clock(pl.col("at"), zone))
-            shown = _SHOWN[engine](moments, zone)
+            shown = convert(moments, zone)
             found = expected.with_columns(shown=shown).filter(pl.col("expected").ne_missing(pl.col("shown")))
             for at, clock, other in found.head(1).iter_rows():
                 yield Difference(engine, zone, at, clock, other)
@@ -124,4 +120,4 @@ _CURE = {
     "polars": "Take local_date and v_power.local_start from the file instead.",
     "DuckDB": "Use local_time, local_day and local_start instead.",
 }
-_SHOWN = {"polars": _convert_by_polars, "DuckDB": _convert_by_duckdb}
+_CONVERSIONS = {"polars": _convert_by_polars, "DuckDB": _convert_by_duckdb}

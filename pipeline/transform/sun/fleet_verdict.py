@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.common.local_time import TimeBasis
 from pipeline.common.text import pluralize
-from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE, judge_time_basis
+from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE
 
 # Roofs to the east and to the west even out over a fleet, a wrong basis doesn't. Nearly all zones are an hour or more
 # from UTC.
@@ -105,15 +105,6 @@ class SolarTime:
             "Correct the time zones or coordinates of these plants in the portal, then run 'sunledger refresh' and "
             "'sunledger rebuild'."
         )
-
-
-def judge_solar_time(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
-    """Measure and judge. Frames as for `judge_time_basis`; some recent days, the more the surer, are enough.
-
-    For rows that are not stored yet, `read_intervals_with_basis` of the steps or `SetTransform` make intervals of
-    answers.
-    """
-    return judge_fleet(judge_time_basis(intervals, plants, read_as=read_as), read_as=read_as)
 
 
 def judge_fleet(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:

@@ -15,8 +15,8 @@ from pipeline.transform.sun.fleet_verdict import (
     FLEET_NOON_MIN,
     SolarTime,
     judge_fleet,
-    judge_solar_time,
 )
+from pipeline.transform.sun.time_basis import judge_time_basis
 from sandbox.fleet.plant_model import Plant
 from sandbox.fleet.simulated_fleet import build_fleet
 from sandbox.physics.flows import simulate_flows
@@ -26,6 +26,11 @@ RECORDINGS = Path("sandbox/recordings")
 MELBOURNE = ("sb4000tl_melbourne", "Australia/Brisbane", -37.8, 145.0, dt.date(2021, 10, 4))
 NETHERLANDS = ("stp6000_netherlands", "Europe/Amsterdam", 52.4, 4.9, dt.date(2025, 7, 10))
 Recording = tuple[str, str, float, float, dt.date]
+
+
+def judge(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
+    """What the sun says of these intervals."""
+    return judge_fleet(judge_time_basis(intervals, plants, read_as=read_as), read_as=read_as)
 
 
 def recorded(recording: Recording, days: int = 3) -> tuple[list[tuple[dt.date, bytes]], pl.DataFrame]:
@@ -54,7 +59,7 @@ def test_the_recordings_are_plant_local_however_they_are_read(recording: Recordi
     found = {}
     for basis in ("plant_local", "utc"):
         days = [balance([bodies], where, day, basis).rows for day, _ in answers]
-        found[basis] = judge_solar_time(pl.concat(days), plant, read_as=basis)
+        found[basis] = judge(pl.concat(days), plant, read_as=basis)
     assert found["plant_local"].agrees
     assert not found["utc"].agrees
     assert found["utc"].otherwise == ("1",)
@@ -114,7 +119,7 @@ def test_a_fleet_that_is_read_rightly_raises_no_alarm_in_any_season(
 ) -> None:
     intervals, sites = year
     days = SEASONS[season : season + 3]
-    found = judge_solar_time(intervals.filter(pl.col("local_date").is_in(days)), sites, read_as=basis)
+    found = judge(intervals.filter(pl.col("local_date").is_in(days)), sites, read_as=basis)
     assert found.agrees, found.describe()
     assert found.judged == sites.height
 
@@ -126,7 +131,7 @@ def test_a_fleet_that_is_read_wrongly_is_found_in_every_season(
 ) -> None:
     intervals, sites = year
     rows = intervals.filter(pl.col("local_date").is_in(SEASONS[season : season + 3]))
-    found = judge_solar_time(misread(rows, sites, later=basis == "utc"), sites, read_as=basis)
+    found = judge(misread(rows, sites, later=basis == "utc"), sites, read_as=basis)
     assert not found.agrees
     assert found.basis_is_wrong
     assert f"SMA_TIME_BASIS={found.other}" in found.describe()
@@ -153,7 +158,7 @@ def test_a_rightly_read_fleet_near_the_poles_raises_no_alarm(
     for first in (0, 3, 6, 9):
         some = rows.filter(pl.col("local_date").is_in(SEASONS[first : first + 3]))
         for basis in ("utc", "plant_local"):
-            found = judge_solar_time(some, sites, read_as=basis)
+            found = judge(some, sites, read_as=basis)
             assert found.agrees, found.describe()
 
 
@@ -165,7 +170,7 @@ def test_a_plant_in_a_wrong_zone_is_named_and_the_basis_is_left_alone(
     plant = sites.filter(pl.col("timezone") == "Asia/Tokyo")["plant_id"][0]
     shift = pl.when(pl.col("plant_id") == plant).then(pl.duration(hours=5)).otherwise(pl.duration())
     moved = rows.with_columns(pl.col("interval_start", "interval_end") + shift)
-    found = judge_solar_time(moved, sites, read_as="plant_local")
+    found = judge(moved, sites, read_as="plant_local")
     assert (found.neither, found.otherwise, found.basis_is_wrong) == ((plant,), (), False)
     assert plant in found.describe()
     assert "time zones" in found.describe()
