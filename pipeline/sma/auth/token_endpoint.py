@@ -1,9 +1,6 @@
 """SMA's token endpoint: one grant in, tokens out, refusals as sentences. Keeps no token and no state of a login.
 
-No OAuth library stands here. The one that fits httpx, Authlib 1.9, is a client of its own: it sends token requests past
-our limiter, record, body limit and retries, raises for 5xx with the URL in the text, hands a rotated refresh token to a
-callback only after it has replaced the old one in memory, and its lock holds within one event loop, where renewals
-of several processes must take turns. What would be left for it is the form of four fields and the reading of six.
+docs/decisions/0018-tokens.md says why this is no OAuth library.
 """
 
 import asyncio
