@@ -9,7 +9,7 @@ from pipeline.common.settings import Settings
 from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
-from pipeline.transform.thresholds import load_thresholds
+from pipeline.run.supplied_thresholds import read_thresholds
 from warehouse.foreign_publication import describe_other_lake, is_of_other_lake
 from warehouse.lake import Lake
 from warehouse.own_tables import check_own_folder
@@ -26,7 +26,7 @@ def check_before_requests(settings: Settings) -> None:
     The price list is not needed for what is asked for: the gate in front of new PU reads it.
     """
     _check_connections(settings.sma_max_connections)
-    load_thresholds(settings.quality)
+    read_thresholds(settings.quality)
     read_supplied_irradiation(settings)
     read_supplied_limits(settings)
     read_plant_attributes(settings)

@@ -8,11 +8,12 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import PV, SetSource
 from pipeline.run.plants import list_known_places
 from pipeline.run.step import quarantine
+from pipeline.run.supplied_thresholds import read_thresholds
 from pipeline.transform.anomalies import compare_inverters_with_plants, find_without_generation
 from pipeline.transform.batch_account import build_quarantine
 from pipeline.transform.plant_moves import find_successors, join_rows
 from pipeline.transform.sun.position import find_nights
-from pipeline.transform.thresholds import Thresholds, load_thresholds
+from pipeline.transform.thresholds import Thresholds
 from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table
 from warehouse.lake_reader import build_empty_frame
 
@@ -23,7 +24,7 @@ _ROWS = ("interval_start", "interval_end", "pv_generation_w")
 
 def check_plants(runtime: RunContext, source: SetSource, day: dt.date) -> int:
     """Report the plants that generated nothing on a bright day, and return their number."""
-    limits = load_thresholds(runtime.settings.quality)
+    limits = read_thresholds(runtime.settings.quality)
     idle = _find_without_generation(runtime, source, EnergyDaily, day, limits)
     quarantine(runtime, EnergyDaily, day, build_quarantine(idle, "day", EnergyDaily, day, kept=True))
     return idle.height
@@ -31,7 +32,7 @@ def check_plants(runtime: RunContext, source: SetSource, day: dt.date) -> int:
 
 def check_inverters(runtime: RunContext, source: SetSource, day: dt.date) -> tuple[int, int]:
     """Report the plants that their inverters contradict, and the idle inverters, and return the number of each."""
-    limits = load_thresholds(runtime.settings.quality)
+    limits = read_thresholds(runtime.settings.quality)
     plants, devices = (_read_rows(runtime, model, day) for model in (EnergyDaily, DeviceEnergyDaily))
     against = compare_inverters_with_plants(plants, devices, limits)
     idle = _find_without_generation(runtime, source, DeviceEnergyDaily, day, limits)

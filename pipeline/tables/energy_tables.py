@@ -14,6 +14,7 @@ from pipeline.run.fleet_membership import select_days_of_months
 from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult, build_result
+from pipeline.run.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import find_absent_devices
@@ -24,7 +25,6 @@ from pipeline.transform.coverage import BOUNDS, BY_DAY
 from pipeline.transform.daily import DECISIVE, list_day_columns, summarize_day, summarize_months
 from pipeline.transform.plant_moves import find_successors, join_asked, join_rows
 from pipeline.transform.sun.position import find_daylight
-from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     Adjustments,
     CoverageDaily,
@@ -130,7 +130,7 @@ def _write_daily(
 ) -> StepResult:
     part = {"local_date": day}
     quantities = [f.column for f in source.set.powers]
-    limits = load_thresholds(runtime.settings.quality)
+    limits = read_thresholds(runtime.settings.quality)
     moved = find_successors(runtime.lake.read_whole(Plants))
     rows = runtime.lake.read_batches(source.intervals, part, columns=[*keys, *list_day_columns(quantities)])
     frames = join_rows(rows, moved, keys)

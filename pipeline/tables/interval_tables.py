@@ -20,6 +20,7 @@ from pipeline.run.step import (
     read_answers,
     work_without_conflict,
 )
+from pipeline.run.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch
@@ -28,7 +29,6 @@ from pipeline.transform.intervals import SetTransform
 from pipeline.transform.row_groups import PLANTS_AT_ONCE
 from pipeline.transform.sun.fleet_verdict import SolarTime, judge_fleet
 from pipeline.transform.sun.time_basis import judge_time_basis
-from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     Devices,
     EnergyBalanceIntervals,
@@ -56,7 +56,7 @@ def write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> Ste
 def _write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> StepResult:
     places = list_known_places(runtime.lake, source, day)
     settings = runtime.settings
-    limits = load_thresholds(settings.quality)
+    limits = read_thresholds(settings.quality)
     transform = SetTransform(
         source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour, limits
     )
@@ -102,7 +102,7 @@ def write_other_intervals(runtime: RunContext, day: dt.date) -> StepResult:
     parts = runtime.lake.list_parts(RawOtherSets, {"local_date": day})
     names = sorted(part["set_type"] for part in parts)
     settings = runtime.settings
-    limits = load_thresholds(settings.quality)
+    limits = read_thresholds(settings.quality)
 
     def batches() -> Iterator[IntervalBatch]:
         for name in names:

@@ -11,12 +11,12 @@ from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.step import StepResult
+from pipeline.run.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.plant_moves import find_successors, take_new_ids
-from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     DcEnergyIntervals,
     EnergyDaily,
@@ -126,7 +126,7 @@ def _reconcile_month(runtime: RunContext, month: dt.date) -> pl.DataFrame:
     vendor = vendor.join(there, on=["plant_id", "local_date"], how="semi")
     measured = reconciliation.unpivot_measured(daily, QUANTITIES, ["local_date"])
     measured = measured.join(vendor, on="plant_id", how="semi")
-    limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
+    limits, policy = read_thresholds(runtime.settings.quality), runtime.settings.gap_policy
     values = _read_energy_values(runtime, within, moved)
     found = reconciliation.reconcile_days(measured, vendor, values, limits, policy).with_columns(
         month=pl.lit(month)
@@ -216,7 +216,7 @@ def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:
     # Data that was not fetched can't be compared.
     vendor = vendor.join(months, on=["plant_id", "month"], how="semi")
     measured = measured.join(vendor, on="plant_id", how="semi").join(of_days, on=key, how="left")
-    limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
+    limits, policy = read_thresholds(runtime.settings.quality), runtime.settings.gap_policy
     found = reconciliation.reconcile_year(measured, vendor, limits, policy).with_columns(year=pl.lit(year))
     names = polars_schema(ReconciliationYearly).names()
     return found.select(names).sort(storage(ReconciliationYearly).key)

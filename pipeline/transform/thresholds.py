@@ -1,14 +1,9 @@
-"""The thresholds of the quality rules: those that come with sunledger, and a user's own in their place."""
+"""The thresholds of the quality rules, as they come with sunledger."""
 
-import math
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
-
-from pipeline.common.errors import ConfigurationError
 
 SHIPPED = "quality.toml"
 
@@ -53,46 +48,7 @@ class Thresholds:
     reconcile_share_hours: float
 
 
-def load_thresholds(path: Path | None = None) -> Thresholds:
-    """The shipped thresholds, with those of the file in their place.
-
-    Raises ConfigurationError naming the file, the threshold and what is wrong.
-    """
-    return Thresholds(**_read_shipped() | ({} if path is None else _read_own(path)))
-
-
 @cache
-def _read_shipped() -> dict[str, float]:
-    return tomllib.loads(files("pipeline.transform").joinpath(SHIPPED).read_text())
-
-
-def _read_own(path: Path) -> dict[str, float]:
-    if path.exists() and not path.is_file():
-        raise ConfigurationError(
-            f"The thresholds in {path} are a folder or a pipe: set SUNLEDGER_QUALITY to a readable file."
-        )
-    try:
-        found = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as fault:
-        raise ConfigurationError(
-            f"The thresholds in {path} can't be read ({fault.strerror}): set SUNLEDGER_QUALITY to a readable file."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise ConfigurationError(
-            f"The file of thresholds {path} is not TOML ({fault}): write lines such as night_w = 20."
-        ) from None
-    return {name: _check_value(name, value, path) for name, value in found.items()}
-
-
-def _check_value(name: str, value: Any, path: Path) -> float:
-    known = [field.name for field in fields(Thresholds)]
-    if name not in known:
-        raise ConfigurationError(
-            f"{path}: the threshold {name!r} does not exist: choose from {', '.join(known)}."
-        )
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
-        raise ConfigurationError(
-            f"{path}: {name} = {value!r} is not a valid threshold: write a number of 0 or more."
-        )
-    return float(value)
+def load_thresholds() -> Thresholds:
+    """The thresholds that come with sunledger."""
+    return Thresholds(**tomllib.loads(files("pipeline.transform").joinpath(SHIPPED).read_text()))

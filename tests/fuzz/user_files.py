@@ -13,7 +13,7 @@ from pipeline.common.settings import Settings, load_settings, name_variable
 from pipeline.run.fleet_membership import read_fleet
 from pipeline.run.supplied_irradiation import IRRADIATION, read_supplied_irradiation
 from pipeline.run.supplied_limits import LIMITS, read_supplied_limits
-from pipeline.transform.thresholds import load_thresholds
+from pipeline.run.supplied_thresholds import read_thresholds
 from tests.fuzz.properties import (
     TODAY,
     assert_speaks,
@@ -63,7 +63,7 @@ def check_thresholds(data: bytes) -> None:
     """Thresholds of the quality rules: numbers."""
 
     def read(path: Path) -> None:
-        limits = load_thresholds(path)
+        limits = read_thresholds(path)
         assert all(math.isfinite(getattr(limits, name)) for name in limits.__dataclass_fields__)
 
     read_as_file(data, ".toml", read)

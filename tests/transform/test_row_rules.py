@@ -4,16 +4,14 @@ import datetime as dt
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from pipeline.common.errors import ConfigurationError
 from pipeline.transform import anomalies, row_rules
 from pipeline.transform.power_limits import build_sites
-from pipeline.transform.thresholds import Thresholds, load_thresholds
+from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Quarantine
 from schemas.quantities import ENERGY_BALANCE
 from tests.transform.answers import DAY, Outcome, Row, balance, body, inverters, places, raw, row
@@ -378,44 +376,6 @@ def test_each_plant_is_told_by_itself_and_rows_are_marked_in_place() -> None:
     outcome = balance([raw([("1", body(sunny())), ("2", night), ("3", night)])], where)
     assert outcome.quarantine.select("plant_id", "reason").rows() == [("2", "night"), ("3", "night")]
     assert outcome.rows.filter("suspect")["plant_id"].to_list() == ["2", "3"]
-
-
-# ---- thresholds ------------------------------------------------------------------------------------------------------
-
-
-def own(tmp_path: Path, text: str) -> Thresholds:
-    file = tmp_path / "mine.toml"
-    file.write_text(text)
-    return load_thresholds(file)
-
-
-def test_own_thresholds_replace_those_that_they_name(tmp_path: Path) -> None:
-    found = own(tmp_path, "night_w = 200\n")
-    assert found.night_w == 200.0
-    assert found.beyond_rated_times == LIMITS.beyond_rated_times
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("night = 3", "the threshold 'night' does not exist"),
-        ("night_w = '3'", "night_w = '3' is not a valid threshold"),
-        ("night_w = true", "is not a valid threshold"),
-        ("night_w = -1", "is not a valid threshold"),
-        ("night_w = nan", "is not a valid threshold"),
-        ("[night]\nw = 3", "the threshold 'night' does not exist"),
-        ("night_w = ", "is not TOML"),
-    ],
-)
-def test_wrong_thresholds_are_told_with_the_file_and_the_name(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=says) as told_:
-        own(tmp_path, text)
-    assert "mine.toml" in str(told_.value)
-
-
-def test_a_missing_file_of_thresholds_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="SUNLEDGER_QUALITY"):
-        load_thresholds(tmp_path / "none.toml")
 
 
 # ---- inverters -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
 from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
-from pipeline.transform.thresholds import load_thresholds
+from pipeline.run.supplied_thresholds import read_thresholds
 from warehouse.own_tables import check_own_folder
 
 
@@ -16,7 +16,7 @@ def judge_own_files(settings: Settings) -> list[Diagnosis]:
     found = []
     for read in (
         lambda: load_prices(settings.prices),
-        lambda: load_thresholds(settings.quality),
+        lambda: read_thresholds(settings.quality),
         lambda: read_supplied_irradiation(settings),
         lambda: read_supplied_limits(settings),
         lambda: read_plant_attributes(settings),
