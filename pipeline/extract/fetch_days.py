@@ -29,6 +29,7 @@ from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
+from pipeline.run.plants import list_own_plants
 from pipeline.run.sent_ahead import SentAhead
 from pipeline.run.step import (
     EMPTY_NOW,
@@ -98,7 +99,7 @@ def fetch_days(
     All days are on their way at once, as a stream: in memory are the answers that the client holds, one batch of
     bounded bytes, and what became of each answer. With `name` and `days` (see `DaysToFetch`) their requests may have
     been sent ahead, and those of the next days are sent meanwhile. Raises CostNotAllowedError where no plant's PU may
-    be made, CredentialsError, and the error of the failures where nothing is answered at all.
+    be made, CredentialsError, and the error of the failures where nothing is answered and the run can't go on.
     """
     ahead = runtime.opened.sent_ahead if name else None
     sent = ahead.take(name, days) if ahead else None
@@ -128,10 +129,18 @@ def _store_plan(
         found = {day: DayOutcome.of_all(outcomes.pop(day)) for day in plan.days}
         found = set_unlisted_apart(found, still_listed)
         found = _leave_out_removed_devices(runtime, plan, found)
-        refuse_nothing_answered(found.values(), lambda: bool(runtime.lake.list_parts(plan.model)))
+        refuse_nothing_answered(
+            found.values(),
+            has_lists=lambda: bool(runtime.lake.list_parts(plan.model)),
+            list_plants=partial(_list_plants_of_run, runtime),
+        )
         for day, outcome in found.items():
             missing = [*sent.left_out, *_list_missing(outcome, plan.model, day, runtime.settings)]
             yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))
+
+
+def _list_plants_of_run(runtime: RunContext) -> list[str]:
+    return list_own_plants(runtime)["plant_id"].to_list()
 
 
 def _leave_out_removed_devices(
@@ -292,6 +301,7 @@ def _write_day(
         answers=outcome.answers,
         bytes=outcome.bytes,
         failed=len(outcome.failures),
+        failed_for_now=sum(failure.error.transient for failure in outcome.failures),
         kept_because_empty=len(outcome.kept),
         no_longer_listed=len(outcome.unlisted),
         asked_alone=len(outcome.asked_alone),

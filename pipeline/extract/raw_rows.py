@@ -24,6 +24,7 @@ from pipeline.common.errors import (
 from pipeline.extract.answer_checks import LISTS, find_fault, find_faults
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
+from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.transform.broken_lists import parse_list
 from schemas import RawAnswers, polars_schema
@@ -143,22 +144,39 @@ def set_unlisted_apart(
 
 
 def refuse_nothing_answered(
-    outcomes: Collection[DayOutcome], has_lists: Callable[[], bool] = lambda: False
+    outcomes: Collection[DayOutcome],
+    has_lists: Callable[[], bool] = lambda: False,
+    list_plants: Callable[[], Collection[str]] = tuple,
 ) -> None:
-    """Raise the error of the failures where nothing was answered and asking again may help, or where a list failed.
+    """Raise the error of the failures where nothing was answered and the run can't go on.
 
-    Where such lists are stored (`has_lists`), one that SMA refuses permanently is missing, and no more.
+    It goes on where SMA refuses all of it permanently, where all of it is of some plants and the run has others
+    (`list_plants`), and with the lists of devices and sets that are stored (`has_lists`): then it is missing, and no
+    more. It ends where SMA refuses for the rate or is down.
     """
     if any(outcome.series or outcome.kept or outcome.unlisted for outcome in outcomes):
         return
     found = chain.from_iterable(outcome.failures for outcome in outcomes)
     failures = list({failure.request: failure for failure in found}.values())
-    # A day that SMA refuses permanently is missing and does not end the run; without a list the run can't continue.
     # Where one of several credentials can't be used, that is said of its plants, and the others go on.
     grave = [one for one in failures if not isinstance(one.error, CredentialUnusableError)]
-    needed = LISTS & {"plants"} if grave and has_lists() else LISTS
-    if any(failure.error.transient or failure.request.endpoint in needed for failure in grave):
+    if not any(one.error.transient or one.request.endpoint in LISTS for one in grave):
+        return
+    if any(_is_of_all_plants(failure) for failure in grave):
         raise _explain_no_answer(grave)
+    if grave[0].request.endpoint in LISTS:
+        goes_on = has_lists()
+    else:
+        goes_on = not {one.request.plant_id for one in grave}.issuperset(list_plants())
+    if not goes_on:
+        raise _explain_no_answer(grave)
+
+
+def _is_of_all_plants(failure: Failure) -> bool:
+    """Whether other plants get no answer either: the list of them has none, or nothing may or can be sent."""
+    error = failure.error
+    is_unsent = error.transient and not failure.attempts
+    return not failure.request.plant_id or is_unsent or error.status == TOO_MANY_REQUESTS
 
 
 def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:

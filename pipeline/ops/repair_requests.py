@@ -21,6 +21,7 @@ from pipeline.extract.vendor_energies import (
 )
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SETS, VALUES, build_other_set
+from pipeline.run.step import StepResult
 from pipeline.sma.requests import Request
 from schemas import (
     RAW,
@@ -42,7 +43,7 @@ from warehouse.lost_parts import LostPart
 SHOWN = 3
 # Lists of today; the lists of the days before are history.
 LISTS_ASKED: dict[
-    type[Table], tuple[Callable[[RunContext], list[Request]], Callable[[RunContext], object]]
+    type[Table], tuple[Callable[[RunContext], list[Request]], Callable[[RunContext], StepResult]]
 ] = {
     RawPlants: (plan_plant_lists, fetch_plant_list),
     RawDevices: (plan_device_lists, fetch_devices),
@@ -51,7 +52,7 @@ LISTS_ASKED: dict[
 # SMA's own energies, by the month and by the year.
 _VENDOR: dict[
     type[Table],
-    tuple[Callable[[RunContext, dt.date], list[Request]], Callable[[RunContext, dt.date], object]],
+    tuple[Callable[[RunContext, dt.date], list[Request]], Callable[[RunContext, dt.date], StepResult]],
 ] = {
     RawEnergyMonths: (plan_month_requests, fetch_energy_months),
     RawEnergyYears: (plan_year_requests, fetch_energy_years),
@@ -81,7 +82,7 @@ class AskedAgain:
 
     lost: Sequence[LostPart]
     requests: Sequence[Request]
-    send: Callable[[], object]
+    send: Callable[[], Sequence[StepResult]]
 
     @property
     def plants(self) -> set[str]:
@@ -113,9 +114,11 @@ def find_answers(one: LostPart) -> tuple[type[RawAnswers], str] | None:
 def send(runtime: RunContext, again: AskedAgain, outcome: RepairOutcome) -> None:
     """Ask SMA, and say of each part whether it is there again. What fails waits for the next repair."""
     try:
-        again.send()
+        why = _find_passing_fault(again.send())
     except SunledgerError as fault:
-        outcome.waiting |= dict.fromkeys(again.lost, f"the request to SMA failed: {fault}")
+        why = str(fault)
+    if why:
+        outcome.waiting |= dict.fromkeys(again.lost, f"the request to SMA failed: {why}")
         return
     for one in again.lost:
         without = _list_plants_without_answers(runtime, one)
@@ -133,6 +136,12 @@ def send(runtime: RunContext, again: AskedAgain, outcome: RepairOutcome) -> None
             outcome.healed[one] = "fetched again"
 
 
+def _find_passing_fault(reports: Sequence[StepResult]) -> str:
+    """The first reason of a report with a request that failed for now; empty where none did."""
+    failed = (report for report in reports if report.facts.get("failed_for_now"))
+    return next((item.reason for report in failed for item in report.notices.missing), "")
+
+
 def _plan_again(
     runtime: RunContext, model: type[RawAnswers], set_type: str, lost: list[LostPart]
 ) -> AskedAgain:
@@ -142,8 +151,8 @@ def _plan_again(
         newest = max((part["local_date"] for part in runtime.lake.list_parts(model)), default="")
         # An older list says nothing that the tables which were made from it do not say.
         if str(days[-1]) <= newest:
-            return AskedAgain(lost, [], lambda: None)
-        return AskedAgain(lost, requests(runtime), partial(fetch, runtime))
+            return AskedAgain(lost, [], list)
+        return AskedAgain(lost, requests(runtime), lambda: [fetch(runtime)])
     if model in _VENDOR:
         of, fetch_one = _VENDOR[model]
         return AskedAgain(
@@ -161,7 +170,9 @@ def _plan_again(
         lambda: [
             report
             for week in group_by_week(days)
-            for report in fetch_days(runtime, partial(_plan_week, model=model, set_type=set_type, week=week))
+            for _, report in fetch_days(
+                runtime, partial(_plan_week, model=model, set_type=set_type, week=week)
+            )
         ],
     )
 
