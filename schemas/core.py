@@ -158,6 +158,24 @@ class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"
         "Rated AC power.", unit="W", null="not an inverter, or not given", ge=0, le=FINITE
     )
     generator_power_dc_w: float = column("Rated DC power.", unit="W", null="not given", ge=0, le=FINITE)
+    former_generator_power_w: float = column(
+        "Largest rated AC power that the API gave before it gave a smaller one or none.",
+        unit="W",
+        null="the power was never reduced, or was not given before",
+        ge=0,
+        le=FINITE,
+    )
+    former_generator_power_dc_w: float = column(
+        "Largest rated DC power that the API gave before it gave a smaller one or none.",
+        unit="W",
+        null="the power was never reduced, or was not given before",
+        ge=0,
+        le=FINITE,
+    )
+    power_reduced_on: pl.Date = column(
+        "Day (UTC) of the last list that gave less power than before; days up to then are judged by the former power.",
+        null="the power was never reduced",
+    )
     is_active: bool = column(
         "True while the device is active, false after it was deactivated.", null="not given"
     )

@@ -153,6 +153,14 @@ MACROS = (
         "CAST(date_trunc('month', CAST(day AS DATE)) AS DATE)",
     ),
     Macro(
+        "rated_power",
+        ("power", "former_power", "power_reduced_on", "day"),
+        "The rated power of a plant or device on a day (DATE), in the unit of `power`: the larger one that SMA listed "
+        "before, up to the day on which its list gave less. The first three are columns of plants or devices: "
+        "rated_power(peak_power_kw, former_peak_power_kw, power_reduced_on, local_date).",
+        "CASE WHEN power_reduced_on >= day THEN greatest(power, former_power) ELSE power END",
+    ),
+    Macro(
         "clear_sky_w_per_m2",
         ("moment", "latitude", "longitude"),
         "Irradiance in W/m² on the ground under a cloudless, very clear sky at a moment (TIMESTAMPTZ) and a place in "

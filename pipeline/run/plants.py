@@ -19,7 +19,7 @@ from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.step import work_without_conflict
 from pipeline.run.today_turn import select_turn
 from pipeline.transform.plant_moves import find_successors
-from pipeline.transform.plant_power import POWERS, find_power
+from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, find_power
 from schemas import (
     Devices,
     Plants,
@@ -178,20 +178,20 @@ def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFra
     """What is known of every plant or device ever seen: plant_id, [device_id,] timezone, latitude, longitude, rated_w,
     peak_w and, of an inverter, own_w: its own rating, while rated_w may be its plant's.
 
-    A plant has its larger former power on days before SMA gave less: it may have had that then. A charging station is
-    typed like an inverter but has no rating, and a battery inverter may speak for others as well.
+    A plant or device has its larger former power on days before SMA gave less: it may have had that then. A charging
+    station is typed like an inverter but has no rating, and a battery inverter may speak for others as well.
     """
-    plants = lake.read_whole(Plants)
     site = ["timezone", "latitude", "longitude"]
     plant_rated, plant_peak = (find_power(name, day) * 1000 for name in POWERS)
     nothing = pl.lit(None, pl.Float64)
-    own = plants.select("plant_id", *site, rated_w=plant_rated, peak_w=plant_peak, own_w=nothing)
+    own = lake.read_whole(Plants).select(
+        "plant_id", *site, rated_w=plant_rated, peak_w=plant_peak, own_w=nothing
+    )
     if source.of_devices is False:
         return own
-    devices = lake.read_whole(Devices).join(plants, on="plant_id", suffix="_plant")
-    known = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w")
-    rated = known.otherwise(plant_rated)
-    peak = pl.when(pl.col("generator_power_dc_w") > 0).then("generator_power_dc_w")
+    devices = lake.read_whole(Devices).join(own, on="plant_id")
+    known, peak = (pl.when(power > 0).then(power) for power in (find_power(n, day) for n in DEVICE_POWERS))
+    rated = known.fill_null(pl.col("rated_w"))
     own_rating = pl.when(pl.col("type") == _INVERTER).then(known)
     found = devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak, own_w=own_rating)
     if source.of_devices:

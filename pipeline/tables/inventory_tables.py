@@ -145,7 +145,7 @@ def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     )
     stored = _read_known(runtime, Devices, today)
     listed = inventory.date_by_answers(inventory.build_devices(answers, today), answers)
-    frame = inventory.remember(stored, listed, ["plant_id", "device_id"])
+    frame = inventory.remember_devices(stored, listed)
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
     odd = _quarantine_odd(Devices, today, answers)
     quarantine(runtime, Devices, today, odd)

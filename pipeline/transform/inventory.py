@@ -15,6 +15,7 @@ from pipeline.common.local_time import is_timezone
 from pipeline.transform.broken_lists import decode_lists, find_odd_parts
 from pipeline.transform.decode import DETAIL_CHARACTERS
 from pipeline.transform.json_engine import run_on
+from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, remember_powers
 from pipeline.transform.row_rules import BROKEN_ENTRY, BROKEN_TEXT, DOUBLED_KEY, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
 from schemas.base import CAPACITY_CLASSES, FINITE
@@ -97,9 +98,6 @@ _DEVICE_NUMBERS = {
     "generator_power_w": "generatorPower",
     "generator_power_dc_w": "generatorPowerDc",
 }
-
-# The columns of a plant's powers, of which the largest is remembered where one is reduced.
-_POWERS = ("ac_power_kw", "peak_power_kw")
 
 # What SMA's lists are known to hold, kept or not: anything else is news. A plant comes with its address, for example.
 _PLANT = {
@@ -242,8 +240,9 @@ def build_devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
         ["plant_id", "device_id"], keep="first", maintain_order=True
     )
     frame = found.with_columns(
-        _keep_within(name, 0, FINITE).alias(name) for name in ("generator_power_w", "generator_power_dc_w")
-    ).with_columns(
+        *(_keep_within(name, 0, FINITE).alias(name) for name in DEVICE_POWERS),
+        *(pl.lit(None, pl.Float64).alias(f"former_{name}") for name in DEVICE_POWERS),
+        power_reduced_on=pl.lit(None, pl.Date),
         # A device that was reconnected may keep the time at which it was removed before.
         deactivated_at=pl.when(~pl.col("is_active").fill_null(value=False)).then(
             _parse_time("deactivated_at")
@@ -329,30 +328,21 @@ def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     corrected, its power before it was reduced.
     """
     before = stored.select(
-        "plant_id",
-        *(pl.col(name).alias(f"{name}_before") for name in _POWERS),
-        *(pl.col(f"former_{name}").alias(f"former_{name}_before") for name in _POWERS),
-        id_before="migrated_from",
-        zone="timezone",
-        zone_before="previous_timezone",
-        reduced_before="power_reduced_on",
+        "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"
     )
     corrected = pl.when(pl.col("zone") != pl.col("timezone")).then("zone")
-    reduced = pl.any_horizontal(pl.col(f"{name}_before") > pl.col(name).fill_null(0.0) for name in _POWERS)
-    reduced = reduced.fill_null(value=False)
-    known = listed.join(before, on="plant_id", how="left").with_columns(
-        *(
-            pl.when(reduced)
-            .then(pl.max_horizontal(f"former_{name}_before", f"{name}_before"))
-            .otherwise(f"former_{name}_before")
-            .alias(f"former_{name}")
-            for name in _POWERS
-        ),
+    known = remember_powers(listed, stored, ["plant_id"], POWERS).join(before, on="plant_id", how="left")
+    known = known.with_columns(
         migrated_from=pl.coalesce("migrated_from", "id_before"),
         previous_timezone=pl.coalesce(corrected, "zone_before"),
-        power_reduced_on=pl.when(reduced).then("last_seen").otherwise("reduced_before"),
     )
     return remember(stored, known.select(listed.columns), ["plant_id"])
+
+
+def remember_devices(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    """As `remember`; the power of a device before it was reduced stays known."""
+    keys = ["plant_id", "device_id"]
+    return remember(stored, remember_powers(listed, stored, keys, DEVICE_POWERS), keys)
 
 
 def classify_capacity(kilowatts: pl.Expr) -> pl.Expr:

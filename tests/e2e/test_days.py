@@ -260,6 +260,37 @@ def test_days_keep_their_energy_when_less_power_is_listed(new_runtime: New, sma:
         assert set(places["rated_w"]) == {watts}
 
 
+def test_days_keep_their_energy_when_less_power_of_a_device_is_listed(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    """The same device's id may stand for a smaller inverter later, or for one of which no power is given."""
+
+    def list_power(day_of_list: int, watts: float | None, peak: float | None) -> RunContext:
+        inverter = {"deviceId": "111", "name": "Inverter", "type": "Solar Inverters", "isActive": True}
+        sma.devices["11"] = [inverter | {"generatorPower": watts, "generatorPowerDc": peak}]
+        runtime = new_runtime()
+        runtime.now = lambda: dt.datetime(2021, 10, day_of_list, 12, tzinfo=dt.UTC)
+        refresh_lists(runtime)
+        return runtime
+
+    def judge(runtime: RunContext, day: int) -> tuple[float | None, ...]:
+        places = list_known_places(runtime.lake, PV, dt.date(2021, 10, day))
+        return places.filter(device_id="111").select("rated_w", "peak_w", "own_w").row(0)
+
+    runtime = read_again(list_power(20, 25_000.0, 30_000.0), MONDAY)
+    expected = runtime.lake.scan(DeviceEnergyDaily).collect()
+    assert expected.filter(device_id="111")["pv_generation_kwh"].to_list() == [pytest.approx(24.0)]
+    assert judge(runtime, 4) == (25_000.0, 30_000.0, 25_000.0)
+    for day_of_list, watts, peak in ((21, 100.0, 120.0), (22, None, None)):
+        runtime = list_power(day_of_list, watts, peak)
+        build(runtime, MONDAY)
+        assert runtime.lake.scan(DeviceEnergyDaily).collect().equals(expected)
+        assert judge(runtime, day_of_list) == (25_000.0, 30_000.0, 25_000.0)
+        assert judge(runtime, day_of_list + 1) == (watts or 5000.0, peak, watts)
+    # A larger one is what its earlier days may have had, too: the list may be older than the device.
+    assert judge(list_power(23, 40_000.0, 50_000.0), 4) == (40_000.0, 50_000.0, 40_000.0)
+
+
 def test_days_that_were_asked_for_with_another_time_basis_are_counted(new_runtime: New) -> None:
     runtime = run(new_runtime(), MONDAY, TUESDAY)
     assert count_days_of_other_basis(runtime, MONDAY, TUESDAY) == 0

@@ -21,6 +21,7 @@ from pipeline.transform.inventory import (
     find_unknown_fields,
     list_plant_ids,
     remember,
+    remember_devices,
     remember_plants,
 )
 from schemas import Devices, MeasurementSets, Plants, SubPlants, Table, polars_schema
@@ -393,6 +394,9 @@ def test_a_whole_device_and_a_bare_one() -> None:
         "serial": "1901234567",
         "generator_power_w": 3600.0,
         "generator_power_dc_w": 4000.0,
+        "former_generator_power_w": None,
+        "former_generator_power_dc_w": None,
+        "power_reduced_on": None,
         "is_active": False,
         "deactivated_at": dt.datetime.fromisoformat("2024-06-01T12:00:00"),
         "first_seen": TODAY,
@@ -485,6 +489,29 @@ def test_the_largest_power_before_a_reduction_stays_known() -> None:
     assert seen(less, 20, 60).equals(less)
     assert seen(less, 0, 0).select(known).rows() == [(None, None, 50.0, 60.0, TODAY)]
     assert seen(less, 70, 80).select(known).rows() == [(70.0, 80.0, 50.0, 60.0, TODAY)]
+
+
+def test_the_largest_power_of_a_device_before_a_reduction_stays_known() -> None:
+    powers = ("generator_power_w", "generator_power_dc_w")
+    known = [*powers, *(f"former_{name}" for name in powers), "power_reduced_on"]
+
+    def seen(stored: pl.DataFrame, day: int, ac: float | None, peak: float | None) -> pl.DataFrame:
+        entry = {"deviceId": "7", "generatorPower": ac, "generatorPowerDc": peak}
+        frame = build_devices(answers({"devices": [entry]}, plant="1"), dt.date(2025, 7, day))
+        return checked(Devices, remember_devices(stored, frame))
+
+    first = seen(pl.DataFrame(schema=polars_schema(Devices)), 1, 25_000, 30_000)
+    assert first.select(known).rows() == [(25_000, 30_000, None, None, None)]
+    less = seen(first, 2, 10_000, 30_000)
+    assert less.select(known).rows() == [(10_000, 30_000, 25_000, 30_000, dt.date(2025, 7, 2))]
+    assert seen(less, 3, 10_000, 30_000).drop("last_seen").equals(less.drop("last_seen"))
+    none = seen(less, 4, None, None)
+    assert none.select(known).rows() == [(None, None, 25_000, 30_000, dt.date(2025, 7, 4))]
+    more = seen(none, 5, 50_000, 60_000)
+    assert more.select(known).rows() == [(50_000, 60_000, 25_000, 30_000, dt.date(2025, 7, 4))]
+    assert seen(more, 6, 40_000, 60_000).select(known).rows() == [
+        (40_000, 60_000, 50_000, 60_000, dt.date(2025, 7, 6))
+    ]
 
 
 def test_the_zone_before_a_correction_stays_known() -> None:

@@ -11,7 +11,7 @@
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
 -- coverage: Share of the expected time that is covered by rows with a value. Unit: 1. Null: nothing was expected.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
--- specific_yield_kwh_per_kw: PV generation per kW of rated AC power. Unit: kWh/kW. Null: nothing measured, or rating not known.
+-- specific_yield_kwh_per_kw: PV generation per kW of the rated AC power of the day. Unit: kWh/kW. Null: nothing measured, or rating not known.
 -- relative_yield: Specific yield divided by the median of the plant's inverters whose day is complete. Unit: 1. Null: the inverter is the only one, its day is not complete, or a yield is not known.
 WITH yields AS (
     SELECT
@@ -24,7 +24,9 @@ WITH yields AS (
         energy.status,
         energy.coverage,
         energy.pv_generation_kwh,
-        1000 * energy.pv_generation_kwh / nullif(devices.generator_power_w, 0) AS specific_yield_kwh_per_kw
+        1000 * energy.pv_generation_kwh / nullif(
+            rated_power(devices.generator_power_w, devices.former_generator_power_w, devices.power_reduced_on, energy.local_date), 0
+        ) AS specific_yield_kwh_per_kw
     FROM device_energy_daily AS energy
     LEFT JOIN plants ON plants.plant_id = energy.plant_id
     LEFT JOIN devices ON devices.plant_id = energy.plant_id AND devices.device_id = energy.device_id

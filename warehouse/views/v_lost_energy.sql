@@ -23,9 +23,9 @@
 -- lost_energy_reason: Why there is no estimate: no_inverter (the device makes no PV energy), not_measured (the inverter's or plant's own power lacks rows in that time, or a whole day of it is not stored or has none, so whether energy was lost is not known), no_reference (no neighbour, and fewer than 5 other days with data or no coordinates). Null: there is an estimate.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH rated AS (
-    SELECT plant_id, device_id, generator_power_w AS rated_w, deactivated_at
+    SELECT plant_id, device_id, generator_power_w, former_generator_power_w, power_reduced_on, deactivated_at
     FROM devices
-    WHERE generator_power_w > 0 AND type IS DISTINCT FROM 'Battery Inverter'
+    WHERE type IS DISTINCT FROM 'Battery Inverter'
 ), events AS (
     SELECT
         row_number() OVER (PARTITION BY logs.plant_id ORDER BY logs.logged_at, logs.device_id, logs.message) AS outage,
@@ -45,10 +45,14 @@ WITH rated AS (
         logs.message_tag_id,
         CAST(logs.logged_at_local AS DATE) AS local_date,
         local_day(logs.gone_at, plants.timezone) AS gone_date,
-        CASE WHEN plants.power_reduced_on >= CAST(logs.logged_at_local AS DATE) THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END AS peak_power_kw,
+        rated_power(plants.peak_power_kw, plants.former_peak_power_kw, plants.power_reduced_on, CAST(logs.logged_at_local AS DATE)) AS peak_power_kw,
         plants.latitude,
         plants.longitude,
-        rated.rated_w,
+        nullif(
+            rated_power(
+                rated.generator_power_w, rated.former_generator_power_w, rated.power_reduced_on, CAST(logs.logged_at_local AS DATE)
+            ), 0
+        ) AS rated_w,
         attributes.plant_group
     FROM v_logs AS logs
     LEFT JOIN plants ON plants.plant_id = logs.plant_id
@@ -62,14 +66,18 @@ WITH rated AS (
     SELECT
         events.plant_id,
         events.outage,
-        sum(rated.rated_w) FILTER (is_own OR daily.device_id IS NOT NULL) AS of_day_w,
-        sum(rated.rated_w) FILTER (is_own OR rated.deactivated_at IS NULL OR rated.deactivated_at > events.came_at_local) AS listed_w,
-        CASE WHEN count(daily.device_id) > 0 THEN of_day_w ELSE listed_w END AS rated_w
+        sum(then_w) FILTER (is_own OR daily.device_id IS NOT NULL) AS of_day_w,
+        sum(then_w) FILTER (is_own OR rated.deactivated_at IS NULL OR rated.deactivated_at > events.came_at_local) AS listed_w,
+        CASE WHEN count(daily.device_id) FILTER (then_w > 0) > 0 THEN of_day_w ELSE listed_w END AS rated_w
     FROM events
     JOIN rated ON rated.plant_id = events.plant_id
     LEFT JOIN device_energy_daily AS daily ON daily.plant_id = rated.plant_id AND daily.device_id = rated.device_id
         AND daily.local_date = events.local_date,
-    LATERAL (SELECT rated.device_id = events.device_id AS is_own)
+    LATERAL (
+        SELECT
+            rated.device_id = events.device_id AS is_own,
+            rated_power(rated.generator_power_w, rated.former_generator_power_w, rated.power_reduced_on, events.local_date) AS then_w
+    )
     GROUP BY ALL
 ), outages AS (
     SELECT
@@ -152,9 +160,12 @@ WITH rated AS (
     LEFT JOIN plant_energy AS of_plant ON of_plant.plant_id = outages.plant_id
         AND of_plant.outage = outages.outage AND of_plant.source_id = outages.plant_id
 ), inverters AS (
-    SELECT plant_id, outage, any_value(own_w) * median(kwh / rated_w) AS kwh, max(generating_h) AS generating_h, count(*) AS n
+    SELECT plant_id, outage, any_value(own_w) * median(kwh / then_w) AS kwh, max(generating_h) AS generating_h, count(*) AS n
     FROM (
-        SELECT found.*, rated.rated_w, own.rated_w AS own_w
+        SELECT
+            found.*,
+            rated_power(rated.generator_power_w, rated.former_generator_power_w, rated.power_reduced_on, own.local_date) AS then_w,
+            own.rated_w AS own_w
         FROM own
         JOIN inverter_energy AS found ON found.plant_id = own.plant_id AND found.outage = own.outage
             AND found.device_id <> own.device_id
@@ -162,7 +173,7 @@ WITH rated AS (
         ANTI JOIN outages AS theirs ON theirs.plant_id = found.plant_id
             AND (theirs.device_id = found.device_id OR theirs.device_id IS NULL)
             AND theirs.first_at < own.last_at AND theirs.last_at > own.first_at
-        WHERE found.kwh IS NOT NULL
+        WHERE found.kwh IS NOT NULL AND then_w > 0
         QUALIFY found.covered_h >= 0.95 * max(found.covered_h) OVER (PARTITION BY found.plant_id, found.outage)
     )
     GROUP BY plant_id, outage
@@ -171,7 +182,7 @@ WITH rated AS (
     FROM (
         SELECT
             found.*,
-            CASE WHEN plants.power_reduced_on >= own.local_date THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END AS peak_power_kw,
+            rated_power(plants.peak_power_kw, plants.former_peak_power_kw, plants.power_reduced_on, own.local_date) AS peak_power_kw,
             own.peak_power_kw * own.share_of_plant AS own_kw
         FROM own
         JOIN plant_energy AS found ON found.plant_id = own.plant_id AND found.outage = own.outage
@@ -179,7 +190,8 @@ WITH rated AS (
         JOIN plants ON plants.plant_id = found.source_id
         ANTI JOIN outages AS theirs ON theirs.plant_id = found.source_id
             AND theirs.first_at < own.last_at AND theirs.last_at > own.first_at
-        WHERE found.kwh IS NOT NULL AND own.peak_power_kw > 0 AND (CASE WHEN plants.power_reduced_on >= own.local_date THEN greatest(plants.peak_power_kw, plants.former_peak_power_kw) ELSE plants.peak_power_kw END) > 0
+        WHERE found.kwh IS NOT NULL AND own.peak_power_kw > 0
+            AND rated_power(plants.peak_power_kw, plants.former_peak_power_kw, plants.power_reduced_on, own.local_date) > 0
         QUALIFY found.covered_h >= 0.95 * max(found.covered_h) OVER (PARTITION BY found.plant_id, found.outage)
     )
     GROUP BY plant_id, outage

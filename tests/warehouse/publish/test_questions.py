@@ -78,6 +78,11 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
         ("day_hours(DATE '2024-04-26', 'Africa/Cairo')", 23.0),
         ("day_hours(DATE '2021-04-04', 'Australia/Lord_Howe')", 24.5),
         ("month_of(DATE '2025-10-26')", dt.date(2025, 10, 1)),
+        ("rated_power(4.0, 10.0, DATE '2025-10-26', DATE '2025-10-26')", 10.0),
+        ("rated_power(4.0, 10.0, DATE '2025-10-26', DATE '2025-10-27')", 4.0),
+        ("rated_power(12.0, 10.0, DATE '2025-10-26', DATE '2025-10-25')", 12.0),
+        ("rated_power(NULL, 10.0, DATE '2025-10-26', DATE '2025-10-25')", 10.0),
+        ("rated_power(4.0, NULL, NULL, DATE '2025-10-25')", 4.0),
     ],
 )
 def test_macros_know_local_time_whatever_the_reader_s_zone(
