@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
+from warehouse.views import load_shared
 
 # A message lists at most this many months, so that it stays readable.
 MOST = 12
@@ -26,9 +27,10 @@ WITH of_month AS (
 )
 SELECT plant_id, plant_group FROM plant_attributes
 WHERE plant_group IS NOT NULL AND plant_id IN (
-    FROM of_month UNION SELECT plants.plant_id FROM plants JOIN of_month ON of_month.plant_id = plants.migrated_from
+    FROM of_month UNION SELECT newest_id FROM ({moves}) JOIN of_month ON of_month.plant_id = former_id
 )
 """
+_FORMER = "SELECT former_id FROM ({moves}) WHERE list_contains(?, newest_id) ORDER BY former_id"
 
 
 def read_units(connection: duckdb.DuckDBPyConnection, month: dt.date) -> pl.DataFrame:
@@ -70,11 +72,8 @@ def read_plant_moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 
 def list_former_ids(connection: duckdb.DuckDBPyConnection, plants: Collection[str]) -> list[str]:
     """The ids that these plants had before they moved, sorted: closed months and PU of earlier months keep them."""
-    before = dict(read_plant_moves(connection).iter_rows())
-    found, last = set[str](), {*plants}
-    while last := {before[plant] for plant in last if plant in before} - found:
-        found |= last
-    return sorted(found)
+    query = _FORMER.format(moves=load_shared("plant_moves"))
+    return [former for (former,) in connection.execute(query, [[*plants]]).fetchall()]
 
 
 def list_members(connection: duckdb.DuckDBPyConnection, month: dt.date, groups: Sequence[str]) -> list[str]:
@@ -86,7 +85,7 @@ def list_members(connection: duckdb.DuckDBPyConnection, month: dt.date, groups: 
     """
     if not connection.execute(_HAS_GROUPS).fetchall():
         raise UsageError("This file was published before there were groups: run 'sunledger publish' first.")
-    known = connection.execute(_MEMBERS, {"month": month}).fetchall()
+    known = connection.execute(_MEMBERS.format(moves=load_shared("plant_moves")), {"month": month}).fetchall()
     members: set[str] = set()
     for group in groups:
         # A bracket is a sign like others here.

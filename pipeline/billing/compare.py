@@ -4,6 +4,8 @@ import datetime as dt
 
 import polars as pl
 
+from pipeline.transform.plant_moves import find_successors
+
 AGREED, OURS, THEIRS = "agreed", "ours only", "theirs only"
 CLASS, PRICE, UNPRICED = "other class", "other price", "no price"
 KINDS = (AGREED, OURS, THEIRS, CLASS, PRICE, UNPRICED)
@@ -108,14 +110,14 @@ def _add_up(theirs: pl.DataFrame) -> pl.DataFrame:
 def _take_our_ids(lines: pl.DataFrame, units: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
     """Lines with plant_id as we write it: of a system that moved the id by which we count it in the month.
 
-    An invoice that comes after the move may name the months before it by the new id.
+    An invoice that comes after a move may name the months before it by the new id, also over several moves.
     """
-    names = pl.concat(
-        [
-            moves.select("plant_id", name="old_id"),
-            moves.select(plant_id="old_id", name="plant_id"),
-        ]
+    newest = find_successors(moves.select("plant_id", migrated_from="old_id"))
+    ids = pl.concat(
+        [newest.select("plant_id", "successor"), newest.select("successor", plant_id="successor").unique()],
+        how="diagonal",
     )
+    names = ids.join(ids.rename({"plant_id": "name"}), on="successor")
     moved = units.join(names, on="plant_id").select(
         "plant_id", "month", _lower=pl.col("name").str.to_lowercase()
     )

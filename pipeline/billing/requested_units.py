@@ -9,6 +9,7 @@ from pipeline.billing.lost_requests import find_incomplete_months
 from pipeline.billing.units import build_billing_units, count_asked_systems, move_to_new_ids
 from pipeline.run.context import RunContext
 from pipeline.transform import inventory
+from pipeline.transform.plant_moves import list_moves
 from schemas import ApiRequests, BillingUnits, Plants, RawPlants
 from warehouse.lake import Lake
 
@@ -82,9 +83,8 @@ def _find_next_month(month: dt.date) -> dt.date:
 
 def read_moves(lake: Lake) -> pl.DataFrame:
     """Systems that got a new id: old_id, plant_id, and moved_on, the day on which the new one was listed first."""
-    moved = pl.col("migrated_from").is_not_null()
-    found = lake.scan(Plants).filter(moved).collect()
-    return found.select("plant_id", old_id="migrated_from", moved_on="first_seen").unique("old_id")
+    found = list_moves(lake.read_whole(Plants))
+    return found.select("plant_id", old_id="migrated_from", moved_on="first_seen")
 
 
 def find_current_month(runtime: RunContext, prices: PriceList) -> dt.date:

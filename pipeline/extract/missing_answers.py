@@ -249,7 +249,9 @@ def _read_before_a_move(runtime: RunContext, stored: pl.DataFrame, doubtful: pl.
     moved = find_successors(runtime.lake.read_whole(Plants))
     if not moved.height:
         return moved.select("plant_id")
-    old = take_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
+    old = take_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter(
+        pl.col("moves_since") > 0
+    )
     whole = old.group_by("plant_id").agg(
         (pl.col("final") & pl.col("same_basis")).all().alias("final"),
         (~pl.col("no_rows")).any().alias("rows"),

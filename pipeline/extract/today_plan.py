@@ -16,11 +16,12 @@ from pipeline.extract.due_lists import count_lists
 from pipeline.extract.missing_answers import count_series
 from pipeline.extract.request_plan import Series, plan_measurements
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import match_today_plants
+from pipeline.run.fleet_membership import find_today_plants
 from pipeline.run.plant_sessions import split_by_credential
 from pipeline.run.plants import list_own_plants
 from pipeline.run.today_turn import TodayTurn, choose_turn, count_room
 from pipeline.sma.budget.shared_budget import Budget
+from schemas import Plants
 
 # Of this backend the current day can be read; Classic portals have it when it is over.
 LIVE = "ennexos"
@@ -60,7 +61,8 @@ def _count_room(runtime: RunContext, credential: Credential, now: dt.datetime) -
 def list_plants_with_today(runtime: RunContext) -> pl.DataFrame:
     """plant_id, timezone and chosen of the plants whose current day can be read. Raises as `plan_turn`."""
     plants = list_own_plants(runtime).filter(pl.col("backend") == LIVE)
-    return plants.select("plant_id", "timezone", chosen=match_today_plants(runtime.settings))
+    chosen = find_today_plants(runtime.settings, runtime.lake.read_whole(Plants))
+    return plants.select("plant_id", "timezone", chosen=pl.col("plant_id").is_in(chosen))
 
 
 def count_daily_requests(runtime: RunContext, now: dt.datetime) -> int:

@@ -8,7 +8,7 @@ from pipeline.transform.plant_moves import take_new_ids
 
 
 def take_newest_ids(plant_ids: Iterable[str], moved: pl.DataFrame) -> list[str]:
-    """The plants by their newest ids, once each; `moved` is what `successors` gives."""
+    """The plants by their newest ids, once each; `moved` is what `find_successors` gives."""
     successor = dict(moved.select("plant_id", "successor").iter_rows())
     return sorted({successor.get(plant, plant) for plant in plant_ids})
 
@@ -23,10 +23,10 @@ def rename_plants(frame: pl.DataFrame, moved: pl.DataFrame, *key: str) -> pl.Dat
     """The rows by newest ids. Where both ids have a row of the same plant_id and `key`, the newest one's stands."""
     if not moved.height:
         return frame
-    found = take_new_ids(frame, moved).sort("plant_id", "old_id", maintain_order=True)
+    found = take_new_ids(frame, moved).sort("plant_id", "moves_since", maintain_order=True)
     if key:
         found = found.unique(["plant_id", *key], keep="first", maintain_order=True)
-    return found.drop("old_id")
+    return found.drop("moves_since")
 
 
 def join_months(months: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
@@ -38,7 +38,9 @@ def join_months(months: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     whole = pl.when(energy.count() > 0).then(energy.sum()).over("plant_id")
     by_id = take_new_ids(months, moved).with_columns(pv_generation_kwh=whole)
     return (
-        by_id.sort("plant_id", "old_id").unique("plant_id", keep="first", maintain_order=True).drop("old_id")
+        by_id.sort("plant_id", "moves_since")
+        .unique("plant_id", keep="first", maintain_order=True)
+        .drop("moves_since")
     )
 
 

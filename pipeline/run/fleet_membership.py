@@ -16,6 +16,7 @@ from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.user_text import read_user_text
 from pipeline.run.plant_attributes import build_pattern, find_members
+from pipeline.transform.plant_moves import add_former_ids
 
 INCLUDE, EXCLUDE = name_variable("include_plants"), name_variable("exclude_plants")
 TODAY = name_variable("today_plants")
@@ -39,13 +40,13 @@ class FleetEntry:
     members: frozenset[str] | None = None
 
     def matches(self) -> pl.Expr:
-        """Whether a row of plants is meant, by its id, the id that it had before it moved, or its name."""
+        """Whether a row of `add_former_ids` is meant, by its id, an id that it had before it moved, or its name."""
         if self.members is not None:
-            ids = sorted(self.members)
-            found = [pl.col(name).is_in(ids) for name in ("plant_id", "migrated_from")]
+            of_group = pl.element().is_in(sorted(self.members))
+            found = [pl.concat_list("plant_id", "former_ids").list.eval(of_group).list.any()]
         else:
-            whole = build_pattern(self.plant)
-            found = [pl.col(name).str.contains(whole) for name in ("plant_id", "migrated_from", "name")]
+            named = pl.element().str.contains(build_pattern(self.plant))
+            found = [pl.concat_list("plant_id", "former_ids", "name").list.eval(named).list.any()]
         return pl.any_horizontal(column.fill_null(value=False) for column in found)
 
 
@@ -59,7 +60,7 @@ class Fleet:
     def find_excluded(self, plants: pl.DataFrame) -> pl.DataFrame:
         """plant_id and excluded_from of the plants that are not yours on that day and later; others have no row.
 
-        `plants` are rows of the table (plant_id, name, migrated_from).
+        `plants` are all rows of the table (plant_id, name, migrated_from): ids of before are found over several moves.
         """
         if not self.include and not self.exclude:
             return pl.DataFrame(schema=EXCLUDED)
@@ -67,13 +68,14 @@ class Fleet:
         if self.include:
             mine = pl.any_horizontal(entry.matches() for entry in self.include)
             days.append(pl.when(~mine).then(pl.lit(ALWAYS)))
-        found = plants.select("plant_id", excluded_from=pl.min_horizontal(days))
+        found = add_former_ids(plants).select("plant_id", excluded_from=pl.min_horizontal(days))
         return found.drop_nulls("excluded_from")
 
     def list_unknown(self, plants: pl.DataFrame) -> list[str]:
         """The entries that fit no plant: a slip, or a plant that is no longer listed."""
         entries = dict.fromkeys((*self.include, *self.exclude))
-        return [entry.plant for entry in entries if not plants.select(entry.matches().any()).item()]
+        known = add_former_ids(plants)
+        return [entry.plant for entry in entries if not known.select(entry.matches().any()).item()]
 
 
 def read_fleet(settings: Settings) -> Fleet:
@@ -97,13 +99,14 @@ def read_today_plants(settings: Settings) -> Fleet:
     )
 
 
-def match_today_plants(settings: Settings) -> pl.Expr:
-    """Whether a row of plants is one whose current day SUNLEDGER_TODAY_PLANTS chooses; none is without the setting.
+def find_today_plants(settings: Settings, plants: pl.DataFrame) -> list[str]:
+    """The plants whose current day SUNLEDGER_TODAY_PLANTS chooses, of all rows of `plants`; none without the setting.
 
     Raises ConfigurationError as `read_fleet`.
     """
     entries = read_today_plants(settings).include
-    return pl.any_horizontal(pl.lit(value=False), *(entry.matches() for entry in entries))
+    chosen = pl.any_horizontal(pl.lit(value=False), *(entry.matches() for entry in entries))
+    return add_former_ids(plants).filter(chosen)["plant_id"].to_list()
 
 
 def select_own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:

@@ -12,7 +12,7 @@ from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, match_today_plants, read_fleet
+from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, find_today_plants, read_fleet
 from pipeline.run.measurement_sets import SetSource
 from pipeline.run.plant_attributes import SETTING, find_members, match_plants
 from pipeline.run.plant_lists import list_newest_ids
@@ -42,7 +42,7 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
         raise SunledgerError("No plants are stored yet: run 'sunledger refresh' first.")
     ids = list_plant_ids_of_newest(runtime)
     # The list itself, and not only its day: a plant may be gone from the second list of a day.
-    known = plants.filter(
+    known = add_exclusion(runtime, plants).filter(
         pl.col("last_seen") == pl.col("last_seen").max()
         if ids is None
         else pl.col("plant_id").is_in(list(ids))
@@ -54,7 +54,7 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
             f"Plant {unknown[0]} is not in SMA's list of {pluralize(known.height, 'plant')}: "
             "choose an id from the table plants."
         )
-    listed = add_exclusion(runtime, known).filter(_is_ever_own())
+    listed = known.filter(_is_ever_own())
     if strange := sorted(runtime.only_plants - set(listed["plant_id"])):
         raise UsageError(
             f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
@@ -72,7 +72,10 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
     if runtime.shard is not None:
         listed = listed.filter(pl.col("plant_id").is_in(runtime.shard.select(listed["plant_id"])))
     if runtime.turn:
-        of_turn = select_turn(listed.with_columns(chosen=match_today_plants(runtime.settings)), runtime.turn)
+        chosen_today = find_today_plants(runtime.settings, plants)
+        of_turn = select_turn(
+            listed.with_columns(chosen=pl.col("plant_id").is_in(chosen_today)), runtime.turn
+        )
         listed = listed.filter(pl.col("plant_id").is_in(sorted(of_turn)))
     return listed
 
@@ -115,7 +118,7 @@ def find_excluded_plants(runtime: RunContext) -> pl.DataFrame:
 
 
 def add_exclusion(runtime: RunContext, plants: pl.DataFrame) -> pl.DataFrame:
-    """Rows of plants with the excluded_from of the settings, whatever is stored."""
+    """All rows of plants with the excluded_from of the settings, whatever is stored."""
     excluded = read_fleet(runtime.settings).find_excluded(plants)
     if not excluded.height:
         return plants.with_columns(excluded_from=pl.lit(None, pl.Date))

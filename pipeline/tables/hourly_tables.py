@@ -135,7 +135,7 @@ def _list_plants(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.D
     listed = pl.concat([build_empty_frame(EnergyDaily, ["plant_id", "timezone"]), *daily])
     return (
         take_new_ids(listed, moved)
-        .sort("plant_id", "old_id")
+        .sort("plant_id", "moves_since")
         .unique("plant_id", keep="first", maintain_order=True)
         .join(zones, on="plant_id", how="inner", maintain_order="left")
         .select("plant_id", timezone=pl.coalesce("timezone", "now"))

@@ -98,11 +98,15 @@ def _build_listed(answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
-    """plant_id and migrated_from of the plants to which SMA redirected requests for an old id on the day."""
+    """plant_id and migrated_from of the plants to which SMA redirected requests for an old id on the day.
+
+    Of several old ids of one plant it is the first by its text.
+    """
     columns = ["plant_id", "target"]
     asked = pl.concat(runtime.lake.read_batches(RawPlants, {"local_date": day}, columns=columns))
     found = [(find_plant(target), old) for old, target in asked.filter(pl.col("plant_id") != "").iter_rows()]
-    return pl.DataFrame(found, {"plant_id": pl.String, "migrated_from": pl.String}, orient="row")
+    moves = pl.DataFrame(found, {"plant_id": pl.String, "migrated_from": pl.String}, orient="row")
+    return moves.sort("migrated_from").unique("plant_id", keep="first", maintain_order=True)
 
 
 def _read_known(runtime: RunContext, model: type[Table], listed_on: dt.date) -> pl.DataFrame:

@@ -149,7 +149,7 @@ def _read_vendor_energies(
     vendor = take_new_ids(reconciliation.read_vendor_energies(placed, API_NAMES, first, last, step), moved)
     # Where SMA answers for both ids of a plant that moved, the answer for the new id counts.
     key = ["plant_id", "local_date", "quantity"]
-    return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
+    return vendor.sort("moves_since", descending=True).unique(key, keep="last").drop("moves_since")
 
 
 def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
@@ -194,8 +194,8 @@ def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFram
 
 def _join_moved(rows: pl.LazyFrame, moved: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     """The rows under the plants' newest ids, one for each of `key`: closed months have the id that a plant had then."""
-    named = take_new_ids(rows.collect(), moved).sort("old_id", maintain_order=True)
-    return named.unique(["plant_id", *key], keep="first", maintain_order=True).drop("old_id")
+    named = take_new_ids(rows.collect(), moved).sort("moves_since", maintain_order=True)
+    return named.unique(["plant_id", *key], keep="first", maintain_order=True).drop("moves_since")
 
 
 def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:

@@ -333,7 +333,7 @@ def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     corrected = pl.when(pl.col("zone") != pl.col("timezone")).then("zone")
     known = remember_powers(listed, stored, ["plant_id"], POWERS).join(before, on="plant_id", how="left")
     known = known.with_columns(
-        migrated_from=pl.coalesce("migrated_from", "id_before"),
+        migrated_from=pl.coalesce("id_before", "migrated_from"),
         previous_timezone=pl.coalesce(corrected, "zone_before"),
     )
     return remember(stored, known.select(listed.columns), ["plant_id"])

@@ -99,8 +99,8 @@ def find_restated(
     """The figures of final days that differ: plant_id, quantity, before_kwh, after_kwh, difference_kwh, status_*
     and moved.
 
-    Both are rows of `energy_daily` of one day, `moved` is what `successors` gives. The figures of a plant's two ids are
-    one plant's: moving alone changes none, but where both had some.
+    Both are rows of `energy_daily` of one day, `moved` is what `find_successors` gives. The figures of a plant's ids
+    are one plant's: moving alone changes none, but where both had some.
     """
     names = {f"{name}_kwh": name for name in quantities}
     renamed = take_new_ids(before, moved)
@@ -110,7 +110,7 @@ def find_restated(
         status=pl.when((pl.col("status") == PROVISIONAL).any())
         .then(pl.lit(PROVISIONAL))
         .otherwise(pl.col("status").first()),
-        moved=pl.col("old_id").any(),
+        moved=(pl.col("moves_since") > 0).any(),
     )
     old = old.filter(pl.col("status") != PROVISIONAL)
     then = _unpivot(old, ["plant_id", "status", "moved"], names)
@@ -146,13 +146,13 @@ def find_adjusted(
     """Figures of closed months that their days don't add up to: plant_id, month, quantity, *_kwh, closed_at.
 
     `closed` and `now` are rows of `energy_monthly`, those of closed months as they were closed and as they would be;
-    `moved` is what `successors` gives. A plant that moved since is named by the id that its closed row has.
+    `moved` is what `find_successors` gives. A plant that moved since is named by the id that its closed row has.
     """
     names = {f"{name}_kwh": name for name in quantities}
     key = ["plant_id", "month"]
     renamed = take_new_ids(closed.with_columns(closed_id="plant_id"), moved)
     # Where both ids were closed, the newest one's row stands for the plant.
-    ids = renamed.group_by(key).agg(pl.col("closed_id").sort_by("old_id", "closed_id").first())
+    ids = renamed.group_by(key).agg(pl.col("closed_id").sort_by("moves_since", "closed_id").first())
     once = renamed.group_by(key).agg(_sum_whole(names))
     then, today = _unpivot(once, key, names), _unpivot(now, key, names)
     both = then.join(today, on=[*key, "quantity"], how="full", coalesce=True, suffix="_now")

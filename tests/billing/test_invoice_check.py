@@ -84,6 +84,10 @@ def test_ids_are_compared_without_case_and_across_a_move(tmp_path: Path) -> None
     # The move was later, and SMA's invoice still later.
     early = differences("7,2026-10,,16.50\n", tmp_path, unit(GUID.upper(), "2026-10", "16.50"), moves=moves)
     assert early == [(GUID.upper(), "agreed")]
+    # So was the next one: the PU is of the first id, and the invoice names the last one.
+    next_move = pl.DataFrame({"plant_id": ["8"], "old_id": ["7"], "moved_on": [OCTOBER]})
+    ours, both = unit(GUID.upper(), "2026-10", "16.50"), pl.concat([moves, next_move])
+    assert differences("8,2026-10,,16.50\n", tmp_path, ours, moves=both) == [(GUID.upper(), "agreed")]
 
 
 def rows_of(text: str, folder: Path, *ours: dict[str, object]) -> list[tuple[object, ...]]:

@@ -23,20 +23,22 @@ from tests.scripted import NOW, ScriptedSma
 
 New = Callable[..., RunContext]
 OLD, NEXT = "0a1b2c3d-0000-4000-8000-00000000000a", "13"
+OTHER_OLD = "0a1b2c3d-0000-4000-8000-00000000000b"
 # Of the month after the one in which the plant was listed last.
 LATER = dt.datetime(2021, 11, 2, 12, tzinfo=dt.UTC)
 ASKED_FOR_OLD = Request.devices(OLD)
 
 
 class MovingSma(ScriptedSma):
-    """A scripted SMA that leads who asks for the old id to the new one."""
+    """A scripted SMA that leads who asks for an old id to the new one."""
 
     def fetch(
         self, requests: Iterable[Request], *, urgent: bool = False, admit: Admit = pass_all
     ) -> Iterator[Answer | Failure]:
         for found in super().fetch(requests, urgent=urgent, admit=admit):
-            moved = isinstance(found, Answer) and found.request.plant_id == OLD and NEXT in self.lists
-            yield replace(found, target=found.target.replace(OLD, NEXT)) if moved else found  # type: ignore[type-var]
+            old = found.request.plant_id
+            moved = isinstance(found, Answer) and old in {OLD, OTHER_OLD} and NEXT in self.lists
+            yield replace(found, target=found.target.replace(old, NEXT)) if moved else found  # type: ignore[type-var]
 
 
 @pytest.fixture
@@ -82,6 +84,16 @@ def test_a_move_is_seen_where_lists_are_read_once_a_month(
     read_list(runtime, LATER, sma)
     assert not agree_on_fleet(runtime, yes=True)
     assert ASKED_FOR_OLD not in sma.asked
+
+
+def test_two_plants_that_became_one_are_one_row(new_runtime: New, sma: MovingSma) -> None:
+    """A plant has one id of before: the first that is known, also where SMA leads another one to it later."""
+    sma.lists = ["11", OLD, OTHER_OLD]
+    read_list(new_runtime(), NOW, sma)
+    sma.lists = ["11", NEXT]
+    runtime = read_list(limited(new_runtime(), "1000"), LATER, sma)
+    assert {request.plant_id for request in sma.asked} >= {OLD, OTHER_OLD}
+    assert moved_from(runtime) == OLD
 
 
 def test_what_is_asked_for_is_said_with_its_cost(

@@ -15,7 +15,7 @@ from pipeline.extract.backfill_estimate import plan_backfill
 from pipeline.extract.fetch import fetch_plants
 from pipeline.ops.alert_conditions import collect_concerns
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import ALWAYS, read_fleet
+from pipeline.run.fleet_membership import ALWAYS, find_today_plants, read_fleet
 from pipeline.run.plants import list_own_plants, list_plants, mark_excluded
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.incomplete_days import find_incomplete_days
@@ -65,6 +65,20 @@ def excluded(**settings: str) -> dict[str, dt.date]:
 )
 def test_entries_are_ids_and_names(entries: str, left_out: list[str]) -> None:
     assert excluded(exclude_plants=entries) == dict.fromkeys(left_out, ALWAYS)
+
+
+def test_an_id_of_before_means_the_plant_over_several_moves() -> None:
+    plants = pl.DataFrame(
+        {
+            "plant_id": ["1", "2", "3", "4"],
+            "name": ["Roof", "Roof", "Roof", "Barn"],
+            "migrated_from": [None, "1", "2", None],
+        }
+    )
+    fleet = read_fleet(load_settings(env_file=None, exclude_plants="1"))
+    assert fleet.find_excluded(plants)["plant_id"].to_list() == ["1", "2", "3"]
+    chosen = load_settings(env_file=None, today_plants="2")
+    assert find_today_plants(chosen, plants) == ["2", "3"]
 
 
 def test_only_included_plants_are_yours_and_exclusion_wins() -> None:

@@ -2,10 +2,12 @@
 
 import datetime as dt
 
+import duckdb
 import polars as pl
 import pytest
 
-from pipeline.transform.plant_moves import find_successors, join_asked, join_rows
+from pipeline.transform.plant_moves import add_former_ids, find_successors, join_asked, join_rows
+from warehouse.views import load_shared
 
 MORNING = dt.datetime(2025, 7, 9, tzinfo=dt.UTC)
 PLANT, DEVICE = ["plant_id"], ["plant_id", "device_id"]
@@ -41,14 +43,58 @@ def joined(*frames: pl.DataFrame, keys: list[str] = PLANT) -> list[tuple[str, in
     return found.select("plant_id", hour, "value").rows()
 
 
-def test_a_plant_that_moved_twice_has_one_successor() -> None:
-    found = find_successors(plants(("c", "b"), ("b", "a"), ("a", None), ("x", None)))
-    assert dict(found.sort("plant_id").iter_rows()) == {"a": "c", "b": "c"}
+# Moves of plants, and what they say of each id that a plant had before: its newest one, and the moves between them.
+MOVES: list[tuple[list[tuple[str, str | None]], list[tuple[str, str, int]]]] = [
+    ([("c", "b"), ("b", "a"), ("a", None), ("x", None)], [("a", "c", 2), ("b", "c", 1)]),
+    # A plant that no list has had, and a chain whose ids do not rise.
+    ([("1", "3"), ("3", "2"), ("2", "4")], [("2", "1", 2), ("3", "1", 1), ("4", "1", 3)]),
+    # Two plants took the place of one: the greater id counts, also where it moved again.
+    ([("b", "a"), ("c", "a"), ("d", "c")], [("a", "d", 2), ("c", "d", 1)]),
+    ([("a", "b"), ("b", "a")], []),
+    ([("a", "a")], []),
+    # Into a circle.
+    ([("b", "a"), ("c", "b"), ("b", "c")], []),
+]
 
 
-@pytest.mark.parametrize("circle", [[("a", "b"), ("b", "a")], [("a", "a")]])
-def test_a_circle_comes_to_an_end(circle: list[tuple[str, str | None]]) -> None:
-    find_successors(plants(*circle))
+@pytest.mark.parametrize(("moves", "expected"), MOVES)
+def test_each_id_of_before_has_one_successor(
+    moves: list[tuple[str, str | None]], expected: list[tuple[str, str, int]]
+) -> None:
+    assert find_successors(plants(*moves)).sort("plant_id").rows() == expected
+
+
+@pytest.mark.parametrize(("moves", "expected"), MOVES)
+def test_the_views_have_the_same_rule(
+    moves: list[tuple[str, str | None]], expected: list[tuple[str, str, int]]
+) -> None:
+    with duckdb.connect() as connection:
+        connection.register("plants", plants(*moves).to_arrow())
+        query = f"SELECT * FROM ({load_shared('plant_moves')}) ORDER BY former_id"
+        assert connection.execute(query).fetchall() == expected
+
+
+def test_all_ids_of_before_are_known() -> None:
+    found = add_former_ids(plants(("c", "b"), ("b", "a"), ("a", None)))
+    assert [(plant, sorted(ids)) for plant, ids in found.select("plant_id", "former_ids").rows()] == [
+        ("c", ["a", "b"]),
+        ("b", ["a"]),
+        ("a", []),
+    ]
+
+
+def test_of_a_plant_that_moved_twice_each_moment_counts_once() -> None:
+    moved = find_successors(plants(("new", "mid"), ("mid", "old")))
+    hour = (pl.col("interval_end") - MORNING).dt.total_hours()
+    for frames, expected in (
+        ((rows("old", 1, 2), rows("mid", 1, 2)), [1, 2]),
+        ((rows("old", 1, 2, 3, 4), rows("mid", 2, 3), rows("new", 3)), [1, 2, 3]),
+        ((rows("old", 1, 2), rows("new", 2)), [1, 2]),
+    ):
+        found = pl.concat(join_rows(frames, moved, PLANT))
+        assert found.select("plant_id", hour).rows() == [("new", one) for one in expected]
+    both = join_asked(asked(("old", "a", False), ("mid", "b", True)), moved, DEVICE).sort(DEVICE)
+    assert both.select("device_id", "final", "replaced").rows() == [("a", True, True), ("b", True, False)]
 
 
 def test_without_moves_frames_pass_as_they_are() -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 
 import polars as pl
 
+from pipeline.transform.plant_moves import find_successors
 from pipeline.transform.restatements import (
     count_changed_rows,
     find_adjusted,
@@ -13,7 +14,7 @@ from pipeline.transform.restatements import (
     join_causes,
 )
 
-NO_MOVE = pl.DataFrame(schema={"plant_id": pl.String, "successor": pl.String})
+NO_MOVE = find_successors(pl.DataFrame(schema={"plant_id": pl.String, "migrated_from": pl.String}))
 FACTS = {"time_basis": "utc", "merged_hour": "gap", "thresholds": "a", "version": "1"}
 
 
@@ -64,7 +65,7 @@ def test_only_final_figures_that_differ_are_restated() -> None:
 
 
 def test_a_move_alone_restates_nothing_and_two_ids_are_one_plant() -> None:
-    moved = pl.DataFrame({"plant_id": ["old"], "successor": ["new"]})
+    moved = find_successors(pl.DataFrame({"plant_id": ["new"], "migrated_from": ["old"]}))
     after = days(("new", "complete", 5.0, None))
     assert find_restated(days(("old", "complete", 5.0, None)), after, moved, ["a", "b"]).height == 0
     both = days(("old", "partial", 3.0, None), ("new", "partial", 4.0, None))
@@ -134,7 +135,7 @@ def test_only_closed_figures_that_days_do_not_add_up_to_are_adjusted() -> None:
 
 
 def test_a_plant_that_moved_since_is_adjusted_under_the_id_of_its_closed_row() -> None:
-    moved = pl.DataFrame({"plant_id": ["old", "older"], "successor": ["new", "new"]})
+    moved = find_successors(pl.DataFrame({"plant_id": ["new", "old"], "migrated_from": ["old", "older"]}))
     now = closed_rows(("new", 12.0), closed=False)
     assert find_adjusted(closed_rows(("old", 12.0)), now, moved, ["a"]).height == 0
     found = find_adjusted(closed_rows(("old", 10.0)), now, moved, ["a"])

@@ -12,6 +12,7 @@ from warehouse.finance.words import VALUES
 from warehouse.month_completeness import is_closed, write_plant_days
 from warehouse.month_rows import knows_exclusion
 from warehouse.quoting import quote_identifier, quote_text
+from warehouse.views import load_shared
 
 ENERGIES: Final = (
     "pv_generation_kwh",
@@ -32,11 +33,6 @@ DAY_COUNTS: Final = (
     "n_days_partial",
     "n_days_missing",
     "n_days_provisional",
-)
-# Closed months and PU have the id that a plant had then; its days and attributes have the one that it has now.
-_MOVES: Final = (
-    "(SELECT migrated_from AS former_id, max(plant_id) AS newest_id FROM plants WHERE migrated_from IS NOT NULL "
-    "GROUP BY ALL) AS moves"
 )
 # Days that are not stored are expected to have as many hours as the plant's stored days have on average.
 _COMPLETENESS: Final = """
@@ -308,11 +304,13 @@ def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selecti
     if selection.plants is not None and sheet.by_plant:
         ids = ", ".join(map(quote_text, sorted(selection.plants)))
         plants_only = f"found.plant_id IN ({ids})" if ids else "false"
+    # Closed months and PU have the id that a plant had then; its days and attributes have the one that it has now.
+    moves = f"({load_shared('plant_moves')}) AS moves"
     words = {
         "month": month,
         "end": end,
         "own_day": _write_own_day(connection, selection.month),
-        "moves": _MOVES,
+        "moves": moves,
         "completeness": _COMPLETENESS.format(plant_days=write_plant_days(connection, selection.month)),
     }
     named = "found.plant_name" if sheet.table == CHECKED else "plants.name"
@@ -322,8 +320,8 @@ def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selecti
     }
     columns = ", ".join(own.get(name, f"found.{quote_identifier(name)}") for name in sheet.columns)
     joins = f"""
-    LEFT JOIN plants ON plants.plant_id = found.plant_id
-    LEFT JOIN {_MOVES} ON moves.former_id = found.plant_id
+    LEFT JOIN {moves} ON moves.former_id = found.plant_id
+    LEFT JOIN plants ON plants.plant_id = coalesce(moves.newest_id, found.plant_id)
     LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = coalesce(moves.newest_id, found.plant_id)
     """
     return f"""

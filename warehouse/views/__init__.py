@@ -52,9 +52,14 @@ def load_curated_views() -> tuple[CuratedView, ...]:
     )
 
 
+@cache
+def load_shared(name: str) -> str:
+    """The text that several views, and other queries, have in common under this name."""
+    return (files(__name__) / "shared" / f"{name}.sql").read_text("utf-8").rstrip("\n")
+
+
 def _insert_shared(text: str) -> str:
-    folder = files(__name__) / "shared"
-    return _SHARED.sub(lambda found: (folder / f"{found[1]}.sql").read_text("utf-8").rstrip("\n"), text)
+    return _SHARED.sub(lambda found: load_shared(found[1]), text)
 
 
 def _write_sums(text: str) -> str:

@@ -26,30 +26,41 @@
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 -- expected_kwh: PV generation that you expect in the whole month, by plant_attributes. Unit: kWh. Null: not given.
 -- share_of_expected: PV generation divided by expected_kwh. Unit: 1. Null: not given, or not all days of the month are stored and complete.
-WITH closed AS (
-    -- A closed month has all its days, also those on which its plants are excluded since then.
-    SELECT DISTINCT month FROM energy_monthly WHERE closed_at IS NOT NULL
+WITH moves AS (
+-- shared: plant_moves
 ), months AS (
-    -- A closed month names a plant that has moved since by its former id; its days have the newest one.
-    SELECT energy.*, CASE WHEN own.plant_id IS NULL AND moved.plant_id IS NOT NULL THEN moved.plant_id ELSE energy.plant_id END AS newest_id
+    -- A closed month names a plant that has moved since by an id of before; its days have the newest one. Of two rows of
+    -- one plant the one with the newer id stands for the days.
+    SELECT
+        energy.*,
+        coalesce(moves.newest_id, energy.plant_id) AS present_id,
+        CASE WHEN row_number() OVER (PARTITION BY present_id, energy.month ORDER BY coalesce(moves.n_moves, 0)) = 1
+            THEN present_id
+        END AS days_id
     FROM energy_monthly AS energy
-    LEFT JOIN (
-        SELECT migrated_from, max(plant_id) AS plant_id FROM plants WHERE migrated_from IS NOT NULL GROUP BY ALL
-    ) AS moved ON moved.migrated_from = energy.plant_id
-    LEFT JOIN energy_monthly AS own ON own.plant_id = moved.plant_id AND own.month = energy.month
+    LEFT JOIN moves ON moves.former_id = energy.plant_id
 ), pv AS (
-    SELECT plant_id, month_of(local_date) AS month, exact_sum(covered_h) / nullif(exact_sum(expected_h), 0) AS coverage
-    FROM coverage_daily
-    LEFT JOIN plants USING (plant_id)
-    WHERE quantity = 'pv_generation'
-        AND (excluded_from IS NULL OR local_date < excluded_from OR month_of(local_date) IN (FROM closed))
-    GROUP BY ALL
+-- shared: pv_coverage_monthly
 ), inverters AS (
     SELECT plant_id, month_of(local_date) AS month, exact_sum(pv_generation_kwh) AS pv_generation_kwh
     FROM device_energy_daily
     LEFT JOIN plants USING (plant_id)
     WHERE device_id <> plant_id
-        AND (excluded_from IS NULL OR local_date < excluded_from OR month_of(local_date) IN (FROM closed))
+        AND (
+            excluded_from IS NULL
+            OR local_date < excluded_from
+            OR month_of(local_date) IN (SELECT month FROM energy_monthly WHERE closed_at IS NOT NULL)
+        )
+    GROUP BY ALL
+), vendor AS (
+    -- A comparison that was not made since a move has an id of before, too.
+    SELECT
+        coalesce(moves.newest_id, reconciliation.plant_id) AS plant_id,
+        reconciliation.month,
+        arg_min(reconciliation.vendor_kwh, coalesce(moves.n_moves, 0)) AS vendor_kwh
+    FROM reconciliation
+    LEFT JOIN moves ON moves.former_id = reconciliation.plant_id
+    WHERE reconciliation.period = 'month' AND reconciliation.quantity = 'pv_generation'
     GROUP BY ALL
 )
 SELECT
@@ -64,7 +75,7 @@ SELECT
     energy.bridged_h,
     energy.pv_generation_kwh,
     inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
-    coalesce(vendor.vendor_kwh, former.vendor_kwh) AS vendor_pv_generation_kwh,
+    vendor.vendor_kwh AS vendor_pv_generation_kwh,
     energy.pv_generation_kwh / nullif(coalesce(kpi.peak_power_kw, plants.peak_power_kw), 0) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
     energy.grid_feed_in_kwh,
@@ -75,7 +86,7 @@ SELECT
     energy.closed_at,
     adjustments.difference_kwh AS pv_generation_adjustment_kwh,
     attributes.plant_group,
-    CASE month(energy.month)
+    CASE month(CASE WHEN energy.days_id IS NOT NULL THEN energy.month END)
         WHEN 1 THEN attributes.expected_01_kwh
         WHEN 2 THEN attributes.expected_02_kwh
         WHEN 3 THEN attributes.expected_03_kwh
@@ -93,22 +104,12 @@ SELECT
         THEN energy.pv_generation_kwh / nullif(expected_kwh, 0)
     END AS share_of_expected
 FROM months AS energy
-LEFT JOIN plants ON plants.plant_id = energy.newest_id
-LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.newest_id
+LEFT JOIN plants ON plants.plant_id = energy.present_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.present_id
 LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month
-LEFT JOIN pv ON pv.plant_id = energy.newest_id AND pv.month = energy.month
-LEFT JOIN inverters ON inverters.plant_id = energy.newest_id AND inverters.month = energy.month
-LEFT JOIN reconciliation AS vendor
-    ON vendor.plant_id = energy.newest_id
-    AND vendor.month = energy.month
-    AND vendor.period = 'month'
-    AND vendor.quantity = 'pv_generation'
--- A comparison that was not made since the move has the former id, too.
-LEFT JOIN reconciliation AS former
-    ON former.plant_id = energy.plant_id
-    AND former.month = energy.month
-    AND former.period = 'month'
-    AND former.quantity = 'pv_generation'
+LEFT JOIN pv ON pv.plant_id = energy.days_id AND pv.month = energy.month
+LEFT JOIN inverters ON inverters.plant_id = energy.days_id AND inverters.month = energy.month
+LEFT JOIN vendor ON vendor.plant_id = energy.days_id AND vendor.month = energy.month
 LEFT JOIN adjustments
     ON adjustments.plant_id = energy.plant_id
     AND adjustments.month = energy.month

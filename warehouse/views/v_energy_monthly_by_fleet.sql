@@ -12,7 +12,10 @@ SELECT
     count(kpi.co2_avoided_kg) AS n_plants_with_co2,
     exact_sum(kpi.co2_avoided_kg) AS co2_avoided_kg
 FROM energy_monthly AS energy
-LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN (
+-- shared: plant_moves
+) AS moves ON moves.former_id = energy.plant_id
+LEFT JOIN plants ON plants.plant_id = coalesce(moves.newest_id, energy.plant_id)
 LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month
 CROSS JOIN LATERAL (SELECT coalesce(kpi.peak_power_kw, plants.peak_power_kw) AS peak_power_kw) AS rated
 GROUP BY energy.month

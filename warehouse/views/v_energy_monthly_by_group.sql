@@ -18,7 +18,10 @@ SELECT
         / exact_sum(months.expected_kwh) FILTER (WHERE months.share_of_expected IS NOT NULL) AS share_of_expected
 FROM energy_monthly AS energy
 JOIN v_energy_monthly AS months ON months.plant_id = energy.plant_id AND months.month = energy.month
-LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN (
+-- shared: plant_moves
+) AS moves ON moves.former_id = energy.plant_id
+LEFT JOIN plants ON plants.plant_id = coalesce(moves.newest_id, energy.plant_id)
 LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month
 CROSS JOIN LATERAL (SELECT coalesce(kpi.peak_power_kw, plants.peak_power_kw) AS peak_power_kw) AS rated
 GROUP BY energy.month, months.plant_group

@@ -24,13 +24,28 @@
 -- self_supply_rate: Self-supply rate (autarky). Unit: 1. Null: see the reason in kpi_monthly.
 -- co2_avoided_kg: CO2 avoided. Unit: kg. Null: see the reason in kpi_monthly.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
+WITH moves AS (
+-- shared: plant_moves
+), months AS (
+    -- As in v_energy_monthly, which has no row where a month has figures and no energy.
+    SELECT
+        kpi.*,
+        coalesce(moves.newest_id, kpi.plant_id) AS present_id,
+        CASE WHEN row_number() OVER (PARTITION BY present_id, kpi.month ORDER BY coalesce(moves.n_moves, 0)) = 1
+            THEN present_id
+        END AS days_id
+    FROM kpi_monthly AS kpi
+    LEFT JOIN moves ON moves.former_id = kpi.plant_id
+), pv AS (
+-- shared: pv_coverage_monthly
+)
 SELECT
     kpi.plant_id,
     plants.name AS plant_name,
     kpi.month,
     kpi.status,
     kpi.coverage,
-    energy.pv_generation_coverage,
+    pv.coverage AS pv_generation_coverage,
     kpi.irradiation_source,
     kpi.irradiation_series,
     kpi.final_yield_kwh_per_kw,
@@ -46,8 +61,9 @@ SELECT
     kpi.self_consumption_rate,
     kpi.self_supply_rate,
     kpi.co2_avoided_kg,
-    energy.plant_group
-FROM kpi_monthly AS kpi
-LEFT JOIN plants ON plants.plant_id = kpi.plant_id
-LEFT JOIN v_energy_monthly AS energy ON energy.plant_id = kpi.plant_id AND energy.month = kpi.month
+    attributes.plant_group
+FROM months AS kpi
+LEFT JOIN plants ON plants.plant_id = kpi.present_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = kpi.present_id
+LEFT JOIN pv ON pv.plant_id = kpi.days_id AND pv.month = kpi.month
 ORDER BY kpi.month, plant_name, kpi.plant_id

@@ -54,17 +54,22 @@ def examine_plants(patient: Patient) -> list[Diagnosis]:
     listed = inventory.list_plant_ids(content)
     found, _ = inventory.build_plants(content, runtime.find_today())
     fleet = read_fleet(settings)
-    left_out = fleet.find_excluded(found).filter(pl.col("excluded_from") <= runtime.find_today())
-    patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
-    before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
+    # Which id a plant had before is said by the stored list alone.
+    known = inventory.remember_plants(runtime.lake.read_whole(Plants), found)
+    excluded = fleet.find_excluded(known)
+    is_listed = pl.col("plant_id").is_in(listed)
+    left_out = excluded.filter(is_listed, pl.col("excluded_from") <= runtime.find_today())
+    patient.plants = known.filter(pl.col("plant_id").is_in(found["plant_id"].implode())).join(
+        left_out, on="plant_id", how="anti", maintain_order="left"
+    )
+    before = known.filter(~is_listed)
     silent = {one.request.credential for one in failed}
     if silent:
         named = runtime.find_credentials(before["plant_id"].to_list())
         unknown = [plant for plant, name in named.items() if name in silent]
         before = before.filter(~pl.col("plant_id").is_in(unknown))
-    stored = before.join(fleet.find_excluded(before), on="plant_id", how="anti")
+    stored = before.join(excluded, on="plant_id", how="anti")
     gone = stored.filter(pl.col("last_seen") >= runtime.find_today() - GONE_FOR)["last_seen"].to_list()
-    known = pl.concat([found, before.select(found.columns)])
     return [
         *(warn("plants", str(one.error)) for one in failed),
         *access_diagnoses.judge_plants(

@@ -343,8 +343,12 @@ def test_days_of_excluded_plants_are_in_no_sheet(changed: Connection, tmp_path: 
 def test_a_plant_that_moved_is_in_its_group_with_what_has_its_former_id(
     billed: Connection, tmp_path: Path
 ) -> None:
-    """The month was closed before the plant moved, and its PU counts under the id of then."""
-    billed.execute("UPDATE plants SET migrated_from = 'gone' WHERE plant_id = 'a'")
+    """The month was closed before the plant moved, twice since then, and its PU counts under the id of then."""
+    billed.execute("UPDATE plants SET migrated_from = 'between' WHERE plant_id = 'a'")
+    billed.execute(
+        "INSERT INTO plants SELECT * REPLACE ('between' AS plant_id, 'gone' AS migrated_from, 'Old' AS name) "
+        "FROM plants WHERE plant_id = 'a'"
+    )
     billed.execute("DELETE FROM billing_units WHERE plant_id = 'a'")
     billed.execute("UPDATE energy_monthly SET closed_at = '2021-11-02 00:00:00+00'")
     billed.execute("UPDATE energy_monthly SET plant_id = 'gone' WHERE plant_id = 'a'")
@@ -355,7 +359,7 @@ def test_a_plant_that_moved_is_in_its_group_with_what_has_its_former_id(
         name: pl.read_csv(tmp_path / "pack" / f"{name}.csv") for name in ("energy-monthly", "billing-units")
     }
     for frame in found.values():
-        assert frame.select("Plant id", "Group").rows() == [("gone", "North")]
+        assert frame.select("Plant", "Plant id", "Group").rows() == [("Alpha", "gone", "North")]
     assert found["energy-monthly"].select("Status", "PV generation (kWh)").rows() == [("complete", 50.0)]
     assert found["billing-units"]["Fee (EUR)"].to_list() == [20.25]
 

@@ -31,15 +31,17 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     """A published lake of plants of which each is a case of its own; `own` is one beside whose figure no other is."""
     root = tmp_path_factory.mktemp("cases")
     lake = Lake(str(root / "lake"), root / "scratch")
-    plants = ("night", "meter", "own", "gap", "sold", "left", "moved", "late")
+    plants = ("night", "meter", "own", "gap", "sold", "left", "moved", "late", "between", "idle")
     more = {
         "sold": {"excluded_from": SECOND},
         "left": {"excluded_from": LAST_OF_CLOSED},
-        "moved": {"migrated_from": "former"},
+        "moved": {"migrated_from": "between"},
+        "between": {"migrated_from": "former"},
         "late": {"migrated_from": "early"},
     }
     put(lake, Plants, [{"plant_id": one, "name": one.title()} | more.get(one, {}) for one in plants])
-    put(lake, PlantAttributes, [{"plant_id": "moved", "plant_group": "North", "expected_09_kwh": 8.0}])
+    groups = {"moved": {"plant_group": "North", "expected_09_kwh": 8.0}, "idle": {"plant_group": "South"}}
+    put(lake, PlantAttributes, [{"plant_id": one} | facts for one, facts in groups.items()])
     put_night(lake)
     put_inverters(lake)
     publish(lake, root / "x.duckdb", now=NOW, version="1")
@@ -82,7 +84,7 @@ def put_night(lake: Lake) -> None:
         + [
             {"plant_id": plant, "local_date": LAST_OF_CLOSED, "quantity": "pv_generation"}
             | {"covered_h": 4.0, "expected_h": 8.0}
-            for plant in ("left", "moved")
+            for plant in ("left", "moved", "idle")
         ],
     )
     month = {"plant_id": "night", "month": MONTH, "n_days": 2}
@@ -90,7 +92,8 @@ def put_night(lake: Lake) -> None:
     closed = {"month": LAST_OF_CLOSED.replace(day=1), "closed_at": NOW}
     both = [closed | {"plant_id": plant} for plant in ("left", "former", "early")]
     put(lake, EnergyMonthly, [month, *own, *both])
-    put(lake, KpiMonthly, [month, {"plant_id": "former", "month": closed["month"]}])
+    of_plants = [{"plant_id": plant, "month": closed["month"]} for plant in ("former", "idle")]
+    put(lake, KpiMonthly, [month, *of_plants])
 
 
 def put_inverters(lake: Lake) -> None:
@@ -147,7 +150,7 @@ def put_inverters(lake: Lake) -> None:
         Reconciliation,
         [
             of_moved | told | {"plant_id": plant, "period": "month", "vendor_kwh": kwh}
-            for plant, kwh in (("moved", 7.0), ("early", 6.5))
+            for plant, kwh in (("former", 9.0), ("between", 7.0), ("early", 6.5))
         ]
         + [
             of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured", "reason": "none"}
@@ -225,5 +228,12 @@ def test_a_closed_month_of_a_plant_that_moved_has_the_days_and_the_group_of_its_
     # SMA's figure of this one was compared before the move, and not since.
     query = "SELECT plant_name, vendor_pv_generation_kwh FROM v_energy_monthly WHERE plant_id = 'early'"
     assert cases.execute(query).fetchall() == [("Late", 6.5)]
-    query = "SELECT pv_generation_coverage, plant_group FROM v_kpi_monthly WHERE plant_id = 'former'"
-    assert cases.execute(query).fetchall() == [(0.5, "North")]
+    query = (
+        "SELECT plant_name, pv_generation_coverage, plant_group FROM v_kpi_monthly WHERE plant_id = 'former'"
+    )
+    assert cases.execute(query).fetchall() == [("Moved", 0.5, "North")]
+
+
+def test_a_month_that_has_figures_and_no_energy_has_its_group(cases: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT pv_generation_coverage, plant_group FROM v_kpi_monthly WHERE plant_id = 'idle'"
+    assert cases.execute(query).fetchall() == [(0.5, "South")]
