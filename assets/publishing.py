@@ -75,7 +75,7 @@ def _build_sensor_for_ends(settings: Settings, job: Any, after: tuple[str, ...])
             )
         newest = _describe_newest_ends(context.instance, after, FINISHED)
         # Runs may have been purged since, so that an older one is the newest now.
-        if newest > (context.cursor or ""):
+        if newest > _read_cursor(context):
             return dg.SensorResult(run_requests=[dg.RunRequest(run_key=newest)], cursor=newest)
         return tries.decide_again(context) or dg.SensorResult(
             skip_reason="Skipped, because no run has ended since the last publication."
@@ -99,7 +99,7 @@ def _build_sensor_for_failures(settings: Settings, job: Any) -> dg.SensorDefinit
         instance = context.instance
         tries = Tries.read(instance, job.name)
         newest = _describe_newest_ends(instance, (), FAILED, but=job.name)
-        is_new = newest > (context.cursor or "")
+        is_new = newest > _read_cursor(context)
         if not is_new and not tries.failures:
             return dg.SensorResult(
                 skip_reason="Skipped, because no run has failed since the last publication: each publishes at its end."
@@ -160,8 +160,10 @@ class Tries:
                 "'sunledger publish'."
             )
         pause = PAUSES_MIN[min(self.failures, len(PAUSES_MIN)) - 1]
-        due = self.ended + dt.timedelta(minutes=pause)
-        if _read_clock() < due:
+        now = _read_clock()
+        # Where it ended in the future, the clock was ahead then, and nobody knows how long ago that was.
+        due = now if self.ended > now else self.ended + dt.timedelta(minutes=pause)
+        if now < due:
             return dg.SensorResult(
                 skip_reason=f"Skipped, because the publication has failed {count} (run {self.last_run}): it is tried "
                 f"again at {due:%Y-%m-%d %H:%M} UTC, {pluralize(pause, 'minute')} after it."
@@ -190,18 +192,28 @@ def _describe_newest_ends(
     """When the newest of the ended runs of these jobs was last changed, in UTC, and how many were at that moment.
 
     Without jobs, of all but the one named `but`. Empty where there is none. A store of runs may tell seconds only, so
-    that several runs have the same moment: another one of it makes the text greater.
+    that several runs have the same moment: another one of it makes the text greater. Runs that ended while the clock
+    was ahead of now are left out: none that ends for a long time would be newer.
     """
+    now = _read_clock()
     found = [
         _read_utc(record.update_timestamp).isoformat(timespec="microseconds")
         for job in jobs or (None,)
         for record in instance.get_run_records(
-            dg.RunsFilter(job_name=job, statuses=statuses), limit=MOST_AT_ONCE, order_by="update_timestamp"
+            dg.RunsFilter(job_name=job, statuses=statuses, updated_before=now),
+            limit=MOST_AT_ONCE,
+            order_by="update_timestamp",
         )
         if record.dagster_run.job_name != but
     ]
     newest = max(found, default="")
     return f"{newest} {found.count(newest):04}" if newest else ""
+
+
+def _read_cursor(context: dg.SensorEvaluationContext) -> str:
+    """What was the newest at the last publication; empty where that lies in the future, because the clock was ahead."""
+    cursor = context.cursor or ""
+    return "" if cursor > _read_clock().isoformat(timespec="microseconds") else cursor
 
 
 def _read_utc(moment: dt.datetime) -> dt.datetime:

@@ -2,7 +2,9 @@
 and the job does it for those that failed to."""
 
 import datetime as dt
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,19 @@ class Ticks:
         """Record a run that nobody did."""
         return self.instance.add_run(dg.DagsterRun(job_name=job, status=status))
 
+    def date(self, run: dg.DagsterRun, minutes: float) -> None:
+        """Record that the run ended so much later than now."""
+        moment = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes)
+        with (
+            closing(sqlite3.connect(Path(self.instance.root_directory, "history", "runs.db"))) as records,
+            records,
+        ):
+            changed = records.execute(
+                "UPDATE runs SET update_timestamp = ? WHERE run_id = ?",
+                (moment.strftime("%Y-%m-%d %H:%M:%S.%f"), run.run_id),
+            )
+            assert changed.rowcount == 1
+
 
 def test_job_follows_ended_runs_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     definitions = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
@@ -114,26 +129,26 @@ def test_publication_that_failed_is_tried_again_with_growing_pauses(
         assert "no run has ended since" in ticks.look(6000)
 
 
+def store_day(runtime: RunContext, plant: str) -> None:
+    day = dt.date(2021, 10, 1)
+    frame = make_frame(EnergyDaily, [{"plant_id": plant, "local_date": day}])
+    runtime.lake.replace(EnergyDaily, {"local_date": day}, [frame])
+
+
 def test_run_of_one_machine_that_failed_to_publish_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_runtime: Callable[..., RunContext]
 ) -> None:
     with new_runtime() as runtime, dg.instance_for_test() as instance:
         ticks = Ticks(build_definitions(runtime.settings, runtime), instance, monkeypatch, runtime)
-        day = dt.date(2021, 10, 1)
-
-        def store(plant: str) -> None:
-            frame = make_frame(EnergyDaily, [{"plant_id": plant, "local_date": day}])
-            runtime.lake.replace(EnergyDaily, {"local_date": day}, [frame])
-
         assert "no run has failed" in ticks.look()
-        store("1")
+        store_day(runtime, "1")
         publish(runtime.lake, runtime.settings.warehouse, now=runtime.now(), version="1")
         # It failed before it stored anything, or another run has published since.
         ticks.add("energy_days", dg.DagsterRunStatus.FAILURE)
         assert "has just failed" in ticks.look()
         assert "shows all that is stored" in ticks.look(5)
         assert "no run has failed" in ticks.look(5)
-        store("2")
+        store_day(runtime, "2")
         ticks.add("energy_days", dg.DagsterRunStatus.CANCELED)
         running = ticks.add("energy_days", dg.DagsterRunStatus.STARTED)
         assert "a run is at work" in ticks.look(5)
@@ -144,6 +159,42 @@ def test_run_of_one_machine_that_failed_to_publish_is_published(
         assert ticks.look(2).startswith("again after ")
         ticks.add("publish", dg.DagsterRunStatus.SUCCESS)
         assert "no run has failed" in ticks.look(60)
+
+
+YEAR = 365 * 24 * 60.0
+
+
+def test_runs_that_ended_while_the_clock_was_ahead_keep_none_from_being_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
+    with dg.instance_for_test() as instance:
+        ticks = Ticks(definitions, instance, monkeypatch)
+        ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
+        # A year ahead of when both were recorded, the clock is what was right and is set back now.
+        failed = ticks.add("publish", dg.DagsterRunStatus.FAILURE)
+        assert ticks.look(-YEAR) == f"again after {failed.run_id}"
+        assert ticks.look().startswith("20")
+        ticks.add("publish", dg.DagsterRunStatus.SUCCESS)
+        assert "no run has ended" in ticks.look(-YEAR)
+        assert ticks.cursor
+        behind = ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
+        ticks.date(behind, -YEAR)
+        assert ticks.look(-YEAR + 1).startswith("20")
+        assert "no run has ended" in ticks.look(-YEAR + 1)
+
+
+def test_a_failure_while_the_clock_was_ahead_hides_no_later_one(
+    monkeypatch: pytest.MonkeyPatch, new_runtime: Callable[..., RunContext]
+) -> None:
+    with new_runtime() as runtime, dg.instance_for_test() as instance:
+        ticks = Ticks(build_definitions(runtime.settings, runtime), instance, monkeypatch, runtime)
+        ticks.add("energy_days", dg.DagsterRunStatus.FAILURE)
+        assert "no run has failed" in ticks.look(-YEAR)
+        assert "shows all that is stored" in ticks.look(5)
+        store_day(runtime, "1")
+        ticks.date(ticks.add("energy_days", dg.DagsterRunStatus.FAILURE), -YEAR)
+        assert ticks.look(-YEAR + 5).startswith("20")
 
 
 @pytest.mark.parametrize(
