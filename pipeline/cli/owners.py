@@ -100,7 +100,7 @@ def watch_states(minutes: float, name: str | None = None) -> int:
             return DONE
         say(f"Waiting for the answers of {pluralize(len(watched), 'owner')}. Press Ctrl-C to stop waiting.")
         while open_ones := _list_pending(book):
-            due = [owner for owner in open_ones if owner.find_due_time() <= runtime.now()]
+            due = [owner for owner in open_ones if owner.find_due_time(runtime.now()) <= runtime.now()]
             before = {owner.address: owner.state for owner in due}
             noted, problems = _look(runtime, credential, book, due) if due else ({}, {})
             changed = [owner for owner in noted.values() if owner.state is not before[owner.address]]
@@ -123,7 +123,7 @@ def _sleep(runtime: RunContext, owners: Collection[Owner], until: dt.datetime | 
     if not owners:
         return False
     now = runtime.now()
-    next_s = min((owner.find_due_time() - now).total_seconds() for owner in owners)
+    next_s = min((owner.find_due_time(now) - now).total_seconds() for owner in owners)
     next_s = max(next_s, LONGEST_SLEEP_S if retry else 0.0)
     if until is not None and now + dt.timedelta(seconds=next_s) > until:
         return False

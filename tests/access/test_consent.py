@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.common.errors import SmaError, UsageError
+from pipeline.common.errors import ClockApartError, SmaError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import refresh_consents, store_consents
 from pipeline.run.context import RunContext
@@ -31,6 +31,7 @@ from pipeline.sma.consents.consent_api import (
     normalize_address,
 )
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
+from pipeline.sma.http import server_time
 from schemas import Consents
 from tests.access.browser import OWNER
 from tests.access.conftest import Make
@@ -97,8 +98,35 @@ def test_an_absurd_interval_or_end_stops_no_later_look(scripted, server, end: ob
     book = ConsentBook.of(scripted)
     book.note({OWNER: found}, NOW)
     (owner,) = book.read_owners().values()
-    assert NOW < owner.find_due_time(urgent=True) <= NOW + dt.timedelta(days=7)
+    assert NOW < owner.find_due_time(NOW, urgent=True) <= NOW + dt.timedelta(days=7)
     assert book.read_rows().height == 1
+
+
+def test_a_look_while_the_clock_was_ahead_puts_off_none_of_later(scripted) -> None:
+    book = ConsentBook.of(scripted)
+    settled = Consent(ConsentState.ACCEPTED, None, 1800.0)
+    book.note({OWNER: settled}, NOW + dt.timedelta(days=365))
+    assert book.read_owners()[OWNER].find_due_time(NOW) < NOW
+    # Clocks of machines that share a book are never quite the same.
+    book.note({OWNER: settled}, NOW + dt.timedelta(minutes=1))
+    (owner,) = book.read_owners().values()
+    assert owner.find_due_time(NOW) == NOW + dt.timedelta(days=1, minutes=1)
+    assert owner.find_due_time(NOW, urgent=True) == NOW + dt.timedelta(minutes=31)
+
+
+def test_a_state_that_comes_while_the_clock_is_ahead_is_not_taken(
+    scripted,  # type: ignore[no-untyped-def]
+    server,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_time, "is_loopback", lambda _url: False)
+    server.on(HINT).reply(
+        200, '{"state":"accepted"}', headers={"Date": "Mon, 01 Jul 2024 00:00:00 GMT"}
+    ).reply(200, '{"state":"accepted"}', headers={"Date": "Tue, 01 Jul 2025 00:00:00 GMT"})
+    with pytest.raises(ClockApartError, match="365 days ahead"):
+        with_api(scripted, lambda api: api.look(OWNER, known=True), FakeTime().clock)
+    found = with_api(scripted, lambda api: api.look(OWNER, known=True), FakeTime().clock)
+    assert found.state is ConsentState.ACCEPTED
 
 
 def test_an_owner_who_was_never_asked_is_not_waited_for(scripted, server) -> None:  # noqa: F811

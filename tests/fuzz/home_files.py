@@ -88,7 +88,9 @@ def check_consents(data: bytes) -> None:
             return
         book.read_rows()
         now = dt.datetime.now(dt.UTC)
-        assert all(owner.find_due_time() <= now or owner.find_due_time() > now for owner in owners.values())
+        assert all(
+            owner.find_due_time(now) <= now or owner.find_due_time(now) > now for owner in owners.values()
+        )
 
 
 def check_budget(data: bytes) -> None:

@@ -28,6 +28,7 @@ from pipeline.sma.http.error_messages import (
 )
 from pipeline.sma.http.redact import redact_text
 from pipeline.sma.http.retry import is_transient
+from pipeline.sma.http.server_time import refuse_odd_clock
 
 CONSENT_PATH = "/oauth2/v2/bc-authorize"
 # What SMA answers when it says nothing: half an hour between two looks.
@@ -118,7 +119,7 @@ class ConsentApi:
         return _read_consent(call, reply)
 
     async def look(self, owner: str, *, known: bool) -> Consent | None:
-        """How the consent stands; None when SMA knows of no request. Raises SmaError.
+        """How the consent stands; None when SMA knows of no request. Raises SmaError and ClockApartError.
 
         `known`: we have asked, so an answer that knows nothing is looked at again a second later.
         """
@@ -128,7 +129,9 @@ class ConsentApi:
         tries = 0
         while True:
             tries += 1
+            asked_at = clock.now()
             reply = await self._exchange(call, lambda bearer: wire.get(url, bearer))
+            refuse_odd_clock(url, asked_at, clock.now(), reply.headers)
             if reply.status not in {_NOT_FOUND, _BAD_REQUEST}:
                 return _read_consent(call, reply)
             if not known or tries >= SETTLING_TRIES:

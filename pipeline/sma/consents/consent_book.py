@@ -24,6 +24,7 @@ from pipeline.sma.auth.secret_files import (
     SecretFileError,
 )
 from pipeline.sma.consents.consent_api import LONGEST_INTERVAL_S, Consent, ConsentState
+from pipeline.sma.http.server_time import CLOCK_FAIL_S
 from schemas import Consents, polars_schema
 
 KEY_FILE = "consents.key"
@@ -33,6 +34,8 @@ HASH_CHARS = 24
 _MOST_TRIES = 20
 # A consent that is not pending changes when the owner acts in the portal: a look a day finds that soon enough.
 SETTLED_INTERVAL = dt.timedelta(days=1)
+# Clocks of machines that share a book may differ by less.
+_AHEAD = dt.timedelta(seconds=CLOCK_FAIL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,12 @@ class Owner:
         """Until when the newest request can be answered."""
         return self.changes[-1].expires_at if self.changes else None
 
-    def find_due_time(self, *, urgent: bool = False) -> dt.datetime:
-        """When SMA may be asked again: after its interval; a settled consent after a day, unless it is urgent."""
-        if self.checked_at is None:
+    def find_due_time(self, now: dt.datetime, *, urgent: bool = False) -> dt.datetime:
+        """When SMA may be asked again: after its interval; a settled consent after a day, unless it is urgent.
+
+        At once where the last look lies after `now`: this machine's clock was ahead then, maybe by years.
+        """
+        if self.checked_at is None or self.checked_at - now >= _AHEAD:
             return dt.datetime.min.replace(tzinfo=dt.UTC)
         asked = dt.timedelta(seconds=self.interval_s)
         if self.state is not ConsentState.PENDING and not urgent:
