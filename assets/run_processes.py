@@ -175,7 +175,8 @@ def _find_by_events(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worke
             began = _read_begin(number)
             alive = began is not None and began <= entry.timestamp + CLOCK_LEEWAY_S
             return Worker(Life.ALIVE if alive else Life.DEAD, f"{number} on {platform.node()}")
-    waits = time.time() - record.create_timestamp.timestamp()
+    # A moment in the future is of a clock that was ahead, so the machine has been set right or started since.
+    waits = abs(time.time() - record.create_timestamp.timestamp())
     return Worker(Life.DEAD if waits > STARTS_WITHIN_S else Life.ALIVE, "a process that has not started")
 
 

@@ -178,6 +178,19 @@ def test_runs_of_older_versions_are_known_by_what_dagster_says(instance: dg.Dags
     assert [one.run.run_id for one in list_going_runs(instance)] == [going]
 
 
+def test_a_run_that_began_while_the_clock_was_ahead_and_has_no_process_is_dead(
+    instance: dg.DagsterInstance,
+) -> None:
+    ahead, starting = (add_run(instance, dg.DagsterRunStatus.STARTING) for _ in range(2))
+    with closing(sqlite3.connect(Path(instance.root_directory, "history", "runs.db"))) as runs, runs:
+        runs.execute(
+            "UPDATE runs SET create_timestamp = datetime(create_timestamp, '+1 year') WHERE run_id = ?",
+            (ahead,),
+        )
+    assert [one.run.run_id for one in end_dead_runs(instance)] == [ahead]
+    assert [one.run.run_id for one in list_going_runs(instance)] == [starting]
+
+
 def test_a_run_that_ended_well_while_it_was_looked_at_stays_so(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
