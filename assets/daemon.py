@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.control_room import UNTIL_STDIN_CLOSES, end_with_parent
-from assets.future_ticks import bring_back_ticks, wait_until_set_back
+from assets.future_ticks import bound_ticks, wait_until_set_back
 from assets.record_files import OPEN_FILES
 
 # How often the clock is looked at.
@@ -23,7 +23,7 @@ def main() -> None:
     end_with_parent()
     OPEN_FILES.keep(Path(os.environ["DAGSTER_HOME"]))
     with dg.DagsterInstance.get() as instance:
-        if names := bring_back_ticks(instance, time.time()):
+        if names := bound_ticks(instance, time.time()):
             sys.stderr.write(
                 f"This machine's clock was ahead when {', '.join(names)} looked last; they go on from now.\n"
             )

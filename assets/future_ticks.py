@@ -16,7 +16,7 @@ LIMIT_S = 300.0
 Noted = Any
 
 
-def bring_back_ticks(instance: dg.DagsterInstance, now: float) -> list[str]:
+def bound_ticks(instance: dg.DagsterInstance, now: float) -> list[str]:
     """Give what schedules and sensors noted in the future the moment `now` (seconds since 1970).
 
     Returns the names of those that had noted something, sorted. Cursors and who is switched off stay as they are.

@@ -10,7 +10,7 @@ import pytest
 from dagster_shared.serdes import deserialize_value
 
 from assets.dagster_home import open_dagster
-from assets.future_ticks import bring_back_ticks, wait_until_set_back
+from assets.future_ticks import bound_ticks, wait_until_set_back
 from pipeline.common.settings import Settings
 
 NOW = 1_796_011_380.0
@@ -101,8 +101,8 @@ def test_what_was_noted_in_the_future_is_brought_back(instance: dg.DagsterInstan
         last_tick_success_timestamp=NOW + YEAR,
     )
 
-    assert bring_back_ticks(instance, NOW) == ["alerts", "closing"]
-    assert bring_back_ticks(instance, NOW) == []
+    assert bound_ticks(instance, NOW) == ["alerts", "closing"]
+    assert bound_ticks(instance, NOW) == []
 
     stored, ticks = look(instance, schedule)
     assert stored.instigator_data.last_iteration_timestamp == NOW
@@ -121,7 +121,7 @@ def test_a_tick_alone_is_brought_back(instance: dg.DagsterInstance) -> None:
         instance, "SCHEDULE", "lists", "RUNNING", cron_schedule="5 1 * * *", start_timestamp=NOW - YEAR
     )
     note_tick(instance, state, NOW + YEAR)
-    assert bring_back_ticks(instance, NOW) == ["lists"]
+    assert bound_ticks(instance, NOW) == ["lists"]
     assert look(instance, state) == (state, [NOW])
 
 
@@ -129,7 +129,7 @@ def test_clocks_of_machines_that_differ_a_little_change_nothing(instance: dg.Dag
     facts: dict[str, Any] = {"min_interval": 60, "last_tick_timestamp": NOW + 120}
     state = note(instance, "SENSOR", "dead_runs", "DECLARED_IN_CODE", **facts)
     note_tick(instance, state, NOW + 120)
-    assert bring_back_ticks(instance, NOW) == []
+    assert bound_ticks(instance, NOW) == []
     assert look(instance, state) == (state, [NOW + 120])
 
 
