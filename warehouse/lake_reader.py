@@ -224,23 +224,26 @@ class LakeReader:
             self._looks.note_listing(uri)
         return tables.get(uri)
 
-    def open_anew(self, model: type[Table], version: int | None = None) -> LakeTable:
+    def open_anew(self, model: type[Table], version: int | None = None, *, whole: bool = False) -> LakeTable:
         """The model's table as its log says now, whatever this process read of it before; or a version.
 
-        Raises TableNotFoundError and UnreadableLogError.
+        With `whole` delta-rs reads all of the log, as other tools do, and not its beginning alone. Raises
+        TableNotFoundError and UnreadableLogError.
         """
         uri = self.find_uri(model)
         if not self.remote:
             move_bad_hint(uri, self.tell_once)
-        delta = self._read_log(
-            model, lambda: DeltaTable(uri, version=version, storage_options=self._delta_options)
-        )
-        table = LakeTable(model, uri, delta)
+        table = self._read_log(model, lambda: self._open_at(model, uri, version, whole))
         if version is None:
             self._tables.__dict__[uri] = table
             if self._looks:
                 self._looks.note_listing(uri)
         return table
+
+    def _open_at(self, model: type[Table], uri: str, version: int | None, whole: bool) -> LakeTable:
+        if version is None and not (whole or self.remote):
+            return LakeTable.open_folder(model, uri)
+        return LakeTable(model, uri, DeltaTable(uri, version=version, storage_options=self._delta_options))
 
     def _read_log(self, model: type[Table], read: Callable[[], Read]) -> Read:
         """What delta-rs reads of the table's log, again where something had to be moved out of its way."""

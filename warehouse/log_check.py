@@ -93,7 +93,7 @@ def check_log(lake: LakeReader, model: type[Table], listing: LakeListing | None 
 
 def _open(lake: LakeReader, model: type[Table]) -> tuple[LakeTable | None, list[Damage]]:
     try:
-        return lake.open_anew(model), []
+        return lake.open_anew(model, whole=True), []
     except TableNotFoundError:
         return None, []
     except (UnreadableLogError, OSError) as fault:

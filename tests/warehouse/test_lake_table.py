@@ -21,7 +21,7 @@ from schemas.core import PvIntervals
 from tests.warehouse.publish.conftest import make_frame
 from tests.warehouse.test_lake import pv
 from warehouse.lake import Lake
-from warehouse.lake_reader import build_arrow_schema
+from warehouse.lake_reader import UnreadableLogError, build_arrow_schema
 from warehouse.lake_table import LakeTable
 from warehouse.object_store import CHECKPOINT_AFTER
 
@@ -141,6 +141,31 @@ def test_what_is_not_plain_is_read_by_deltalake(tmp_path: Path, monkeypatch: pyt
     (log / f"{before.version + 3:020d}.json").write_text("\n".join(line for line in entry if '"add"' in line))
     assert lake.take_snapshot(PvIntervals) == replace(before, version=before.version + 3)
     assert len(reads) == 3
+
+
+@pytest.mark.parametrize(("versions", "begins"), [(12, 0), (CHECKPOINT_AFTER + 5, CHECKPOINT_AFTER - 1)])
+def test_of_a_log_deltalake_reads_the_beginning(
+    versions: int, begins: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its last checkpoint; what an entry that is missing hides is no older state of the table."""
+    lake = Lake(str(tmp_path / "lake"), tmp_path)
+    for step in range(versions):
+        rows = pv(day=FIRST).with_columns(pv_generation_w=pl.lit(float(step)))
+        lake.replace(PvIntervals, {"local_date": FIRST}, [rows])
+    read: list[int | None] = []
+    real = DeltaTable.__init__
+
+    def note(table: DeltaTable, uri: str, version: int | None = None, **options: Any) -> None:
+        read.append(version)
+        real(table, uri, version, **options)
+
+    monkeypatch.setattr(DeltaTable, "__init__", note)
+    reader = Lake(str(tmp_path / "lake"), tmp_path / "b")
+    assert reader.take_snapshot(PvIntervals) == lake.take_snapshot(PvIntervals)
+    assert read == [begins]
+    Path(lake.find_uri(PvIntervals), "_delta_log", f"{versions - 2:020d}.json").unlink()
+    with pytest.raises(UnreadableLogError):
+        Lake(str(tmp_path / "lake"), tmp_path / "c").take_snapshot(PvIntervals)
 
 
 def test_a_follower_goes_on_where_old_entries_were_removed(tmp_path: Path) -> None:
