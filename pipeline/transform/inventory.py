@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from pipeline.common.local_time import is_timezone
-from pipeline.transform.broken_lists import decode_lists, find_odd_parts
+from pipeline.transform.broken_lists import find_odd_parts
 from pipeline.transform.decode import DETAIL_CHARACTERS
-from pipeline.transform.json_engine import run_on
+from pipeline.transform.list_rows import read_list_rows
 from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, remember_powers
 from pipeline.transform.row_rules import BROKEN_ENTRY, BROKEN_TEXT, DOUBLED_KEY, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
@@ -207,7 +207,7 @@ def find_odd_entries(answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
     )
     if envelope not in _IDS:
         return parts
-    entries = _query_answers(_ENTRIES.format(envelope=envelope, id=_IDS[envelope]), answers, envelope)
+    entries = read_list_rows(_ENTRIES.format(envelope=envelope, id=_IDS[envelope]), answers, envelope)
     nameless = entries.filter(~pl.col("id").str.contains(USABLE_ID).fill_null(value=False))
     doubled = entries.filter("doubled", pl.col("id").str.contains(USABLE_ID))
     told = [
@@ -287,7 +287,7 @@ def find_unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[s
     entries = f"SELECT unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM batch"  # noqa: S608 - our own word
     # One structure that holds what any entry has.
     objects = f"SELECT json_group_structure(entry) FROM ({entries}) WHERE json_type(entry) = 'OBJECT'"  # noqa: S608
-    found = _query_answers(objects, answers, envelope).item()
+    found = read_list_rows(objects, answers, envelope).item()
     return sorted(set(_list_paths(json.loads(found or "null"))) - known)
 
 
@@ -361,15 +361,10 @@ def classify_capacity(kilowatts: pl.Expr) -> pl.Expr:
 
 def _query_list(query: str, answers: pl.DataFrame, envelope: str, key: str | None = None) -> pl.DataFrame:
     """Run the query over the answers; rows without an id (the first column that ends so) are no rows."""
-    frame = _query_answers(query, answers, envelope)
+    frame = read_list_rows(query, answers, envelope)
     key = key or ("device_id" if "device_id" in frame.columns else "plant_id")
     usable = pl.col(key).str.contains(USABLE_ID) if key in {"plant_id", "device_id"} else pl.col(key) != ""
     return frame.filter(usable)
-
-
-def _query_answers(query: str, answers: pl.DataFrame, envelope: str) -> pl.DataFrame:
-    bodies = decode_lists(answers["body"], envelope)
-    return run_on(query, answers.select("plant_id", "device_id", "body").with_columns(bodies))
 
 
 def _list_paths(structure: Any, path: str = "") -> Iterator[str]:
