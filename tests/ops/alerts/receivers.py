@@ -3,6 +3,7 @@
 import json
 import socketserver
 import ssl
+import sys
 import threading
 from base64 import b64decode
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ class MailServer(socketserver.TCPServer):
         scheme = "smtps" if self.tls == "implicit" else "smtp"
         who = f"{quote(self.login[0], safe='')}:{quote(self.login[1], safe='')}@" if self.login else ""
         return f"{scheme}://{who}{self.server_address[0]}:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that refused the certificate, as some are to do."""
+        if not isinstance(sys.exception(), ssl.SSLError):
+            super().handle_error(request, client_address)
 
 
 class _Smtp(socketserver.StreamRequestHandler):
