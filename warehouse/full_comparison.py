@@ -15,7 +15,8 @@ from warehouse.damage import Damage, DamageKind
 from warehouse.lake import Lake
 from warehouse.open_published import NotPublishedError, check_published
 from warehouse.own_tables import SCHEMA
-from warehouse.publish import LOCK_WAIT_S, PublishError, publish
+from warehouse.publication_turn import LOCK_WAIT_S, PublishError
+from warehouse.publish import publish
 from warehouse.quoting import quote_identifier, quote_text
 from warehouse.verify import VerifiedPart
 

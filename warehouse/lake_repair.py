@@ -222,51 +222,61 @@ class LakeRepair:
 
         Parts that come into doubt here are added to them.
         """
-        last = max(log.damaged)
+        corrections, lost = self._settle_parts(model, log, state, doubtful, unknown)
+        if model in self.made or model is Quarantine:
+            lost += _list_unexplained_parts(model, log, state, doubtful, unknown)
+        elif replaced := self._list_newer_copies(model, log, state, doubtful, unknown):
+            lost += [LostPart(model, name, at) for name, at in replaced.items()]
+            corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
+            doubtful.update(replaced)
+        self.note(lost)
+        self._write_entries(model, log, corrections)
+
+    def _settle_parts(
+        self, model: type[Table], log: TableLog, state: LogState, doubtful: set[str], unknown: set[str]
+    ) -> tuple[list[Action], list[LostPart]]:
+        """What the log has to say of the parts in doubt, and which of them are lost."""
         corrections: list[Action] = []
         lost: list[LostPart] = []
         for folder in sorted(doubtful):
             active = [path for path in state.active if find_folder(path) == folder]
             found = [path for path in unknown if find_folder(path) == folder]
             current = self._find_current_copy(model, log, replay(log), folder)
+            newest = None
             if current is None and model not in self.made:
                 newest = self._find_newest_whole(model, [*active, *found])
-                if newest is not None:
-                    corrections += [build_remove(path) for path in active if path != newest]
-                    corrections += [] if newest in active else [self._build_adding(model, newest)]
-                    text = f"{pluralize(len(active + found), 'file')}, and no commit says which one is the newest"
-                    self.steps.append(
-                        Step(
-                            name_file_place(model, newest),
-                            text,
-                            f"the newest undamaged file is used: {newest}",
-                        )
-                    )
-                    continue
-            corrections += [build_remove(path) for path in active]
-            lost.append(LostPart(model, folder, current))
-        if model in self.made or model is Quarantine:
-            # An entry of which no file is left has emptied a part, or its file is gone: whatever is older is in doubt.
-            unexplained = [
-                v for v in log.damaged if v and not any({"add", "remove"} & set(a) for a in log.actions[v])
-            ]
-            if len(unexplained) > len(unknown):
-                older = {
-                    find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
-                }
-                lost += [LostPart(model, folder) for folder in sorted(older - set(doubtful))]
-        elif self.copy and self.copy.read_version(model) >= last and len(log.damaged) > len(unknown):
-            # So an older copy of the table may be what is left of it. The published file has what it held since.
-            newer = {
-                name: self._find_current_copy(model, log, state, name)
-                for name in self.copy.list_folders(model)
-            }
-            replaced = {name: at for name, at in newer.items() if at is not None and name not in doubtful}
-            lost += [LostPart(model, name, at) for name, at in replaced.items()]
-            corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
-            doubtful.update(replaced)
-        self.note(lost)
-        table = storage(model).table
+            if newest is None:
+                corrections += [build_remove(path) for path in active]
+                lost.append(LostPart(model, folder, current))
+                continue
+            corrections += [build_remove(path) for path in active if path != newest]
+            corrections += [] if newest in active else [self._build_adding(model, newest)]
+            self._tell(
+                name_file_place(model, newest),
+                f"{pluralize(len(active + found), 'file')}, and no commit says which one is the newest",
+                f"the newest undamaged file is used: {newest}",
+            )
+        return corrections, lost
+
+    def _list_newer_copies(
+        self, model: type[Table], log: TableLog, state: LogState, doubtful: set[str], unknown: set[str]
+    ) -> dict[str, int]:
+        """The parts that the published file has from a later version than the log tells of, with that version.
+
+        An older copy of the table may be what is left of it: the published file has what it held since.
+        """
+        if self.copy is None or self.copy.read_version(model) < max(log.damaged):
+            return {}
+        if len(log.damaged) <= len(unknown):
+            return {}
+        newer = {
+            name: self._find_current_copy(model, log, state, name) for name in self.copy.list_folders(model)
+        }
+        return {name: at for name, at in newer.items() if at is not None and name not in doubtful}
+
+    def _write_entries(self, model: type[Table], log: TableLog, corrections: list[Action]) -> None:
+        """Write the damaged entries again as far as they are known, the corrections in the last of them."""
+        last = max(log.damaged)
         for version, fault in sorted(log.damaged.items()):
             name = f"{version:020d}.json"
             if (log.folder / name).exists():
@@ -279,12 +289,10 @@ class LakeRepair:
                 ]
             log.folder.mkdir(parents=True, exist_ok=True)
             write_entry(log, version, [*actions, *(corrections if version == last else [])], over=True)
-            self.steps.append(
-                Step(
-                    table,
-                    f"entry {version} of the log {fault}",
-                    "written again as far as its content is known",
-                )
+            self._tell(
+                storage(model).table,
+                f"entry {version} of the log {fault}",
+                "written again as far as its content is known",
             )
 
     def _find_current_copy(
@@ -351,3 +359,20 @@ class LakeRepair:
         target = self.aside / file.relative_to(self.lake.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
+
+
+def _list_unexplained_parts(
+    model: type[Table], log: TableLog, state: LogState, doubtful: set[str], unknown: set[str]
+) -> list[LostPart]:
+    """The parts that a damaged entry may have changed of which no file is left.
+
+    Such an entry has emptied a part, or its file is gone: whatever is older is in doubt.
+    """
+    unexplained = [
+        v for v in log.damaged if v and not any({"add", "remove"} & set(a) for a in log.actions[v])
+    ]
+    if len(unexplained) <= len(unknown):
+        return []
+    last = max(log.damaged)
+    older = {find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last}
+    return [LostPart(model, folder) for folder in sorted(older - doubtful)]

@@ -12,19 +12,15 @@ the file reaches no later one, and no reader unseen: `warehouse.publication` say
 
 import datetime as dt
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import duckdb
 
-from pipeline.common.errors import SunledgerError
-from pipeline.common.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import pluralize
 from schemas import TABLES, Table, storage
@@ -58,6 +54,7 @@ from warehouse.publication_base import (
     record_sources,
     take_base,
 )
+from warehouse.publication_turn import PublishError, hold_turn, remove_hidden, reserve_name
 from warehouse.published_content import (
     LITTLE_MEMORY,
     OFFLINE,
@@ -80,17 +77,8 @@ __all__ = [
     "connect",
     "forget_published",
     "has_days",
-    "hold_turn",
     "publish",
-    "reserve_name",
 ]
-
-# Publishing takes seconds, so a longer wait means that another process hangs.
-LOCK_WAIT_S = 600.0
-
-
-class PublishError(SunledgerError):
-    """The new file could not be built or put in place; what was published before is as it was."""
 
 
 class DamagedLakeError(PublishError):
@@ -150,25 +138,16 @@ def publish(
     begun = time.monotonic()
     # For a link, its target is replaced instead of the link.
     named, target = target, target.resolve()
-    try:
+    with _explain_faults(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with hold_turn(target, lake.tell), reserve_name(target) as file:
-            snapshots = take_snapshots(lake, TABLES)
-            if damages := find_damage(lake, snapshots):
-                raise DamagedLakeError(target, damages)
+            snapshots = _take_sound_snapshots(lake, target)
             plan = plan_content(
                 {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
             )
             places = places or (target, named.absolute())
             place_beside = partial(_place_beside, lake, plan, snapshots, places, target)
-            # Without views the file can be opened anywhere, so another machine may go on from it.
-            inputs = PublicationInputs(
-                hash_maker([version, lake.root, () if lake.remote else places, *list_making(plan)]),
-                plan.list_sources(),
-                {storage(model).table: snapshot.version for model, snapshot in plan.snapshots.items()},
-                hash_own_files(own_tables),
-                find_last_due_day(now),
-            )
+            inputs = _list_inputs(lake, plan, places, now=now, version=version, own_tables=own_tables)
             recorded = read_base(target, inputs.made_by)
             if recorded is None and is_of_other_lake(target, lake):
                 raise PublishError(f"{describe_other_lake(target, lake)} It is unchanged.")
@@ -187,26 +166,20 @@ def publish(
                 own=inputs.own,
                 places=places,
             )
-            try:
-                base, content = _write_content(target, recorded, partial(write, memory=LITTLE_MEMORY), file)
-            except duckdb.OutOfMemoryException:
-                _remove(file.parent, file.name)
-                base, content = _write_content(target, recorded, partial(write, memory={}), file)
-            full_bytes = base.full_bytes if base else file.stat().st_size
-            sources = Sources(
-                inputs,
-                content.footers,
-                content.zones,
-                content.clocks,
-                content.rows,
-                [[one.name, one.reason] for one in content.left_out],
-                full_bytes,
-            )
+            sources = _write_within_memory(target, recorded, write, file, inputs)
             had_log = forbid_log(named)
             place_beside()
             put = _put(file, target, sources)
             # A session on the old file that was just emptying its log may have put it back.
             had_log |= forbid_log(named)
+    return _report(target, sources, put, begun, had_log=had_log)
+
+
+@contextmanager
+def _explain_faults(target: Path) -> Iterator[None]:
+    """Raise what the lake, DuckDB and the disk raise within the block as the errors that `publish` names."""
+    try:
+        yield
     except DamagedError as fault:
         raise DamagedLakeError(target, [fault.damage]) from fault
     except duckdb.ConstraintException as fault:
@@ -223,7 +196,35 @@ def publish(
             "check that the folders of the lake and of the file exist and have free space, then run 'sunledger "
             "publish' again."
         ) from fault
-    return _report(target, sources, put, begun, had_log=had_log)
+
+
+def _take_sound_snapshots(lake: Lake, target: Path) -> dict[type[Table], Snapshot]:
+    """The newest snapshot of each table. Raises DamagedLakeError if one of them is not what was written."""
+    snapshots = take_snapshots(lake, TABLES)
+    if damages := find_damage(lake, snapshots):
+        raise DamagedLakeError(target, damages)
+    return snapshots
+
+
+def _list_inputs(
+    lake: Lake,
+    plan: PublicationPlan,
+    places: tuple[Path, ...],
+    *,
+    now: dt.datetime,
+    version: str,
+    own_tables: Path | None,
+) -> PublicationInputs:
+    """What this publication is made of, to compare it with the publication before."""
+    # Without views the file can be opened anywhere, so another machine may go on from it.
+    opened_at = () if lake.remote else places
+    return PublicationInputs(
+        hash_maker([version, lake.root, opened_at, *list_making(plan)]),
+        plan.list_sources(),
+        {storage(model).table: snapshot.version for model, snapshot in plan.snapshots.items()},
+        hash_own_files(own_tables),
+        find_last_due_day(now),
+    )
 
 
 def _report(
@@ -291,44 +292,28 @@ def forget_published(target: Path, tell: Callable[[str], None]) -> None:
         ) from fault
 
 
-@contextmanager
-def hold_turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Be the only publisher of `target`. The lock ends with its process, however that ends.
-
-    `tell` gets who publishes it while this waits. Raises PublishError at last.
-    """
-    path = target.with_name(f".{target.name}.lock")
-    wait = LockWait(path, "A publication has to wait for another one", LOCK_WAIT_S, tell)
-    with ExitStack() as held:
-        try:
-            held.enter_context(hold_awaited_lock(wait, 0o644))
-        except LockBusyError as fault:
-            raise PublishError(f"{target} was not published. {fault}") from None
-        yield
-
-
-@contextmanager
-def reserve_name(target: Path) -> Iterator[Path]:
-    """Reserve a hidden name beside `target` for the new file, gone at the end with all that DuckDB put beside it.
-
-    Called by the only publisher, so whatever else has such a name was left by one that was killed.
-    """
-    prefix = f".{target.name}.new-"
-    _remove(target.parent, prefix)
+def _write_within_memory(
+    target: Path,
+    recorded: RecordedBase | None,
+    write: Callable[..., Content],
+    file: Path,
+    inputs: PublicationInputs,
+) -> Sources:
+    """Write the new file within little memory, or with what DuckDB takes where that is not enough; what is in it."""
     try:
-        yield target.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}")
-    finally:
-        _remove(target.parent, prefix)
-
-
-def _remove(folder: Path, prefix: str) -> None:
-    with os.scandir(folder) as entries:
-        left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
-    for path in left:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        base, content = _write_content(target, recorded, partial(write, memory=LITTLE_MEMORY), file)
+    except duckdb.OutOfMemoryException:
+        remove_hidden(file.parent, file.name)
+        base, content = _write_content(target, recorded, partial(write, memory={}), file)
+    return Sources(
+        inputs,
+        content.footers,
+        content.zones,
+        content.clocks,
+        content.rows,
+        [[one.name, one.reason] for one in content.left_out],
+        full_bytes=base.full_bytes if base else file.stat().st_size,
+    )
 
 
 def _write_content(
@@ -350,7 +335,7 @@ def _build_from(base: Sources | None, write: Callable[..., Content], file: Path)
         raise
     except (KeyError, ValueError, duckdb.Error):
         # Whatever is wrong with the copy, a file that is built from nothing does not have it.
-        _remove(file.parent, file.name)
+        remove_hidden(file.parent, file.name)
         return None
 
 

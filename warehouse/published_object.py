@@ -25,13 +25,11 @@ from warehouse.object_store import LONGEST_CALL_S, REQUEST_S, open_store
 from warehouse.open_published import FIRST_DAYS, NotPublishedError
 from warehouse.publication import digest_file, forbid_log, read_publications, record_publication
 from warehouse.publication_base import name_record
+from warehouse.publication_turn import PublishError, hold_turn, reserve_name
 from warehouse.publish import (
     PublishedFile,
-    PublishError,
     forget_published,
-    hold_turn,
     publish,
-    reserve_name,
 )
 
 # Publications that come in between before one gives up; each of them was a newer one.

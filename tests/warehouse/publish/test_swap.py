@@ -28,7 +28,7 @@ from tests.home_template import HomeTemplate
 from tests.programs import PATIENCE_S
 from tests.warehouse.publish.conftest import make_frame
 from warehouse import publish as module
-from warehouse import published_content
+from warehouse import publication_turn, published_content
 from warehouse.lake import Lake, Snapshot
 from warehouse.publish import NotPublishedError, PublishedFile, PublishError, connect, publish
 from warehouse.read_only import restrict
@@ -221,7 +221,7 @@ def test_publishers_take_turns_and_a_killed_one_blocks_nobody(
     with worker("stall", lake.root, target) as other:
         assert other.stdout is not None
         assert json.loads(other.stdout.readline()) == "building"
-        monkeypatch.setattr(module, "LOCK_WAIT_S", 0.0)
+        monkeypatch.setattr(publication_turn, "LOCK_WAIT_S", 0.0)
         with pytest.raises(PublishError, match=rf"process {other.pid} .* has held .*kill {other.pid}"):
             put(lake, target, "2")
         other.kill()
