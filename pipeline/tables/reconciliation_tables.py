@@ -105,9 +105,8 @@ def judge_reconciliation(runtime: RunContext) -> Finding:
     plants = pluralize(odd["plant_id"].n_unique(), "plant")
     return Finding(
         passed=False,
-        text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plants} differ "
-        " from SMA's own by more than data gaps and rounding explain: look at the table reconciliation. No figure was "
-        "corrected.",
+        text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plants} differ from SMA's own by "
+        "more than data gaps and rounding explain: look at the table reconciliation. No figure was corrected.",
         facts=counts,
     )
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +40,7 @@ from schemas import (
 DEFS = build_definitions(load_settings(env_file=None))
 GRAPH = DEFS.resolve_asset_graph()
 KEYS = sorted(GRAPH.materializable_asset_keys)
+OPERATION = Path("docs/operations.md")
 MODELS = {storage(model).table: model for model in TABLES}
 # Made of the record of requests, of what owners say, of counting or of comparing: no column has parents of its own.
 COUNTED = (BillingUnits, Invoices, Consents, LogMessages, Reconciliation, ReconciliationYearly)
@@ -52,6 +54,15 @@ def test_every_asset_says_what_it_is(key: dg.AssetKey) -> None:
     assert node.owners
     assert len(node.description or "") > 30
     assert node.kinds
+
+
+def test_the_page_of_operation_has_every_check_with_its_asset() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(\w+)`.*\| (?:warning|error)", OPERATION.read_text("utf-8"), re.MULTILINE
+    )
+    specs = [spec for checks in DEFS.asset_checks or [] for spec in checks.check_specs]
+    assert {(spec.name, spec.asset_key.path[-1]) for spec in specs} <= set(rows)
+    assert {name for name, _ in rows} == {spec.name for spec in specs} | {"grid_commands_ended"}
 
 
 @pytest.mark.parametrize("key", [k for k in KEYS if k.path[0] in MODELS], ids=str)
