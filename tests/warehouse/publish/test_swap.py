@@ -27,7 +27,6 @@ from schemas import (
 from tests.home_template import HomeTemplate
 from tests.programs import PATIENCE_S
 from tests.warehouse.publish.conftest import make_frame
-from warehouse import publish as module
 from warehouse import publication_turn, published_content
 from warehouse.lake import Lake, Snapshot
 from warehouse.publish import NotPublishedError, PublishedFile, PublishError, connect, publish
