@@ -41,15 +41,15 @@ def reserve_name(target: Path) -> Iterator[Path]:
     Called by the only publisher, so whatever else has such a name was left by one that was killed.
     """
     prefix = f".{target.name}.new-"
-    remove_hidden(target.parent, prefix)
+    delete_hidden(target.parent, prefix)
     try:
         yield target.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}")
     finally:
-        remove_hidden(target.parent, prefix)
+        delete_hidden(target.parent, prefix)
 
 
-def remove_hidden(folder: Path, prefix: str) -> None:
-    """Remove every file and folder whose name begins with `prefix`."""
+def delete_hidden(folder: Path, prefix: str) -> None:
+    """Delete every file and folder whose name begins with `prefix`."""
     with os.scandir(folder) as entries:
         left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
     for path in left:

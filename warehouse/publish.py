@@ -54,7 +54,7 @@ from warehouse.publication_base import (
     record_sources,
     take_base,
 )
-from warehouse.publication_turn import PublishError, hold_turn, remove_hidden, reserve_name
+from warehouse.publication_turn import PublishError, delete_hidden, hold_turn, reserve_name
 from warehouse.published_content import (
     LITTLE_MEMORY,
     OFFLINE,
@@ -303,7 +303,7 @@ def _write_within_memory(
     try:
         base, content = _write_content(target, recorded, partial(write, memory=LITTLE_MEMORY), file)
     except duckdb.OutOfMemoryException:
-        remove_hidden(file.parent, file.name)
+        delete_hidden(file.parent, file.name)
         base, content = _write_content(target, recorded, partial(write, memory={}), file)
     return Sources(
         inputs,
@@ -335,7 +335,7 @@ def _build_from(base: Sources | None, write: Callable[..., Content], file: Path)
         raise
     except (KeyError, ValueError, duckdb.Error):
         # Whatever is wrong with the copy, a file that is built from nothing does not have it.
-        remove_hidden(file.parent, file.name)
+        delete_hidden(file.parent, file.name)
         return None
 
 
