@@ -2,8 +2,8 @@
 
 import importlib
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -11,12 +11,16 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from pipeline.common.errors import ConfigurationError, SunledgerError
+from pipeline.common.slow_stores import watch_server
 from pipeline.common.text import escape_line, shorten_text
 from warehouse.quoting import quote_identifier
 
 CONNECT_TIMEOUT_S = 20
-# A machine that is gone without a word holds its transaction no longer than this.
+# A machine that is gone without a word is asked after this time whether it is there, and given up after that.
 KEEPALIVE_S = 60
+GONE_AFTER_S = 2 * KEEPALIVE_S
+# A push takes seconds to minutes; whoever waits longer than this for a lock waits for something that hangs.
+LOCK_WAIT_S = 600
 IDLE_S = 600
 # Of the server's words, what a message repeats.
 MOST_SIGNS = 300
@@ -36,65 +40,97 @@ class PostgresqlUnavailableError(PostgresqlError):
 
 
 class _Cause(NamedTuple):
-    pattern: re.Pattern[str]
+    states: re.Pattern[str]
+    words: re.Pattern[str] | None
     clause: str
     kind: type[PostgresqlError]
 
 
-def _cause(pattern: str, clause: str, kind: type[PostgresqlError] = PostgresqlError) -> _Cause:
-    return _Cause(re.compile(pattern, re.IGNORECASE), clause, kind)
+def _cause(
+    states: str, words: str | None, clause: str, kind: type[PostgresqlError] = PostgresqlError
+) -> _Cause:
+    return _Cause(re.compile(states), re.compile(words, re.IGNORECASE) if words else None, clause, kind)
 
 
-# What SQLSTATE or the words of libpq mean, and the cure; the first that fits counts.
+# What SQLSTATE means, or where there is none the words of libpq, and the cure; the first that fits counts.
 _CAUSES = (
     _cause(
-        r"28P01|28000|password authentication failed|no password supplied|no pg_hba.conf entry",
+        r"28P01|28000",
+        r"password authentication failed|no password supplied|no pg_hba.conf entry",
         "refuses this login: check user and password in SUNLEDGER_PUSH_URL, and pg_hba.conf of the server",
     ),
     _cause(
-        r"3D000|database \".*\" does not exist",
+        r"3D000",
+        r"database \".*\" does not exist",
         "has no such database: create it, or name another one in SUNLEDGER_PUSH_URL",
     ),
     _cause(
-        r"42501|permission denied|must be owner",
+        r"42501",
+        r"permission denied|must be owner|not permitted to log in",
         "does not let this user do it: the user of SUNLEDGER_PUSH_URL needs CREATE on the database, or must own the "
         "schema of SUNLEDGER_PUSH_SCHEMA and its tables",
     ),
     _cause(
-        r"2BP01|other objects depend",
+        r"2BP01",
+        r"other objects depend",
         "has views or other objects that depend on a table whose columns changed: drop them, run 'sunledger push', "
         "and create them again",
     ),
     _cause(
-        r"25006|read-only transaction",
+        r"42809",
+        None,
+        "has a view or something else in the place of a table that sunledger wrote: drop it, then run 'sunledger push' "
+        "again",
+    ),
+    _cause(
+        r"42703|42P01",
+        None,
+        "lacks a table or column that sunledger created: drop the whole schema of SUNLEDGER_PUSH_SCHEMA, then run "
+        "'sunledger push' again",
+    ),
+    _cause(
+        r"23\w{3}",
+        None,
+        "has a rule on a table that sunledger did not make and that the rows break: drop the rule, then run 'sunledger "
+        "push' again",
+    ),
+    _cause(
+        r"25006",
+        r"read-only transaction",
         "is a copy that can only be read: name the primary server in SUNLEDGER_PUSH_URL",
     ),
     _cause(
-        r"53100|No space left|could not extend file",
+        r"53100",
+        r"No space left|could not extend file",
         "has no space left on its disk: free some, then run 'sunledger push' again",
     ),
     _cause(
-        r"55P03|lock timeout",
+        r"55P03|40P01",
+        r"lock timeout",
         "has another transaction that holds these tables: look for it in pg_stat_activity, then run 'sunledger push' "
         "again",
         PostgresqlUnavailableError,
     ),
     _cause(
+        r"never",
         r"certificate|SSL|TLS",
         "does not offer the encrypted connection that SUNLEDGER_PUSH_URL asks for: check sslmode and sslrootcert",
     ),
     _cause(
+        r"never",
         r"invalid connection option|invalid URI|invalid .*value|invalid integer value",
         "can't be asked, because SUNLEDGER_PUSH_URL has an option that PostgreSQL does not know: check the part after "
         "the question mark",
     ),
     _cause(
+        r"never",
         r"could not translate host name|Name or service not known",
         "has a host name that can't be found: check SUNLEDGER_PUSH_URL and the network",
         PostgresqlUnavailableError,
     ),
     _cause(
-        r"57P0\d|53300|08\w{3}|Failed to connect|connection to server|Connection refused|timeout|terminating connection"
+        r"57\w{3}|53300|08\w{3}|25P0[34]",
+        r"Failed to connect|connection to server|Connection refused|timeout|terminating connection"
         r"|server closed|no connection|starting up|too many",
         "can't be reached or ended the connection: check that it runs and SUNLEDGER_PUSH_URL, then run 'sunledger "
         "push' again",
@@ -112,27 +148,42 @@ class PostgresqlConnection:
 
     def run(self, statement: str) -> None:
         """Run one statement that gives no rows."""
-        with self.driver.cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(statement)
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
-        with self.driver.cursor() as cursor:
+        with self._open_cursor() as cursor:
             cursor.execute(query)
             return [tuple(row) for row in cursor.fetchall()]
 
     def load(self, schema: str, table: str, rows: pa.RecordBatchReader) -> int:
         """Add rows to a table by COPY, and return how many."""
-        with self.driver.cursor() as cursor:
+        with self._open_cursor() as cursor:
             return int(cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema))
 
     def commit(self) -> None:
         """Make all that happened since the last commit visible at once."""
-        self.driver.commit()
+        with watch_postgresql(self.place):
+            self.driver.commit()
+
+    @contextmanager
+    def _open_cursor(self) -> Iterator[Any]:
+        with watch_postgresql(self.place), self.driver.cursor() as cursor:
+            yield cursor
+
+
+def watch_postgresql(place: str) -> AbstractContextManager[None]:
+    """A call of the server at that place: whoever waits for it longer than some seconds hears of it."""
+    return watch_server(
+        f"PostgreSQL at {place}",
+        f"it works, or waits up to {LOCK_WAIT_S // 60} minutes for a transaction that holds a table (pg_stat_activity "
+        f"names it); a machine that is gone is noticed within {GONE_AFTER_S // 60} minutes",
+    )
 
 
 @contextmanager
-def open_postgresql(url: str, settings: Sequence[str] = ()) -> Iterator[PostgresqlConnection]:
+def open_postgresql(url: str) -> Iterator[PostgresqlConnection]:
     """A connection with an open transaction, which is undone unless it is committed.
 
     Faults of the driver become PostgresqlError, also those of the block. Raises ConfigurationError where the driver is
@@ -147,13 +198,15 @@ def open_postgresql(url: str, settings: Sequence[str] = ()) -> Iterator[Postgres
     parts = urlsplit(url)
     place = f"{parts.hostname}:{parts.port or 5432}"
     try:
-        with driver.connect(_add_timeout(url)) as opened:
+        with watch_postgresql(place):
+            opened = driver.connect(_add_limits(url))
+        with opened:
             connection = PostgresqlConnection(opened, place)
             for statement in (
                 "SET TIME ZONE 'UTC'",
                 f"SET tcp_keepalives_idle = {KEEPALIVE_S}",
+                f"SET lock_timeout = '{LOCK_WAIT_S}s'",
                 f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'",
-                *settings,
             ):
                 connection.run(statement)
             yield connection
@@ -166,7 +219,7 @@ def build_postgresql_error(fault: Exception, url: str, place: str) -> Postgresql
     said = _hide_password(str(fault), url)
     state = getattr(fault, "sqlstate", None) or ""
     for cause in _CAUSES:
-        if cause.pattern.search(f"{state} {said}"):
+        if cause.states.fullmatch(state) if state else cause.words and cause.words.search(said):
             return cause.kind(
                 f"The PostgreSQL at {place} {cause.clause}. Readers see what they saw before. {_shorten(said)}"
             )
@@ -181,11 +234,18 @@ def name_table(schema: str, table: str) -> str:
     return f"{quote_identifier(schema)}.{quote_identifier(table)}"
 
 
-def _add_timeout(url: str) -> str:
-    """The waiting for a server is bounded, unless the address says another bound."""
-    if "connect_timeout=" in url:
-        return url
-    return f"{url}{'&' if urlsplit(url).query else '?'}connect_timeout={CONNECT_TIMEOUT_S}"
+def _add_limits(url: str) -> str:
+    """The waiting for a server that is not there is bounded, unless the address says another bound."""
+    limits = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        # Without these the system of this machine asks after hours whether the other one is still there.
+        "keepalives_idle": KEEPALIVE_S,
+        "keepalives_interval": KEEPALIVE_S // 4,
+        "keepalives_count": 4,
+        "tcp_user_timeout": GONE_AFTER_S * 1000,
+    }
+    added = "&".join(f"{name}={value}" for name, value in limits.items() if f"{name}=" not in url)
+    return f"{url}{'&' if urlsplit(url).query else '?'}{added}"
 
 
 def _hide_password(said: str, url: str) -> str:

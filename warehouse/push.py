@@ -17,9 +17,16 @@ from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 from schemas import storage
 from warehouse.meta import Meta
-from warehouse.postgresql import PostgresqlConnection, PostgresqlError, name_table, open_postgresql
+from warehouse.postgresql import (
+    LOCK_WAIT_S,
+    PostgresqlConnection,
+    PostgresqlError,
+    name_table,
+    open_postgresql,
+)
 from warehouse.publish import connect
 from warehouse.push_readers import allow_reading
+from warehouse.push_shapes import find_altered_tables
 from warehouse.push_tables import (
     WHOLE,
     PartDigests,
@@ -30,8 +37,6 @@ from warehouse.push_tables import (
 )
 from warehouse.quoting import quote_identifier, quote_text
 
-# A push takes seconds to minutes; whoever waits longer than this waits for something that hangs.
-LOCK_WAIT_S = 600
 STATE = "_pushed"
 STATE_COMMENT = (
     "Which parts of each table 'sunledger push' has written here: the shape of the table where the part is 'shape:', "
@@ -82,18 +87,18 @@ def push_published(
     waits for. Raises NotPublishedError, PostgresqlError, ConfigurationError, and UsageError for an older publication.
     """
     begun = time.monotonic()
-    waits = (f"SET lock_timeout = '{LOCK_WAIT_S}s'",)
-    with connect(source) as published, open_postgresql(target.url, waits) as server:
+    with connect(source) as published, open_postgresql(target.url) as server:
         tables = list_pushed_tables(published)
         _take_turn(server, target.schema, tell)
         kept = _read_state(server, target.schema)
         place = f"the schema {target.schema} at {server.place}"
+        _forget_altered(server, target.schema, kept, tables, tell)
         # The digests of all tables are not needed to see that nothing happened.
-        if kept and not full and _is_same(server, published, target.schema) and _has_shapes(kept, tables):
+        if not full and _is_same(server, published, target.schema, kept) and _has_shapes(kept, tables):
             allow_reading(server, target.schema, target.reader)
             server.commit()
             return PushResult(place, {}, 0, (), (), time.monotonic() - begun)
-        if kept and not full:
+        if kept.get(META) and not full:
             _check_newer(server, published, target.schema)
         _prepare_schema(server, target.schema, {table.name for table in tables} - kept.keys())
         rows, parts, created = {}, 0, []
@@ -150,8 +155,30 @@ def _read_state(server: PostgresqlConnection, schema: str) -> dict[str, PartDige
     return found
 
 
-def _is_same(server: PostgresqlConnection, published: duckdb.DuckDBPyConnection, schema: str) -> bool:
-    if not _exists(server, schema, META):
+def _forget_altered(
+    server: PostgresqlConnection,
+    schema: str,
+    kept: dict[str, PartDigests],
+    tables: list[PushedTable],
+    tell: Callable[[str], None],
+) -> None:
+    """Take what is known of altered tables out of `kept`, so that they are created and written again."""
+    same = [t for t in tables if kept.get(t.name, {}).get(SHAPE) == t.describe_shape()]
+    if altered := find_altered_tables(server, schema, same):
+        tell(
+            f"In the schema {schema} at {server.place} some tables are not as sunledger created them (missing, or with "
+            f"a column that is missing or has another type), and are created again with all rows: {', '.join(altered)}."
+        )
+        kept.update((name, {}) for name in altered)
+
+
+def _is_same(
+    server: PostgresqlConnection,
+    published: duckdb.DuckDBPyConnection,
+    schema: str,
+    kept: Mapping[str, PartDigests],
+) -> bool:
+    if not kept.get(META):
         return False
     ours = published.execute(f"SELECT {_IDENTITY} FROM {META}").fetchall()  # noqa: S608 - names of our own
     theirs = server.fetch(f"SELECT {_IDENTITY} FROM {name_table(schema, META)}")  # noqa: S608 - quoted
@@ -166,8 +193,6 @@ def _has_shapes(kept: Mapping[str, PartDigests], tables: list[PushedTable]) -> b
 
 def _check_newer(server: PostgresqlConnection, published: duckdb.DuckDBPyConnection, schema: str) -> None:
     """An older publication, such as that of a machine that stood still, must not come last."""
-    if not _exists(server, schema, META):
-        return
     at = "SELECT published_at FROM "
     ours = published.execute(f"{at}{META}").fetchall()
     theirs: list[tuple[dt.datetime]] = server.fetch(f"{at}{name_table(schema, META)}")
@@ -191,7 +216,7 @@ def _prepare_schema(server: PostgresqlConnection, schema: str, new: Collection[s
     if others := sorted(set(new) & {name for (name,) in server.fetch(query)}):
         raise PostgresqlError(
             f"The schema {schema} at {server.place} has a table {others[0]} that sunledger did not create: name "
-            "another schema in SUNLEDGER_PUSH_SCHEMA, or drop the table."
+            f"another schema in SUNLEDGER_PUSH_SCHEMA, or drop {_name_what_to_drop(server, schema)}."
         )
     if _exists(server, schema, STATE):
         return
@@ -200,6 +225,12 @@ def _prepare_schema(server: PostgresqlConnection, schema: str, new: Collection[s
         "digest text NOT NULL, PRIMARY KEY (table_name, part))"
     )
     server.run(f"COMMENT ON TABLE {name_table(schema, STATE)} IS {_quote(STATE_COMMENT)}")
+
+
+def _name_what_to_drop(server: PostgresqlConnection, schema: str) -> str:
+    if _exists(server, schema, STATE):
+        return "the table"
+    return f"the table (or the whole schema, if all of it is sunledger's and only its table {STATE} was lost)"
 
 
 def _create(server: PostgresqlConnection, schema: str, table: PushedTable) -> None:

@@ -1,13 +1,14 @@
-"""Says that an object store does not answer while a program waits for it: clients of stores ask again silently.
+"""Says that a store or server does not answer while a program waits for it: their clients wait and ask again silently.
 
-Whoever calls a store does so within `watch_store`. A thread looks at the calls that are not over; it ends when there
-was none for a while.
+Whoever calls a store does so within `watch_store`, whoever calls another server within `watch_server`, and whoever
+waits for a lock there within `watch_lock`. A thread looks at the calls that are not over; it ends when there was none
+for a while.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -20,8 +21,12 @@ IDLE_LOOKS = 20
 
 @dataclass(slots=True)
 class _Call:
+    # What is waited for, since when it is in which state, and when the waiting ends, as parts of one sentence.
     place: str
-    longest_s: float
+    state: str
+    end: str
+    # What is said of it when the waiting is over.
+    over: str
     # A call that moves many bytes is not a silent one.
     due: float
     begun: float = field(default_factory=time.monotonic)
@@ -29,7 +34,7 @@ class _Call:
 
 
 class StoreWatch:
-    """The calls of stores that this process waits for, and who is informed of those that take long."""
+    """The calls of stores and servers that this process waits for, and who is informed of those that take long."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,9 +61,7 @@ class StoreWatch:
             with self._lock:
                 del self._calls[id(call)]
         if call.told and self._tell:
-            self._tell(
-                f"The object store of {call.place} answers after {time.monotonic() - call.begun:.0f} s."
-            )
+            self._tell(f"The {call.place} {call.over} after {time.monotonic() - call.begun:.0f} s.")
 
     def _look(self) -> None:
         idle = 0
@@ -73,8 +76,8 @@ class StoreWatch:
             for call in due:
                 if not call.told and call.place not in spoken and self._tell:
                     self._tell(
-                        f"Waiting for the object store of {call.place}, which has not answered for "
-                        f"{time.monotonic() - call.begun:.0f} s: it is asked for {call.longest_s:.0f} s at most."
+                        f"Waiting for the {call.place}, which {call.state} for "
+                        f"{time.monotonic() - call.begun:.0f} s: {call.end}."
                     )
                     spoken.add(call.place)
                     call.told = True
@@ -97,6 +100,27 @@ def announce_slow_stores(tell: Callable[[str], None]) -> Iterator[None]:
 def watch_store(address: str, longest_s: float, *, moving_s: float = 0.0) -> Iterator[None]:
     """A call of the store with this address, which gives up after `longest_s`; bytes move for `moving_s` seconds."""
     parts = urlsplit(address)
-    call = _Call(f"{parts.scheme}://{parts.netloc}", longest_s, time.monotonic() + SILENT_FOR_S + moving_s)
-    with WATCH.attend(call):
+    end = f"it is asked for {longest_s:.0f} s at most"
+    place = f"object store of {parts.scheme}://{parts.netloc}"
+    with _attend(place, end, moving_s=moving_s):
         yield
+
+
+@contextmanager
+def watch_server(place: str, end: str) -> Iterator[None]:
+    """A call of that server; `end` is a clause that says when the waiting for it ends."""
+    with _attend(place, end):
+        yield
+
+
+@contextmanager
+def watch_lock(place: str, end: str) -> Iterator[None]:
+    """A wait for the lock of that name, which another process holds; `end` says when the waiting for it ends."""
+    with _attend(place, end, "another process has held", "is free"):
+        yield
+
+
+def _attend(
+    place: str, end: str, state: str = "has not answered", over: str = "answers", moving_s: float = 0.0
+) -> AbstractContextManager[None]:
+    return WATCH.attend(_Call(place, state, end, over, time.monotonic() + SILENT_FOR_S + moving_s))

@@ -15,8 +15,10 @@ import duckdb
 import psycopg2
 import pytest
 
+from pipeline.common import slow_stores
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import load_settings
+from pipeline.common.slow_stores import announce_slow_stores
 from schemas import EnergyDaily, Plants, Quarantine
 from tests.assets.postgres_server import needs_postgres, postgres
 from tests.ports import find_free_port
@@ -354,6 +356,61 @@ def test_what_must_not_happen_is_refused_and_changes_nothing(
         assert "Traceback" not in said
 
 
+@pytest.mark.long
+@needs_postgres
+def test_tables_that_somebody_altered_are_created_again(lake: Lake, home: Path, server: Server) -> None:
+    published, target = show(lake, home), PushTarget(server.url, "sunledger", "bi_reader")
+    push_published(published, target)
+    told: list[str] = []
+    # COPY would take the bytes of a kWh for a whole number, without a fault.
+    server.run(
+        "ALTER TABLE sunledger.energy_daily ALTER COLUMN pv_generation_kwh TYPE bigint",
+        "ALTER TABLE sunledger.plants DROP COLUMN backend",
+        "DROP TABLE sunledger.devices",
+        "ALTER TABLE sunledger.invoices ADD COLUMN mine text",
+    )
+    done = push_published(published, target, tell=told.append)
+    assert done.created == ("devices", "energy_daily", "plants")
+    (said,) = told
+    assert said.endswith("created again with all rows: devices, energy_daily, plants.")
+    server.run("ALTER TABLE sunledger.invoices DROP COLUMN mine")
+    assert_equal(published, server)
+    assert push_published(published, target, full=True, tell=told.append).created == ()
+    server.run("DROP TABLE sunledger._meta")
+    assert push_published(published, target, tell=told.append).created == ("_meta",)
+    assert_equal(published, server)
+    # What can't be mended without an eye on it has a sentence of its own.
+    server.run("ALTER TABLE sunledger.energy_daily ADD CHECK (pv_generation_kwh < 0.00801) NOT VALID")
+    with pytest.raises(PostgresqlError, match=r"has a rule on a table that sunledger did not make"):
+        push_published(published, target, full=True)
+    server.run("DROP TABLE sunledger._pushed")
+    with pytest.raises(PostgresqlError, match=r"or the whole schema, if all of it is sunledger's"):
+        push_published(published, target)
+
+
+@needs_postgres
+def test_a_wait_for_the_server_is_announced(
+    empty_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_stores, "SILENT_FOR_S", 0.1)
+    monkeypatch.setattr(slow_stores, "LOOK_EVERY_S", 0.02)
+    target, told = PushTarget(server.url, "sunledger"), list[str]()
+    push_published(empty_file, target)
+    with closing(server.connect()) as holder:
+        holder.cursor().execute("LOCK TABLE sunledger._meta IN ACCESS EXCLUSIVE MODE")
+
+        def tell(text: str) -> None:
+            told.append(text)
+            holder.rollback()
+
+        with announce_slow_stores(tell):
+            push_published(empty_file, target)
+    assert told[0].startswith(
+        f"Waiting for the PostgreSQL at 127.0.0.1:{server.admin['port']}, which has not answered"
+    )
+    assert "waits up to 10 minutes for a transaction that holds a table" in told[0]
+
+
 @pytest.fixture
 def empty_file(home: Path) -> Path:
     return show(Lake(str(home / "empty"), home / "scratch"), home)
@@ -381,6 +438,12 @@ def test_the_missing_driver_is_named(empty_file: Path, monkeypatch: pytest.Monke
         ("53100", "could not extend file", "no space left"),
         ("55P03", "canceling statement due to lock timeout", "pg_stat_activity"),
         ("25006", "cannot execute DELETE in a read-only transaction", "primary server"),
+        # Rows that the server quotes are no words of its own.
+        ("23514", "Failing row contains (10.08123, timeout, SSL)", "has a rule on a table"),
+        ("42809", '"plants" is not a table', "in the place of a table"),
+        ("42703", 'column "digest" does not exist', "drop the whole schema"),
+        ("40P01", "deadlock detected", "pg_stat_activity"),
+        ("", "connection to server at 10.0.0.1 failed: Connection refused", "check that it runs"),
         ("57P01", "terminating connection due to administrator command", "check that it runs"),
         ("XX000", f"something with {PASSWORD}\nand a line", "did not do what was asked of it"),
     ],
