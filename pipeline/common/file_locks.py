@@ -7,8 +7,10 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from pipeline.common.slow_stores import watch_lock
 
 POLL_S = 0.05
 
@@ -55,17 +57,22 @@ def hold_descriptor(descriptor: int, wait: Callable[[], None], *, shared: bool =
 
 
 @contextmanager
-def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception]) -> Iterator[None]:
-    """Be the only process and thread inside, and close the descriptor at the end.
+def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception], place: Path) -> Iterator[None]:
+    """Be the only process and thread inside, and close the descriptor of the file `place` at the end.
 
-    Raises what `busy` makes when it stays locked for so long.
+    A wait of seconds is announced. Raises what `busy` makes when it stays locked for so long.
     """
-    deadline = time.monotonic() + wait_s
+    deadline, waiting, waits = time.monotonic() + wait_s, ExitStack(), 0
 
     def wait() -> None:
+        nonlocal waits
         if time.monotonic() >= deadline:
             raise busy()
+        if not waits:
+            waiting.enter_context(watch_lock(f"lock {place}", f"it is waited for {wait_s:.0f} s at most"))
+        waits += 1
         time.sleep(POLL_S)
 
-    with hold_descriptor(descriptor, wait):
+    with waiting, hold_descriptor(descriptor, wait):
+        waiting.close()
         yield

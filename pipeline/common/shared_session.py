@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
+from pipeline.common.slow_stores import watch_lock
 
 T = TypeVar("T")
 
@@ -160,16 +161,20 @@ class SharedSession:
         """
         with self.open_connection() as connection:
             connection.autocommit = True
-            deadline = time.monotonic() + wait_s
             with connection.cursor() as cursor:
-                while True:
-                    cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [NAMED, name])
-                    if cursor.fetchone()[0]:
-                        break
-                    if time.monotonic() >= deadline:
-                        raise busy()
-                    time.sleep(LOCK_POLL_S)
+                self._await_lock(cursor, name, wait_s, busy)
                 yield
+
+    def _await_lock(self, cursor: Any, name: str, wait_s: float, busy: Callable[[], Exception]) -> None:
+        deadline = time.monotonic() + wait_s
+        with watch_lock(f"lock '{name}' in {self.place}", f"it is waited for {wait_s:.0f} s at most"):
+            while True:
+                cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [NAMED, name])
+                if cursor.fetchone()[0]:
+                    return
+                if time.monotonic() >= deadline:
+                    raise busy()
+                time.sleep(LOCK_POLL_S)
 
     @contextmanager
     def open_connection(self) -> Iterator[Any]:

@@ -58,7 +58,7 @@ class ClaimFiles:
         """One process at a time, so that nobody gets half of it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self.folder / "turn.lock"
-        with hold_lock(open_lock(lock), TURN_WAIT_S, lambda: _build_busy(lock)):
+        with hold_lock(open_lock(lock), TURN_WAIT_S, lambda: _build_busy(lock), lock):
             yield
 
 

@@ -138,10 +138,10 @@ def test_a_killed_holder_frees_its_lock(tmp_path: Path) -> None:
 
 def test_a_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with hold_lock(open_lock(path), 0, RuntimeError):
+    with hold_lock(open_lock(path), 0, RuntimeError, path):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
     try:
-        with hold_lock(open_lock(path), 0, RuntimeError):
+        with hold_lock(open_lock(path), 0, RuntimeError, path):
             pass
     finally:
         child.communicate(b"\n")
@@ -151,8 +151,8 @@ def test_a_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
 def test_who_waits_too_long_is_told_and_leaves_nothing_open(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     before = len(list(OPEN_FILES.iterdir()))
-    held = hold_lock(open_lock(path), 0, RuntimeError)
-    refused = hold_lock(open_lock(path), 0, lambda: RuntimeError("busy"))
+    held = hold_lock(open_lock(path), 0, RuntimeError, path)
+    refused = hold_lock(open_lock(path), 0, lambda: RuntimeError("busy"), path)
     with held, pytest.raises(RuntimeError, match="busy"):
         refused.__enter__()
     assert len(list(OPEN_FILES.iterdir())) == before

@@ -2,10 +2,12 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from pipeline.common import slow_stores
+from pipeline.common.file_locks import hold_lock, open_lock
 from pipeline.common.slow_stores import announce_slow_stores, watch_store
 
 
@@ -52,6 +54,24 @@ def test_bytes_that_move_are_no_silence() -> None:
     with announce_slow_stores(told.append), watch_store("s3://bucket/lake", 50, moving_s=60):
         time.sleep(0.5)
     assert told == []
+
+
+def test_a_lock_that_somebody_holds_is_announced_while_it_is_waited_for(tmp_path: Path) -> None:
+    told: list[str] = []
+    lock = tmp_path / "it.lock"
+    holder = hold_lock(open_lock(lock), 0, RuntimeError, lock)
+    holder.__enter__()
+
+    def end_it(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            holder.__exit__(None, None, None)
+
+    with announce_slow_stores(end_it), hold_lock(open_lock(lock), 60, RuntimeError, lock):
+        pass
+    assert told[0].startswith(f"Waiting for the lock {lock}, which another process has held for ")
+    assert told[0].endswith("it is waited for 60 s at most.")
+    assert told[1].startswith(f"The lock {lock} is free after ")
 
 
 def test_who_listened_before_listens_again() -> None:

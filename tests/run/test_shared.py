@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 
 from pipeline.billing import spending
-from pipeline.common import shared_session
+from pipeline.common import shared_session, slow_stores
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import SharedSession, SharedStoreError
+from pipeline.common.slow_stores import announce_slow_stores
 from pipeline.extract.claims import Claims, take_claims
 from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.shared_request_log import SharedRequestLog
@@ -211,6 +212,27 @@ def test_a_lock_is_taken_through_a_short_outage(
     faults += [psycopg2.OperationalError("starting up")] * 3
     with pytest.raises(SharedStoreError, match="starting or stopping"), session.lock("it", 1.0, RuntimeError):
         pass
+
+
+def test_a_wait_for_a_lock_is_announced(session: SharedSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record of requests may be moved for ten minutes, and who waited for its lock said nothing."""
+    monkeypatch.setattr(slow_stores, "SILENT_FOR_S", 0.1)
+    monkeypatch.setattr(slow_stores, "LOOK_EVERY_S", 0.02)
+    told: list[str] = []
+    holder = session.lock("requests", 1.0, RuntimeError)
+    holder.__enter__()
+
+    def end_it(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            holder.__exit__(None, None, None)
+
+    with announce_slow_stores(end_it), session.lock("requests", 600.0, RuntimeError):
+        pass
+    assert told[0].startswith(
+        f"Waiting for the lock 'requests' in {session.place}, which another process has held"
+    )
+    assert told[0].endswith("it is waited for 600 s at most.")
 
 
 def test_a_standby_that_is_about_to_take_over_is_waited_for(

@@ -98,7 +98,7 @@ def reserve_room(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
 @contextmanager
 def lock_path(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the lock exclusively among processes and threads; it ends with its process. Raises SecretFileError."""
-    with hold_lock(_open_lock(path), wait_s, lambda: _build_busy_error(path, wait_s)):
+    with hold_lock(_open_lock(path), wait_s, lambda: _build_busy_error(path, wait_s), path):
         yield
 
 
