@@ -2,6 +2,7 @@
 
 import errno
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from schemas.core import PvIntervals
 from tests.warehouse.test_lake import PART, pv
+from warehouse import folder as folder_module
 from warehouse.folder import replace_folder
 from warehouse.lake import Lake
 from warehouse.spool import SharedMemory, Spool
@@ -57,8 +59,9 @@ def test_a_folder_that_was_to_be_replaced_stays_and_is_named(tmp_path: Path) -> 
     assert [path.read_text() for path in tmp_path.rglob("*.html")] == ["old"]
 
 
+@pytest.mark.parametrize("can_exchange", [True, False])
 def test_a_folder_that_can_not_take_its_place_does_not_cost_the_former_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_exchange: bool
 ) -> None:
     """The former one had made room already, and was removed with what was left."""
     folder, rename = tmp_path / "report", Path.rename
@@ -70,8 +73,47 @@ def test_a_folder_that_can_not_take_its_place_does_not_cost_the_former_one(
             raise OSError(errno.EIO, "Input/output error")
         return rename(path, target)
 
+    def fail_to_exchange(_new: Path, _folder: Path) -> bool:
+        if can_exchange:
+            raise OSError(errno.EIO, "Input/output error")
+        return False
+
     monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(folder_module, "_exchange", fail_to_exchange)
     with pytest.raises(OSError, match="Input/output error"), replace_folder(folder):
         pass
     assert [path.read_text() for path in tmp_path.rglob("*.html")] == ["old"]
     assert (folder / "index.html").exists()
+
+
+def write_folder(folder: Path, text: str) -> None:
+    with replace_folder(folder) as new:
+        (new / "index.html").write_text(text)
+        (new / f"{text}.html").write_text(text)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two names")
+def test_a_folder_has_its_name_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between two renames left none, and the next command removed the former one before it wrote its own."""
+    folder = tmp_path / "report"
+    write_folder(folder, "old")
+    monkeypatch.setattr(Path, "rename", lambda path, target: pytest.fail(f"{path} is renamed to {target}"))
+    write_folder(folder, "new")
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "new.html"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_where_names_can_not_be_exchanged_a_killed_swap_is_undone_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = tmp_path / "report", Path.rename
+    monkeypatch.setattr(folder_module, "_exchange", lambda *_: False)
+    write_folder(folder, "old")
+    # As a kill after the first rename leaves it.
+    rename(folder, tmp_path / ".report.0123abcd.old")
+    with pytest.raises(ValueError, match="no such month"), replace_folder(folder):
+        raise ValueError("no such month")
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "old.html"]
+    write_folder(folder, "new")
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "new.html"]
+    assert list(tmp_path.iterdir()) == [folder]
