@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.text import quote_fault
 from schemas import Table
 from warehouse.frames import name_place
 from warehouse.lake_reader import UnreadableLogError
@@ -65,7 +66,7 @@ def report_unreadable_log(model: type[Table], fault: UnreadableLogError | OSErro
     clause = (
         fault.clause
         if isinstance(fault, UnreadableLogError)
-        else f"the log of the table can't be read ({fault})"
+        else f"the log of the table can't be read ({quote_fault(fault)})"
     )
     return Damage(DamageKind.ENTRY_CHANGED, model, None, None, f"{clause}. {CURE}")
 

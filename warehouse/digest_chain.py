@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from deltalake.exceptions import CommitFailedError
 
 from pipeline.common.store_faults import StoreError
+from pipeline.common.text import quote_fault
 from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digests import (
@@ -182,7 +183,7 @@ class Chain:
     def report_unreadable(self, fault: OSError) -> Damage:
         """The damage that the records can't be read."""
         return self._build_damage(
-            DamageKind.DIGESTS_LOST, f"the digests of its files can't be read ({fault})"
+            DamageKind.DIGESTS_LOST, f"the digests of its files can't be read ({quote_fault(fault)})"
         )
 
     def report_broken(self, version: int) -> Damage:
@@ -236,7 +237,9 @@ class Chain:
         except FileNotFoundError:
             raise DamagedError(self.report_missing_entry(version)) from None
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
-            unreadable = f"the entry of version {version} in the log of the table can't be read ({fault})"
+            unreadable = (
+                f"the entry of version {version} in the log of the table can't be read ({quote_fault(fault)})"
+            )
             raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, unreadable)) from fault
 
     def _check(self, entry: Entry, before: DigestRecord | None, version: int) -> None:

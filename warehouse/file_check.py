@@ -15,6 +15,7 @@ import pyarrow.fs as pafs
 
 from pipeline.common.atomic_files import write_file
 from pipeline.common.refused_files import find_refusal
+from pipeline.common.text import quote_fault
 from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digest_chain import Chain
@@ -43,7 +44,7 @@ def find_file_damage(
     except OSError as fault:
         if error := find_refusal(fault):
             raise error from fault
-        sentence = f"its file {path} can't be read ({fault}). {CURE}"
+        sentence = f"its file {path} can't be read ({quote_fault(fault)}). {CURE}"
         return Damage(DamageKind.FILE_UNREADABLE, model, part, path, sentence)
     if known is None or found.digest == known.digest:
         return None

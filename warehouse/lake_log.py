@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.common.atomic_files import sync_file
 from pipeline.common.regular_files import is_regular, list_regular_names
+from pipeline.common.text import quote_fault
 
 Action: TypeAlias = dict[str, Any]
 
@@ -79,7 +80,7 @@ def read_log(folder: Path, at_least: int = -1) -> TableLog:
         try:
             said = _read_checkpoint(file)
         except (OSError, pa.ArrowException, ValueError) as fault:
-            log.bad_files[file] = f"can't be read ({_shorten_fault(fault)})"
+            log.bad_files[file] = f"can't be read ({quote_fault(fault)})"
         else:
             base, log.actions = version, {version: said}
     hinted = _read_hint(log, checkpoints)
@@ -289,10 +290,6 @@ def _read_hint(log: TableLog, checkpoints: Mapping[int, Path]) -> int:
     elif checkpoints[version] in log.bad_files:
         log.bad_files[file] = "names a checkpoint that can't be read"
     return version
-
-
-def _shorten_fault(fault: BaseException) -> str:
-    return str(fault).partition("\n")[0][:100]
 
 
 def _read_clock_ms() -> int:

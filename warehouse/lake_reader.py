@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.slow_stores import watch_store
 from pipeline.common.store_faults import find_store_error, translate_store_faults
+from pipeline.common.text import quote_fault
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
@@ -38,6 +40,7 @@ from warehouse.whole_tables import WholeTables
 
 # Where a file says what its rows were made from.
 FACTS = b"sunledger"
+_VERSION = re.compile(r"\bversion: (\d+)")
 Read = TypeVar("Read")
 ARROW_TYPES = {pl.String: pa.string(), pl.Binary: pa.binary()}
 
@@ -54,8 +57,15 @@ class UnreadableLogError(SunledgerError):
     """The log of a table says nothing that can be understood."""
 
     def __init__(self, model: type[Table], fault: BaseException) -> None:
-        self.clause = f"the log of the table can't be read ({str(fault).partition(chr(10))[0]})"
+        self.clause = _describe_unreadable_log(fault)
         super().__init__(f"{storage(model).table}: {self.clause}. Run 'sunledger repair'.")
+
+
+def _describe_unreadable_log(fault: BaseException) -> str:
+    """A clause. For a missing entry the library prints its own structures, a thousand characters of them."""
+    if "but found gap" in str(fault) and len(found := _VERSION.findall(str(fault))) > 1:
+        return f"the log of the table lacks entries between those of versions {found[0]} and {found[1]}"
+    return f"the log of the table can't be read ({quote_fault(fault)})"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.common.refused_files import FileRefusedError
+from pipeline.common.text import quote_fault
 from schemas import TABLES, Table, polars_schema, storage
 from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile
@@ -127,6 +128,6 @@ def _find_damage(
     except BadFrameError as fault:
         return Damage(DamageKind.ROWS_INVALID, model, part, path, f"{fault} {CURE}")
     except (OSError, ValueError, pa.ArrowException, pl.exceptions.PolarsError) as fault:
-        sentence = f"its file {path} can't be read ({fault}). {CURE}"
+        sentence = f"its file {path} can't be read ({quote_fault(fault)}). {CURE}"
         return Damage(DamageKind.FILE_UNREADABLE, model, part, path, sentence)
     return None

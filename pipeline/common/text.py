@@ -11,6 +11,9 @@ _OBEYED = re.compile(
 
 # The longest line that a person still reads. A name of others may have a million characters.
 MOST_CHARACTERS = 4_000
+# The longest clause of a library that stands in a sentence of ours, and where one prints a structure of its language.
+MOST_OF_LIBRARY = 200
+_STRUCTURE = re.compile(r"\b[A-Z]\w+ \{ ")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -43,6 +46,12 @@ def escape_line(text: str) -> str:
 def join_lines(text: str) -> str:
     """The text as one line, without colours and the arrows of a chain of causes: what libraries say of a fault."""
     return " ".join(_COLOURS.sub("", text).replace("↳", ":").split())
+
+
+def quote_fault(fault: BaseException) -> str:
+    """What a library says of a fault, as a clause: its first line, up to where it prints its own structures."""
+    line = escape_line(_STRUCTURE.split(str(fault).partition("\n")[0])[0].strip(" :.-"))
+    return shorten_text(line, MOST_OF_LIBRARY) or type(fault).__name__
 
 
 def _escape(found: re.Match[str]) -> str:

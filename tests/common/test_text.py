@@ -10,6 +10,7 @@ from pipeline.common.text import (
     escape_line,
     join_lines,
     pluralize,
+    quote_fault,
     shorten_text,
 )
 
@@ -72,3 +73,20 @@ def test_a_text_of_a_million_characters_keeps_its_ends() -> None:
     assert told.endswith("xxx is wrong: correct it.")
     assert "characters left out" in told
     assert shorten_text("x" * MOST_CHARACTERS) == "x" * MOST_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("said", "clause"),
+    [
+        (
+            "Object at location x not found: Client error\nand more",
+            "Object at location x not found: Client error",
+        ),
+        ('no such object: Error { code: Some("NoSuchKey"), path: "/x" }', "no such object"),
+        ("gap: ParsedLogPath { location: FileMeta { version: 0 } }", "gap"),
+        ("", "ValueError"),
+    ],
+)
+def test_of_what_a_library_says_a_clause_is_left(said: str, clause: str) -> None:
+    assert quote_fault(ValueError(said)) == clause
+    assert len(quote_fault(ValueError("x" * 5000))) < 300

@@ -41,3 +41,14 @@ def test_any_flipped_byte_of_the_data_is_found(filled: Lake) -> None:
 def test_a_lost_file_is_found(filled: Lake) -> None:
     Path(filled.take_snapshot(PvIntervals, PART).files[0]).unlink()
     assert "is missing" in faults(filled)[0]
+
+
+def test_an_entry_that_is_missing_in_the_middle_is_a_short_sentence(filled: Lake) -> None:
+    """The library prints some thousand characters of its own structures."""
+    for watts in (1.0, 2.0, 3.0):
+        filled.replace(PvIntervals, PART, [pv(watts=watts)])
+    (Path(filled.find_uri(PvIntervals)) / "_delta_log" / f"{1:020}.json").unlink()
+    reread = Lake(filled.root, filled.scratch)
+    assert faults(reread) == [
+        "the log of the table lacks entries between those of versions 0 and 2. Run 'sunledger repair'."
+    ]
