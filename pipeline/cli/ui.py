@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import ExitStack
 from enum import StrEnum
 from typing import Annotated
 
@@ -42,15 +43,19 @@ def run_ui(
         open_code_place,
         prepare,
     )
+    from assets.start_lock import hold_daemon_lock  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if part is not UiPart.DAEMON:
         _check_port(host, port)
     prepare(settings)
-    if part is not UiPart.DAEMON:
-        say(f"Dagster starts at http://{host}:{port}. Press Ctrl-C to stop it.")
-    with open_code_place() as (place, named):
+    with ExitStack() as held:
+        if part is not UiPart.WEB:
+            held.enter_context(hold_daemon_lock(settings.home / "dagster"))
+        if part is not UiPart.DAEMON:
+            say(f"Dagster starts at http://{host}:{port}. Press Ctrl-C to stop it.")
+        place, named = held.enter_context(open_code_place())
         services = [Service("Dagster's code server", build_code_command(place), place)]
         if part is not UiPart.DAEMON:
             services.append(

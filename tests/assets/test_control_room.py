@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from assets.control_room import LOOK_EVERY_S
+from assets.start_lock import StartLockedError, hold_daemon_lock
 from tests.programs import PATIENCE_S, environment, wait_until
 
 # A service that has started a program of its own, as Dagster's daemon has its code servers. It says which both are.
@@ -147,3 +150,17 @@ def test_services_end_with_a_control_room_that_is_killed(tmp_path: Path) -> None
         room.wait()
         for pid in filter(_is_there, pids):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_home_has_one_daemon(tmp_path: Path) -> None:
+    """Two ran side by side, and each logged that another one sends heartbeats."""
+    with hold_daemon_lock(tmp_path):
+        with pytest.raises(StartLockedError, match=rf"running already, started by process {os.getpid()} "):
+            hold_daemon_lock(tmp_path).__enter__()
+        # A page alone needs none, and another home has its own.
+        other = tmp_path / "other"
+        other.mkdir()
+        with hold_daemon_lock(other):
+            pass
+    with hold_daemon_lock(tmp_path):
+        pass
