@@ -72,7 +72,7 @@ class LakeRepair:
                 self._mend_table(model, recorded)
         # A handle from before would go on where the old log was.
         self.lake = Lake(self.lake.root, self.lake.scratch)
-        found = list(list_damages(self.lake))
+        found = list_damages(self.lake)
         # What is wrong with a table as a whole was wrong with its log.
         for damage in self._put_right([one for one in found if one.part is not None]):
             if damage.model is not None and damage.part is not None:

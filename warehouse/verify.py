@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.common.refused_files import FileRefusedError
-from pipeline.common.text import quote_fault
+from pipeline.common.text import pluralize, quote_fault
 from schemas import TABLES, Table, polars_schema, storage
 from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile
@@ -63,16 +63,21 @@ def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Ite
                 yield VerifiedPart(name_place(model, part), None, refusal)
 
 
-def list_damages(lake: LakeReader) -> Iterator[Damage]:
+def list_damages(lake: LakeReader) -> list[Damage]:
     """What is damaged in the lake.
 
-    Raises FileRefusedError for a file that this user may not read: nobody can say then what a repair has to do.
+    Raises FileRefusedError for files that this user may not read: nobody can say then what a repair has to do.
     """
-    for found in verify_lake(lake):
-        if found.refusal:
-            raise found.refusal
-        if found.damage:
-            yield found.damage
+    found = list(verify_lake(lake))
+    refusals = [one.refusal for one in found if one.refusal]
+    if len(refusals) > 1:
+        raise FileRefusedError(
+            f"{refusals[0]} The system refuses this user {pluralize(len(refusals), 'file')} of the lake, and a repair "
+            "needs all of them: 'sunledger verify' lists them."
+        )
+    if refusals:
+        raise refusals[0]
+    return [one.damage for one in found if one.damage]
 
 
 def verify_published(path: Path) -> Iterator[VerifiedPart]:

@@ -58,7 +58,7 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iter
         with RunContext(settings, reuse=False, tell=say) as runtime:
             outcome = _make_again(runtime, copy, lost, yes=yes)
     _show(steps, outcome, published, "what the repair did")
-    left = list(list_damages(Lake(settings.lake, settings.home / "tmp")))
+    left = list_damages(Lake(settings.lake, settings.home / "tmp"))
     left += [found.damage for found in verify_published(settings.warehouse) if found.damage]
     _tell_rest(left, outcome)
     yield "All damage that was found is repaired, and 'sunledger verify' passes."

@@ -57,10 +57,10 @@ def count_compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_file_that_this_user_may_not_read_is_no_damage_and_hides_none(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = file_check.digest_of
+    real, refused = file_check.digest_of, [str(DAYS[1])]
 
     def refuse(files: pafs.FileSystem, path: str) -> object:
-        if str(DAYS[1]) in path:
+        if any(day in path for day in refused):
             raise PermissionError(
                 errno.EACCES, f"Failed to open local file '{lake.root}/{path}'. Permission denied"
             )
@@ -79,7 +79,13 @@ def test_a_file_that_this_user_may_not_read_is_no_damage_and_hides_none(
         done.raise_lack()
     # Nobody can say what has to be repaired.
     with pytest.raises(FileRefusedError, match="may not be used by user"):
-        list(list_damages(again(lake)))
+        list_damages(again(lake))
+    # Who mends the permissions file by file knows how many there are.
+    refused.append(str(DAYS[0]))
+    with pytest.raises(
+        FileRefusedError, match="refuses this user 2 files of the lake, and a repair needs all of them"
+    ):
+        list_damages(again(lake))
 
 
 def test_every_way_to_read_refuses_a_changed_file(lake: Lake) -> None:
