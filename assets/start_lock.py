@@ -31,7 +31,7 @@ def start_lock(dagster_home: Path) -> Iterator[None]:
     file = dagster_home / LOCK_FILE
     lock = FileLock(file, timeout=PATIENCE_S, is_singleton=True)
     try:
-        _acquire(lock, file, patience_s)
+        _acquire(lock, file)
     except Timeout:
         raise StartLockedError(
             f"Another process has held {file} for more than {PATIENCE_S:.0f} s and makes no progress: find it with "
@@ -43,12 +43,12 @@ def start_lock(dagster_home: Path) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: FileLock, file: Path, patience_s: float) -> None:
+def _acquire(lock: FileLock, file: Path) -> None:
     """Wait for the lock, and say so when it takes seconds. Raises Timeout."""
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        with watch_lock(f"lock {file}", f"it is waited for {patience_s:.0f} s at most"):
+        with watch_lock(f"lock {file}", f"it is waited for {PATIENCE_S:.0f} s at most"):
             lock.acquire()
 
 
