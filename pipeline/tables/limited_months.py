@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, UTC_US
+from pipeline.common.local_time import ONE_DAY, UTC_US, find_local_day
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
@@ -107,9 +107,12 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
         return []
     plants = runtime.lake.read_whole(Plants)
     moved = find_successors(plants)
-    powers = plants.select("plant_id", *POWER_COLUMNS)
+    powers = _find_reductions(plants)
     facts = plants.select("plant_id", "timezone", "latitude", "longitude", *POWER_COLUMNS)
-    rated_w = find_rated_w(pl.col("limit_start").dt.date())
+    # The former power is that of the day of the reduction, and the present one that of the day after it.
+    is_before = pl.col("limit_start") < pl.col("reduced_at")
+    day = pl.col("power_reduced_on") + pl.when(is_before).then(pl.duration()).otherwise(pl.duration(days=1))
+    rated_w = find_rated_w(day)
     limits = (
         _split_at_reductions(take_new_ids(supplied, moved).join(powers, on="plant_id"))
         .with_columns(limit_w=pl.coalesce(pl.col("limit_kw") * 1000, pl.col("limit_percent") / 100 * rated_w))
@@ -136,9 +139,16 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
     return months
 
 
+def _find_reductions(plants: pl.DataFrame) -> pl.DataFrame:
+    """plant_id, POWER_COLUMNS and reduced_at: the moment (UTC) from which on the plant is judged by less power."""
+    days = plants.select("power_reduced_on", "timezone").iter_rows()
+    moments = [find_local_day(day + ONE_DAY, zone).start if day else None for day, zone in days]
+    return plants.select("plant_id", *POWER_COLUMNS).with_columns(reduced_at=pl.Series(moments, dtype=UTC_US))
+
+
 def _split_at_reductions(limits: pl.DataFrame) -> pl.DataFrame:
     """Limits, of which each holds under one power of its plant: a share of it is another limit afterwards."""
-    cut = (pl.col("power_reduced_on") + ONE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    cut = pl.col("reduced_at")
     crossing = (pl.col("limit_start") < cut) & (pl.col("limit_end") > cut)
     before = limits.with_columns(limit_end=pl.when(crossing).then(cut).otherwise("limit_end"))
     return pl.concat([before, limits.filter(crossing).with_columns(limit_start=cut)])

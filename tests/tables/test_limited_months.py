@@ -44,7 +44,7 @@ def test_a_plant_whose_meter_was_down_for_some_days_has_one(new_runtime: Callabl
 def test_a_share_of_the_power_is_of_what_the_plant_had_then(
     new_runtime: Callable[..., RunContext], tmp_path: Path
 ) -> None:
-    """SMA listed 10 kW up to 14 June and 4 kW from then on."""
+    """SMA listed 10 kW up to 14 June and 4 kW from then on: by the plant's own clock, which is that of Brisbane."""
     runtime = new_runtime()
     for day in DAYS:
         store(runtime, day, a=1.0)
@@ -52,6 +52,8 @@ def test_a_share_of_the_power_is_of_what_the_plant_had_then(
     file.write_text(
         "plant_id,limit_start,limit_end,limit_percent,kind,asked_by\n"
         "11,2026-06-01T00:00:00Z,2026-07-01T00:00:00Z,50,feed_in,grid_operator\n"
+        # On 15 June from eight to nine in the morning, while UTC has the 14th.
+        "11,2026-06-14T22:00:00Z,2026-06-14T23:00:00Z,25,feed_in,manual\n"
     )
     runtime.settings = runtime.settings.model_copy(update={"curtailment_limits": file})
     refresh(runtime)
@@ -61,10 +63,11 @@ def test_a_share_of_the_power_is_of_what_the_plant_had_then(
     )
     runtime.lake.replace(Plants, {}, [reduced])
     (month,) = list_limited_months(runtime)
-    cut = dt.datetime(2026, 6, 15, tzinfo=dt.UTC)
+    cut = dt.datetime(2026, 6, 14, 14, tzinfo=dt.UTC)
     assert month.limits.select("limit_start", "limit_end", "limit_w").rows() == [
         (dt.datetime(2026, 6, 1, tzinfo=dt.UTC), cut, 5000.0),
         (cut, dt.datetime(2026, 7, 1, tzinfo=dt.UTC), 2000.0),
+        (*(dt.datetime(2026, 6, 14, hour, tzinfo=dt.UTC) for hour in (22, 23)), 1000.0),
     ]
     bounds = build_bounds(month.limited, month.dates)
     assert bounds.select("local_date", "rated_w").rows() == [(DAYS[0], 10_000.0), (DAYS[1], 4_000.0)]
