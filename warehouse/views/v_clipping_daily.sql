@@ -10,7 +10,7 @@
 -- clipped_h: Time at the AC power, in whole quarters of an hour. Unit: h. Null: see clipping_reason.
 -- energy_above_limit_kwh: Estimate of the energy that the limit took. Unit: kWh. Null: see clipping_reason.
 -- is_estimate: Always true: energy above the limit can't be measured.
--- clipping_reason: Why a figure is missing: not_measured, no_ac_power, no_coordinates or always_clipped (no quarter of the day is below the limit and above a fifth of it): the time is known, the energy is not. Null: both figures are known.
+-- clipping_reason: Why a figure is missing: not_measured, no_ac_power, no_coordinates or always_clipped (fewer than two quarters of the day are below the limit and above a fifth of it): the time is known, the energy is not. Null: both figures are known.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH quarters AS (
     SELECT
@@ -48,13 +48,20 @@ WITH quarters AS (
         ON clipped.plant_id = quarters.plant_id AND clipped.local_date = quarters.local_date
     CROSS JOIN (VALUES (0), (15), (30), (45)) AS planes(tilt)
 ), ratios AS (
-    SELECT *, CASE WHEN NOT is_clipped AND sky > 20 AND kwh > 0.2 * most_kwh THEN kwh / sky END AS ratio FROM planes
+    -- Of each plane the same quarters: one whose sun rises later would fit the few that it has best.
+    SELECT *, CASE
+        WHEN NOT is_clipped AND min(sky) OVER (PARTITION BY plant_id, quarter_start) > 20 AND kwh > 0.2 * most_kwh THEN kwh / sky
+    END AS ratio
+    FROM planes
 ), fitting AS (
-    SELECT plant_id, local_date, arg_min(tilt, spread) AS tilt
-    FROM (
-        SELECT plant_id, local_date, tilt, stddev_pop(ratio) / avg(ratio) AS spread FROM ratios GROUP BY ALL
-    )
-    GROUP BY ALL
+    -- One quarter alone fits each plane. Near the equator several planes are one.
+    SELECT plant_id, local_date, tilt
+    FROM ratios
+    GROUP BY plant_id, local_date, tilt
+    HAVING count(ratio) > 1
+    QUALIFY row_number() OVER (
+        PARTITION BY plant_id, local_date ORDER BY round(stddev_pop(ratio) / avg(ratio), 12), tilt
+    ) = 1
 ), edges AS (
     SELECT ratios.*,
         last_value(ratio IGNORE NULLS) OVER before AS ratio_before,

@@ -75,6 +75,14 @@ def quarter_rows(day: dt.date) -> list[dict[str, Any]]:
     # The same power at a plant whose limit or place is not known, and a plant without a row.
     plants = ["clipped", "no limit", "no place"]
     frames = [rows.with_columns(pl.lit(plant).alias("plant_id"), *nothing) for plant in plants]
+    # At the limit until two o'clock but for one quarter; a second one at dawn is before sunrise on a leaning plane.
+    hour = pl.col("interval_start").dt.hour()
+    quarter = hour + pl.col("interval_start").dt.minute() // 15 / 4
+    for plant, below in (("one", [8.0]), ("early", [5.0, 8.0])):
+        kw = pl.when(quarter.is_in(below)).then(LIMIT_KW / 2).otherwise(LIMIT_KW)
+        some = rows.filter(quarter.is_in(below) | hour.is_between(8, 13))
+        frames.append(some.with_columns(pl.lit(plant).alias("plant_id"), *nothing, pv_generation_kwh=kw / 12))
+    plants += ["one", "early"]
     zones = pl.DataFrame({"plant_id": [*plants, "silent"], "timezone": "Etc/GMT"})
     found = summarize_quarters(frames, zones, day, QUANTITIES)
     return (
@@ -160,6 +168,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
         "clipped",
         "no limit",
         "no place",
+        "one",
+        "early",
         "silent",
         "dirty",
         "sensed",
@@ -226,8 +236,11 @@ def test_clipping_says_what_it_does_not_know(db: duckdb.DuckDBPyConnection) -> N
         "FROM v_clipping_daily WHERE plant_id <> 'clipped' ORDER BY ALL"
     ).fetchall()
     assert found == [
+        # One quarter fits every plane, so the energy would be as large as the plane that is taken.
+        ("early", False, True, "always_clipped"),
         ("no limit", True, True, "no_ac_power"),
         ("no place", False, True, "no_coordinates"),
+        ("one", False, True, "always_clipped"),
         ("silent", True, True, "not_measured"),
     ]
 
