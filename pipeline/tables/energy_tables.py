@@ -16,6 +16,7 @@ from pipeline.run.plants import add_day_bounds, drop_months_without, find_exclud
 from pipeline.run.step import StepResult, build_result
 from pipeline.run.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
+from pipeline.run.unlisted_devices import select_unlisted
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import find_absent_devices
 from pipeline.tables.incomplete_days import list_plants_with_balance
@@ -209,7 +210,7 @@ def _list_asked(
         .join(_find_ends(runtime.lake, keys, day), on=keys, how="left")
         .with_columns(
             pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")),
-            expects=_list_expected_quantities(runtime.lake, source),
+            expects=_list_expected_quantities(runtime.lake, source, day),
         )
         .select(*keys, *BOUNDS, "final", "expects", "replaced", "timezone")
         .sort(keys)
@@ -247,16 +248,29 @@ def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
     return gone.select(*keys, ended=pl.Series(times, dtype=UTC_US))
 
 
-def _list_expected_quantities(lake: Lake, source: SetSource) -> pl.Expr:
-    """The quantities of which a plant should have a value: PV, and a meter's quantities where a meter is listed."""
+def _list_expected_quantities(lake: Lake, source: SetSource, day: dt.date) -> pl.Expr:
+    """The quantities of which a plant should have a value: PV, and a meter's quantities where it has a meter then.
+
+    The sets of a meter stay known when it was removed: what SMA has of its days is asked for still.
+    """
     if source.of_devices:
         return pl.lit([BY_DAY])
     meters = lake.read_whole(MeasurementSets).filter(pl.col("set_type") == METER_SET)
+    meters = meters.join(_find_gone_devices(lake, day), on=["plant_id", "device_id"], how="anti")
     return (
         pl.when(pl.col("plant_id").is_in(meters["plant_id"].unique().implode()))
         .then(pl.lit([*DECISIVE]))
         .otherwise(pl.lit([BY_DAY]))
     )
+
+
+def _find_gone_devices(lake: Lake, day: dt.date) -> pl.DataFrame:
+    """plant_id and device_id of the devices that were removed before the day: by SMA's word, or by its lists."""
+    keys = ["plant_id", "device_id"]
+    devices = lake.read_whole(Devices)
+    ended = devices.filter(pl.col("deactivated_at") <= dt.datetime.combine(day, dt.time()))
+    unlisted = select_unlisted(devices).filter(pl.col("last_seen") < day)
+    return pl.concat([ended.select(keys), unlisted.select(keys)])
 
 
 _ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}
