@@ -113,11 +113,10 @@ def build_definitions(
     lists_job, days_job, energy_job = job_names
     closing_jobs = [build_name(settings, cadence.job) for cadence in cadences]
     targets = [job.name for job in (publish_job, *push_job)]
-    finish = dg.define_asset_job(
+    finish = _build_job(
         energy_job,
-        selection=dg.AssetSelection.assets(*made, *reports),
-        executor_def=JOB_EXECUTOR,
-        description="Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
+        dg.AssetSelection.assets(*made, *reports),
+        "Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
     )
     shard_job = build_name(settings, SHARD_JOB)
     sharded = settings.shards > 1
@@ -130,18 +129,15 @@ def build_definitions(
             *publish_checks(settings),
         ],
         jobs=[
-            dg.define_asset_job(
+            _build_job(
                 lists_job,
-                selection=dg.AssetSelection.assets(*select_chosen(lists, settings)),
-                executor_def=JOB_EXECUTOR,
-                description="Fetch the states of consents and the lists of plants, devices and measurement sets from "
-                "SMA.",
+                dg.AssetSelection.assets(*select_chosen(lists, settings)),
+                "Fetch the states of consents and the lists of plants, devices and measurement sets from SMA.",
             ),
-            dg.define_asset_job(
+            _build_job(
                 days_job,
-                selection=dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
-                executor_def=JOB_EXECUTOR,
-                description="Fetch days, turn power into energy, add up days, months and PU, and publish.",
+                dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
+                "Fetch days, turn power into energy, add up days, months and PU, and publish.",
             ),
             finish,
             *([_build_shard_job(settings, fetched)] if sharded else []),
@@ -182,12 +178,15 @@ def build_definitions(
     )
 
 
+def _build_job(name: str, selection: dg.AssetSelection, description: str) -> Any:
+    return dg.define_asset_job(name, selection=selection, executor_def=JOB_EXECUTOR, description=description)
+
+
 def _build_shard_job(settings: Settings, fetched: Iterable[dg.AssetsDefinition]) -> Any:
-    return dg.define_asset_job(
+    return _build_job(
         build_name(settings, SHARD_JOB),
-        selection=dg.AssetSelection.assets(*select_chosen(fetched, settings)),
-        executor_def=JOB_EXECUTOR,
-        description="Fetch the answers of days, of one shard of the plants. After the last shard the sensor "
+        dg.AssetSelection.assets(*select_chosen(fetched, settings)),
+        "Fetch the answers of days, of one shard of the plants. After the last shard the sensor "
         "finish_shards starts the job that makes energy of them.",
     )
 
@@ -196,11 +195,10 @@ def _build_closing_job(settings: Settings, cadence: Cadence) -> Any:
     chosen = dg.AssetSelection.tag(EVERY, cadence.name)
     if settings.cluster == "none":
         chosen |= dg.AssetSelection.assets(build_key(settings, WAREHOUSE))
-    return dg.define_asset_job(
+    return _build_job(
         build_name(settings, cadence.job),
-        selection=chosen,
-        executor_def=JOB_EXECUTOR,
-        description=f"Materialize the tables of whole {cadence.name}s, and publish.",
+        chosen,
+        f"Materialize the tables of whole {cadence.name}s, and publish.",
     )
 
 

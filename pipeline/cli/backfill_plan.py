@@ -56,12 +56,22 @@ def show_today(runtime: RunContext) -> None:
         out.print(f"The schedule today: {turn.describe()}")
 
 
-def _format_minutes(minutes: float | None) -> str:
-    return "no budget set" if minutes is None else f"{minutes:,.1f}"
-
-
 def show_plan(found: Plan) -> None:
-    """Print the plan."""
+    """Print the plan: its requests, the time they take, and what they cost."""
+    _show_requests(found)
+    if found.shares:
+        _show_shares(found)
+    minutes = (
+        "not known, because SMA_REQUESTS_PER_5_MIN is not set"
+        if found.minutes is None
+        else f"{found.minutes:,.1f}"
+    )
+    out.print(f"Minutes under the request budget: {minutes}")
+    out.print(f"Size of the answers: about {found.bytes / MB:,.0f} MB, uncompressed.")
+    _show_costs(found)
+
+
+def _show_requests(found: Plan) -> None:
     if found.never_asked:
         out.print(
             f"The devices and sets of {pluralize(found.never_asked, 'plant')} are not known yet, so only requests for "
@@ -82,42 +92,40 @@ def show_plan(found: Plan) -> None:
     counts = ", ".join(f"{count:,} for {name}" for name, count in found.reconciling.items() if count)
     if counts:
         out.print(f"A later 'sunledger reconcile' needs further requests: {counts}.")
-    if found.shares:
-        shares = [
+
+
+def _show_shares(found: Plan) -> None:
+    """Print what each credential does of the plan."""
+    heads = ("requests", "minutes", "PU", "new PU")
+    show_table(
+        "by credential, side by side",
+        [("credential", False), *((head, True) for head in heads)],
+        [
             (one.name, f"{one.requests:,}", _format_minutes(one.minutes), str(one.pu), str(one.new_pu))
             for one in found.shares
-        ]
-        heads = ("requests", "minutes", "PU", "new PU")
-        show_table(
-            "by credential, side by side", [("credential", False), *((head, True) for head in heads)], shares
-        )
-    minutes = (
-        "not known, because SMA_REQUESTS_PER_5_MIN is not set"
-        if found.minutes is None
-        else f"{found.minutes:,.1f}"
+        ],
     )
-    out.print(f"Minutes under the request budget: {minutes}")
-    out.print(f"Size of the answers: about {found.bytes / MB:,.0f} MB, uncompressed.")
-    costs = [
-        (
-            f"{cost.capacity_class} kW",
-            str(cost.pu),
-            f"{cost.eur:,.2f}",
-            str(cost.new_pu),
-            f"{cost.new_eur:,.2f}",
-        )
-        for cost in found.classes
-    ]
+
+
+def _format_minutes(minutes: float | None) -> str:
+    return "no budget set" if minutes is None else f"{minutes:,.1f}"
+
+
+def _show_costs(found: Plan) -> None:
+    heads = ("PU", found.currency, "new PU", f"new {found.currency}")
     show_table(
         f"PU of {found.month:%Y-%m}, the month of the requests ({found.price_source})",
+        [("AC power", False), *((head, True) for head in heads)],
         [
-            ("AC power", False),
-            ("PU", True),
-            (found.currency, True),
-            ("new PU", True),
-            (f"new {found.currency}", True),
+            (
+                f"{cost.capacity_class} kW",
+                str(cost.pu),
+                f"{cost.eur:,.2f}",
+                str(cost.new_pu),
+                f"{cost.new_eur:,.2f}",
+            )
+            for cost in found.classes
         ],
-        costs,
     )
     if found.next_month_eur:
         out.print(

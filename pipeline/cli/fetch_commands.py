@@ -25,6 +25,7 @@ from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
     from assets.runs import Runs
@@ -89,21 +90,11 @@ def run_backfill(
             with Bars() as bars:
                 runtime.progress = bars
                 check_sets(runtime)
-                if runtime.shard is not None:
-                    lacking = runs.fetch_answers(begin, end)
-                    if lacking:
-                        tell_shard_end(runtime, len(lacking))
-                        tell_missing(runs.notices)
-                        return
-                try:
-                    if runtime.shard is None:
-                        runs.fetch_days(begin, end)
-                    else:
-                        runs.remake(list_days(begin, end))
-                finally:
-                    # Also after a failure, because the days finished before it are whole; but not after an interrupt.
-                    if SIGNALS.received is None:
-                        say_all(runs.publish())
+                if runtime.shard is not None and (lacking := runs.fetch_answers(begin, end)):
+                    tell_shard_end(runtime, len(lacking))
+                    tell_missing(runs.notices)
+                    return
+                _make_and_publish(runtime, runs, begin, end)
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
@@ -117,6 +108,23 @@ def run_backfill(
         tell_missing(runs.notices, solar_time)
         if not whole:
             raise typer.Exit(IN_PART)
+
+
+def _make_and_publish(
+    runtime: "RunContext", runs: "Runs | SparedRuns", begin: "dt.date", end: "dt.date"
+) -> None:
+    """Fetch the days and make their tables, or only make them where shards have fetched all; then publish."""
+    from pipeline.common.day_availability import list_days  # noqa: PLC0415
+
+    try:
+        if runtime.shard is None:
+            runs.fetch_days(begin, end)
+        else:
+            runs.remake(list_days(begin, end))
+    finally:
+        # Also after a failure, because the days finished before it are whole; but not after an interrupt.
+        if SIGNALS.received is None:
+            say_all(runs.publish())
 
 
 def run_refresh(

@@ -86,8 +86,12 @@ from warehouse.published_copy import PublishedCopy
 
 # Tables that hold what happened: nothing but a copy brings it back.
 RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings, RawGridSchedules, GridCommandAudit)
-# What it means for people that a day of them is lost.
+# What it means for people that a day of them is lost; rows of today may have been added since.
 _LOST_RECORDS: dict[type[Table], str] = {
+    ApiRequests: (
+        "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with SMA's "
+        "invoice"
+    ),
     LiveReadings: "the live values of that day are lost; SMA keeps none, and no other table needs them",
     RawGridSchedules: (
         "what was read of grid control on that day is lost: schedules that SMA still lists are read again"
@@ -293,31 +297,30 @@ def make_vendor_tables(runtime: RunContext, lost: Iterable[LostPart]) -> None:
 def judge_repair(
     runtime: RunContext, outcome: RepairOutcome, lost: Iterable[LostPart], answered: Collection[dt.date]
 ) -> None:
-    """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
+    """Say of each lost part without an outcome whether its rows are back. `answered`: the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
         there = bool(runtime.lake.name_stored_files(one.model, one.part))
-        if not (one.part or there) and storage(one.model).partition:
-            outcome.gone[one] = "lost, and nothing tells of which days or months it had rows"
-        elif one.model is ApiRequests:
-            # Requests of today may be stored already, earlier ones are not.
-            outcome.gone[one] = (
-                "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
-                "SMA's invoice"
-            )
-        elif one.model in _LOST_RECORDS:
-            outcome.gone[one] = _LOST_RECORDS[one.model]
-        elif one.model in RECORDS:
-            outcome.gone[one] = "the list of changes of that day is lost; the figures are complete"
-        elif one.model is EnergyMonthly and there:
-            outcome.gone[one] = (
-                "rebuilt from its days; if the month was closed, close it again with 'sunledger close'"
-            )
+        if loss := _describe_loss(one, answered, there=there):
+            outcome.gone[one] = loss
         elif one.model is BillingUnits and there:
             outcome.healed[one] = "counted again from the record of requests"
-        elif one.model in OF_DAYS and not there and one.part.get("local_date") not in answered:
-            outcome.gone[one] = "lost, because neither its answers nor a published copy exist"
         else:
             outcome.healed[one] = "rebuilt" if there else "has no rows, like the tables that it is made from"
+
+
+def _describe_loss(one: LostPart, answered: Collection[dt.date], *, there: bool) -> str | None:
+    """What is lost for good with the part, if anything. `there` says that it has rows again."""
+    if not (one.part or there) and storage(one.model).partition:
+        return "lost, and nothing tells of which days or months it had rows"
+    if one.model in _LOST_RECORDS:
+        return _LOST_RECORDS[one.model]
+    if one.model in RECORDS:
+        return "the list of changes of that day is lost; the figures are complete"
+    if one.model is EnergyMonthly and there:
+        return "rebuilt from its days; if the month was closed, close it again with 'sunledger close'"
+    if one.model in OF_DAYS and not there and one.part.get("local_date") not in answered:
+        return "lost, because neither its answers nor a published copy exist"
+    return None
 
 
 def keep_lost_requests(settings: Settings, outcome: RepairOutcome, lost: Iterable[LostPart]) -> None:
