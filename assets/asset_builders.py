@@ -34,16 +34,16 @@ from warehouse.postgresql import PostgresqlError
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
 DAYS_PER_RUN = 31
-# Of names that a report lists, what a page shows.
+# A page shows at most this many of the names that a report lists.
 MOST_NAMES = 1_000
 # If this many days, or groups of days, fail one after another, the rest of the range would fail too.
 MOST_FAILING_IN_A_ROW = 3
 
-# Of assets that read what others may have made in the same run, without depending on them: when nothing else is left to
-# do, these are done. One process does a run, one asset after another.
+# These assets read what others may have made in the same run, but do not depend on them. So they come when nothing else
+# is left to do; one process does a run, one asset after another.
 LAST = {"dagster/priority": "-1"}
-# SMA is asked before anything is made, so that there is something to make while it answers: first for what most tables
-# are made of.
+# Assets that ask SMA come before those that make tables, so that there is something to make while SMA answers. The
+# first of them fetches what most tables are made of.
 FIRST, EARLY = {"dagster/priority": "2"}, {"dagster/priority": "1"}
 # Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"

@@ -71,7 +71,7 @@ def run_services(
             say("Stopping Dagster ...")
         return not ended
     finally:
-        # What begins runs ends first, then what has begun them.
+        # The processes that start runs end first, then the runs that they have started.
         _end([one.process for one in running.values() if not one.service.place])
         _end([one.process for one in running.values() if one.service.place], with_children=True)
         for number, handler in before.items():
@@ -101,15 +101,15 @@ class _Running:
     service: Service
     process: "subprocess.Popen[bytes]"
     began: float
-    # Whether its socket was there.
+    # Whether its socket has been seen.
     was_there: bool = False
 
 
 def _start(service: Service, environment: Mapping[str, str]) -> _Running:
     if service.place:
-        # Its folder may be gone with what else was temporary.
+        # Somebody may have removed its folder together with other temporary files.
         service.place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # What is found there from now on is its own.
+        # A socket that is found there from now on is this process's own.
         service.place.unlink(missing_ok=True)
     process = subprocess.Popen(  # noqa: S603 - Dagster's own programs, no shell
         service.command,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Where Dagster's packages keep theirs; those of other tools may change while they are worked on.
 OF_DAGSTER: Final = "dagster"
 
-# By their place, and by the folders below it that are named.
+# The key is their place, and the folders below it that are named.
 _kept: "dict[tuple[str, str | None], ScriptDirectory]" = {}
 
 

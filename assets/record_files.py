@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 # Each run has a database of its own, beside the one for all: a page that shows many runs opens many.
 OPEN_AT_MOST = 8
-# Of one file: a page and the threads of a run read beside each other.
+# Connections to one file: a page and the threads of a run read it at the same time.
 RESTING_AT_MOST = 4
-# Names of files that are known to be in a home or not: each run has a file of its own.
+# Names of files of which it is known whether they are in a home. Each run has a file of its own.
 FILES_AT_MOST = 1_000
 # How long a write waits for those of other processes; Dagster's own wait for the list of runs is 5 s.
 BUSY_TIMEOUT_MS = 60_000
@@ -48,7 +48,7 @@ class KeptConnection(sqlite3.Connection):
     file: Path
     # Which file that was: the name may belong to another one later.
     identity: tuple[int, int]
-    # With what it was opened.
+    # The options with which it was opened.
     options: dict[str, Any]
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class OpenFiles:
             resting = self._resting.setdefault(place, [])
             if len(resting) >= RESTING_AT_MOST or not _is_same_file(connection):
                 return False
-            # Who comes next must find it as if it were new.
+            # The next user must find it as if it were new.
             connection.rollback()
             resting.append(connection)
             self._resting.move_to_end(place)

@@ -70,7 +70,7 @@ class LakeRepair:
             recorded = read_recorded(self.lake, model)
             if self._find_folder(model).is_dir() or recorded.version >= 0:
                 self._mend_table(model, recorded)
-        # A handle from before would go on where the old log was.
+        # A handle that was opened before would continue from the old log.
         self.lake = Lake(self.lake.root, self.lake.scratch)
         found = list_damages(self.lake)
         # What is wrong with a table as a whole was wrong with its log.

@@ -72,7 +72,7 @@ class LakeTable:
                 table = cls(model, uri, DeltaTable(uri, version=begins))
                 table.refresh()
             except DeltaError:
-                # What is wrong with the log, delta-rs says best where it reads all of it.
+                # delta-rs describes a fault of the log best when it reads all of it.
                 pass
             else:
                 # Before an entry that is missing the versions end, but not the log.
@@ -102,7 +102,7 @@ class LakeTable:
 
         Entries of a log have the numbers of their versions, without holes.
         """
-        # Thousands of looks a run: names as texts cost a third of what paths do.
+        # A run looks here thousands of times, and texts cost a third of what paths do.
         if self._folder is None or not os.path.exists(f"{self._folder}/{name_entry(self._version)}"):  # noqa: PTH110
             self._reread()
             return

@@ -206,14 +206,14 @@ def read_from_day_file(macro: Macro, files: Sequence[str], guard: HomeGuard | No
     alike = os.path.commonprefix(files)  # noqa: RUF071 - a text, not a folder
     widths = {len(file) - len(alike) for file in files}
     width = max(widths)
-    # Any file will do where the day has none: it has the columns, and no row of the day. So has that of the first or
-    # the last day for all days outside.
+    # For a day without a file any other file will do, because it has the columns and no row of the day. Days outside of
+    # the range get the file of the first or the last day.
     days = (first + dt.timedelta(days=number) for number in range(n_days))
     places = "".join(of_day.get(day, files[0])[len(alike) :].ljust(width) for day in days)
     place = f"greatest(0, least({n_days - 1}, CAST(day AS DATE) - DATE {quote_text(str(first))}))"
     name = f"substr({quote_text(places)}, 1 + {width} * {place}, {width})"
-    # The lake's own names are of one length. No part of the plant is in a path: but what a file's name is made of
-    # can't be a column, which here could be taken for one of the file.
+    # The lake's own names have one length. The path has an empty part of `plant` in it, because a path can't be made of
+    # columns: so a column that is given for the plant is refused, and not taken for a column of the file.
     file = name if len(widths) == 1 else f"rtrim({name})"
     path = f"concat({quote_text(alike)}, {file}, left(CAST(plant AS VARCHAR), 0))"
     source = read_files(EnergyBalanceIntervals, path)

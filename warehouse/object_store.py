@@ -61,7 +61,7 @@ def open_store(root: str, options: Mapping[str, str], *, request_s: float = REQU
         "max_retries": int(known.pop("max_retries")),
         "retry_timeout": dt.timedelta(seconds=int(str(known.pop("retry_timeout")).removesuffix("s"))),
     }
-    # What delta-rs takes for a fact of the store is one of the connection here.
+    # delta-rs takes this for an option of the store, and obstore for one of the connection.
     client: Any = {"allow_http": known.pop(_HTTP)} if _HTTP in known else {}
     if request_s != REQUEST_S:
         # With any option given the library no longer reads the others from the environment.

@@ -152,7 +152,7 @@ def publish(
             if recorded is None and is_of_other_lake(target, lake):
                 raise PublishError(f"{describe_other_lake(target, lake)} It is unchanged.")
             if recorded and (unchanged := _find_unchanged(recorded, named, inputs, now)):
-                # What lies beside the file is there afterwards, whoever removed it meanwhile.
+                # Somebody may have removed the files beside it in the meantime, so they are written again.
                 place_beside()
                 return _report(target, recorded.sources, unchanged, begun, renewed=False)
             write = partial(
@@ -334,7 +334,7 @@ def _build_from(base: Sources | None, write: Callable[..., Content], file: Path)
     except duckdb.OutOfMemoryException:
         raise
     except (KeyError, ValueError, duckdb.Error):
-        # Whatever is wrong with the copy, a file that is built from nothing does not have it.
+        # A file that is built from nothing does not have the fault of the copy, whatever that is.
         delete_hidden(file.parent, file.name)
         return None
 

@@ -53,11 +53,11 @@ Fill: TypeAlias = Callable[..., int]
 STORAGE_VERSION = "v1.0.0"
 # Files of a report table that are in memory at once.
 REPORT_FILES_AT_ONCE = 64
-# What DuckDB may hold: more saves no time, because what it sorts waits on the disk cheaply. Of what can't wait there it
-# may need more, and then gets the share of the machine that DuckDB takes by itself. One thread fills one group of rows
-# at a time, and takes a fifth less CPU than two that wait for each other.
+# The memory that DuckDB may use. More saves no time, because rows that it sorts wait on the disk cheaply. If it needs
+# more for data that can't wait there, it gets the share of the machine that DuckDB takes by default. One thread fills
+# one group of rows at a time, and takes a fifth less CPU than two that wait for each other.
 LITTLE_MEMORY = {"memory_limit": "64MiB", "threads": "1", "allocator_background_threads": "true"}
-# What it may hold for curated tables, which are joined of many, and where it changes a file that there is.
+# The memory for curated tables, which join many others, and for changes of an existing file.
 MORE_MEMORY = "112MiB"
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
@@ -198,7 +198,7 @@ def build(
             comments += _create_row_macros(
                 plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard
             )
-        # What there is to optimize in a comment takes as long as the comment.
+        # To optimize a comment takes as long as to write it.
         _execute(connection, ["PRAGMA disable_optimizer", *comments, "PRAGMA enable_optimizer"])
         rows = (base.rows if base else {}) | _count_rows(connection, tables)
         connection.execute("COMMIT")

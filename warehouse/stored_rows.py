@@ -33,7 +33,7 @@ def read_row_groups(
         if local and not checked and source.size() >= LARGE_BYTES:
             found = pl.scan_parquet(local, glob=False, hive_partitioning=False).select(kept)
             for begin in range(0, file.metadata.num_rows, rows):
-                # It reads the row groups of these rows alone.
+                # polars reads only the row groups of these rows.
                 yield _fit_frame(found.slice(begin, rows).collect(), types, of_part)
             return
         for batch in file.iter_batches(rows, columns=kept):

@@ -68,7 +68,7 @@ def keep_up_table(
         table = lake.open(model)
         if table is None:
             return None
-        # What is committed after this look is younger than all that can go.
+        # Files that are committed after this look are younger than all that may be removed.
         files = list_table_files(lake, model)
         version = table.version()
         chain = Chain(lake, model)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pyarrow.fs as pafs
 
-# Far below the age at which entries are removed, and far above the pauses between the reads of a run.
+# This is far below the age at which entries are removed, and far above the pauses between the reads of a run.
 LIST_AGAIN_S = 600.0
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipeline.billing.invoice_cells import CURRENCIES
 
-# What a heading may be, the surest first: lower case, without signs and what is in brackets.
+# The headings that a column may have, the surest first, in lower case, without signs and without what is in brackets.
 HEADINGS: Mapping[str, tuple[str, ...]] = {
     "plant": (
         "plant id", "plantid", "system id", "systemid", "anlagen id", "anlagenid", "anlagennummer", "anlagen nr",

@@ -14,7 +14,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.sma.auth.secret_files import read_private, write_private
 
 FILE = "repair/lost-requests.json"
-# Of more days than that only the first and the last one are named.
+# If there are more days than this, only the first and the last one are named.
 MOST_NAMED = 5
 
 

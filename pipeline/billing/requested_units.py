@@ -13,7 +13,8 @@ from pipeline.transform.plant_moves import list_moves
 from schemas import ApiRequests, BillingUnits, Plants, RawPlants
 from warehouse.lake import Lake
 
-# Who is in none of so many lists was not asked for after them: plants that leave are forgotten earlier.
+# A plant that is in none of this many lists was not asked for after them, because plants that leave are forgotten
+# earlier.
 LISTS_LOOKED_AT = 31
 
 

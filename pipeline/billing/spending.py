@@ -314,7 +314,7 @@ def _read_month(runtime: RunContext) -> tuple[PriceList | None, dt.date, Sunledg
     try:
         prices = load_prices(runtime.settings.prices)
     except ConfigurationError as fault:
-        # Who counts already costs nothing more, whatever the prices are.
+        # A plant that counts already costs nothing more, whatever the prices are.
         return None, _find_month(None, runtime.now()), fault
     return prices, _find_month(prices, runtime.now()), None
 

@@ -15,7 +15,7 @@ from schemas.usage import NO_PRICE_LIST
 # A system may have moved more than once: so many new ids are followed.
 MOST_MOVES = 4
 
-# Of a PU whose fee is known, what its requests decide.
+# The columns that requests decide, also of a PU whose fee is known.
 _COUNTED_ANEW = ("plant_id", "month", "n_requests", "n_device_requests", "first_request", "last_request")
 
 # Calls of the Live API are charged by its own plan and make no PU.

@@ -11,7 +11,8 @@ from pipeline.sma.requests import DAY, WEEK
 NO_DAY = "only lists or logs were requested"
 NO_DATA = "no requested day has data"
 
-# What a request asks for from its date on; a Monday's, so a week is the calendar's whichever way SMA counts it.
+# How much a request covers from its date on. Weeks are asked for by a Monday's date, so they are calendar weeks
+# whichever way SMA counts.
 LENGTH = {DAY: dt.timedelta(days=1), WEEK: dt.timedelta(days=7)}
 
 

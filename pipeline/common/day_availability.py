@@ -23,7 +23,8 @@ HOUR = dt.timedelta(hours=1)
 FIRST_ZONE, LAST_ZONE = "Pacific/Kiritimati", "Etc/GMT+12"
 # After a longer pause a person should say which days are wanted, since they cost money.
 LONGEST_PAUSE_DAYS = 31
-# What a day that did not come whole has to wait for its next try. Then it is left to the daily window and to people.
+# How long a day that is not complete waits for each further try. After the last one it is left to the daily window and
+# to people.
 WAITS = (HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR)
 
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import polars as pl
 
 TimeBasis: TypeAlias = Literal["utc", "plant_local"]
-# What a row of the repeated hour stands for that came once: one pass, the other being a gap, or the mean of both.
+# What a row stands for that came only once in the repeated hour: one pass (the other is a gap), or the mean of both.
 MergedHour: TypeAlias = Literal["gap", "mean"]
 UTC_US = pl.Datetime("us", "UTC")
 

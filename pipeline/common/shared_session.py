@@ -41,7 +41,7 @@ WATCH_EVERY_S = 1.0
 GONE_FOR_S = 5.0
 # Transactions take milliseconds. The server ends one whose process is suspended for so long, and with it its locks.
 SUSPENDED_FOR_S = 20
-# So nobody waits for a lock longer than that, unless another program holds it.
+# Because of that nobody waits longer than this for a lock, unless another program holds it.
 LOCK_WITHIN_S = 30
 # Nothing of a session is worth a wait for the disk but documents, which ask for it.
 OPTIONS = (
@@ -115,7 +115,7 @@ class SharedSession:
                     psycopg2.errors.ReadOnlySqlTransaction,
                 ) as fault:
                     self._drop()
-                    # What was never reached is a wrong setting.
+                    # A server that was never reached is a wrong setting.
                     if wait_s is None or self._holder is None:
                         raise self.build_error(fault) from None
                     time.sleep(wait_s)
@@ -224,14 +224,14 @@ class SharedSession:
         """Have a session again soon after it was cut, so that others do not take this process for dead."""
         while self._in_use:
             time.sleep(WATCH_EVERY_S)
-            # Who has the guard for now is using the session, and sees for itself.
+            # Whoever has the guard now is using the session, and notices a cut itself.
             if not self._guard.acquire(blocking=False):
                 continue
             try:
                 # Closed in the meantime, it must stay closed.
                 if self._in_use and self._is_cut():
                     self._drop()
-                    # What is wrong for longer is said by who uses it.
+                    # Whoever uses the session reports a fault that lasts.
                     with suppress(Exception):
                         self._connect()
             finally:

@@ -21,11 +21,11 @@ IDLE_LOOKS = 20
 
 @dataclass(slots=True)
 class _Call:
-    # What is waited for, since when it is in which state, and when the waiting ends, as parts of one sentence.
+    # The parts of one sentence: which place is waited for, what it does, and when the waiting ends.
     place: str
     state: str
     end: str
-    # What is said of it when the waiting is over.
+    # The sentence that is said when the waiting is over.
     over: str
     # A call that moves many bytes is not a silent one.
     due: float

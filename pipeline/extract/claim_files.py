@@ -71,7 +71,7 @@ def _find_rival(path: Path, dataset: str, days: dict[str, list[str]]) -> str:
     try:
         told = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
-        # Its process has let go of it.
+        # Its process has released the claim.
         return ""
     if told["holder"] == HOLDER or told["dataset"] != dataset:
         return ""

@@ -79,7 +79,7 @@ def claim_plan(
     store = ClaimFiles(runtime.settings.home / "claims") if session is None else session
     while True:
         claimed = plan
-        # Not kept meanwhile: there is one for each plant and day.
+        # The claims are not kept while this waits, because there is one for each plant and day.
         _wait_for_claims(
             runtime, store, Claims.of(claimed), runtime.settings.pool_wait_minutes * 60 if wait else 0.0
         )

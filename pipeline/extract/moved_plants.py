@@ -71,6 +71,6 @@ def _find_left(runtime: RunContext) -> pl.DataFrame:
     gone = plants.filter(~pl.col("plant_id").is_in(known))
     days = list_past_days(runtime.lake, RawPlants, today)
     earlier = max((day for day in days if day < today - ASKED_AFTER_LEAVING), default=dt.date.min)
-    # What was last seen before the newest of the earlier lists was not in that one either.
+    # A plant that was last seen before the newest of the earlier lists is missing in that one too.
     lately = gone.filter(pl.col("last_seen") >= earlier)
     return lately.join(find_excluded_plants(runtime), on="plant_id", how="anti")

@@ -23,7 +23,7 @@ from pipeline.run.today_turn import TodayTurn, choose_turn, count_room
 from pipeline.sma.budget.shared_budget import Budget
 from schemas import Plants
 
-# Of this backend the current day can be read; Classic portals have it when it is over.
+# The backend whose current day can be read. Classic portals have a day when it is over.
 LIVE = "ennexos"
 
 
@@ -38,7 +38,7 @@ def plan_turn(runtime: RunContext, now: dt.datetime, after: str = "") -> TodayTu
     costs = _count_costs(runtime, plants, now)
     if len(runtime.credentials) == 1:
         return choose_turn(costs, _count_room(runtime, runtime.credentials[0], now), after)
-    # What no budget limits has room for all.
+    # A credential without a budget has room for all plants.
     limit = int(costs["requests"].sum())
     rooms = {
         credential.name: _count_room(limited, credential, now)

@@ -123,7 +123,7 @@ def _judge_publication(runtime: RunContext) -> Iterator[Concern]:
     if settings.published_object is not None:
         return
     lag = find_lag(runtime.lake, settings.warehouse)
-    # Without a moment it is so old that the entry of the log is gone.
+    # If the moment is not known, it is so long ago that the entry of the log is gone.
     if lag is not None and (lag.since is None or runtime.now() - lag.since > UNPUBLISHED_FOR):
         text = f"{settings.published_place} is {lag.describe()}: unless a run is at work, which publishes at its end, "
         yield Concern(

@@ -23,7 +23,7 @@ from pipeline.common.text import escape_controls
 TIMEOUT_S = 15.0
 SUBMISSION_PORT, TLS_PORT = 587, 465
 REFUSED = 300
-# What a channel has told, as name -> title, by the channel's name.
+# The alerts that each channel has sent, as name -> title, by the channel's name.
 Told: TypeAlias = dict[str, dict[str, str]]
 
 

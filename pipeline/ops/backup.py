@@ -65,7 +65,7 @@ LOG = "_delta_log"
 UNPACKING = ".sunledger-restore-"
 SQLITE = b"SQLite format 3\0"
 BLOCK = 2**20
-# What a disk says of itself, and not of what it is asked to take.
+# Errors that speak of the disk, and not of the file that it is to take.
 OF_A_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -90,7 +90,7 @@ def back_up(settings: Settings, target: Path, tell: Callable[[str], None]) -> tu
         KnownTables(settings.home, settings.warehouse).check_lake(lake)
     try:
         if next(_list_files(settings), None) is None:
-            # As where its disk is not mounted: the backup of before is all that there is then.
+            # Its disk may not be mounted, and then the earlier backup is all that is left.
             raise UsageError(
                 f"There is nothing to back up in {settings.home}, so {target} was not written: mount its disk, or set "
                 "SUNLEDGER_HOME to the home to back up."
@@ -366,10 +366,10 @@ def _move_to_places(unpacked: Path, places: dict[str, Path | None]) -> None:
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         if name == HOME:
-            # Of all disks: a lake in another folder may have been copied to its own.
+            # All disks are synced, because a lake in another folder may have been copied to a disk of its own.
             os.sync()
         _put(part, place, last=lake)
-    # What a mounted home was filled with came by names alone.
+    # A mounted home was filled by renaming, which only a further sync makes durable.
     os.sync()
 
 

@@ -195,7 +195,8 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
                 (home / kept / file.name).write_bytes(file.read_bytes())
         for file in settings.home.glob(KNOWN_TABLES):
             (home / file.name).write_bytes(file.read_bytes())
-        # What is published is not that of a lake in which lost tables begin again.
+        # The published file does not belong to a lake in which lost tables begin again, so the dry run gets a place of
+        # its own.
         yield settings.model_copy(
             update={"home": home, "lake": root, "warehouse": home / settings.warehouse.name}
         )

@@ -56,12 +56,12 @@ from pipeline.report.svg import draw_png, draw_svg
 # Narrow, so that its letters can be read where a phone or half a page is all the room there is.
 SIZE_IN = (WIDTH_IN, 6.75)
 
-# Where things are, in parts of the figure's width and height from its lower left corner.
+# Left, bottom, width and height of each axis, as shares of the figure's width and height.
 _BARS = (LEFT, 0.505, WIDTH, 0.295)
 _HEAT = (LEFT, 0.125, WIDTH, 0.315)
 _SCALE = (LEFT, 0.04, SCALE_WIDTH, 0.023)
 
-# From the axis past the days to what they are, and past the legend to the title, in points.
+# Distances in points: from the axis to the label below its days, and from the axis to the title above its legend.
 _BELOW, _ABOVE_LEGEND = 13, 19
 
 _NAME_LETTERS = 36

@@ -21,7 +21,7 @@ class DoneSteps:
             with translate_store_faults():
                 done = self._done[name] = work()
         except StoreUnavailableError:
-            # Who takes it waits for the store, and does it then.
+            # Whoever takes the result waits for the store, and then does the step.
             return None
         except Exception as fault:
             self._done[name] = fault

@@ -47,7 +47,8 @@ class MadeAhead:
         self._unchanged = UnchangedSteps.of(runtime)
         self._tables = {table.name: table for table in tables}
         self._stored: defaultdict[dt.date, set[str]] = defaultdict(set)
-        # What may be made now, in this order; what is being made; and what was made and nobody has taken yet.
+        # The tables and days that may be made now, in this order; the one that is being made; and those that are made
+        # and not taken yet.
         self._ready: dict[tuple[str, dt.date], None] = {}
         self._making: tuple[str, dt.date] | None = None
         self._made: dict[tuple[str, dt.date], HeldResult] = {}

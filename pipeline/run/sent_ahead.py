@@ -46,7 +46,7 @@ class SentAhead:
 
     def __init__(self, runtime: RunContext, upcoming: Iterable[DaysToFetch]) -> None:
         self._runtime = runtime
-        # None for what is left to its turn: nothing beyond it is sent before.
+        # None stands for days that are left to their turn: nothing after them is sent ahead.
         self._upcoming: dict[Place, DaysToFetch | None] = {(one.name, one.days): one for one in upcoming}
         self._sent: dict[Place, SentRequests] = {}
         self._guard = threading.RLock()

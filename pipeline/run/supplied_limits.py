@@ -37,7 +37,7 @@ LIMITS: Final = pl.Schema(
         "method": pl.String(),
     }
 )
-# What has no end yet holds until then.
+# A limit without an end holds until then.
 FOREVER: Final = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 _TABLE: Final = "limit"
 _WANTED: Final = (

@@ -50,7 +50,7 @@ def take_over_days(folder: Path) -> Iterator[set[dt.date]]:
             yield days
         except BaseException:
             if len(mine) > 1:
-                # Where there is no room for it, they stay as they are.
+                # Where the disk has no room for one file, the several files stay as they are.
                 with suppress(OSError):
                     file, _ = _create(folder, days)
                     os.close(file)

@@ -24,6 +24,6 @@ class PendingResults(Generic[Found]):
         try:
             return next(self._results)
         except BaseException:
-            # Also at the end of all results.
+            # StopIteration is meant too: then all results are taken.
             self.close()
             raise

@@ -148,7 +148,8 @@ class SessionSet:
         if len(streams) == 1:
             yield from chain.from_iterable(streams.values())
             return
-        # Not before somebody takes them: what is sent ahead of that is bounded, and what waits on the disk is not.
+        # Reading ahead begins when somebody takes the results: requests that are sent ahead are bounded, answers that
+        # wait on the disk are not.
         readers = {name: ReadAhead(stream, self._scratch) for name, stream in streams.items()}
         try:
             for name in names:

@@ -17,7 +17,7 @@ from pipeline.transform.thresholds import Thresholds
 from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table
 from warehouse.lake_reader import build_empty_frame
 
-# What of a day's figures is looked at.
+# The columns of a day's figures that are compared.
 _DAILY = ("plant_id", "device_id", "status", "pv_generation_kwh", "pv_generation_covered_h")
 _ROWS = ("interval_start", "interval_end", "pv_generation_w")
 

@@ -43,7 +43,7 @@ def write_kpi_daily(runtime: RunContext, day: dt.date) -> StepResult:
     energy = _read_rows(runtime, EnergyDaily, day, _OF_ENERGY)
     site = ("plant_id", "timezone", "latitude", "longitude", "start_up", *_FACTS[1:])
     places = take_powers_of_day(listed, day).select(site).join(energy, on="plant_id", how="inner")
-    # Of all plants, as the energy of the day was made.
+    # The suns of all plants, as for the energy of the day.
     suns = find_daylight(listed, day).select("plant_id", "sunrise", "sunset")
     plants = add_day_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
     frames = runtime.lake.read_batches(EnergyBalanceIntervals, {"local_date": day}, columns=ROW_COLUMNS)

@@ -252,7 +252,7 @@ def read_light_series(
         .drop_nulls()
         .collect()
     )
-    # Of several sensors the one with most values on the day, as for the plant's figures.
+    # If a plant has several sensors, the one with the most values on the day counts, as for the plant's figures.
     sensed = _join_moved([sensed], found, ["plant_id", "device_id", "local_date"], _SENSED)
     best = (
         sensed.group_by("plant_id", "local_date", "device_id")
@@ -296,7 +296,7 @@ def _read_neighbours(runtime: RunContext, found: LimitedMonthFacts, quarters: pl
     if not pairs.height:
         return pl.DataFrame(schema=_LIGHT)
     plants = found.plants.join(pairs, left_on="plant_id", right_on="neighbour_id", how="semi")
-    # What a limit changes is no measure of the sky: days with one are left out, whether it binds or not.
+    # Power under a limit does not measure the sky: days with a limit are left out, whether it binds or not.
     limited = quarters.filter("measured").select(_DAY).unique()
     power = (
         read_quarter_hours(runtime, found, plants)

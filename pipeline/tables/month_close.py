@@ -35,7 +35,7 @@ from schemas import (
 
 # The columns of a day that are kept and reported.
 SUSPICIOUS = "with suspicious values"
-# What a day is expected to have of a plant of which no day is stored.
+# The expected hours of a day of a plant that has no stored day.
 FULL_DAY_H = 24.0
 # A message lists at most this many items, so that it stays readable.
 REASONS_SHOWN = 5

@@ -17,7 +17,8 @@ GRID_OPERATOR: Final = ASKED_BY[0]
 STATIC: Final = "static"
 # Power this near to the limit, as a share of the rated power, is at the limit: a controller does not hold it exactly.
 AT_LIMIT = 0.02
-# Whoever takes more from the grid, as a share of the rated power, would have used more PV power: no limit binds.
+# A plant that takes more than this from the grid, as a share of the rated power, would have used more PV power itself,
+# so no limit of feed-in binds.
 DRAWS = 0.01
 ROW_COLUMNS: Final = (
     "plant_id",

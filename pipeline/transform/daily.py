@@ -144,7 +144,7 @@ def _judge(figures: pl.DataFrame) -> pl.DataFrame:
             pl.col("covered_h").fill_null(0.0),
             pl.col("expected_h").fill_null(pl.col("silent_h")),
             pl.col("n_rows", "n_flagged").fill_null(0),
-            # Of rows that don't tell it stays null.
+            # Rows without bridged_s leave it null.
             bridged_h=pl.when(pl.col("n_rows").fill_null(0) > 0).then("bridged_h").otherwise(0.0),
         )
         .with_columns(pl.col("largest_gap_min").fill_null(pl.col("expected_h") * 60))

@@ -26,7 +26,7 @@ from pipeline.transform.row_groups import split_by_group
 QUARTER = dt.timedelta(minutes=15)
 # Of a day without a change of clocks.
 QUARTERS_A_DAY = 96
-# Of days and zones whose quarters are kept: quarters, hours and profiles of a month ask for the same ones.
+# How many pairs of day and zone keep their quarters: quarters, hours and profiles of a month ask for the same ones.
 DAYS_KEPT = 256
 ONE_US = dt.timedelta(microseconds=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

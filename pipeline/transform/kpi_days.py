@@ -41,7 +41,7 @@ ROW_COLUMNS = (
     "self_supply_kwh",
     "total_consumption_kwh",
 )
-# What of a cloudless sky has another name than the same of a sensor.
+# The names of figures of a cloudless sky, by the names that the same figures of a sensor have.
 _CLEAR_SKY: Final = {
     "reference_yield_h": "reference_yield_clear_sky_h",
     "irradiation_covered_h": "clear_sky_covered_h",

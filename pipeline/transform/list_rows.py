@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.transform.broken_lists import decode_lists
 from pipeline.transform.json_engine import run_on
 
-# What is kept at most: the rows of the list of 10,000 plants take 2 MB.
+# At most this much is kept: the rows of the list of 10,000 plants take 2 MB.
 KEPT_BYTES = 2**23
 # What a frame takes beside its values.
 EMPTY_BYTES = 2**12
@@ -40,7 +40,7 @@ class _KeptRows:
     def add(self, key: bytes, frame: pl.DataFrame) -> None:
         size = int(frame.estimated_size()) + EMPTY_BYTES
         with self._lock:
-            # What has no room by itself is no reason to let go of all else.
+            # A frame that has no room even by itself must not push out all others.
             if key not in self._frames and size <= KEPT_BYTES:
                 self._frames[key] = frame, size
                 self._bytes += size

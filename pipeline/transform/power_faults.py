@@ -25,11 +25,12 @@ CODES_32_BITS: Final = [
 CODES_16_BITS: Final = [
     float(code * unit) for code in (2**15 - 1, 2**15, 2**16 - 1) for unit in (1, 10, 100, 1000)
 ]
-# So often on one day a large plant does not hit such a number to the last digit.
+# A large plant does not hit such a number to the last digit this often on one day.
 HITS_OF_A_CODE: Final = 3
-# So many rows of a day, or so large a share of them, may be wrong alike: what all the others stay below is usual.
+# This many rows of a day, or this share of them, may be wrong in the same way. The power that all others stay below is
+# the usual one.
 ODD_ROWS, ODD_SHARE = 3, 0.01
-# Of a plant whose size nobody knows fewer rows tell nothing: the first ones of a morning grow from nothing.
+# For a plant whose size is not known, fewer rows prove nothing, because the first rows of a morning grow from zero.
 ROWS_OF_UNKNOWN: Final = 24
 # What flows in and out again in one row, or in two rows one after the other, is the same to these shares.
 SAME_ROW, NEXT_ROW = 0.1, 0.01

@@ -109,7 +109,7 @@ def _find_beyond_sun(rows: pl.DataFrame, answers: pl.DataFrame, limits: Threshol
     """`row` of those rows that say more than a clear sky gives to panels that face the sun."""
     sites = answers.select("latitude", "longitude", "peak_w")[rows["answer"]]
     facts = rows.select("row", "pv_generation_w", "interval_end", "resolution")
-    # What even the lowest sun would allow needs no sun.
+    # For a power that even the lowest sun allows, the sun's position is not needed.
     least = _clear_sky(pl.lit(SUN_TOLERANCE_DEG)) / STANDARD_W_PER_M2 * limits.beyond_sun_times
     placed = pl.concat([facts, sites], how="horizontal").filter(
         pl.col("pv_generation_w") > pl.col("peak_w") * least

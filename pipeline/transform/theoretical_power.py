@@ -15,7 +15,7 @@ from schemas import curtailment as c
 
 # P_ref and G_ref are of quarter hours with at least this share of the rated power.
 REFERENCE_POWER = 0.1
-# So many of them make a comparison day: fewer are an accident of the clouds.
+# A comparison day needs at least this many of them: fewer may be an accident of the clouds.
 FEWEST_QUARTERS = 4
 # P_ref and G_ref are the sums of so many of them, those most like the limited quarter hour: modules are warmer, and so
 # weaker, in strong light than in the mean of the day.
@@ -65,7 +65,7 @@ def scale_by_light(
     binding = select_binding(lit).filter(pl.col("g").is_not_null())
     usable = _find_ratios(select_reference(lit).filter(pl.col("g") > 0))
     chosen = choose_comparison_days(binding, _judge_days(usable), _SERIES)
-    # Of several series those with the nearest comparison day: there is one for each limited day.
+    # If there are several series, those with the nearest comparison day count: each limited day has one.
     gap = (pl.col("comparison_date") - pl.col("local_date")).abs()
     chosen = chosen.filter(gap == gap.min().over(_DAY)).filter(
         pl.col("comparison_date") == pl.col("comparison_date").min().over(_DAY)

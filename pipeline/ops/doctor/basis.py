@@ -20,10 +20,11 @@ DAYS_WANTED = 7
 # Yesterday may still grow, and somewhere it is not over.
 UNSETTLED = 2 * ONE_DAY
 MONTHS_BACK = 12
-# Where clocks change, the middle of a plant's energy keeps its place to the sun from season to season, whichever way
-# its roof looks, by the true basis, and moves by the change of clocks, at least half an hour, by the false one.
+# Read by the true basis, the middle of a plant's energy keeps its distance from solar noon from season to season,
+# whichever way its roof looks. Read by the false one it moves by the change of clocks, at least half an hour.
 MOST_MOVED_IF_TRUE_MIN, LEAST_MOVED_IF_FALSE_MIN = 20.0, 35.0
-# Else the noons of some plants tell it together, if all of them lie near the sun's by one basis and not by the other.
+# Where clocks do not change, several plants decide together, if the noons of all of them lie near the sun's by one
+# basis and not by the other.
 PLANTS_FOR_NOON = 3
 NEAR_NOON_MIN, FAR_NOON_MIN = 25.0, 40.0
 _MINUTES_A_DAY = 1440

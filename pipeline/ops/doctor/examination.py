@@ -110,7 +110,7 @@ def examine(
                 else:
                     well += 1
                 yield from (_name_credential(finding, name) for finding in findings)
-            # What the whole needs is there if one credential has it.
+            # A check of the whole passes if it passes for one credential.
             if not well:
                 bad.add(check.name)
 

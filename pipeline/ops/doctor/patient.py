@@ -39,7 +39,7 @@ class Patient:
 
     runtime: RunContext
     clock: Clock
-    # None: whoever costs nothing more this month.
+    # None stands for the plants that cost nothing more this month.
     plants_asked: int | None
     agree: CostAgreement
     # The one that is examined: with several, each in its turn.

@@ -31,7 +31,7 @@ from pipeline.sma.http.retry import is_transient
 from pipeline.sma.http.server_time import refuse_odd_clock
 
 CONSENT_PATH = "/oauth2/v2/bc-authorize"
-# What SMA answers when it says nothing: half an hour between two looks.
+# The interval between two looks where SMA names none: half an hour.
 USUAL_INTERVAL_S = 1800.0
 # An interval that SMA asks for is minutes; a slip there must not end all asking.
 LONGEST_INTERVAL_S = 7 * 86_400.0

@@ -140,7 +140,7 @@ class OrderedStream:
         waiting = len(self._slots) + self._handed_out
         if waiting >= self._max_slots:
             return True
-        # What somebody waits for does not wait for those who wait for him.
+        # A stream that somebody waits for does not wait for streams that wait for it.
         of_others = 0 if self._awaited else self._window.sum_backlogs(self._rank)
         return self._backlog_bytes + of_others >= self._max_bytes
 

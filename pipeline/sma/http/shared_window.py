@@ -4,7 +4,7 @@ import asyncio
 from heapq import heappop, heappush
 from itertools import count
 
-# Of requests on which somebody waits already: they come before all streams.
+# The rank of requests that somebody already waits for: they come before all streams.
 URGENT = -1
 
 

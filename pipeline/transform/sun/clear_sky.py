@@ -53,7 +53,8 @@ def project_on_best_plane(sky: pl.DataFrame) -> pl.Series:
 
     The plane faces the mean direction of the beams that reach it; sky and ground (albedo 0.2) are taken as even.
     """
-    # From midday on: where the sun goes all the way round, it would else look straight up for good.
+    # The search begins with the hours around midday: where the sun does not set, a search that begins with the whole
+    # day would look straight up and stay there.
     lit = pl.col("up") >= pl.col("up").filter(pl.col("up") > 0).mean().over("plant_id")
     for _ in range(_LOOKS):
         sums = [(pl.col("dni") * pl.col(axis)).filter(lit).sum().over("plant_id") for axis in _AXES]

@@ -13,15 +13,16 @@ from pipeline.common.local_time import TimeBasis
 from pipeline.common.text import pluralize
 from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE
 
-# Roofs to the east and to the west even out over a fleet, a wrong basis doesn't. Nearly all zones are an hour or more
-# from UTC.
+# Over a fleet, roofs to the east and to the west cancel out; a wrong basis does not. Nearly all zones are an hour or
+# more from UTC.
 FLEET_NOON_MIN: Final = 45.0
 # Fewer plants may well have all their roofs to one side.
 FLEET_FROM: Final = 5
-# Some less tell it where each of them fits the other reading better, and their noon as well as a clock can.
+# A few plants less are enough if each of them fits the other basis better, and their median noon lies as close to the
+# sun's as clocks allow.
 FEW_FROM: Final = 3
 CLOSE_NOON_MIN: Final = 25.0
-# A basis that only some plants speak against is right, and these plants' zones are wrong.
+# If at most this share of the plants contradicts the basis, it is right, and the zones of these plants are wrong.
 MOST: Final = 0.5
 SHOWN: Final = 5
 
