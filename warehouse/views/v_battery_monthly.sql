@@ -1,5 +1,5 @@
 -- view
--- Batteries of each plant and month: full cycles, and the round-trip efficiency as AC energy out by AC energy in (EnergyBalance). Only days on which both charging and discharging were measured count. Where the capacity in plant_attributes and the state of charge are known, what the battery holds more or less at the month's end is taken into account.
+-- Batteries of each plant and month: full cycles, and the round-trip efficiency as AC energy out by AC energy in (EnergyBalance). Only days on which both charging and discharging were measured count. Where the capacity in plant_attributes and the state of charge are known, what the battery holds more or less after these days is taken into account.
 -- Key: plant_id, month.
 --
 -- plant_id: Plant's id.
@@ -12,32 +12,69 @@
 -- full_cycles: Discharged energy by the capacity. Unit: 1. Null: the capacity is not known.
 -- state_of_charge_begin_pct: State of charge at the first row of the month that has one. Unit: %. Null: not reported.
 -- state_of_charge_end_pct: State of charge at the last row of the month that has one. Unit: %. Null: not reported.
--- stored_kwh: Energy that the battery holds more at the end than at the beginning, by the state of charge and the capacity. Unit: kWh. Null: one of them is not known.
+-- stored_kwh: Energy that the battery holds more at the end of these days than at their beginning, each row of days by itself, by the state of charge and the capacity. Unit: kWh. Null: one of them is not known.
 -- round_trip_efficiency: Discharged energy by charged energy less stored_kwh. Unit: 1. Null: see round_trip_reason.
 -- round_trip_basis: state_of_charge (stored_kwh was taken into account) or energy (it is not known; the shorter the time, the less certain is the efficiency). Null: see round_trip_reason.
 -- round_trip_reason: Why there is no efficiency: no_charging (less than one kWh was charged), contradictory (it would be above 1). Null: there is one.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
-WITH measured AS (
+WITH counted_days AS (
+    SELECT
+        plant_id,
+        local_date,
+        battery_charging_kwh,
+        battery_discharging_kwh,
+        -- Days in a row of one month have the same one.
+        local_date - CAST(row_number() OVER (PARTITION BY plant_id, month_of(local_date) ORDER BY local_date) AS INTEGER) AS run
+    FROM energy_daily
+    LEFT JOIN plants USING (plant_id)
+    WHERE battery_charging_kwh IS NOT NULL AND battery_discharging_kwh IS NOT NULL
+        AND (excluded_from IS NULL OR local_date < excluded_from)
+), measured AS (
     SELECT
         plant_id,
         month_of(local_date) AS month,
         count(*) AS n_days,
         sum(battery_charging_kwh) AS battery_charging_kwh,
         sum(battery_discharging_kwh) AS battery_discharging_kwh
-    FROM energy_daily
+    FROM counted_days
+    GROUP BY ALL
+), charge AS (
+    SELECT
+        plant_id,
+        local_date,
+        arg_min(battery_state_of_charge_pct, interval_end) AS first_pct,
+        arg_max(battery_state_of_charge_pct, interval_end) AS last_pct
+    FROM energy_balance_intervals
     LEFT JOIN plants USING (plant_id)
-    WHERE battery_charging_kwh IS NOT NULL AND battery_discharging_kwh IS NOT NULL
-        AND (excluded_from IS NULL OR local_date < excluded_from)
+    WHERE battery_state_of_charge_pct IS NOT NULL AND (excluded_from IS NULL OR local_date < excluded_from)
     GROUP BY ALL
 ), held AS (
     SELECT
         plant_id,
         month_of(local_date) AS month,
-        arg_min(battery_state_of_charge_pct, interval_end) AS begin_pct,
-        arg_max(battery_state_of_charge_pct, interval_end) AS end_pct
-    FROM energy_balance_intervals
-    LEFT JOIN plants USING (plant_id)
-    WHERE battery_state_of_charge_pct IS NOT NULL AND (excluded_from IS NULL OR local_date < excluded_from)
+        arg_min(first_pct, local_date) AS begin_pct,
+        arg_max(last_pct, local_date) AS end_pct
+    FROM charge
+    GROUP BY ALL
+), runs AS (
+    -- What a battery takes or gives on days that are not counted is no part of what they hold more.
+    SELECT
+        plant_id,
+        month_of(local_date) AS month,
+        min(local_date) AS first_day,
+        arg_min(first_pct, local_date) AS first_pct,
+        arg_max(last_pct, local_date) AS last_pct
+    FROM counted_days
+    LEFT JOIN charge USING (plant_id, local_date)
+    GROUP BY plant_id, month, run
+), changes AS (
+    SELECT
+        runs.plant_id,
+        runs.month,
+        sum(runs.last_pct - coalesce(before.last_pct, runs.first_pct)) AS more_pct,
+        bool_and(runs.last_pct IS NOT NULL) AS is_known
+    FROM runs
+    LEFT JOIN charge AS before ON before.plant_id = runs.plant_id AND before.local_date = runs.first_day - 1
     GROUP BY ALL
 ), counted AS (
     SELECT
@@ -47,13 +84,14 @@ WITH measured AS (
         attributes.plant_group,
         held.begin_pct,
         held.end_pct,
-        (held.end_pct - held.begin_pct) / 100 * attributes.battery_capacity_kwh AS stored_kwh,
+        CASE WHEN changes.is_known THEN changes.more_pct / 100 * attributes.battery_capacity_kwh END AS stored_kwh,
         battery_discharging_kwh / nullif(battery_charging_kwh - coalesce(stored_kwh, 0), 0) AS efficiency,
         CASE WHEN battery_charging_kwh < 1 THEN 'no_charging' WHEN efficiency > 1 OR efficiency <= 0 THEN 'contradictory' END AS reason
     FROM measured
     LEFT JOIN plants ON plants.plant_id = measured.plant_id
     LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = measured.plant_id
     LEFT JOIN held ON held.plant_id = measured.plant_id AND held.month = measured.month
+    LEFT JOIN changes ON changes.plant_id = measured.plant_id AND changes.month = measured.month
 )
 SELECT
     plant_id,

@@ -142,7 +142,10 @@ SOLD = dt.date(2021, 6, 25)
 
 
 def battery_rows() -> list[dict[str, Any]]:
-    """Ten days: 9 kWh in and 8 kWh out on each; the battery of 10 kWh ends 5 kWh fuller than it began."""
+    """Ten days: 9 kWh in and 8 kWh out on each; the battery of 10 kWh ends 5 kWh fuller than it began.
+
+    It is 1 kWh fuller after one more day, before which and after which it takes what nobody measured.
+    """
     plants = {"full": (9.0, 8.0), "plain": (9.0, 8.0), "idle": (0.0, 0.0), "odd": (4.0, 8.0)}
     rows = [
         {"plant_id": plant, "local_date": JUNE + dt.timedelta(days=number)}
@@ -152,8 +155,10 @@ def battery_rows() -> list[dict[str, Any]]:
     ]
     # A day without the discharging counts in neither, and nor does one on which the plant is not yours any more.
     full = {"plant_id": "full", "battery_charging_kwh": 50.0}
+    alone = {"local_date": dt.date(2021, 6, 16), "battery_charging_kwh": 9.0, "battery_discharging_kwh": 8.0}
     return [
         *rows,
+        full | alone,
         full | {"local_date": dt.date(2021, 6, 11)},
         full | {"local_date": SOLD, "battery_discharging_kwh": 40.0},
     ]
@@ -200,7 +205,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
     put(lake, EnergyDaily, battery_rows())
     for number in range(15):
         put(lake, DcIntervals, list(string_rows(number)))
-    for day, charge in ((JUNE, 20.0), (dt.date(2021, 6, 20), 70.0), (SOLD, 90.0)):
+    for number, charge in ((1, 20.0), (10, 70.0), (15, 30.0), (16, 40.0), (20, 95.0), (SOLD.day, 90.0)):
+        day = JUNE.replace(day=number)
         noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
         put(
             lake,
@@ -297,11 +303,12 @@ def test_a_shaded_string_falls_behind_its_own_share(db: duckdb.DuckDBPyConnectio
 def test_batteries_have_cycles_and_a_round_trip(db: duckdb.DuckDBPyConnection) -> None:
     found = {row["plant_id"]: row for row in ask(db, "FROM v_battery_monthly")}
     full = found["full"]
-    assert (full["n_days"], full["battery_charging_kwh"], full["battery_discharging_kwh"]) == (10, 90.0, 80.0)
-    assert full["full_cycles"] == pytest.approx(8.0)
-    # 50 % of 10 kWh are still in it: 80 / (90 - 5).
-    assert full["stored_kwh"] == pytest.approx(5.0)
-    assert full["round_trip_efficiency"] == pytest.approx(80 / 85)
+    assert (full["n_days"], full["battery_charging_kwh"], full["battery_discharging_kwh"]) == (11, 99.0, 88.0)
+    assert full["full_cycles"] == pytest.approx(8.8)
+    assert (full["state_of_charge_begin_pct"], full["state_of_charge_end_pct"]) == (20.0, 95.0)
+    # 50 % of 10 kWh are still in it, and 10 % of the day by itself: 88 / (99 - 6).
+    assert full["stored_kwh"] == pytest.approx(6.0)
+    assert full["round_trip_efficiency"] == pytest.approx(88 / 93)
     assert full["round_trip_basis"] == "state_of_charge"
     assert full["plant_group"] == "South"
     plain = found["plain"]
