@@ -26,6 +26,8 @@ from pipeline.sma.consents.consent_book import ConsentBook, Owner
 
 # A request that SMA does not answer is looked at again after this long, whatever its interval.
 LONGEST_SLEEP_S = 600.0
+# Nobody looks for an e-mail, misses it and asks for another one within such a time.
+JUST_ASKED_MINUTES = 10
 
 
 class Outcome(StrEnum):
@@ -37,25 +39,54 @@ class Outcome(StrEnum):
 
 
 def request_consents(emails: Collection[str], name: str | None = None) -> int:
-    """Have SMA ask owners for consent by e-mail; returns the exit code. `name` chooses one of several credentials."""
+    """Have SMA ask owners for consent by e-mail; returns the exit code. `name` chooses one of several credentials.
+
+    Who was asked some minutes ago is not asked a second time: whatever ended the command before, it can be run again.
+    """
     owners = _check_addresses(emails)
     with _open_book(name) as (runtime, credential, book):
+        latest = {
+            owner: known
+            for owner, known in book.read_owners().items()
+            if _was_just_asked(known, runtime.now())
+        }
+        wanted = [owner for owner in owners if owner not in latest]
 
         async def ask(client: SmaClient) -> dict[str, Consent | SmaError]:
             api = ConsentApi(credential.settings, client)
-            return {owner: await _ask_owner(api, owner) for owner in owners}
+            return {owner: await _ask_owner(api, owner) for owner in wanted}
 
-        answers = runtime.find_session(credential).use(ask)
+        # An e-mail that is sent and not noted would be sent twice.
+        with book.hold_room():
+            answers = runtime.find_session(credential).use(ask) if wanted else {}
         good = {owner: answer for owner, answer in answers.items() if isinstance(answer, Consent)}
         noted = book.note(good, runtime.now(), asked=True)
+        asked_before = [latest[owner] for owner in owners if owner in latest]
+        _show(
+            book,
+            [*noted.values(), *asked_before],
+            {o: a for o, a in answers.items() if isinstance(a, SmaError)},
+        )
+        if asked_before:
+            say(
+                f"{pluralize(len(asked_before), 'owner')} of these had an e-mail less than {JUST_ASKED_MINUTES} "
+                "minutes ago and got no second one: run this later to have it sent again."
+            )
         store_consents(runtime.lake, book)
-        _show(book, noted.values(), {o: a for o, a in answers.items() if isinstance(a, SmaError)})
-    if any(owner.state is ConsentState.PENDING for owner in noted.values()):
+    if any(owner.state is ConsentState.PENDING for owner in (*noted.values(), *asked_before)):
         say(
             "The link in SMA's e-mail leads to a page of ennexOS where the owner must sign in. Wait for the answers "
             "with 'sunledger consent watch'."
         )
-    return _choose_exit_code(len(good), len(answers))
+    return _choose_exit_code(len(good) + len(asked_before), len(owners))
+
+
+def _was_just_asked(owner: Owner, now: dt.datetime) -> bool:
+    return (
+        owner.state is ConsentState.PENDING
+        and owner.asked_at is not None
+        and dt.timedelta() <= now - owner.asked_at < dt.timedelta(minutes=JUST_ASKED_MINUTES)
+    )
 
 
 def ask_states(emails: Collection[str], name: str | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import errno
 import json
 import logging
 import secrets
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import owners as commands
 from pipeline.common.errors import ClockApartError, SmaError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import refresh_consents, store_consents
 from pipeline.run.context import RunContext
+from pipeline.sma.auth import secret_files
 from pipeline.sma.auth.private_documents import PrivateFile
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.blocking_client import SmaSession
@@ -206,6 +209,34 @@ def test_the_table_keeps_what_other_machines_wrote(make: Make) -> None:
             store_consents(runtime.lake, book)
         assert not store_consents(runtime.lake, ConsentBook.of(first)).changed
         assert sorted(runtime.lake.scan(Consents).collect()["state"]) == ["Accepted", "Pending"]
+
+
+def test_an_owner_gets_no_second_e_mail_because_a_disk_filled(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SMA had sent it, the command was to be run again once there is room, and SMA sent another."""
+    settings = make()
+    monkeypatch.setattr(commands, "load_settings", lambda: settings)
+
+    def be_full(_descriptor: int, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(secret_files, "write_whole", be_full)
+        with pytest.raises(SecretFileError, match="No space left"):
+            commands.request_consents([OWNER])
+    assert ConsentBook.of(settings).read_owners() == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "store_consents", lambda *_: be_full(0, b""))
+        with pytest.raises(OSError, match="No space left"):
+            commands.request_consents([OWNER])
+    # The person has seen that it was sent.
+    assert f"{OWNER}   Pending" in capsys.readouterr().out
+    (asked,) = ConsentBook.of(settings).read_owners().values()
+    assert commands.request_consents([OWNER]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 owner of these had an e-mail less than 10 minutes ago and got no second one" in said
+    assert list(ConsentBook.of(settings).read_owners().values()) == [asked]
 
 
 def test_polling_honours_the_interval(make: Make, box: Served, control) -> None:

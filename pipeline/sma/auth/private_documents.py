@@ -14,6 +14,7 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -25,6 +26,7 @@ from pipeline.common.shared_session import SharedSession, open_shared_session
 from pipeline.sma.auth.secret_files import (
     FOLDER,
     LOCK_WAIT_S,
+    ROOM_BYTES,
     SecretFileError,
     lock_path,
     lock_path_async,
@@ -67,6 +69,9 @@ class PrivateDocument(Protocol):
 
     def reserve_room(self) -> AbstractContextManager[Callable[[bytes], None]]:
         """What stores the next content, for which room is taken before."""
+
+    def hold_room(self, size: int) -> AbstractContextManager[None]:
+        """Keep room for a content of that many bytes, and some more, until it is about to be written without a lock."""
 
 
 class PrivateFile:
@@ -117,6 +122,12 @@ class PrivateFile:
         """See PrivateDocument."""
         with reserve_room(self.path) as room:
             yield room.put
+
+    @contextmanager
+    def hold_room(self, size: int) -> Iterator[None]:
+        """See PrivateDocument."""
+        with reserve_room(self.path, size + ROOM_BYTES):
+            yield
 
 
 class SharedDocument:
@@ -209,6 +220,10 @@ class SharedDocument:
         """See PrivateDocument; a server that can't be reached or written is noticed before."""
         self.write(self.read() or b"")
         yield self.write
+
+    def hold_room(self, size: int) -> AbstractContextManager[None]:  # noqa: ARG002 - the server has room or has not
+        """See PrivateDocument."""
+        return nullcontext()
 
     def _build_busy_error(self) -> SunledgerError:
         return SecretFileError(

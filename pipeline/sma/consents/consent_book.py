@@ -167,6 +167,16 @@ class ConsentBook:
             return change_document(self._document, make, _MOST_TRIES, build_error)
 
     @contextmanager
+    def hold_room(self) -> Iterator[None]:
+        """Room on the disk for what SMA's answers add to the book, held until they are there. Makes the key.
+
+        Raises SecretFileError where there is none.
+        """
+        self._read_key()
+        with self._document.hold_room(len(self._document.read() or b"")):
+            yield
+
+    @contextmanager
     def lock(self) -> Iterator[None]:
         """The right to write the book, held by one process at a time."""
         with self._document.lock():
