@@ -4,9 +4,11 @@ A concern has a name that stays the same while it lasts. Each channel remembers 
 that failed gets the message again, and the others do not get it twice.
 """
 
+import asyncio
 import json
 import smtplib
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -17,7 +19,7 @@ import httpx
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.common.text import escape_controls
+from pipeline.common.text import escape_controls, escape_line
 
 # A mail server or webhook that takes longer is down; the next look tells it again.
 TIMEOUT_S = 15.0
@@ -59,7 +61,7 @@ def find_news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tupl
     """The messages that a channel has not got: new concerns, and resolved ones that it knows. In the order of names."""
     now = {concern.name: concern for concern in concerns}
     found = [
-        (name, Message(escape_controls(now[name].title), escape_controls(now[name].text)))
+        (name, Message(escape_line(now[name].title), escape_controls(now[name].text)))
         for name in sorted(now)
         if name not in told
     ]
@@ -67,7 +69,7 @@ def find_news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tupl
         (
             name,
             Message(
-                f"Resolved: {escape_controls(told[name])}",
+                f"Resolved: {escape_line(told[name])}",
                 "The problem is solved, so there is nothing to do.",
                 resolved=True,
             ),
@@ -132,19 +134,51 @@ def _format_for_slack(message: Message) -> str:
 
 def _post_json(url: str, body: Mapping[str, object]) -> None:
     try:
-        answer = httpx.post(
-            url, content=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=TIMEOUT_S
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+        status = asyncio.run(_post(url, json.dumps(body)))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as fault:
         raise AlertFailedError(
             f"The webhook can't be reached ({type(fault).__name__}): check its address and the network."
         ) from None
-    if answer.status_code >= REFUSED:
-        raise AlertFailedError(f"The webhook answered {answer.status_code}: check its address.")
+    if status >= REFUSED:
+        raise AlertFailedError(f"The webhook answered {status}: check its address.")
+
+
+async def _post(url: str, content: str) -> int:
+    """The status of the answer, within the time limit: those of httpx are for each piece of it. Reads no body."""
+    headers = {"Content-Type": "application/json"}
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        httpx.AsyncClient(timeout=TIMEOUT_S) as client,
+        client.stream("POST", url, content=content, headers=headers) as answer,
+    ):
+        return answer.status_code
 
 
 def _send_mail(url: str, sender: str, receivers: str, message: Message) -> None:
-    """Send by the server of the URL: smtps://, or smtp:// with STARTTLS unless it is on this machine."""
+    """Send by the server of the URL, within the time limit: that of a socket is for each piece of an answer."""
+    faults: list[Exception] = []
+
+    def send() -> None:
+        try:
+            _send_by_server(url, sender, receivers, message)
+        except Exception as fault:
+            faults.append(fault)
+
+    sending = threading.Thread(target=send, name="mail", daemon=True)
+    sending.start()
+    sending.join(TIMEOUT_S)
+    if sending.is_alive():
+        faults.append(TimeoutError())
+    for fault in faults:
+        if not isinstance(fault, OSError | smtplib.SMTPException):
+            raise fault
+        raise AlertFailedError(
+            f"The mail server did not accept the alert ({type(fault).__name__}): check SUNLEDGER_ALERT_…."
+        ) from None
+
+
+def _send_by_server(url: str, sender: str, receivers: str, message: Message) -> None:
+    """By smtps://, or smtp:// with STARTTLS unless the server is on this machine."""
     parts = urlsplit(url)
     mail = EmailMessage()
     mail["Subject"] = f"[sunledger] {message.title}"
@@ -152,17 +186,12 @@ def _send_mail(url: str, sender: str, receivers: str, message: Message) -> None:
     mail.set_content(message.text)
     host = parts.hostname or ""
     local = host in {"localhost", "127.0.0.1", "::1"}
-    try:
-        with _connect(parts.scheme, host, parts.port) as server:
-            if parts.scheme == "smtp" and not local:
-                server.starttls(context=ssl.create_default_context())
-            if parts.username:
-                server.login(unquote(parts.username), unquote(parts.password or ""))
-            server.send_message(mail)
-    except (OSError, smtplib.SMTPException) as fault:
-        raise AlertFailedError(
-            f"The mail server did not accept the alert ({type(fault).__name__}): check SUNLEDGER_ALERT_…."
-        ) from None
+    with _connect(parts.scheme, host, parts.port) as server:
+        if parts.scheme == "smtp" and not local:
+            server.starttls(context=ssl.create_default_context())
+        if parts.username:
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+        server.send_message(mail)
 
 
 def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:

@@ -5,14 +5,16 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+PIECE_S = 0.02
 CERTIFICATE = Path(__file__).parent / "data" / "mail-server.pem"
 
 
@@ -28,6 +30,8 @@ class MailServer(socketserver.TCPServer):
         super().__init__((host, 0), _Smtp)
         self.mails: list[str] = []
         self.tls, self.login = tls, login
+        # While this is so, an answer goes on and does not end.
+        self.trickles = False
 
     @property
     def url(self) -> str:
@@ -66,6 +70,9 @@ class _Smtp(socketserver.StreamRequestHandler):
             offers.append("STARTTLS")
         if self.server.login and (self.safe or not self.server.tls):
             offers.append("AUTH PLAIN")
+        while self.server.trickles:
+            self._say("250-more")
+            time.sleep(PIECE_S)
         for offer in offers[:-1]:
             self._say(f"250-{offer}")
         self._say(f"250 {offers[-1]}")
@@ -106,11 +113,11 @@ class _Smtp(socketserver.StreamRequestHandler):
 
 
 class WebServer(HTTPServer):
-    """Keeps bodies by path; answers `status`."""
+    """Keeps bodies by path; answers `status`, but with `trickles` headers that do not end."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Post)
-        self.status = 200
+        self.status, self.trickles = 200, False
         self.bodies: list[tuple[str, dict[str, Any]]] = []
 
     def url(self, path: str) -> str:
@@ -128,7 +135,11 @@ class _Post(BaseHTTPRequestHandler):
         if self.server.status == 200:
             self.server.bodies.append((self.path, body))
         self.send_response(self.server.status)
-        self.end_headers()
+        with suppress(OSError):
+            while self.server.trickles:
+                self.wfile.write(b"X: y\r\n")
+                time.sleep(PIECE_S)
+            self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
         """Say nothing."""

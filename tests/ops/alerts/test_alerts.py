@@ -19,7 +19,7 @@ from assets.sensors import build_alert_sensor
 from bench.lists import refresh_lists
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_plants
-from pipeline.ops import alert_conditions
+from pipeline.ops import alert_conditions, alerts
 from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, build_channels, tell
 from pipeline.run.context import RunContext
 from pipeline.tables.inventory_tables import write_plants
@@ -114,6 +114,33 @@ def test_mail_webhook_and_slack_carry_the_same(settings: Settings, mail: MailSer
         "resolved": False,
     }
     assert bodies["/slack"]["text"] == ":warning: *Plant &lt;@channel&gt; &amp; more*\nLook: ümlaut."
+
+
+def test_a_name_of_two_lines_stops_no_alert(settings: Settings, mail: MailServer, web: WebServer) -> None:
+    """A subject of a mail can't have two, and the fault ended each look of the sensor, with all alerts after it."""
+    odd = Concern("x", "Plant 7 (Roof\nnorth\r) is gone", "Look.")
+    told, faults = tell({}, [odd, LATE], build_channels(settings_with(settings, mail, web)))
+    assert faults == []
+    assert [len(of_channel) for of_channel in told.values()] == [2, 2, 2]
+    letters = [email.message_from_bytes(one.encode()) for one in mail.mails]
+    assert "[sunledger] Plant 7 (Roof\\nnorth\\r) is gone" in [letter["Subject"] for letter in letters]
+
+
+def test_a_channel_that_never_finishes_its_answer_is_given_up(
+    settings: Settings, mail: MailServer, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece of an answer came within the time limit, and the sensor waited for the rest without end."""
+    monkeypatch.setattr(alerts, "TIMEOUT_S", 0.3)
+    web.trickles = mail.trickles = True
+    try:
+        _, faults = tell({}, [LATE], build_channels(settings_with(settings, mail, web)))
+    finally:
+        web.trickles = mail.trickles = False
+    assert faults == [
+        "mail: The mail server did not accept the alert (TimeoutError): check SUNLEDGER_ALERT_….",
+        "webhook: The webhook can't be reached (TimeoutError): check its address and the network.",
+        "slack: The webhook can't be reached (TimeoutError): check its address and the network.",
+    ]
 
 
 def test_a_fault_of_a_channel_tells_no_address(settings: Settings, mail: MailServer, web: WebServer) -> None:
