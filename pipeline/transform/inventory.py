@@ -19,6 +19,7 @@ from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, remember_power
 from pipeline.transform.row_rules import BROKEN_ENTRY, BROKEN_TEXT, DOUBLED_KEY, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
 from schemas.base import CAPACITY_CLASSES, FINITE
+from schemas.sets import SOURCES
 
 CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # calcAcNominalPower is a computed sum: noise below a watt must not decide on a class.
@@ -79,6 +80,7 @@ SELECT plant_id, device_id, entry::VARCHAR AS entry, entry->>'{id}' AS id, len(l
 FROM (SELECT plant_id, device_id, unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM batch)
 """
 _IDS = {"plants": "plantId", "devices": "deviceId"}
+_KNOWN_SETS = {source.set.name.lower(): source.set.name for source in SOURCES}
 
 # An id becomes a part of addresses and of file names. SMA's are numbers and GUIDs; others are refused only where no
 # service could mean them.
@@ -292,10 +294,12 @@ def find_unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[s
 
 
 def build_measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `measurement_sets` from the answers of each plant and device."""
+    """Rows of `measurement_sets` from the answers of each plant and device; capitals of known sets do not matter."""
     found = _query_list(_SETS, answers, "sets", key="set_type")
+    known = pl.col("set_type").str.to_lowercase().replace_strict(_KNOWN_SETS, default=pl.col("set_type"))
     return (
-        found.select(polars_schema(MeasurementSets).names())
+        found.with_columns(set_type=known)
+        .select(polars_schema(MeasurementSets).names())
         .unique()
         .sort("plant_id", "device_id", "set_type")
     )

@@ -443,6 +443,20 @@ def test_sets_of_plants_and_devices() -> None:
     ]  # fmt: skip
 
 
+def test_sets_are_known_however_they_are_capitalised() -> None:
+    given = pl.concat(
+        [
+            answers({"sets": ["energybalance", "ENERGYBALANCE", "gridSettings", "myOwnSet"]}, plant="7"),
+            answers({"sets": ["energyAndPowerPv"]}, plant="7", device="71"),
+        ]
+    )
+    frame = checked(MeasurementSets, build_measurement_sets(given))
+    assert frame.rows() == [
+        ("7", None, "EnergyBalance"), ("7", None, "GridSettings"), ("7", None, "myOwnSet"),
+        ("7", "71", "EnergyAndPowerPv"),
+    ]  # fmt: skip
+
+
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
 
