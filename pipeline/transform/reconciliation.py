@@ -10,6 +10,7 @@ from pipeline.common.local_time import build_days_frame, parse_label
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.decode import Decoder
 from pipeline.transform.thresholds import Thresholds
+from schemas.base import FINITE
 
 # Equal for all purposes: less than a thousandth of a watt-hour.
 EQUAL_KWH: Final = 1e-6
@@ -48,7 +49,8 @@ def read_vendor_energies(
         on=list(names), index=["plant_id", "local_date"], variable_name="field", value_name="wh"
     )
     return (
-        long.drop_nulls("wh")
+        # What is no energy, as a portal's negative correction, is no figure of SMA's: the answer keeps it.
+        long.filter(pl.col("wh").is_between(0, FINITE * WH_PER_KWH))
         .select(
             "plant_id",
             "local_date",
@@ -64,11 +66,15 @@ def read_vendor_energies(
 def _add_dates(rows: pl.DataFrame, first: dt.date, last: dt.date, step: Step) -> pl.DataFrame:
     """The rows (answer, timezone, raw_time) with `local_date`, the day or month that they are of.
 
-    A label that is no midnight may be the plant's midnight in UTC. And a whole answer may be labelled by the ends of
-    its days, or a day too early: then a label lies beside what was asked for, and none at the other end of it.
+    A label that is no midnight may be the plant's midnight in UTC. And a whole answer, by either clock, may be labelled
+    by the ends of its days, or a day too early: then a label lies beside what was asked for, and none at the other end
+    of it.
     """
+    before, after = pl.select(
+        pl.lit(first).dt.offset_by(f"-{step}"), after=pl.lit(last).dt.offset_by(step)
+    ).row(0)
     # A change of clocks moves a midnight by an hour, so each has its own instant.
-    starts = pl.date_range(first, last, step, eager=True)
+    starts = pl.date_range(before, after, step, eager=True)
     midnights = pl.concat(
         build_days_frame(day, rows["timezone"]).select("timezone", instant="day_start", of_utc=pl.lit(day))
         for day in starts
@@ -80,7 +86,6 @@ def _add_dates(rows: pl.DataFrame, first: dt.date, last: dt.date, step: Step) ->
         midnights, on=["timezone", "instant"], how="left", maintain_order="left"
     )
     date = pl.when("by_clock").then(own).otherwise(pl.coalesce("of_utc", own)).dt.truncate(step)
-    before, after = (pl.lit(day).dt.offset_by(by) for day, by in ((first, f"-{step}"), (last, step)))
     earliest, latest = pl.col("local_date").min().over("answer"), pl.col("local_date").max().over("answer")
     late, early = (latest == after) & (earliest > first), (earliest == before) & (latest < last)
     meant = (

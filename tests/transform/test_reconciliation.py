@@ -124,15 +124,32 @@ def labelled(labels: Sequence[str]) -> dict[str, object]:
     return {"set": [{"time": label, "pvGeneration": 1000.0 * n} for n, label in enumerate(labels, 1)]}
 
 
+@pytest.mark.parametrize("impossible", [-1.0, 1e300, float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_energy_counts_as_not_given_and_stops_no_other_figure(impossible: float) -> None:
+    rows = [
+        {"time": "2026-10-01T00:00:00", "pvGeneration": 1000.0},
+        {"time": "2026-10-02T00:00:00", "pvGeneration": impossible},
+    ]
+    answers = pl.DataFrame(
+        {
+            "plant_id": ["1"],
+            "timezone": ["Europe/Berlin"],
+            "body": [json.dumps({"set": rows}, separators=(",", ":")).encode()],
+        }
+    )
+    vendor = read_vendor_energies(answers, {"pvGeneration": "a"}, FIRST, LAST)
+    assert vendor.select("local_date", "vendor_kwh").rows() == [(FIRST, 1.0)]
+
+
 OCTOBER = [FIRST + dt.timedelta(days=n) for n in range(31)]
 BY_DAY = dict(zip(OCTOBER, map(float, range(1, 32)), strict=True))
 HOUR = dt.timedelta(hours=1)
 
 
-def midnights(zone: str, *, shift: dt.timedelta = dt.timedelta()) -> list[str]:
-    """The plant's midnights of October 2026 by clocks of UTC."""
-    own = [dt.datetime.combine(day, dt.time(), ZoneInfo(zone)).astimezone(dt.UTC) for day in OCTOBER]
-    return [f"{at.replace(tzinfo=None) + shift:%Y-%m-%dT%H:%M:%S}" for at in own]
+def midnights(zone: str, days: Sequence[dt.date] = OCTOBER) -> list[str]:
+    """The plant's midnights of these days by clocks of UTC."""
+    own = [dt.datetime.combine(day, dt.time(), ZoneInfo(zone)).astimezone(dt.UTC) for day in days]
+    return [f"{at:%Y-%m-%dT%H:%M:%S}" for at in own]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +165,11 @@ def midnights(zone: str, *, shift: dt.timedelta = dt.timedelta()) -> list[str]:
             (midnights(zone), zone)
             for zone in ("Europe/Berlin", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kolkata")
         ),
+        # By UTC and labelled by their ends.
+        *(
+            (midnights(zone, [day + 24 * HOUR for day in OCTOBER]), zone)
+            for zone in ("Europe/Berlin", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+        ),
         ([f"{day}T23:59:59" for day in OCTOBER], "Europe/Berlin"),
     ],
 )
@@ -161,6 +183,9 @@ def test_some_days_of_a_month_stay_where_their_labels_are() -> None:
     assert list(energies(labelled(some), FIRST, LAST)) == OCTOBER[9:]
     ends = [f"{day}T00:00:00" for day in (*OCTOBER, OCTOBER[-1] + 24 * HOUR)]
     assert {day: kwh for day, kwh in energies(labelled(ends), FIRST, LAST).items() if day <= LAST} == BY_DAY
+    by_utc = midnights("Europe/Berlin", [*OCTOBER, OCTOBER[-1] + 24 * HOUR])
+    found = energies(labelled(by_utc), FIRST, LAST, zone="Europe/Berlin")
+    assert {day: kwh for day, kwh in found.items() if day <= LAST} == BY_DAY
     # The rest of a month that began late is labelled by its ends.
     late = [f"{day + 24 * HOUR}T00:00:00" for day in OCTOBER[9:]]
     assert list(energies(labelled(late), FIRST, LAST)) == OCTOBER[9:]
