@@ -1,7 +1,7 @@
 """`sunledger reconcile`: our energies compared with SMA's own, on the terminal."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -30,10 +30,13 @@ SHOWN = 20
 def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
     """Fetch SMA's figures of the month, compare, publish, and show the result. Returns what is missing."""
     runtime.settings.require_credentials()
-    _announce(runtime, f"{month:%Y-%m}", plan_month_requests(runtime, month), max_requests, yes=yes)
+    requests = plan_month_requests(runtime, month)
+    _announce(runtime, f"{month:%Y-%m}", requests, max_requests, yes=yes)
     notices = _compare(runtime, lambda: fetch_energy_months(runtime, month), write_reconciliation)
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
-    show_differences(stored.collect(), "local_date")
+    rows = stored.collect()
+    show_differences(rows, "local_date")
+    show_plants_without(requests, rows, notices)
     return notices
 
 
@@ -44,12 +47,15 @@ def run_year(runtime: RunContext, year: int, max_requests: int | None, *, yes: b
         first = dt.date(year, 1, 1)
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
-    _announce(runtime, str(year), plan_year_requests(runtime, first), max_requests, yes=yes)
+    requests = plan_year_requests(runtime, first)
+    _announce(runtime, str(year), requests, max_requests, yes=yes)
     notices = _compare(runtime, lambda: fetch_energy_years(runtime, first), write_reconciliation_yearly)
     stored = runtime.lake.scan(ReconciliationYearly).filter(
         pl.col("year") == first, pl.col("period") == "month"
     )
-    show_differences(stored.collect(), "month")
+    rows = stored.collect()
+    show_differences(rows, "month")
+    show_plants_without(requests, rows, notices)
     return notices
 
 
@@ -113,6 +119,18 @@ def show_differences(rows: pl.DataFrame, date: str) -> None:
         columns,
         [(*map(str, row[:first]), *map(_format_kwh, row[first:last]), *row[last:]) for row in shown],
     )
+
+
+def show_plants_without(requests: Sequence[Request], rows: pl.DataFrame, notices: Notices) -> None:
+    """Name the plants that were asked for and can't be compared, unless their requests are missing."""
+    told = {item.plant_id for item in notices.missing}
+    without = sorted({request.plant_id for request in requests} - set(rows["plant_id"]) - told)
+    if without:
+        names = ", ".join(without[:SHOWN]) + (", …" if len(without) > SHOWN else "")
+        say(
+            f"{pluralize(len(without), 'plant')} can't be compared, because SMA gave no energy of days that are stored "
+            f"here: {names}."
+        )
 
 
 def _format_kwh(value: float | None) -> str:
