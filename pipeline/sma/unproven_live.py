@@ -156,7 +156,7 @@ def check_configuration(answer: LiveAnswer) -> None:
     One that names no sets at all is taken for a yes, since SMA answered it.
     """
     sets = _read_object(answer, "its configuration").get("sets")
-    if isinstance(sets, list) and ENERGY_BALANCE.name not in sets:
+    if isinstance(sets, list) and ENERGY_BALANCE.name.lower() not in [str(name).lower() for name in sets]:
         named = ", ".join(str(name)[:60] for name in sets[:5]) or "no set"
         raise _build_eligibility_error(
             answer.request.plant_id, f"its configuration names {named} in place of {ENERGY_BALANCE.name}"
@@ -196,9 +196,14 @@ def read_values(answer: LiveAnswer, timezone: str, basis: TimeBasis) -> LiveRead
 
 
 def _find_moment(label: object, timezone: str, basis: TimeBasis, now: dt.datetime) -> dt.datetime | None:
-    """The moment of a label (UTC); of the two in a repeated hour the later one that is not ahead of now."""
+    """The moment of a label (UTC); of the two in a repeated hour the later one that is not ahead of now.
+
+    A label with an offset says it by itself.
+    """
     try:
-        naive = dt.datetime.fromisoformat(str(label)).replace(tzinfo=None)
+        naive = dt.datetime.fromisoformat(str(label))
+        if naive.tzinfo is not None:
+            return naive.astimezone(dt.UTC)
         zone = dt.UTC if basis == "utc" else ZoneInfo(timezone)
         first, second = (naive.replace(tzinfo=zone, fold=fold).astimezone(dt.UTC) for fold in (0, 1))
     except (ValueError, OverflowError, OSError, KeyError):

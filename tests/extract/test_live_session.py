@@ -305,6 +305,9 @@ def test_answers_that_cannot_be_read_are_not_stored(bench: Bench, body: bytes, s
         ("2026-06-15T14:00:00", "plant_local", "2026-06-15T12:00"),
         # The repeated hour of autumn: what is not ahead of now.
         ("2026-10-25T02:30:00", "plant_local", "2026-10-25T00:30"),
+        # A label with an offset says itself which moment it is.
+        ("2026-06-15T14:00:00Z", "plant_local", "2026-06-15T14:00"),
+        ("2026-06-15T14:00:00+02:00", "utc", "2026-06-15T12:00"),
         ("soon", "utc", None),
         (None, "utc", None),
     ],
@@ -319,6 +322,7 @@ def test_a_label_is_read_by_the_time_basis(label: object, basis: str, expected: 
 def test_a_configuration_without_sets_is_taken_for_a_yes() -> None:
     asked = LiveRequest.configuration(GUID)
     check_configuration(LiveAnswer(asked, START, b"{}"))
+    check_configuration(LiveAnswer(asked, START, b'{"sets":[null,"energyBalance"]}'))
     with pytest.raises(NotEligibleError, match="names no set in place"):
         check_configuration(LiveAnswer(asked, START, b'{"sets":[]}'))
 

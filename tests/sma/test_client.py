@@ -279,6 +279,19 @@ def test_a_token_refused_again_is_an_error(server, settings, time) -> None:
     assert (server.count(PLANTS), server.count("/oauth2/token")) == (2, 2)
 
 
+def test_the_life_of_a_token_may_be_told_as_text(server, settings, time) -> None:
+    server.on("/oauth2/token", afresh=True).reply(200, '{"access_token":"t","expires_in":"60"}')
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock) as client:
+            for _ in range(3):
+                await client.tokens.get()
+                time.seconds += 20
+
+    asyncio.run(run())
+    assert server.count("/oauth2/token") == 2
+
+
 @pytest.mark.parametrize(("after_s", "renewals"), [(0.0, 1), (269.0, 1), (270.0, 2), (400.0, 2)])
 def test_a_token_is_renewed_before_its_end(after_s, renewals, server, settings, time) -> None:
     server.on(PLANTS).reply()

@@ -194,6 +194,8 @@ def _is_token(value: Any) -> bool:  # a JSON value
 
 
 def _read_life_s(expires_in: Any) -> float:  # a JSON value
+    if isinstance(expires_in, str) and expires_in.isascii() and expires_in.isdecimal():
+        expires_in = float(expires_in)
     if isinstance(expires_in, int | float) and not isinstance(expires_in, bool) and expires_in > 0:
         return float(expires_in)
     return USUAL_LIFE_S
