@@ -162,15 +162,7 @@ def build(
         comments: list[str] = []
         if base is None:
             tables = list(plan.files)
-            waiting = 0
-            for model in tables:
-                waiting += _add(connection, lake, plan, model, fill)
-                comments += write_comments(model, "TABLE")
-                # Nobody sees the file before it is in its place. What is committed is packed, and leaves the memory; a
-                # commit waits for the disk, so small tables share one.
-                if waiting > SORTED_BYTES:
-                    connection.execute("COMMIT; BEGIN")
-                    waiting = 0
+            comments += _add_tables(connection, lake, plan, fill)
         else:
             found = _update_tables(connection, lake, plan, base, fill)
             tables = [model for model in plan.files if storage(model).table in found]
@@ -214,6 +206,23 @@ def _raise_limit(connection: duckdb.DuckDBPyConnection, memory: Mapping[str, str
     """Let DuckDB hold more, unless it takes what it wants."""
     if "memory_limit" in memory:
         connection.execute(f"SET memory_limit = '{MORE_MEMORY}'")
+
+
+def _add_tables(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, plan: PublicationPlan, fill: Fill
+) -> list[str]:
+    """Add all tables with their rows; return their comments, which are still to be added."""
+    comments: list[str] = []
+    waiting = 0
+    for model in plan.files:
+        waiting += _add(connection, lake, plan, model, fill)
+        comments += write_comments(model, "TABLE")
+        # Nobody sees the file before it is in its place. Rows that are committed are packed, and leave the memory; a
+        # commit waits for the disk, so small tables share one.
+        if waiting > SORTED_BYTES:
+            connection.execute("COMMIT; BEGIN")
+            waiting = 0
+    return comments
 
 
 def _update_tables(

@@ -1,10 +1,9 @@
 """The gate in front of every request that makes a PU: what it would add to the month's bill, and whether it may.
 
-A PU is one system in one month of asking, so only the first request of a system in a month costs anything. A plant
-that counts
-in the month already is let through. Others need somebody's consent: a person's on the command line, a run's tag, or the
-monthly limit of the settings. Consent is kept by month in `$SUNLEDGER_HOME/spending`, so that processes that run at
-once share one limit, and nobody is asked twice for the same PU.
+A PU is one system in one month of asking, so only the first request of a system in a month costs anything. A plant that
+counts in the month already is let through. Others need somebody's consent: a person's on the command line, a run's tag,
+or the monthly limit of the settings. Consent is kept by month in `$SUNLEDGER_HOME/spending`, so that processes that run
+at once share one limit, and nobody is asked twice for the same PU.
 """
 
 import datetime as dt

@@ -48,8 +48,7 @@ class DayOutcome:
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
     rows would have erased stored ones; `unlisted` the plants that SMA no longer lists; `asked_alone` those whose day
-    was
-    fetched again because it lacked rows in the answer for its week, and `silent` those that had none then either.
+    was fetched again because it lacked rows in the answer for its week, and `silent` those that had none then either.
     `week_refused` says that SMA refuses the set's weeks, while it answers days of it.
     """
 

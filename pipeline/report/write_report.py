@@ -43,9 +43,8 @@ def write_report(
 ) -> WrittenReport:
     """Write a page for the fleet and one for each plant into `folder`, which is there whole or as it was.
 
-    `only` limits fleet and plants to these ids; `progress` is advanced for each plant. A plant that moved is one
-    plant, by
-    whichever of its ids it is named. Raises UsageError for a month without energy and PU, for a plant that is not in
+    `only` limits fleet and plants to these ids; `progress` is advanced for each plant. A plant that moved is one plant,
+    by whichever of its ids it is named. Raises UsageError for a month without energy and PU, for a plant that is not in
     the file, and for a folder that holds something else.
     """
     folder = folder.absolute()

@@ -25,9 +25,8 @@ def find_absent_devices(
     """The devices of `silent` (plant_id, device_id) of which no row is expected on the day.
 
     Those are devices that are inactive or no longer listed, without an end date, after the last day that they have rows
-    of, and devices that never
-    had a row before, on days when a device of the same set and plant was still to be replaced. Any other silent device
-    is missing.
+    of, and devices that never had a row before, on days when a device of the same set and plant was still to be
+    replaced. Any other silent device is missing.
     """
     if not silent.height:
         return silent

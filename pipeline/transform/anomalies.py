@@ -1,8 +1,7 @@
 """What is suspicious in a day's rows but possible: it is reported, its rows are marked, and its energy stays.
 
 A finding is reported once for each series and reason, with how many rows it concerns: what is wrong with a plant for
-months
-must not fill `quarantine` with every single row.
+months must not fill `quarantine` with every single row.
 """
 
 import datetime as dt
@@ -158,9 +157,8 @@ def compare_inverters_with_plants(
 
     `plants` and `devices` are the day's rows of `energy_daily` and `device_energy_daily`. A gap explains only less: so
     inverters with more than their plant are reported whatever is missing, also where the plant has no figure at all,
-    and
-    inverters with less only where all of them are complete. Days that may still change are not compared. `value` is the
-    inverters' energy less the plant's, in kWh. A plant may be listed as its own device, which is no inverter.
+    and inverters with less only where all of them are complete. Days that may still change are not compared. `value` is
+    the inverters' energy less the plant's, in kWh. A plant may be listed as its own device, which is no inverter.
     """
     final = pl.col("status") != "provisional"
     inverters = (
@@ -199,8 +197,7 @@ def find_without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Th
 
     `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each
     series: its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is reported
-    if
-    it has values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
+    if it has values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
     """
     keys = [name for name in ("plant_id", "device_id") if name in rows.columns]
     # A place that is not known has no sun.

@@ -58,8 +58,7 @@ class FlowCache:
     Rows simulated together cost far less than one by one. So a day that is not kept brings along what is likely to be
     asked next: the same day of the plants that follow where a day is asked plant by plant, the next days where a plant
     is asked day by day. How many are computed ahead follows from how many were used recently, so that requests in no
-    order
-    cost little.
+    order cost little.
     """
 
     def __init__(self, seed: int, days: int = 1536, months: int = 2048) -> None:

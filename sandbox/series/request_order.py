@@ -10,8 +10,7 @@ class RequestOrder:
 
     A backfill asks the same plants in much the same order day after day, so after a plant come those that came after it
     the last time. Plants that are no longer requested are forgotten after one lap. `over_days` tells whether the last
-    step
-    led to another day of the same plant, rather than to another plant on the same day.
+    step led to another day of the same plant, rather than to another plant on the same day.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,8 @@
 """The state of a request budget in a Redis that several machines share. Needs the extra `cluster`.
 
 Redis's own clock is the time, so that machines whose clocks run apart count alike. A state is read with the time,
-changed here by the same arithmetic as everywhere, and restored by a script that does so only if nobody else has
-changed it in the meantime; whoever comes too late looks again. Nobody holds a lock, so a machine that makes no
-progress or dies
+changed here by the same arithmetic as everywhere, and restored by a script that does so only if nobody else has changed
+it in the meantime; whoever comes too late looks again. Nobody holds a lock, so a machine that makes no progress or dies
 holds nobody up. A Redis that lost its data begins with an empty bucket: that is the safe side.
 """
 
