@@ -13,7 +13,10 @@ from pipeline.common.text import pluralize
 def run_backup(
     file: Annotated[
         Path,
-        typer.Argument(help="Backup file to write. An earlier file is replaced once the new one is whole."),
+        typer.Argument(
+            metavar="FILE",
+            help="Backup file to write. An earlier file is replaced once the new one is whole.",
+        ),
     ],
 ) -> None:
     """Write all state (lake, records, logins) into one file that only you can read."""
@@ -33,7 +36,9 @@ def run_backup(
 
 
 def run_restore(
-    file: Annotated[Path, typer.Argument(help="Backup file that 'sunledger backup' has written.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Backup file that 'sunledger backup' has written.")
+    ],
 ) -> None:
     """Restore a backup into an empty SUNLEDGER_HOME and publish it."""
     from assets.mend_records import mend_records  # noqa: PLC0415

@@ -10,7 +10,7 @@ app = typer.Typer(
     help="Ask owners for their consent by e-mail (custom flow), and show the state of each consent."
 )
 By = Annotated[str | None, CREDENTIAL]
-Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of the owners.")]
+Emails = Annotated[list[str], typer.Argument(metavar="EMAIL", help="E-mail addresses of the owners.")]
 
 
 @app.command("request")

@@ -19,7 +19,10 @@ class FileFormat(StrEnum):
 
 def run_export(
     table: Annotated[
-        str, typer.Argument(help="Published table or view; 'sunledger sql \"SHOW TABLES\"' lists them.")
+        str,
+        typer.Argument(
+            metavar="TABLE", help="Published table or view; 'sunledger sql \"SHOW TABLES\"' lists them."
+        ),
     ],
     output: Annotated[
         Path,

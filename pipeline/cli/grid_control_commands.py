@@ -15,7 +15,7 @@ app = typer.Typer(
     help="Limit what plants feed in, by SMA's GridControl API. Off by default: SUNLEDGER_GRID_CONTROL.",
     no_args_is_help=True,
 )
-PLANTS = typer.Argument(metavar="[PLANT]…", help="Ids of plants. Default: all of your plants.")
+PLANTS = typer.Argument(metavar="PLANT", help="Ids of plants. Default: all of your plants.")
 SEND = typer.Option("--send", help="Really send it. Without this option nothing is sent.")
 YES = typer.Option("--yes", help="Send without a question, for scripts.")
 FOLLOW = typer.Option("--follow", help="Look at the orders until they have ended.")
@@ -33,7 +33,7 @@ def run_eligible(plants: Annotated[list[str] | None, PLANTS] = None) -> None:
 @app.command("schedule")
 def run_schedule(
     plants: Annotated[
-        list[str] | None, typer.Argument(metavar="PLANT…", help="Ids of the plants to limit.")
+        list[str] | None, typer.Argument(metavar="PLANT", help="Ids of the plants to limit.")
     ] = None,
     *,
     limit_kw: Annotated[
@@ -91,7 +91,7 @@ def run_schedule(
 
 @app.command("cancel")
 def run_cancel(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="Keys of orders, as 'grid list' shows.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="Keys of orders, as 'grid list' shows.")],
     *,
     send: Annotated[bool, SEND] = False,
     yes: Annotated[bool, YES] = False,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_live(
-    plants: Annotated[list[str], typer.Argument(metavar="PLANT…", help="Ids of the plants to show.")],
+    plants: Annotated[list[str], typer.Argument(metavar="PLANT", help="Ids of the plants to show.")],
     *,
     yes: Annotated[
         bool,

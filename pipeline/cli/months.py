@@ -15,7 +15,7 @@ def run_close(
     month: Annotated[
         str | None,
         typer.Argument(
-            metavar="[YYYY-MM]", help="Month to close. Without it, the command lists the closed months."
+            metavar="YYYY-MM", help="Month to close. Without it, the command lists the closed months."
         ),
     ] = None,
     listing: Annotated[

@@ -21,7 +21,8 @@ class Format(StrEnum):
 
 def run_sql(
     query: Annotated[
-        str | None, typer.Argument(help="SQL query. Default: queries are read from standard input.")
+        str | None,
+        typer.Argument(metavar="QUERY", help="SQL query. Default: queries are read from standard input."),
     ] = None,
     form: Annotated[
         Format | None,

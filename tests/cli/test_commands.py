@@ -1,14 +1,18 @@
 """The program as a user meets it: a process of its own, its exit code, its words, and never a traceback."""
 
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from pipeline.cli.commands import app
 from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, run_sandbox
 from tests.programs import PATIENCE_S, environment, run_strictly
@@ -197,3 +201,18 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "sandbox",
     ):
         assert command in text
+
+
+def list_arguments(command: Any, name: str = "sunledger") -> Iterator[tuple[str, str]]:
+    """Each argument's name in the help, with the command that takes it."""
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from list_arguments(inner, f"{name} {word}")
+    yield from (
+        (name, one.metavar or one.name) for one in command.params if one.param_type_name == "argument"
+    )
+
+
+def test_the_help_names_arguments_by_a_word_that_typer_puts_brackets_and_dots_around() -> None:
+    found = list(list_arguments(typer.main.get_command(app)))
+    assert len(found) > 10
+    assert [pair for pair in found if not re.fullmatch(r"[A-Z-]+(\.csv)?", pair[1])] == []
