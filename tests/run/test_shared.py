@@ -1,5 +1,6 @@
 """What processes of a cluster share in PostgreSQL: claims, requests on their way to the lake, private documents."""
 
+import asyncio
 import datetime as dt
 import signal
 import subprocess
@@ -19,8 +20,11 @@ from pipeline.common.slow_stores import announce_slow_stores
 from pipeline.extract.claims import Claims, take_claims
 from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.shared_request_log import SharedRequestLog
+from pipeline.sma.auth import shared_turn
 from pipeline.sma.auth.private_documents import SharedDocument, open_document
 from pipeline.sma.auth.secret_files import SecretFileError
+from pipeline.sma.auth.shared_turn import SharedTurn
+from pipeline.sma.clock import Clock
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.http.attempt_log import LoggedTry
 from schemas import ApiRequests
@@ -339,6 +343,77 @@ def test_documents_are_encrypted_and_one_at_a_time_writes_them(
     ):
         pass
     assert not (settings.home / "credentials").exists()
+
+
+def list_turns(session: SharedSession) -> list[bytes]:
+    def look(cursor: object) -> list[bytes]:
+        cursor.execute("SELECT content FROM documents WHERE name LIKE 'turn %'")  # type: ignore[attr-defined]
+        return [bytes(content) for (content,) in cursor.fetchall()]  # type: ignore[attr-defined]
+
+    return session.transact(look)
+
+
+def test_a_lost_lock_lets_nobody_trade_a_refresh_token_a_second_time(
+    settings: Settings, session: SharedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SMA ends a login whose refresh token is used twice, and a server that is started again takes locks away."""
+    monkeypatch.setattr(slow_stores, "SILENT_FOR_S", 0.1)
+    monkeypatch.setattr(slow_stores, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(shared_turn, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(shared_session, "GONE_FOR_S", 0.5)
+    other = SharedSession(session._url)
+    order: list[str] = []
+
+    async def trade(name: str, of: SharedSession, begun: asyncio.Event, go_on: asyncio.Event) -> None:
+        async with SharedDocument(of, "credentials/login.json", "key").lock_async(Clock()):
+            order.append(f"{name} begins")
+            begun.set()
+            await go_on.wait()
+            order.append(f"{name} ends")
+
+    async def trade_after_a_death() -> None:
+        at_once = asyncio.Event()
+        at_once.set()
+        await asyncio.wait_for(trade("three", session, asyncio.Event(), at_once), PATIENCE_S)
+
+    async def lose_lock() -> None:
+        first, second, waits = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def tell(text: str) -> None:
+            if "turn at credentials/login.json" in text:
+                loop.call_soon_threadsafe(waits.set)
+
+        with announce_slow_stores(tell):
+            one = asyncio.create_task(trade("one", session, first, waits))
+            await first.wait()
+            # Only locks on names: processes keep their numbers.
+            session.transact(
+                lambda cursor: cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                    "AND classid::bigint = %s",
+                    [shared_session.NAMED],
+                )
+            )
+            two = asyncio.create_task(trade("two", other, second, waits))
+            either = [asyncio.create_task(event.wait()) for event in (waits, second)]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            waits.set()
+            await asyncio.gather(one, two)
+
+    asyncio.run(lose_lock())
+    assert order == ["one begins", "one ends", "two begins", "two ends"]
+    # A process that died in its turn holds nobody up.
+    turn = SharedTurn(other, "credentials/login.json", 60, RuntimeError)
+    turn.begin()
+    other.close()
+    asyncio.run(trade_after_a_death())
+    assert order[-1] == "three ends"
+    # And one that nobody waits for any more takes none.
+    late = SharedTurn(session, "credentials/login.json", 60, RuntimeError)
+    late.end()
+    late.begin()
+    assert list_turns(session) == [b""]
 
 
 def test_a_machine_with_another_home_knows_the_owners_of_the_first(

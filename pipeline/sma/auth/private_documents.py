@@ -15,6 +15,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
     nullcontext,
+    suppress,
 )
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -22,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 from pipeline.common.errors import SunledgerError
 from pipeline.common.regular_files import list_regular_names
 from pipeline.common.settings import Settings
-from pipeline.common.shared_session import SharedSession, open_shared_session
+from pipeline.common.shared_session import SharedSession, SharedStoreError, open_shared_session
 from pipeline.sma.auth.secret_files import (
     FOLDER,
     LOCK_WAIT_S,
@@ -35,6 +36,7 @@ from pipeline.sma.auth.secret_files import (
     reserve_room,
     write_private,
 )
+from pipeline.sma.auth.shared_turn import SharedTurn
 from pipeline.sma.clock import Clock
 
 # Of files that are documents; beside them lie locks.
@@ -207,11 +209,18 @@ class SharedDocument:
 
     @asynccontextmanager
     async def lock_async(self, clock: Clock) -> AsyncIterator[None]:  # noqa: ARG002 - its waits are another thread's
-        """See PrivateDocument."""
+        """See PrivateDocument. It holds also where PostgreSQL is started again and forgets its locks."""
         held = self.lock()
+        turn = SharedTurn(self._session, self._name, LOCK_WAIT_S, self._build_busy_error)
         await asyncio.to_thread(held.__enter__)
         try:
-            yield
+            try:
+                await asyncio.to_thread(turn.begin)
+                yield
+            finally:
+                # Nobody waits for a server that is gone to hear that a login was renewed: others wait for the time.
+                with suppress(SharedStoreError):
+                    await asyncio.to_thread(turn.end)
         finally:
             await asyncio.to_thread(held.__exit__, None, None, None)
 
