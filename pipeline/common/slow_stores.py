@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 # Far longer than an answer takes, and shorter than a person's patience.
 SILENT_FOR_S = 4.0
 LOOK_EVERY_S = 0.5
+# Of a store that is slow all the time, a line for each of a thousand calls would hide the rest.
+QUIET_FOR_S = 60.0
 # The thread ends after so many looks at nothing.
 IDLE_LOOKS = 20
 
@@ -41,10 +43,14 @@ class StoreWatch:
         self._calls: dict[int, _Call] = {}
         self._thread: threading.Thread | None = None
         self._tell: Callable[[str], None] | None = None
+        # By place: until when nothing more is said, and how long each slow call took, since somebody listens.
+        self._quiet_until: dict[str, float] = {}
+        self._slow_s: dict[str, list[float]] = {}
 
     def replace_listener(self, tell: Callable[[str], None] | None) -> Callable[[str], None] | None:
         """Have that one told from now on, and return who was before."""
         before, self._tell = self._tell, tell
+        self._quiet_until, self._slow_s = {}, {}
         return before
 
     @contextmanager
@@ -60,8 +66,20 @@ class StoreWatch:
         finally:
             with self._lock:
                 del self._calls[id(call)]
+        now = time.monotonic()
+        if now > call.due:
+            self._slow_s.setdefault(call.place, []).append(now - call.begun)
         if call.told and self._tell:
-            self._tell(f"The {call.place} {call.over} after {time.monotonic() - call.begun:.0f} s.")
+            self._tell(
+                f"The {call.place} {call.over} after {now - call.begun:.0f} s.{self._sum_up(call.place)}"
+            )
+
+    def _sum_up(self, place: str) -> str:
+        """What has been waited for at a place that is slow all the time."""
+        slow = self._slow_s.get(place, [])
+        if len(slow) < 2:  # noqa: PLR2004 - one is said already
+            return ""
+        return f" It was waited for {len(slow):,} times, {sum(slow):.0f} s in all: this goes on, but slowly."
 
     def _look(self) -> None:
         idle = 0
@@ -74,7 +92,9 @@ class StoreWatch:
             # One sentence for all that wait for the same store.
             spoken = {call.place for call in due if call.told}
             for call in due:
-                if not call.told and call.place not in spoken and self._tell:
+                is_quiet = time.monotonic() < self._quiet_until.get(call.place, 0.0)
+                if not (call.told or is_quiet or call.place in spoken) and self._tell:
+                    self._quiet_until[call.place] = time.monotonic() + QUIET_FOR_S
                     self._tell(
                         f"Waiting for the {call.place}, which {call.state} for "
                         f"{time.monotonic() - call.begun:.0f} s: {call.end}."
@@ -100,7 +120,7 @@ def announce_slow_stores(tell: Callable[[str], None]) -> Iterator[None]:
 def watch_store(address: str, longest_s: float, *, moving_s: float = 0.0) -> Iterator[None]:
     """A call of the store with this address, which gives up after `longest_s`; bytes move for `moving_s` seconds."""
     parts = urlsplit(address)
-    end = f"it is asked for {longest_s:.0f} s at most"
+    end = f"each answer is waited for {longest_s:.0f} s at most"
     place = f"object store of {parts.scheme}://{parts.netloc}"
     with _attend(place, end, moving_s=moving_s):
         yield

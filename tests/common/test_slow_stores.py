@@ -45,8 +45,23 @@ def test_a_call_that_takes_long_is_announced_while_it_lasts() -> None:
             over.set()
             other.join()
     assert told[0].startswith("Waiting for the object store of s3://bucket, which has not answered for ")
-    assert told[0].endswith("it is asked for 50 s at most.")
+    assert told[0].endswith("each answer is waited for 50 s at most.")
     assert told[1].startswith("The object store of s3://bucket answers after ")
+
+
+def test_a_store_that_is_always_slow_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for the begin and the end of each of a thousand calls hid all others."""
+    told: list[str] = []
+    with announce_slow_stores(told.append):
+        for _ in range(3):
+            with watch_store("s3://bucket/lake", 50):
+                time.sleep(0.3)
+        assert len(told) == 2
+        monkeypatch.setattr(slow_stores.WATCH, "_quiet_until", {})
+        with watch_store("s3://bucket/lake", 50):
+            wait_for(3, told)
+    assert told[2].startswith("Waiting for the object store of s3://bucket, which has not answered for ")
+    assert " It was waited for 4 times, " in told[3]
 
 
 def test_bytes_that_move_are_no_silence() -> None:
