@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from contextlib import suppress
 from email.utils import format_datetime
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.credentials import Credential
-from pipeline.common.errors import ClockApartError, TransientError
+from pipeline.common.errors import ClockApartError, SmaError, TransientError
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
-from pipeline.sma.http.server_time import read_http_date, read_server_time, refuse_odd_clock
+from pipeline.sma.http.attempt_log import LoggedTry
+from pipeline.sma.http.server_time import find_sent_time, read_http_date, read_server_time, refuse_odd_clock
 from pipeline.sma.requests import Request
 from pipeline.sma.session_set import SessionSet
 
@@ -186,11 +188,42 @@ def test_a_failing_service_says_nothing_of_the_clock(elsewhere, server, settings
         asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "off"),
+    [
+        (200, {"Date": write_date(dt.timedelta(days=365))}, dt.timedelta(days=365)),
+        (404, {"Date": write_date(dt.timedelta(hours=-3))}, dt.timedelta(hours=-3)),
+        (200, {"Date": write_date(dt.timedelta(hours=4)), "Age": "3600"}, dt.timedelta(hours=3)),
+        (200, {"Date": write_date(dt.timedelta(seconds=299))}, dt.timedelta()),
+        (200, {"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}, dt.timedelta()),
+        (200, {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}, dt.timedelta()),
+        (503, {"Date": write_date(dt.timedelta(days=365))}, dt.timedelta()),
+        (200, {}, dt.timedelta()),
+    ],
+    ids=["year-ahead", "behind", "cached", "near", "before-all-times", "after-all-times", "failing", "none"],
+)
+def test_a_request_is_recorded_by_the_clock_by_which_sma_counts_it(
+    status, headers, off, elsewhere, server, settings, time
+) -> None:
+    server.on(PLANTS).reply(status, b"[]", headers=headers)
+    noted: list[LoggedTry] = []
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock, record=noted.append) as client:
+            with suppress(ClockApartError, SmaError):
+                await client.send(Request.plants())
+
+    asyncio.run(run())
+    assert {one.asked_at for one in noted if one.endpoint == "plants" and one.attempt == 1} == {NOW - off}
+
+
 @given(st.text(), st.text())
 def test_no_header_does_harm(date: str, age: str) -> None:
     assert read_server_time({"date": date, "age": age}) is None or date
     for moment in (dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)):
-        refuse_odd_clock("https://monitoring.smaapis.de", moment, moment, {"date": date, "age": age})
+        headers = {"date": date, "age": age}
+        refuse_odd_clock("https://monitoring.smaapis.de", moment, moment, headers)
+        find_sent_time("https://monitoring.smaapis.de", moment, moment, headers)
 
 
 @pytest.mark.parametrize("age", ["9" * 12, "9" * 5000, "-1", "٣"])

@@ -22,7 +22,8 @@ from pipeline.sma.http.error_messages import (
     explain_wait,
     is_certificate_fault,
 )
-from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy, retry_after_s
+from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy, is_transient, retry_after_s
+from pipeline.sma.http.server_time import find_sent_time
 from pipeline.sma.http.transport import Timeouts, open_transport
 from pipeline.sma.requests import Request
 
@@ -131,6 +132,9 @@ class Wire:
             outcome = await self._send(request)
             if isinstance(outcome, Reply):
                 status, error, size = outcome.status, None, len(outcome.body)
+                # What answers in the place of a service that fails may have any clock.
+                if not is_transient(status):
+                    asked_at = find_sent_time(str(request.url), asked_at, self.clock.now(), outcome.headers)
                 if 200 <= status < 300 and size > self._max_body_bytes:  # noqa: PLR2004 - HTTP's successes
                     error = TOO_LARGE
                     raise build_size_error(call, status, self._max_body_bytes)

@@ -13,6 +13,7 @@ CLOCK_FAIL_S = 300.0
 CLOCK_CURE = "set the clock, for instance with timedatectl set-ntp true"
 
 _LIMIT = dt.timedelta(seconds=CLOCK_FAIL_S)
+_YEARS = range(2000, 2200)
 # The calendar of prices may be that of any zone: a month begins first where it is UTC+14, and last at UTC-12.
 _FIRST_ZONE, _LAST_ZONE = dt.timedelta(hours=14), dt.timedelta(hours=-12)
 
@@ -43,6 +44,24 @@ def read_server_time(headers: Mapping[str, str]) -> dt.datetime | None:
         return date + dt.timedelta(seconds=int(age))
     except (OverflowError, ValueError):
         return None
+
+
+def find_sent_time(
+    url: str, asked_at: dt.datetime, answered_at: dt.datetime, headers: Mapping[str, str]
+) -> dt.datetime:
+    """When the request to `url` was sent: SMA's time where its answer says that this machine's clock is apart from it.
+
+    SMA counts PU by its own clock. A server on this machine has this machine's clock, whatever its Date says, and a
+    time before 2000 or after 2199 is nobody's.
+    """
+    date, now = read_http_date(headers.get("date", "")), read_server_time(headers)
+    if now is not None and asked_at - now >= _LIMIT:
+        there = now
+    elif date is not None and date - answered_at >= _LIMIT:
+        there = date
+    else:
+        return asked_at
+    return there if there.year in _YEARS and not is_loopback(url) else asked_at
 
 
 def refuse_odd_clock(
