@@ -48,7 +48,8 @@ class DayOutcome:
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
     rows would have erased stored ones; `unlisted` the plants that SMA no longer lists; `asked_alone` those whose day
-    was fetched again because it lacked rows in the answer for its week, and `silent` those that had none then either.
+    was fetched again because it lacked rows in the answer for its week, and `silent` those that had none then either,
+    though the day could no longer grow.
     `week_refused` says that SMA refuses the set's weeks, while it answers days of it.
     """
 
@@ -201,7 +202,12 @@ def _judge_day(series: Series, results: Sequence[DayResult], known: KnownDay) ->
         elif fault is not None:
             failures.append(fault)
     is_alone = any(one.asked_alone for one in results)
-    is_silent = is_alone and not failures and all(_has_no_rows(answer) for answer in answers)
+    # A day that may still grow lacks nothing: it has just begun, or the plant sends no row at night.
+    is_silent = (
+        is_alone
+        and not failures
+        and all(_has_no_rows(answer) and known.is_final(answer) for answer in answers)
+    )
     is_kept = not failures and _would_erase(answers, known)
     outcome = DayOutcome(
         failures=tuple(failures),

@@ -99,6 +99,16 @@ def test_an_answer_is_final_from_the_moment_that_its_day_is(late_s: int, final: 
     assert frame["final"].to_list() == [final, True]
 
 
+@pytest.mark.parametrize(("grows_s", "silent"), [(1, set()), (0, {("1", "")})])
+def test_a_day_without_rows_is_silent_once_it_can_no_longer_grow(
+    grows_s: int, silent: set[tuple[str, str]]
+) -> None:
+    known = KnownDay("plant_local", {"1": ARRIVED + dt.timedelta(seconds=grows_s)})
+    alone = DayResult(DAY, answer(plant_day("1"), WITHOUT_ROWS), asked_alone=True)
+    (part,) = accept_answers([alone], {DAY: known}, still_listed=lambda: "1")
+    assert (part.outcome.asked_alone, part.outcome.silent) == ({("1", "")}, silent)
+
+
 def test_batches_are_bounded_by_bytes_keep_the_order_and_never_split_a_plant(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
