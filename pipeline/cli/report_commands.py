@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.run_options import PLANTS
 from pipeline.common.text import pluralize
 
 
 def run_report(
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to report.")],
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[
         list[str] | None,
         typer.Option("--group", metavar="NAME", help="Only the plants of this group; repeat it for more."),

@@ -59,6 +59,14 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
         raise UsageError(
             f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
         )
+    return _limit_to_run(runtime, listed, plants)
+
+
+def _limit_to_run(runtime: RunContext, listed: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
+    """The listed plants that the run's ids, groups, backends, shard and turn choose; `plants` are all that are stored.
+
+    Raises UsageError for groups without a listed plant.
+    """
     if chosen := find_chosen_plants(runtime):
         listed = listed.filter(pl.col("plant_id").is_in(sorted(chosen)))
         if not listed.height:
