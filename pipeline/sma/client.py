@@ -1,5 +1,6 @@
 """The client of SMA's Monitoring API: tokens, retries, redirects and order; bodies are not decoded here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from pipeline.sma.http.error_messages import (
     build_refusal_error,
 )
 from pipeline.sma.http.ordered_stream import MAX_BACKLOG_BYTES, OrderedStream
-from pipeline.sma.http.outage import OutageGuard
+from pipeline.sma.http.outage import PROBES, OutageGuard
 from pipeline.sma.http.retry import is_transient
 from pipeline.sma.http.server_time import refuse_odd_clock
 from pipeline.sma.http.shared_window import SharedWindow
@@ -69,6 +70,7 @@ class SmaClient:
         self.base = settings.sma_monitoring_url
         self.host = urlsplit(self.base).netloc
         self._outage = OutageGuard()
+        self._probes = asyncio.Semaphore(PROBES)
         self._window = SharedWindow(settings.sma_max_connections)
         self._max_backlog_bytes = max_backlog_bytes
 
@@ -121,9 +123,19 @@ class SmaClient:
             return Failure(request, error, exchange.attempts)
 
     async def _exchange(self, exchange: "_Exchange") -> Answer:
-        """Run an exchange, unless the service is down. What is on its way when that shows goes on."""
+        """Run an exchange, unless the service is down. What is on its way when that shows goes on.
+
+        Before that is taken for sure, requests of other plants are sent, and those behind them wait for what they show.
+        """
+        if self._outage.is_down:
+            async with self._probes:
+                if self._outage.begin_probe(exchange.plant_id):
+                    return await self._run(exchange)
         if self._outage.is_down:
             raise self._outage.build_error(exchange.call)
+        return await self._run(exchange)
+
+    async def _run(self, exchange: "_Exchange") -> Answer:
         try:
             answer = await exchange.run()
         except SmaError as error:

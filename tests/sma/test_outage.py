@@ -6,11 +6,11 @@ import pytest
 
 from pipeline.common.errors import TransientError
 from pipeline.sma.client import SmaClient
-from pipeline.sma.http.outage import FAILED_IN_A_ROW, LIMITED_IN_A_ROW, OutageGuard
+from pipeline.sma.http.outage import FAILED_IN_A_ROW, LIMITED_IN_A_ROW, PLANTS_IN_A_ROW, PROBES, OutageGuard
 from pipeline.sma.requests import Answer, Failure, Request
 
 TRIES = {503: 6, 429: 8}
-ASKED = {503: FAILED_IN_A_ROW, 429: LIMITED_IN_A_ROW}
+ASKED = {503: FAILED_IN_A_ROW + PROBES, 429: LIMITED_IN_A_ROW}
 
 
 def path_of(plant: str) -> str:
@@ -64,7 +64,7 @@ def test_a_page_for_everybody_is_an_outage(server, settings, time, body: bytes, 
     for plant in plants:
         server.on(path_of(plant)).reply(200, body)
     results = fetch(settings, time, plants)
-    assert sum(server.count(path_of(plant)) for plant in plants) == FAILED_IN_A_ROW
+    assert sum(server.count(path_of(plant)) for plant in plants) == FAILED_IN_A_ROW + PROBES
     assert isinstance(results[-1], Failure)
     assert f"(the last one: {what})" in str(results[-1].error)
 
@@ -75,6 +75,35 @@ def test_one_plant_without_answers_does_not_stop_the_others(server, settings, ti
     results = fetch(settings, time, ["1"] * (2 * FAILED_IN_A_ROW) + ["2"])
     assert isinstance(results[-1], Answer)
     assert server.count(path_of("1")) == 2 * FAILED_IN_A_ROW * TRIES[503]
+
+
+def test_some_plants_without_answers_do_not_stop_the_others(server, settings, time) -> None:
+    bad, good = [str(n) for n in range(1, PLANTS_IN_A_ROW + 2)], [str(100 + n) for n in range(40)]
+    for plant in bad:
+        server.on(path_of(plant)).reply(503)
+    for plant in good:
+        server.on(path_of(plant)).reply(200)
+    streak = bad * FAILED_IN_A_ROW
+
+    async def run() -> list[Answer | Failure]:
+        async with SmaClient(settings, clock=time.clock) as client:
+            for plant in streak:
+                await client.fetch(Request.devices(plant))
+            # All at once, as of the next week: those that wait for what the first ones show are sent too.
+            return [one async for one in client.stream(map(Request.devices, good))]
+
+    assert {type(one) for one in asyncio.run(run())} == {Answer}
+    # What has failed is not tried on and on meanwhile.
+    assert sum(server.count(path_of(plant)) for plant in bad) == FAILED_IN_A_ROW * TRIES[503]
+
+
+def test_a_plant_that_fails_beside_others_is_no_sign_of_life(server, settings, time) -> None:
+    plants = [str(100 + i) for i in range(FAILED_IN_A_ROW)]
+    for plant in plants:
+        server.on(path_of(plant)).reply(503)
+    results = fetch(settings, time, [*plants, *plants])
+    assert {server.count(path_of(plant)) for plant in plants} == {TRIES[503]}
+    assert {one.attempts for one in results[FAILED_IN_A_ROW:]} == {0}
 
 
 @pytest.mark.parametrize("status", [200, 404, 202])

@@ -12,6 +12,9 @@ _BLANK = b" \t\r\n\xef\xbb\xbf"
 # answer for may have more requests than that, and must not stop the others.
 FAILED_IN_A_ROW = 10
 PLANTS_IN_A_ROW = 3
+# The same few plants may fail again and again, as at the end of each week of a large fleet. So requests of so many
+# plants that have not failed since the last answer are still sent, and tell whether it is an outage.
+PROBES = 2
 # A refusal for the rate concerns all plants, and each of these requests has waited for minutes.
 LIMITED_IN_A_ROW = 3
 
@@ -24,6 +27,7 @@ class OutageGuard:
     _limited: int = 0
     _plants: set[str] = field(default_factory=set)
     _last: str = ""
+    _probes: int = 0
 
     @property
     def is_down(self) -> bool:
@@ -32,9 +36,16 @@ class OutageGuard:
             self._failed >= FAILED_IN_A_ROW and len(self._plants) >= PLANTS_IN_A_ROW
         )
 
+    def begin_probe(self, plant_id: str) -> bool:
+        """Whether a request of this plant is to show if the service is still down; it counts as begun."""
+        is_new = plant_id not in self._plants and self._limited < LIMITED_IN_A_ROW
+        is_probe = self.is_down and is_new and self._probes < PROBES
+        self._probes += is_probe
+        return is_probe
+
     def note_answer(self) -> None:
         """A request was answered."""
-        self._failed = self._limited = 0
+        self._failed = self._limited = self._probes = 0
         self._plants.clear()
 
     def note_body(self, plant_id: str, body: bytes) -> None:
