@@ -53,8 +53,9 @@ def fetch_past_years(runtime: RunContext) -> StepResult:
     if runtime.settings.energy_years == "off":
         return report
     days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(BALANCE.raw)]
-    past = {find_year_start(day) for day in days} - {find_year_start(runtime.find_today())}
-    for year in sorted(past):
+    running = find_year_start(runtime.find_today())
+    # Plants in the east have days of the next year when this one is not over by UTC.
+    for year in sorted(year for year in {find_year_start(day) for day in days} if year < running):
         of_year = fetch_energy_years(runtime, year)
         report.rows += of_year.rows
         report.changed |= of_year.changed

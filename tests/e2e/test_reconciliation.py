@@ -27,11 +27,13 @@ from schemas import (
     EnergyDaily,
     EnergyValueIntervals,
     Quarantine,
+    RawEnergyBalance,
     Reconciliation,
     ReconciliationYearly,
     storage,
 )
 from tests.e2e.test_days import refresh
+from tests.warehouse.publish.conftest import make_frame
 
 MONTH = dt.date(2025, 6, 1)
 # From a Monday on: a week's answer begins there, and so does the spike.
@@ -193,4 +195,14 @@ def test_a_running_year_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="2025 is not over"):
         fetch_energy_years(runtime, dt.date(2025, 1, 1))
     # Years are asked for by themselves only where a setting says so.
+    assert fetch_past_years(runtime).facts["requests"] == 0
+
+
+def test_a_year_that_has_begun_in_the_east_alone_is_not_over(tmp_path: Path) -> None:
+    settings = load_settings(env_file=None, home=tmp_path, energy_years="on")
+    runtime = RunContext(settings, now=lambda: dt.datetime(2025, 12, 31, 13, tzinfo=dt.UTC))
+    day = dt.date(2026, 1, 1)
+    facts = {"local_date": day, "status": 200, "attempts": 1, "time_basis": "utc", "request_date": str(day)}
+    answer = make_frame(RawEnergyBalance, [facts])
+    runtime.lake.replace(RawEnergyBalance, {"local_date": day}, [answer])
     assert fetch_past_years(runtime).facts["requests"] == 0
