@@ -28,7 +28,7 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from pipeline.ops.database_copy import write_database_copy
-from schemas import TABLES, storage
+from schemas import TABLES, ApiRequests, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import resolve_place
 from warehouse.known_tables import FILE as KNOWN_TABLES
@@ -130,7 +130,7 @@ def restore_backup(settings: Settings, source: Path) -> int:
             ) from fault
         count = _verify(unpacked, source)
         if places[LAKE] is not None and (unpacked / HOME).is_dir():
-            add_lost_days(unpacked / HOME, _list_days_since(unpacked / MANIFEST))
+            add_lost_days(unpacked / HOME, _list_days_since(unpacked / MANIFEST, unpacked / LAKE))
         _move_to_places(unpacked, places)
     if not settings.warehouse.is_relative_to(settings.home):
         # A file that was published after the backup shows a later state than the one that is wanted now.
@@ -343,12 +343,19 @@ def _verify(unpacked: Path, source: Path) -> int:
     return len(sums)
 
 
-def _list_days_since(manifest: Path) -> list[dt.date]:
-    """The days, in UTC, since the backup was begun. Backups of older versions do not say when: by their newest file."""
+def _list_days_since(manifest: Path, lake: Path) -> list[dt.date]:
+    """The days, in UTC, since the backup was begun. Backups of older versions do not say when: by their newest file.
+
+    Where that is in the future, a clock was or is wrong: then since the newest day of the record of requests.
+    """
     moment = manifest.stat().st_mtime or max(
         (path.stat().st_mtime for path in manifest.parent.rglob("*") if path.is_file()), default=0.0
     )
     first, today = dt.datetime.fromtimestamp(moment, dt.UTC).date(), dt.datetime.now(dt.UTC).date()
+    if first > today:
+        folders = lake.glob(f"{storage(ApiRequests).table}/asked_date=*")
+        asked = (dt.date.fromisoformat(folder.name.partition("=")[2]) for folder in folders)
+        first = max((day for day in asked if day <= today), default=today)
     return list_days(first, today)
 
 

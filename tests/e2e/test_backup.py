@@ -26,6 +26,7 @@ import pytest
 from assets.dagster_home import open_dagster
 from assets.runs import record_runs
 from pipeline.billing.lost_requests import add_lost_days, read_lost_days
+from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.ops import backup, database_copy
@@ -276,7 +277,8 @@ def test_requests_after_the_backup_are_known_to_be_lost(
     if is_older:
         # A backup of a version that did not say when it was made.
         monkeypatch.setattr(backup, "time", SimpleNamespace(time=lambda: 0.0))
-    three_days_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
+    begun = dt.datetime.now(dt.UTC)
+    three_days_ago = begun - dt.timedelta(days=3)
     (settings.home / "lake").mkdir(parents=True)
     (settings.home / "lake" / "file").write_text("")
     add_lost_days(settings.home, [dt.date(2026, 1, 2)])
@@ -285,9 +287,27 @@ def test_requests_after_the_backup_are_known_to_be_lost(
     back_up(settings, tmp_path / "backup.tar", print)
     other = elsewhere(settings, tmp_path)
     restore_backup(other, tmp_path / "backup.tar")
-    days = {dt.datetime.now(dt.UTC).date() - dt.timedelta(days=n) for n in range(4 if is_older else 1)}
+    first = three_days_ago if is_older else begun
+    days = list_days(first.date(), dt.datetime.now(dt.UTC).date())
     assert read_lost_days(other.home) == {dt.date(2026, 1, 2), *days}
     assert read_lost_days(settings.home) == {dt.date(2026, 1, 2)}
+
+
+def test_a_backup_of_a_clock_that_was_ahead_hides_no_lost_request(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    today, ahead = now.date(), now + dt.timedelta(days=365)
+    for days in (-9, -2, 300):
+        folder = settings.home / "lake" / "api_requests" / f"asked_date={today + dt.timedelta(days=days)}"
+        folder.mkdir(parents=True)
+        (folder / "part").write_text("")
+    monkeypatch.setattr(backup, "time", SimpleNamespace(time=ahead.timestamp))
+    back_up(settings, tmp_path / "backup.tar", print)
+    other = elsewhere(settings, tmp_path)
+    restore_backup(other, tmp_path / "backup.tar")
+    last = dt.datetime.now(dt.UTC).date()
+    assert read_lost_days(other.home) == {*list_days(today - dt.timedelta(days=2), last)}
 
 
 def test_a_file_that_a_killed_writer_left_under_two_names_is_restored_as_two(
