@@ -298,6 +298,8 @@ def test_a_backup_of_a_clock_that_was_ahead_hides_no_lost_request(
 ) -> None:
     now = dt.datetime.now(dt.UTC)
     today, ahead = now.date(), now + dt.timedelta(days=365)
+    (settings.home / "credentials").mkdir(parents=True)
+    (settings.home / "credentials" / "login").write_text("a login")
     for days in (-9, -2, 300):
         folder = settings.home / "lake" / "api_requests" / f"asked_date={today + dt.timedelta(days=days)}"
         folder.mkdir(parents=True)
