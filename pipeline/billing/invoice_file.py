@@ -20,6 +20,8 @@ from pipeline.billing import invoice_cells as cells
 from pipeline.billing.invoice_headings import AMOUNT, NEEDED, assign_roles, find_amounts
 from pipeline.billing.prices import CENTS
 from pipeline.common.errors import UsageError
+from pipeline.common.slow_stores import watch_server
+from pipeline.common.text import shorten_text
 
 SEPARATORS = ";,\t|"
 # Invoices have a letterhead: so many lines may come before the headings.
@@ -38,6 +40,8 @@ _OTHER_FILES = {
     b"%PDF": "a PDF",
 }
 _ID = r"^(\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+# Some million lines; and of a line that is no heading, what a message quotes.
+MOST_BYTES, MOST_HEADINGS = 200 * 10**6, 300
 # Exports for Excel write an id as '123 or ="123", so that it stays a text.
 _AROUND = " \t\u00a0'\"="
 _EXCEL_NUMBER = r"^\d([.,]\d+)?e\+\d+$"
@@ -69,11 +73,17 @@ def read_invoice(path: Path, currency: str, latest: dt.date) -> InvoiceFile:
 
 def _read_text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        # It may be a pipe, as <(…) of a shell is.
+        with watch_server(f"invoice {path}", "another program has to write it"), path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as fault:
         raise UsageError(
             f"The invoice {path} can't be read ({fault.strerror}): check the path and its permissions."
         ) from None
+    if len(data) > MOST_BYTES:
+        raise UsageError(
+            f"The invoice {path} has more than {MOST_BYTES // 10**6} MB, which no invoice has: name SMA's invoice."
+        )
     for begin, kind in _OTHER_FILES.items():
         if data.startswith(begin):
             raise UsageError(f"The invoice {path} is {kind}: save its table as CSV, with a line for each PU.")
@@ -97,7 +107,8 @@ def _read_table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[
                 return names, list(_read_rows(path, source, separator, line))
             if len(found) > best[0]:
                 best = (len(found), ", ".join(r for r in NEEDED if r not in found), names)
-    near = f"In {', '.join(repr(c) for c in best[2])} no column is for: {best[1]}. " if best[0] else ""
+    headings = shorten_text(", ".join(repr(c) for c in best[2]), MOST_HEADINGS)
+    near = f"In {headings} no column is for: {best[1]}. " if best[0] else ""
     raise UsageError(
         f"The invoice {path} has no header line with plant, month and amount. {near}Name the columns plant_id, month, "
         "capacity_class and fee_eur: see docs/billing.md."

@@ -1,6 +1,7 @@
 """SMA's invoice as a file: read however a spreadsheet wrote it, and what could be read in two ways is refused."""
 
 import datetime as dt
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.billing import invoice_file
 from pipeline.billing.invoice_cells import parse_amount
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
+from pipeline.common import slow_stores
 from pipeline.common.errors import UsageError
+from pipeline.common.slow_stores import announce_slow_stores
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example-invoice.csv"
 GUID = "62c3cffe-41ac-4f92-8899-06610ee07b05"
@@ -235,6 +239,37 @@ def test_lines_may_end_in_each_way(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be read \(No such file"):
         read_invoice(tmp_path / "nowhere.csv", "EUR", NOW)
+
+
+def test_a_file_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device was read until memory ended."""
+    monkeypatch.setattr(invoice_file, "MOST_BYTES", 10**6)
+    with pytest.raises(UsageError, match="has more than 1 MB, which no invoice has"):
+        read_invoice(Path("/dev/zero"), "EUR", NOW)
+
+
+def test_a_pipe_that_nobody_writes_to_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_stores, "SILENT_FOR_S", 0.1)
+    monkeypatch.setattr(slow_stores, "LOOK_EVERY_S", 0.02)
+    pipe, told = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+
+    def write(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            pipe.write_text("plant,month,amount\n5000000,2026-06,12.00\n")
+
+    with announce_slow_stores(write):
+        assert read_invoice(pipe, "EUR", NOW).lines.height == 1
+    assert told[0].startswith(f"Waiting for the invoice {pipe}, which has not answered for ")
+
+
+def test_headings_of_another_file_are_quoted_in_part(tmp_path: Path) -> None:
+    file = tmp_path / "invoice.csv"
+    file.write_text(f"plant,{'x' * 5000}\n")
+    with pytest.raises(UsageError, match="characters left out") as fault:
+        read_invoice(file, "EUR", NOW)
+    assert len(str(fault.value)) < 1000
 
 
 def test_the_sum_and_the_taxes_are_no_lines() -> None:
