@@ -124,6 +124,11 @@ _CAUSES = (
     ),
     _cause(
         r"never",
+        r"percent-encoded",
+        "can't be asked, because SUNLEDGER_PUSH_URL has a % that begins no code: write it as %25",
+    ),
+    _cause(
+        r"never",
         r"could not translate host name|Name or service not known",
         "has a host name that can't be found: check SUNLEDGER_PUSH_URL and the network",
         PostgresqlUnavailableError,
@@ -249,8 +254,10 @@ def _add_limits(url: str) -> str:
 
 
 def _hide_password(said: str, url: str) -> str:
-    password = urlsplit(url).password or ""
-    for form in {url, password, unquote(password)} - {""}:
+    parts = urlsplit(url)
+    options = [option.partition("=") for option in parts.query.split("&")]
+    words = [parts.password or "", *(value for name, _, value in options if "password" in name.lower())]
+    for form in {url, *words, *map(unquote, words)} - {""}:
         said = said.replace(form, "***")
     return said
 

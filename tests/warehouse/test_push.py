@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import duckdb
 import psycopg2
@@ -455,6 +455,18 @@ def test_what_the_server_says_gets_its_cure(state: str, said: str, cure: str) ->
     assert cure in str(found)
     assert PASSWORD not in str(found)
     assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize("word", ["the%zzword", "the%2Fword"])
+def test_a_password_among_the_options_is_not_repeated(word: str) -> None:
+    for url in (
+        f"postgresql://u@h/d?sslmode=require&password={word}",
+        f"postgresql://u@h/d?sslpassword={word}",
+    ):
+        said = f'invalid percent-encoded token: "{word}" or {unquote(word)}'
+        found = str(build_postgresql_error(RuntimeError(said), url, "h:5432"))
+        assert "write it as %25" in found
+        assert "word" not in found.replace("password", "")
 
 
 @pytest.mark.parametrize(
