@@ -90,7 +90,7 @@ class SetFetch:
     by_week: bool = True
 
     def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-        """Each day with its result. Raises SmaError where SMA answers no request."""
+        """Each day with its result. Raises SmaError where SMA answers no request and the run can't go on."""
         for week in group_by_week(days):
             for day, report in fetch_days(runtime, partial(self._plan, week), self._name, week):
                 self.by_week &= not report.facts.get("week_refused")
@@ -115,7 +115,7 @@ class OtherSetsFetch:
     fetches: dict[str, SetFetch] = field(default_factory=dict)
 
     def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-        """Each day with its result. Raises SmaError where SMA answers no request for a set."""
+        """Each day with its result. Raises as `SetFetch`."""
         for week in group_by_week(days):
             reports = {day: StepResult(facts={"requests": 0, "sets": []}) for day in week}
             reports[week[0]].notices.add(_list_odd_sets(runtime, week[0]))

@@ -152,7 +152,7 @@ def refuse_nothing_answered(
 
     It goes on where SMA refuses all of it permanently, where all of it is of some plants and the run has others
     (`list_plants`), and with the lists of devices and sets that are stored (`has_lists`): then it is missing, and no
-    more. It ends where SMA refuses for the rate or is down.
+    more. It ends where SMA refuses for the rate.
     """
     if any(outcome.series or outcome.kept or outcome.unlisted for outcome in outcomes):
         return
@@ -173,10 +173,8 @@ def refuse_nothing_answered(
 
 
 def _is_of_all_plants(failure: Failure) -> bool:
-    """Whether other plants get no answer either: the list of them has none, or nothing may or can be sent."""
-    error = failure.error
-    is_unsent = error.transient and not failure.attempts
-    return not failure.request.plant_id or is_unsent or error.status == TOO_MANY_REQUESTS
+    """Whether other plants get no answer either: the list of them has none, or SMA refuses for the rate."""
+    return not failure.request.plant_id or failure.error.status == TOO_MANY_REQUESTS
 
 
 def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:

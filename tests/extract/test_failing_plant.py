@@ -93,15 +93,23 @@ def of_plant(plant: str, error: SmaError, attempts: int = 6) -> Failure:
     "failures",
     [
         [of_plant("12", LIMITED)],
-        [of_plant("12", TransientError("GET /v1/x was not sent, because the service is down."), attempts=0)],
         [of_plant("12", DOWN), of_plant("11", DOWN)],
         [Failure(Request.plants(), DOWN, 6)],
     ],
 )
-def test_the_rate_an_outage_and_all_plants_end_the_run(failures: list[Failure]) -> None:
+def test_the_rate_and_all_plants_end_the_run(failures: list[Failure]) -> None:
     found = [DayOutcome(failures=tuple(failures))]
     with pytest.raises(SunledgerError):
         refuse_nothing_answered(found, list_plants=lambda: ["11", "12"])
+
+
+def test_plants_that_fail_until_they_look_like_an_outage_end_nothing() -> None:
+    """Where a run needs nothing but of them, no answer of another plant shows that the service is there."""
+    unsent = TransientError("GET /v1/x was not sent, because the service is down.")
+    found = DayOutcome(failures=(of_plant("12", DOWN), of_plant("13", unsent, attempts=0)))
+    refuse_nothing_answered([found], list_plants=lambda: ["11", "12", "13"])
+    with pytest.raises(SunledgerError):
+        refuse_nothing_answered([found], list_plants=lambda: ["12", "13"])
 
 
 def test_what_sma_refuses_of_one_plant_ends_nothing() -> None:
