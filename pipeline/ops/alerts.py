@@ -25,6 +25,8 @@ from pipeline.common.text import escape_controls, escape_line
 TIMEOUT_S = 15.0
 SUBMISSION_PORT, TLS_PORT = 587, 465
 REFUSED = 300
+# What libraries raise for an address that none can be: a port beyond all, a name that is too long.
+_WRONG_ADDRESS = (ValueError, OverflowError, ExceptionGroup)
 # The alerts that each channel has sent, as name -> title, by the channel's name.
 Told: TypeAlias = dict[str, dict[str, str]]
 
@@ -135,7 +137,7 @@ def _format_for_slack(message: Message) -> str:
 def _post_json(url: str, body: Mapping[str, object]) -> None:
     try:
         status = asyncio.run(_post(url, json.dumps(body)))
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as fault:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, *_WRONG_ADDRESS) as fault:
         raise AlertFailedError(
             f"The webhook can't be reached ({type(fault).__name__}): check its address and the network."
         ) from None
@@ -170,7 +172,7 @@ def _send_mail(url: str, sender: str, receivers: str, message: Message) -> None:
     if sending.is_alive():
         faults.append(TimeoutError())
     for fault in faults:
-        if not isinstance(fault, OSError | smtplib.SMTPException):
+        if not isinstance(fault, (OSError, smtplib.SMTPException, *_WRONG_ADDRESS)):
             raise fault
         raise AlertFailedError(
             f"The mail server did not accept the alert ({type(fault).__name__}): check SUNLEDGER_ALERT_…."

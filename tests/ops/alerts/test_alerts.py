@@ -143,6 +143,27 @@ def test_a_channel_that_never_finishes_its_answer_is_given_up(
     ]
 
 
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("alert_smtp", "smtp://u:the-word@127.0.0.1:abc"),
+        ("alert_smtp", f"smtp://u:the-word@{'a' * 70}.example"),
+        ("alert_webhook", "http://127.0.0.1:99999/the-word"),
+        ("alert_webhook", "http://xn--/the-word"),
+    ],
+)
+def test_an_address_that_none_can_be_stops_no_other_channel(
+    settings: Settings, mail: MailServer, web: WebServer, setting: str, address: str
+) -> None:
+    """The fault ended each look of the sensor, so that nobody heard of anything."""
+    chosen = settings_with(settings, mail, web).model_copy(update={setting: SecretStr(address)})
+    told, faults = tell({}, [LATE], build_channels(chosen))
+    assert [bool(of_channel) for of_channel in told.values()].count(True) == 2
+    (fault,) = faults
+    assert "check" in fault
+    assert "the-word" not in fault
+
+
 def test_a_fault_of_a_channel_tells_no_address(settings: Settings, mail: MailServer, web: WebServer) -> None:
     web.status = 403
     _, faults = tell({}, [LATE], build_channels(settings_with(settings, mail, web)))
