@@ -150,9 +150,9 @@ def refuse_nothing_answered(
 ) -> None:
     """Raise the error of the failures where nothing was answered and the run can't go on.
 
-    It goes on where SMA refuses all of it permanently, where all of it is of some plants and the run has others
-    (`list_plants`), and with the lists of devices and sets that are stored (`has_lists`): then it is missing, and no
-    more. It ends where SMA refuses for the rate.
+    It goes on where SMA refuses all of it permanently, and where all of it is of some plants and the run has others
+    (`list_plants`), of which lists of devices and sets are stored (`has_lists`): then it is missing, and no more. It
+    ends where SMA refuses for the rate.
     """
     if any(outcome.series or outcome.kept or outcome.unlisted for outcome in outcomes):
         return
@@ -160,15 +160,14 @@ def refuse_nothing_answered(
     failures = list({failure.request: failure for failure in found}.values())
     # Where one of several credentials can't be used, that is said of its plants, and the others go on.
     grave = [one for one in failures if not isinstance(one.error, CredentialUnusableError)]
-    if not any(one.error.transient or one.request.endpoint in LISTS for one in grave):
+    needed = LISTS & {"plants"} if grave and has_lists() else LISTS
+    if not any(one.error.transient or one.request.endpoint in needed for one in grave):
         return
     if any(_is_of_all_plants(failure) for failure in grave):
         raise _explain_no_answer(grave)
-    if grave[0].request.endpoint in LISTS:
-        goes_on = has_lists()
-    else:
-        goes_on = not {one.request.plant_id for one in grave}.issuperset(list_plants())
-    if not goes_on:
+    has_others = not {one.request.plant_id for one in grave}.issuperset(list_plants())
+    is_known = grave[0].request.endpoint not in LISTS or has_lists()
+    if not (has_others and is_known):
         raise _explain_no_answer(grave)
 
 

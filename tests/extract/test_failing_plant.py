@@ -13,7 +13,7 @@ from pipeline.run.measurement_sets import BALANCE
 from pipeline.sma.requests import Failure, Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import EnergyDaily, RawEnergyBalance
-from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
+from tests.e2e.test_days import MONDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma
 
 New = Callable[..., RunContext]
@@ -65,14 +65,12 @@ def test_a_day_that_one_plant_alone_still_lacks_ends_no_run(new_runtime: New, sm
         list(SetFetch(BALANCE)(runtime, [MONDAY]))
 
 
-def test_lists_that_are_known_last_while_sma_has_none(new_runtime: New, sma: ScriptedSma) -> None:
+def test_lists_that_no_plant_gets_end_the_run(new_runtime: New, sma: ScriptedSma) -> None:
     with new_runtime() as runtime:
         refresh(runtime)
     sma.special = lambda request: DOWN if request.endpoint in {"devices", "sets"} else None
-    with new_runtime("11") as runtime:
-        assert {one.table for one in refresh(runtime).missing} == {"raw_devices", "raw_measurement_sets"}
-        assert fetch(runtime, TUESDAY).missing == []
-        assert runtime.lake.scan(RawEnergyBalance).collect()["plant_id"].to_list() == ["11"]
+    with new_runtime() as runtime, pytest.raises(SunledgerError, match="None of the 2 requests was answered"):
+        fetch_devices(runtime)
 
 
 def test_first_lists_are_needed(new_runtime: New, sma: ScriptedSma) -> None:
