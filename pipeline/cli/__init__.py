@@ -5,15 +5,15 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the program and leave with its exit code."""
-    from pipeline.common.garbage import hold_collection  # noqa: PLC0415
+    from pipeline.common.garbage import hold_collection
 
     hold_collection()
     # The rest takes long to load, and can be interrupted.
-    from pipeline.common.signals import SIGNALS, Interruption, leave_at_once  # noqa: PLC0415
+    from pipeline.common.signals import SIGNALS, Interruption, leave_at_once
 
     try:
         SIGNALS.install()
-        from pipeline.cli.end import run_to_end  # noqa: PLC0415
+        from pipeline.cli.end import run_to_end
     except Interruption as stopped:
         leave_at_once(stopped.number)
     run_to_end()

@@ -20,8 +20,8 @@ def run_backup(
     ],
 ) -> None:
     """Write all state (lake, records, logins) into one file that only you can read."""
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.ops.backup import back_up  # noqa: PLC0415
+    from pipeline.common.settings import load_settings
+    from pipeline.ops.backup import back_up
 
     settings = load_settings()
     files, size = back_up(settings, file, say)
@@ -41,11 +41,11 @@ def run_restore(
     ],
 ) -> None:
     """Restore a backup into an empty SUNLEDGER_HOME and publish it."""
-    from assets.mend_records import mend_records  # noqa: PLC0415
-    from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.billing.lost_requests import FILE, explain_lower_bound  # noqa: PLC0415
-    from pipeline.billing.spending import LIMIT  # noqa: PLC0415
-    from pipeline.ops.backup import restore_backup as put_back  # noqa: PLC0415
+    from assets.mend_records import mend_records
+    from assets.runs import record_runs
+    from pipeline.billing.lost_requests import FILE, explain_lower_bound
+    from pipeline.billing.spending import LIMIT
+    from pipeline.ops.backup import restore_backup as put_back
 
     with open_runtime(None) as runtime:
         files = put_back(runtime.settings, file)

@@ -17,9 +17,9 @@ def _group() -> None:
 @app.command("init")
 def run_init() -> None:
     """Set up PostgreSQL, pools and dagster.yaml for the cluster of the settings. It can be repeated at any time."""
-    from assets.dagster_home import prepare_cluster  # noqa: PLC0415 - commands load what they need
-    from pipeline.cli.console import say_all  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from assets.dagster_home import prepare_cluster
+    from pipeline.cli.console import say_all
+    from pipeline.common.settings import load_settings
 
     say_all(prepare_cluster(load_settings()))
 
@@ -28,12 +28,12 @@ def run_worker(
     slots: Annotated[int, typer.Option(min=1, max=64, help="Runs that this worker does at a time.")] = 1,
 ) -> None:
     """Do runs of Dagster on this machine, as a worker of a cluster of the kind celery, until it is stopped."""
-    from assets.control_room import Service, run_services  # noqa: PLC0415
-    from assets.dagster_home import build_environment, build_worker_command, prepare  # noqa: PLC0415
-    from pipeline.cli.console import say  # noqa: PLC0415
-    from pipeline.common.errors import UsageError  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.common.signals import SIGNALS  # noqa: PLC0415
+    from assets.control_room import Service, run_services
+    from assets.dagster_home import build_environment, build_worker_command, prepare
+    from pipeline.cli.console import say
+    from pipeline.common.errors import UsageError
+    from pipeline.common.settings import load_settings
+    from pipeline.common.signals import SIGNALS
 
     settings = load_settings()
     if settings.cluster != "celery":

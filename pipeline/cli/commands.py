@@ -41,7 +41,7 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from pipeline.common.release import find_release  # noqa: PLC0415
+        from pipeline.common.release import find_release
 
         typer.echo(f"sunledger {find_release()}")
         raise typer.Exit
@@ -55,8 +55,8 @@ def _prepare(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    from pipeline.common.file_modes import limit_readers  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.file_modes import limit_readers
+    from pipeline.common.settings import load_settings
 
     # The command that needs a wrong setting reports it.
     with suppress(ConfigurationError):

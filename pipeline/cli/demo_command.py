@@ -17,11 +17,11 @@ def run_demo(
     ] = Path("demo"),
 ) -> None:
     """Run the whole pipeline against the embedded sandbox, with real recordings and a simulated fleet."""
-    from sandbox.launch import start_sandbox  # noqa: PLC0415 - commands load what they need
+    from sandbox.launch import start_sandbox
 
     # It loads on another core while the pipeline does.
     with start_sandbox(*SANDBOX_OPTIONS) as wait:
-        from pipeline.cli.demo import play_demo  # noqa: PLC0415
+        from pipeline.cli.demo import play_demo
 
         with Bars() as bars:
             play_demo(folder, bars, wait)

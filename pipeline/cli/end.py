@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def run_to_end() -> NoReturn:
     """Run the command of the command line and exit with its exit code."""
     try:
-        import logging  # noqa: PLC0415 - loading it can be interrupted as well
+        import logging  # Loading it can be interrupted as well.
 
         if logging.lastResort:
             logging.lastResort.addFilter(_is_no_end_of_ours)
@@ -33,11 +33,11 @@ def _is_no_end_of_ours(record: "LogRecord") -> bool:
 
 
 def _run() -> int:
-    from pipeline.cli.limits import check_limits  # noqa: PLC0415 - a fault while loading is reported like any other
+    from pipeline.cli.limits import check_limits  # A fault while loading is reported like any other.
 
     check_limits()
-    from pipeline.cli.commands import app  # noqa: PLC0415
-    from pipeline.common.slow_stores import announce_slow_stores  # noqa: PLC0415
+    from pipeline.cli.commands import app
+    from pipeline.common.slow_stores import announce_slow_stores
 
     try:
         with announce_slow_stores(_tell):
@@ -48,7 +48,7 @@ def _run() -> int:
 
 
 def _tell(text: str) -> None:
-    from pipeline.cli.console import say  # noqa: PLC0415 - few commands have anything to say of a store
+    from pipeline.cli.console import say  # Few commands have anything to say of a store.
 
     say(text)
 
@@ -67,7 +67,7 @@ def _explain(fault: BaseException) -> int:
 
 
 def _say(fault: BaseException) -> int:
-    from pipeline.common.errors import SunledgerError  # noqa: PLC0415
+    from pipeline.common.errors import SunledgerError
 
     if isinstance(fault, BrokenPipeError):
         # The reader of our output is gone, so a message would reach nobody.
@@ -82,12 +82,12 @@ def _say(fault: BaseException) -> int:
         number = number or 2
         _write(f"Error: {describe_end(number)}")
         return 128 + number
-    from pipeline.common.store_faults import find_store_error  # noqa: PLC0415
+    from pipeline.common.store_faults import find_store_error
 
     if store_error := find_store_error(fault):
         _write(f"Error: {store_error}")
         return store_error.exit_code
-    from pipeline.cli.fault_report import explain_fault  # noqa: PLC0415
+    from pipeline.cli.fault_report import explain_fault
 
     _write(f"Error: {explain_fault(fault)}")
     return FAILED
@@ -96,7 +96,7 @@ def _say(fault: BaseException) -> int:
 def _write(text: str) -> None:
     """Print a line as `complain` does, or without it where it can't be loaded."""
     try:
-        from pipeline.cli.console import complain  # noqa: PLC0415
+        from pipeline.cli.console import complain
 
         complain(text.removeprefix("Error: "))
     except Exception:

@@ -38,12 +38,12 @@ def run_export(
     ] = None,
 ) -> None:
     """Write a published table to a CSV, Parquet or XLSX file. 'sunledger sql --output' does the same for a query."""
-    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
-    from warehouse.export import export_table  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
-    from warehouse.published_object import fetch_published  # noqa: PLC0415
+    from pipeline.cli.console import say
+    from pipeline.common.settings import load_settings
+    from warehouse.csv_file import CSV_STYLES
+    from warehouse.export import export_table
+    from warehouse.publish import connect
+    from warehouse.published_object import fetch_published
 
     settings = load_settings()
     with connect(fetch_published(settings, say)) as connection:
@@ -82,17 +82,17 @@ def run_pack(
     ] = None,
 ) -> None:
     """Write a month's energy, completeness, PU and invoices as one workbook with a README, for finance."""
-    from pipeline.billing.lost_requests import explain_lower_bound  # noqa: PLC0415
-    from pipeline.cli.completeness_summary import say_month  # noqa: PLC0415
-    from pipeline.cli.console import say  # noqa: PLC0415
-    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
-    from pipeline.cli.invoice import read_checked_lines  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse.csv_file import CSV_STYLES  # noqa: PLC0415
-    from warehouse.pack import PackChoice, write_pack  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
-    from warehouse.published_object import fetch_published  # noqa: PLC0415
-    from warehouse.published_units import list_members  # noqa: PLC0415
+    from pipeline.billing.lost_requests import explain_lower_bound
+    from pipeline.cli.completeness_summary import say_month
+    from pipeline.cli.console import say
+    from pipeline.cli.invoice import parse_month_option as month_of
+    from pipeline.cli.invoice import read_checked_lines
+    from pipeline.common.settings import load_settings
+    from warehouse.csv_file import CSV_STYLES
+    from warehouse.pack import PackChoice, write_pack
+    from warehouse.publish import connect
+    from warehouse.published_object import fetch_published
+    from warehouse.published_units import list_members
 
     first, settings = month_of("--month", month), load_settings()
     checked = None if invoice is None else read_checked_lines(settings, invoice)

@@ -21,15 +21,15 @@ def run_verify(
     ] = False,
 ) -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
-    from pipeline.cli.verification import COPY, LAKE, Verification  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
-    from warehouse.full_comparison import compare_with_full  # noqa: PLC0415
-    from warehouse.known_tables import KnownTables  # noqa: PLC0415
-    from warehouse.lake import Lake  # noqa: PLC0415
-    from warehouse.published_object import open_target  # noqa: PLC0415
-    from warehouse.removed_answers import AnswerRetention  # noqa: PLC0415
-    from warehouse.verify import (  # noqa: PLC0415
+    from pipeline.cli.verification import COPY, LAKE, Verification
+    from pipeline.common.settings import load_settings
+    from pipeline.ops.set_aside import describe_set_aside
+    from warehouse.full_comparison import compare_with_full
+    from warehouse.known_tables import KnownTables
+    from warehouse.lake import Lake
+    from warehouse.published_object import open_target
+    from warehouse.removed_answers import AnswerRetention
+    from warehouse.verify import (
         verify_lake,
         verify_published,
         verify_tables,
@@ -90,8 +90,8 @@ def run_repair(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Repair the damaged tables that verify finds and unreadable records of runs, and end runs of dead processes."""
-    from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run_repair_parts  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run_repair_parts
+    from pipeline.common.settings import load_settings
 
     settings = load_settings()
     if not settings.home.is_dir():
@@ -118,7 +118,7 @@ def run_doctor(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Check everything that a run needs. Each line says whether a check passed, and if not, what to do."""
-    from pipeline.cli.doctor_output import show_examination  # noqa: PLC0415
+    from pipeline.cli.doctor_output import show_examination
 
     if not show_examination(ask_plants, yes=yes):
         raise typer.Exit(FAILED)

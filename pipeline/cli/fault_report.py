@@ -93,10 +93,10 @@ def explain_fault(fault: BaseException) -> str:
 
 def _explain_copy(causes: list[BaseException]) -> str:
     """What a reader of a copied file was refused, and the cure; empty for other faults."""
-    import duckdb  # noqa: PLC0415 - it is here already where one of its errors is to be explained
+    import duckdb  # It is here already where one of its errors is to be explained.
 
-    from warehouse.home_guard import is_refusal  # noqa: PLC0415
-    from warehouse.open_published import build_query_error  # noqa: PLC0415
+    from warehouse.home_guard import is_refusal
+    from warehouse.open_published import build_query_error
 
     refused = (cause for cause in causes if isinstance(cause, duckdb.Error) and is_refusal(str(cause)))
     return next((str(build_query_error(cause)) for cause in refused), "")

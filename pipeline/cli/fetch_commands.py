@@ -65,7 +65,7 @@ def run_backfill(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Fetch from SMA what these days still lack, turn power into energy, and publish the result."""
-    from pipeline.billing import load_prices  # noqa: PLC0415
+    from pipeline.billing import load_prices
 
     begin, end = parse_day("--from", first), parse_day("--to", last)
     with open_runtime(plants, sets, groups=groups, again=again, shard=shard) as runtime:
@@ -74,14 +74,14 @@ def run_backfill(
         # Publishing needs the price list. A wrong one must stop the run before requests have cost fees.
         load_prices(runtime.settings.prices)
         # The rest takes a second to load, so mistakes in options are reported first.
-        from assets.spared_runs import open_spared_runs  # noqa: PLC0415
-        from pipeline.cli.backfill_plan import refuse_beyond_limits  # noqa: PLC0415
-        from pipeline.cli.completeness_summary import show_completeness  # noqa: PLC0415
-        from pipeline.cli.cost_consent import agree_on_fleet, parse_eur  # noqa: PLC0415
-        from pipeline.common.day_availability import list_days  # noqa: PLC0415
-        from pipeline.run.measurement_sets import check_sets  # noqa: PLC0415
-        from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
-        from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
+        from assets.spared_runs import open_spared_runs
+        from pipeline.cli.backfill_plan import refuse_beyond_limits
+        from pipeline.cli.completeness_summary import show_completeness
+        from pipeline.cli.cost_consent import agree_on_fleet, parse_eur
+        from pipeline.common.day_availability import list_days
+        from pipeline.run.measurement_sets import check_sets
+        from pipeline.tables.interval_tables import judge_times
+        from pipeline.tables.zone_corrections import list_other_zones
 
         amount = parse_eur("--max-eur", max_eur)
         refuse_beyond_limits(runtime, begin, end, max_requests, amount)
@@ -114,7 +114,7 @@ def _make_and_publish(
     runtime: "RunContext", runs: "Runs | SparedRuns", begin: "dt.date", end: "dt.date"
 ) -> None:
     """Fetch the days and make their tables, or only make them where shards have fetched all; then publish."""
-    from pipeline.common.day_availability import list_days  # noqa: PLC0415
+    from pipeline.common.day_availability import list_days
 
     try:
         if runtime.shard is None:
@@ -142,10 +142,10 @@ def run_refresh(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Fetch the list of plants, and of those that may have changed or that --plants names the devices and sets."""
-    from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.billing import load_prices  # noqa: PLC0415
-    from pipeline.cli.cost_consent import agree_on_fleet  # noqa: PLC0415
-    from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
+    from assets.runs import record_runs
+    from pipeline.billing import load_prices
+    from pipeline.cli.cost_consent import agree_on_fleet
+    from pipeline.tables.zone_corrections import list_other_zones
 
     everything |= bool(plants or groups)
     with open_runtime(plants, groups=groups, again=everything) as runtime:
@@ -192,7 +192,7 @@ def run_plan(
     again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
     """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that SMA charges."""
-    from pipeline.cli.backfill_plan import make_plan, show_plan, show_today  # noqa: PLC0415
+    from pipeline.cli.backfill_plan import make_plan, show_plan, show_today
 
     with open_runtime(plants, sets, groups=groups, again=again) as runtime:
         show_plan(make_plan(runtime, parse_day("--from", first), parse_day("--to", last)))
@@ -225,8 +225,8 @@ def run_reconcile(
     """Compare a month or year with SMA's own figures, with one request for each plant. Differences are shown, never
     corrected.
     """
-    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
-    from pipeline.cli.reconcile import run_month, run_year  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month_option as month_of
+    from pipeline.cli.reconcile import run_month, run_year
 
     if (month is None) == (year is None):
         raise UsageError("The command needs either --month or --year: give one of them.")

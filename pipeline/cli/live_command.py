@@ -24,15 +24,15 @@ def run_live(
     ] = False,
 ) -> None:
     """Show near-time values of plants for ten minutes, and store them in the table live_readings."""
-    import time  # noqa: PLC0415 - commands load what they need
+    import time
 
-    from pipeline.billing.live_plan import LiveBook, read_live_plan  # noqa: PLC0415
-    from pipeline.cli.cost_consent import agree_on_live, know_plants  # noqa: PLC0415
-    from pipeline.cli.live_view import LiveView  # noqa: PLC0415
-    from pipeline.common.errors import SunledgerError  # noqa: PLC0415
-    from pipeline.extract.live_session import LiveSession, list_live_plants  # noqa: PLC0415
-    from pipeline.run.plants import list_own_plants  # noqa: PLC0415
-    from pipeline.sma.budget.file_store import Moment  # noqa: PLC0415
+    from pipeline.billing.live_plan import LiveBook, read_live_plan
+    from pipeline.cli.cost_consent import agree_on_live, know_plants
+    from pipeline.cli.live_view import LiveView
+    from pipeline.common.errors import SunledgerError
+    from pipeline.extract.live_session import LiveSession, list_live_plants
+    from pipeline.run.plants import list_own_plants
+    from pipeline.sma.budget.file_store import Moment
 
     with open_runtime(plants) as runtime:
         book = LiveBook(

@@ -30,12 +30,12 @@ def run_close(
 ) -> None:
     """Close a month: its figures no longer change, and later changes of its days become adjustments."""
 
-    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
-    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import RunContext  # noqa: PLC0415
-    from pipeline.tables.month_close import AlreadySoError, close_month, find_doubts  # noqa: PLC0415
-    from pipeline.tables.reconciliation_tables import write_reconciliation  # noqa: PLC0415
+    from pipeline.cli.console import say
+    from pipeline.cli.invoice import parse_month_option as month_of
+    from pipeline.common.settings import load_settings
+    from pipeline.run.context import RunContext
+    from pipeline.tables.month_close import AlreadySoError, close_month, find_doubts
+    from pipeline.tables.reconciliation_tables import write_reconciliation
 
     with RunContext(load_settings(), tell=say) as runtime:
         if month is None or listing:
@@ -61,11 +61,11 @@ def run_close(
 def run_open(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed month to open.")]) -> None:
     """Open a closed month: its figures are computed from its days again, and its adjustments are removed."""
 
-    from pipeline.cli.console import say  # noqa: PLC0415
-    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import RunContext  # noqa: PLC0415
-    from pipeline.tables.month_close import AlreadySoError, open_month  # noqa: PLC0415
+    from pipeline.cli.console import say
+    from pipeline.cli.invoice import parse_month_option as month_of
+    from pipeline.common.settings import load_settings
+    from pipeline.run.context import RunContext
+    from pipeline.tables.month_close import AlreadySoError, open_month
 
     with RunContext(load_settings(), tell=say) as runtime:
         first = month_of("MONTH", month)
@@ -81,8 +81,8 @@ def run_open(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Close
 
 
 def _publish(runtime: "RunContext", command: str) -> None:
-    from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.cli.console import say_all  # noqa: PLC0415
+    from assets.runs import record_runs
+    from pipeline.cli.console import say_all
 
     with record_runs(runtime, command=command) as runs:
         say_all(runs.publish())
@@ -90,8 +90,8 @@ def _publish(runtime: "RunContext", command: str) -> None:
 
 def _publish_late(runtime: "RunContext", month: dt.date, *, closed: bool) -> bool:
     """Publish a month that was closed or opened before, where its publication failed then; whether that was so."""
-    from pipeline.cli.console import say  # noqa: PLC0415
-    from warehouse.open_published import find_published_closing  # noqa: PLC0415
+    from pipeline.cli.console import say
+    from warehouse.open_published import find_published_closing
 
     is_shown = find_published_closing(runtime.settings.warehouse, month) is True
     if is_shown is closed:
@@ -106,17 +106,17 @@ def _publish_late(runtime: "RunContext", month: dt.date, *, closed: bool) -> boo
 
 def _add_up(runtime: "RunContext") -> None:
     """Write every table of months from its days."""
-    from pipeline.tables.energy_tables import write_energy_monthly  # noqa: PLC0415
-    from pipeline.tables.hourly_tables import write_profile_monthly  # noqa: PLC0415
-    from pipeline.tables.kpi_tables import write_kpi_monthly  # noqa: PLC0415
+    from pipeline.tables.energy_tables import write_energy_monthly
+    from pipeline.tables.hourly_tables import write_profile_monthly
+    from pipeline.tables.kpi_tables import write_kpi_monthly
 
     for step in (write_energy_monthly, write_kpi_monthly, write_profile_monthly):
         step(runtime)
 
 
 def _show(runtime: "RunContext") -> None:
-    from pipeline.cli.console import say, show_table  # noqa: PLC0415
-    from pipeline.tables.month_close import list_closed_months  # noqa: PLC0415
+    from pipeline.cli.console import say, show_table
+    from pipeline.tables.month_close import list_closed_months
 
     found = list_closed_months(runtime)
     if not found.height:

@@ -23,17 +23,17 @@ def run_plants(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False
 ) -> None:
     """List the stored plants with time zone, AC power, sets, first and last day, day of exclusion, and group."""
-    import polars as pl  # noqa: PLC0415 - commands load what they need
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table as Grid  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    import polars as pl
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
 
-    from pipeline.cli.console import HarmlessStream, out, say  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.fleet_membership import read_fleet  # noqa: PLC0415
-    from pipeline.run.plant_attributes import match_plants  # noqa: PLC0415
-    from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415
-    from warehouse.lake import Lake  # noqa: PLC0415
+    from pipeline.cli.console import HarmlessStream, out, say
+    from pipeline.common.settings import load_settings
+    from pipeline.run.fleet_membership import read_fleet
+    from pipeline.run.plant_attributes import match_plants
+    from schemas import EnergyDaily, MeasurementSets, Plants
+    from warehouse.lake import Lake
 
     settings = load_settings()
     lake = Lake(settings.lake, settings.home / "tmp")

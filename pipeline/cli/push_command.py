@@ -18,10 +18,10 @@ def run_push(
     ] = False,
 ) -> None:
     """Write what changed of the published report tables to PostgreSQL (SUNLEDGER_PUSH_URL), for BI servers."""
-    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse.published_object import fetch_published  # noqa: PLC0415
-    from warehouse.push import PushTarget, push_published  # noqa: PLC0415
+    from pipeline.cli.console import say
+    from pipeline.common.settings import load_settings
+    from warehouse.published_object import fetch_published
+    from warehouse.push import PushTarget, push_published
 
     settings = load_settings()
     if not (url := settings.push_url.get_secret_value()):

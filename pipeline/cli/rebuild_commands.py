@@ -24,15 +24,15 @@ def run_rebuild(
 ) -> None:
     """Rebuild days from the stored answers without a request to SMA, for instance after an update, and publish."""
 
-    from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.cli.completeness_summary import show_completeness  # noqa: PLC0415
-    from pipeline.tables.incomplete_days import (  # noqa: PLC0415
+    from assets.runs import record_runs
+    from pipeline.cli.completeness_summary import show_completeness
+    from pipeline.tables.incomplete_days import (
         count_days_of_other_basis,
         list_days_with_answers,
         list_stored_days,
     )
-    from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
-    from warehouse.removed_answers import AnswerRetention  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import list_other_zones
+    from warehouse.removed_answers import AnswerRetention
 
     with open_runtime(None, reuse=False) as runtime:
         stored = list_stored_days(runtime)
@@ -95,11 +95,11 @@ def run_publish(
     ] = False,
 ) -> None:
     """Build a new DuckDB file from the lake and replace the published file with it."""
-    from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
-    from warehouse.detail import describe_detail  # noqa: PLC0415
-    from warehouse.publish import FIRST_DAYS, connect, forget_published  # noqa: PLC0415
-    from warehouse.published_object import DamagedObjectError, open_target  # noqa: PLC0415
+    from assets.runs import record_runs
+    from pipeline.tables.incomplete_days import list_stored_days
+    from warehouse.detail import describe_detail
+    from warehouse.publish import FIRST_DAYS, connect, forget_published
+    from warehouse.published_object import DamagedObjectError, open_target
 
     with (
         open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,

@@ -116,7 +116,7 @@ def _list_lost_lake(settings: Settings) -> Iterator[None]:
 def _make_again(
     runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[LostPart], *, yes: bool
 ) -> RepairOutcome:
-    from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
+    from assets.runs import record_runs  # Loads Dagster.
 
     outcome = RepairOutcome()
     # Prices and the records of runs are needed at the end, and requests that were sent before would cost their fees

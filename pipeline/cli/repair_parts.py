@@ -41,8 +41,8 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool
 
     `lost_hosts` and `lost_lake` name what is gone for good.
     """
-    from assets.mend_records import mend_records  # noqa: PLC0415 - loads Dagster
-    from pipeline.cli.repair_lake import mend_lake  # noqa: PLC0415
+    from assets.mend_records import mend_records  # Loads Dagster.
+    from pipeline.cli.repair_lake import mend_lake
 
     def end_runs(settings: Settings) -> Iterator[str]:
         return _end_runs(settings, lost_hosts)
@@ -57,7 +57,7 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool
 
 def build_dry_run_parts() -> list[Part]:
     """Build the parts that only report: what the lake needs, and what was set aside too long ago."""
-    from pipeline.cli.repair_lake import look_at_lake  # noqa: PLC0415
+    from pipeline.cli.repair_lake import look_at_lake
 
     return [
         Part("lake", look_at_lake),
@@ -66,9 +66,9 @@ def build_dry_run_parts() -> list[Part]:
 
 
 def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:
-    from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home  # noqa: PLC0415
-    from assets.dead_runs import end_dead_runs  # noqa: PLC0415 - loads Dagster
-    from assets.pool_waits import describe_ended_run  # noqa: PLC0415
+    from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
+    from assets.dead_runs import end_dead_runs  # Loads Dagster.
+    from assets.pool_waits import describe_ended_run
 
     if not (settings.home / "dagster").is_dir():
         return

@@ -27,14 +27,14 @@ def run_report(
     ] = None,
 ) -> None:
     """Write a month as HTML pages: index.html for the fleet and one page for each plant, readable offline."""
-    from pipeline.cli.completeness_summary import say_month  # noqa: PLC0415 - commands load what they need
-    from pipeline.cli.console import Bars, say  # noqa: PLC0415
-    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.report.write_report import write_report as write  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
-    from warehouse.published_object import fetch_published  # noqa: PLC0415
-    from warehouse.published_units import list_members  # noqa: PLC0415
+    from pipeline.cli.completeness_summary import say_month
+    from pipeline.cli.console import Bars, say
+    from pipeline.cli.invoice import parse_month_option as month_of
+    from pipeline.common.settings import load_settings
+    from pipeline.report.write_report import write_report as write
+    from warehouse.publish import connect
+    from warehouse.published_object import fetch_published
+    from warehouse.published_units import list_members
 
     first = month_of("--month", month)
     only = [word for plant in plants or [] for word in plant.split(",") if word]

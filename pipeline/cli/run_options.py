@@ -64,10 +64,10 @@ def open_runtime(
 
     Raises UsageError for an empty list, for a group that does not exist, and for what is no shard.
     """
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import RunContext  # noqa: PLC0415
-    from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
-    from pipeline.run.shards import parse_shard  # noqa: PLC0415
+    from pipeline.common.settings import load_settings
+    from pipeline.run.context import RunContext
+    from pipeline.run.plant_attributes import find_members
+    from pipeline.run.shards import parse_shard
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
@@ -85,6 +85,6 @@ def open_runtime(
 
 def check_days_of_run(runtime: "RunContext", first: dt.date, last: dt.date) -> None:
     """Raises UsageError unless the warehouse can hold all days from `first` to `last`."""
-    from pipeline.common.day_availability import check_days  # noqa: PLC0415
+    from pipeline.common.day_availability import check_days
 
     check_days(first, last, runtime.settings.first_day, runtime.now())

@@ -61,7 +61,7 @@ def save_rows(
     csv: CsvStyle = STANDARD,
 ) -> None:
     """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
-    from warehouse.export import export_query  # noqa: PLC0415 - what is printed needs neither models nor spreadsheets
+    from warehouse.export import export_query  # What is printed needs neither models nor spreadsheets.
 
     done = export_query(
         connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]), csv=csv

@@ -34,8 +34,8 @@ def run_ui(
     ] = UiPart.ALL,
 ) -> None:
     """Start the control room: Dagster's page and daemon on this machine."""
-    from assets.control_room import Service, run_services  # noqa: PLC0415 - commands load what they need
-    from assets.dagster_home import (  # noqa: PLC0415
+    from assets.control_room import Service, run_services
+    from assets.dagster_home import (
         build_code_command,
         build_daemon_command,
         build_environment,
@@ -43,8 +43,8 @@ def run_ui(
         open_code_place,
         prepare,
     )
-    from assets.start_lock import hold_daemon_lock  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from assets.start_lock import hold_daemon_lock
+    from pipeline.common.settings import load_settings
 
     settings = load_settings()
     if part is not UiPart.DAEMON:

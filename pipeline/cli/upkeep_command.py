@@ -12,9 +12,9 @@ def run_upkeep(
     ] = False,
 ) -> None:
     """Remove files of the lake that were replaced over 7 days ago, old log entries, and old answers if set so."""
-    from pipeline.cli.console import say, show_table  # noqa: PLC0415 - commands load what they need
-    from pipeline.cli.run_options import open_runtime  # noqa: PLC0415
-    from pipeline.ops.upkeep import keep_up_lake  # noqa: PLC0415
+    from pipeline.cli.console import say, show_table
+    from pipeline.cli.run_options import open_runtime
+    from pipeline.ops.upkeep import keep_up_lake
 
     with open_runtime(None) as runtime:
         outcome = keep_up_lake(runtime, say, dry_run=dry_run)
