@@ -20,8 +20,8 @@ FIRST, SECOND = b"first", b"second"
 def check_store(root: str) -> None:
     """Put an object twice, both times only if it is not there, read, list and delete it, below a prefix of a store.
 
-    Raises StoreRefusedError for a store that puts it twice, does not list or return
-    what it was given, or keeps what was deleted, and StoreError for any other fault of it.
+    Raises StoreRefusedError for a store that puts it twice, does not list or return what it was given, or keeps what
+    was deleted, and StoreError for any other fault of it.
     """
     from obstore.exceptions import BaseError  # noqa: PLC0415 - only a lake on an object store needs it
 
