@@ -14,6 +14,25 @@ LOCAL_DATE = "Calendar day in the plant's own time zone."
 NOT_COUNTED_YET = "stored before this was counted; 'sunledger rebuild' counts it"
 
 
+def _former(power: str, unit: str) -> Any:
+    """A column for the largest power of a plant or device before the API gave a smaller one."""
+    return column(
+        f"Largest {power} that the API gave before it gave a smaller one or none.",
+        unit=unit,
+        null="the power was never reduced, or was not given before",
+        ge=0,
+        le=FINITE,
+    )
+
+
+def _reduced_on() -> Any:
+    """A column for the day up to which the former power counts."""
+    return column(
+        "Day (UTC) of the last list that gave less power than before; days up to then are judged by the former power.",
+        null="the power was never reduced",
+    )
+
+
 class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=()):
     """Every plant that the credentials have ever shown, with its place, its power and its time zone."""
 
@@ -42,24 +61,9 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
         ge=0,
         le=FINITE,
     )
-    former_ac_power_kw: float = column(
-        "Largest AC power that the API gave before it gave a smaller one or none.",
-        unit="kW",
-        null="the power was never reduced, or was not given before",
-        ge=0,
-        le=FINITE,
-    )
-    former_peak_power_kw: float = column(
-        "Largest DC peak power that the API gave before it gave a smaller one or none.",
-        unit="kW",
-        null="the power was never reduced, or was not given before",
-        ge=0,
-        le=FINITE,
-    )
-    power_reduced_on: pl.Date = column(
-        "Day (UTC) of the last list that gave less power than before; days up to then are judged by the former power.",
-        null="the power was never reduced",
-    )
+    former_ac_power_kw: float = _former("AC power", "kW")
+    former_peak_power_kw: float = _former("DC peak power", "kW")
+    power_reduced_on: pl.Date = _reduced_on()
     capacity_class: str = column(
         "Class of AC power by which SMA charges.",
         null="AC power not given",
@@ -158,24 +162,9 @@ class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"
         "Rated AC power.", unit="W", null="not an inverter, or not given", ge=0, le=FINITE
     )
     generator_power_dc_w: float = column("Rated DC power.", unit="W", null="not given", ge=0, le=FINITE)
-    former_generator_power_w: float = column(
-        "Largest rated AC power that the API gave before it gave a smaller one or none.",
-        unit="W",
-        null="the power was never reduced, or was not given before",
-        ge=0,
-        le=FINITE,
-    )
-    former_generator_power_dc_w: float = column(
-        "Largest rated DC power that the API gave before it gave a smaller one or none.",
-        unit="W",
-        null="the power was never reduced, or was not given before",
-        ge=0,
-        le=FINITE,
-    )
-    power_reduced_on: pl.Date = column(
-        "Day (UTC) of the last list that gave less power than before; days up to then are judged by the former power.",
-        null="the power was never reduced",
-    )
+    former_generator_power_w: float = _former("rated AC power", "W")
+    former_generator_power_dc_w: float = _former("rated DC power", "W")
+    power_reduced_on: pl.Date = _reduced_on()
     is_active: bool = column(
         "True while the device is active, false after it was deactivated.", null="not given"
     )
