@@ -3,7 +3,7 @@ and the job does it for those that failed to."""
 
 import datetime as dt
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -84,49 +84,51 @@ class Ticks:
             assert changed.rowcount == 1
 
 
-def test_job_follows_ended_runs_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticks]:
+    """The sensor of a cluster, which has recorded no run."""
     definitions = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
     with dg.instance_for_test() as instance:
-        ticks = Ticks(definitions, instance, monkeypatch)
-        assert "no run has ended" in ticks.look()
-        ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
-        assert ticks.look().startswith("20")
-        assert "no run has ended" in ticks.look()
-        # A run that failed has stored the days that it fetched.
-        ticks.add("energy_days", dg.DagsterRunStatus.FAILURE)
-        running = ticks.add("publish", dg.DagsterRunStatus.STARTED)
-        assert "a publication is not over yet" in ticks.look()
-        instance.report_run_canceled(running)
-        assert ticks.look().startswith("20")
+        yield Ticks(definitions, instance, monkeypatch)
+
+
+def test_job_follows_ended_runs_one_at_a_time(ticks: Ticks) -> None:
+    assert "no run has ended" in ticks.look()
+    ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
+    assert ticks.look().startswith("20")
+    assert "no run has ended" in ticks.look()
+    # A run that failed has stored the days that it fetched.
+    ticks.add("energy_days", dg.DagsterRunStatus.FAILURE)
+    running = ticks.add("publish", dg.DagsterRunStatus.STARTED)
+    assert "a publication is not over yet" in ticks.look()
+    ticks.instance.report_run_canceled(running)
+    assert ticks.look().startswith("20")
 
 
 def test_publication_that_failed_is_tried_again_with_growing_pauses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    definitions = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
-    with dg.instance_for_test() as instance:
-        ticks = Ticks(definitions, instance, monkeypatch)
-        ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
-        ticks.look()
-        seen = set()
-        monkeypatch.setattr(publishing, "MOST_TRIES", 9)
-        for n, pause in enumerate([1, 2, 5, 10, 20, 40, 60, 60], 1):
-            # The run of a worker that died is canceled at times.
-            ticks.add("publish", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED][n % 2])
-            said = ticks.look(pause - 0.5)
-            assert f"failed {'once' if n == 1 else f'{n} times in a row'}" in said
-            assert f"{pause} minute" in said
-            found = ticks.look(pause + 0.5)
-            assert found.startswith("again after ")
-            seen.add(found)
-        # Dagster starts no run whose key it has seen.
-        assert len(seen) == n
-        ticks.add("publish", dg.DagsterRunStatus.FAILURE)
-        assert "not tried again by itself until another run has ended" in ticks.look(6000)
-        ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
-        assert ticks.look().startswith("20")
-        ticks.add("publish", dg.DagsterRunStatus.SUCCESS)
-        assert "no run has ended since" in ticks.look(6000)
+    ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
+    ticks.look()
+    seen = set()
+    monkeypatch.setattr(publishing, "MOST_TRIES", 9)
+    for n, pause in enumerate([1, 2, 5, 10, 20, 40, 60, 60], 1):
+        # The run of a worker that died is canceled at times.
+        ticks.add("publish", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED][n % 2])
+        said = ticks.look(pause - 0.5)
+        assert f"failed {'once' if n == 1 else f'{n} times in a row'}" in said
+        assert f"{pause} minute" in said
+        found = ticks.look(pause + 0.5)
+        assert found.startswith("again after ")
+        seen.add(found)
+    # Dagster starts no run whose key it has seen.
+    assert len(seen) == n
+    ticks.add("publish", dg.DagsterRunStatus.FAILURE)
+    assert "not tried again by itself until another run has ended" in ticks.look(6000)
+    ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
+    assert ticks.look().startswith("20")
+    ticks.add("publish", dg.DagsterRunStatus.SUCCESS)
+    assert "no run has ended since" in ticks.look(6000)
 
 
 def store_day(runtime: RunContext, plant: str) -> None:
@@ -164,24 +166,19 @@ def test_run_of_one_machine_that_failed_to_publish_is_published(
 YEAR = 365 * 24 * 60.0
 
 
-def test_runs_that_ended_while_the_clock_was_ahead_keep_none_from_being_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    definitions = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
-    with dg.instance_for_test() as instance:
-        ticks = Ticks(definitions, instance, monkeypatch)
-        ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
-        # A year ahead of when both were recorded, the clock is what was right and is set back now.
-        failed = ticks.add("publish", dg.DagsterRunStatus.FAILURE)
-        assert ticks.look(-YEAR) == f"again after {failed.run_id}"
-        assert ticks.look().startswith("20")
-        ticks.add("publish", dg.DagsterRunStatus.SUCCESS)
-        assert "no run has ended" in ticks.look(-YEAR)
-        assert ticks.cursor
-        behind = ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
-        ticks.date(behind, -YEAR)
-        assert ticks.look(-YEAR + 1).startswith("20")
-        assert "no run has ended" in ticks.look(-YEAR + 1)
+def test_runs_that_ended_while_the_clock_was_ahead_keep_none_from_being_published(ticks: Ticks) -> None:
+    ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
+    # A year ahead of when both were recorded, the clock is what was right and is set back now.
+    failed = ticks.add("publish", dg.DagsterRunStatus.FAILURE)
+    assert ticks.look(-YEAR) == f"again after {failed.run_id}"
+    assert ticks.look().startswith("20")
+    ticks.add("publish", dg.DagsterRunStatus.SUCCESS)
+    assert "no run has ended" in ticks.look(-YEAR)
+    assert ticks.cursor
+    behind = ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
+    ticks.date(behind, -YEAR)
+    assert ticks.look(-YEAR + 1).startswith("20")
+    assert "no run has ended" in ticks.look(-YEAR + 1)
 
 
 def test_a_failure_while_the_clock_was_ahead_hides_no_later_one(
