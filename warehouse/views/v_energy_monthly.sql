@@ -28,17 +28,10 @@
 -- share_of_expected: PV generation divided by expected_kwh. Unit: 1. Null: not given, or not all days of the month are stored and complete.
 WITH moves AS (
 -- shared: plant_moves
+), source AS (
+    FROM energy_monthly
 ), months AS (
-    -- A closed month names a plant that has moved since by an id of before; its days have the newest one. Of two rows of
-    -- one plant the one with the newer id stands for the days.
-    SELECT
-        energy.*,
-        coalesce(moves.newest_id, energy.plant_id) AS present_id,
-        CASE WHEN row_number() OVER (PARTITION BY present_id, energy.month ORDER BY coalesce(moves.n_moves, 0)) = 1
-            THEN present_id
-        END AS days_id
-    FROM energy_monthly AS energy
-    LEFT JOIN moves ON moves.former_id = energy.plant_id
+-- shared: months_of_moved
 ), pv AS (
 -- shared: pv_coverage_monthly
 ), inverters AS (

@@ -26,16 +26,11 @@
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH moves AS (
 -- shared: plant_moves
+), source AS (
+    FROM kpi_monthly
 ), months AS (
     -- As in v_energy_monthly, which has no row where a month has figures and no energy.
-    SELECT
-        kpi.*,
-        coalesce(moves.newest_id, kpi.plant_id) AS present_id,
-        CASE WHEN row_number() OVER (PARTITION BY present_id, kpi.month ORDER BY coalesce(moves.n_moves, 0)) = 1
-            THEN present_id
-        END AS days_id
-    FROM kpi_monthly AS kpi
-    LEFT JOIN moves ON moves.former_id = kpi.plant_id
+-- shared: months_of_moved
 ), pv AS (
 -- shared: pv_coverage_monthly
 )
