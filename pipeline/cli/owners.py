@@ -131,7 +131,7 @@ def watch_states(minutes: float, name: str | None = None) -> int:
             return DONE
         say(f"Waiting for the answers of {pluralize(len(watched), 'owner')}. Press Ctrl-C to stop waiting.")
         while open_ones := _list_pending(book):
-            due = [owner for owner in open_ones if owner.find_due_time(runtime.now()) <= runtime.now()]
+            due = [owner for owner in open_ones if owner.is_due(runtime.now())]
             before = {owner.address: owner.state for owner in due}
             noted, problems = _look(runtime, credential, book, due) if due else ({}, {})
             changed = [owner for owner in noted.values() if owner.state is not before[owner.address]]

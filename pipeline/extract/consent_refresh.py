@@ -49,11 +49,7 @@ def _refresh_book(runtime: RunContext, credential: Credential) -> StepResult:
     owners = book.read_owners()
     # If a plant has left the list, the consents of all owners are checked, as far as SMA's interval allows.
     urgent = bool(owners) and _has_lost_plants(runtime)
-    due = [
-        owner
-        for owner in owners.values()
-        if owner.find_due_time(runtime.now(), urgent=urgent) <= runtime.now()
-    ]
+    due = [owner for owner in owners.values() if owner.is_due(runtime.now(), urgent=urgent)]
     problems: dict[str, SmaError] = {}
     if due:
         answers, problems = ask_states_of(runtime, credential, due)
@@ -113,7 +109,7 @@ def look_again(runtime: RunContext, credential: Credential) -> SmaError | None:
     """
     book = ConsentBook.of(credential.settings)
     owners = book.read_owners().values()
-    due = [owner for owner in owners if owner.find_due_time(runtime.now(), urgent=True) <= runtime.now()]
+    due = [owner for owner in owners if owner.is_due(runtime.now(), urgent=True)]
     if not due:
         return None
     answers, problems = ask_states_of(runtime, credential, due)

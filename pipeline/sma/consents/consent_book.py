@@ -84,6 +84,10 @@ class Owner:
             asked = max(asked, SETTLED_INTERVAL)
         return self.checked_at + asked
 
+    def is_due(self, now: dt.datetime, *, urgent: bool = False) -> bool:
+        """Whether SMA may be asked again at `now`: see `find_due_time`."""
+        return self.find_due_time(now, urgent=urgent) <= now
+
     def note_consent(self, consent: Consent, now: dt.datetime, *, asked: bool) -> Self:
         """This owner after an answer of SMA's."""
         newest = self.changes[-1] if self.changes else None
