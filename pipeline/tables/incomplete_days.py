@@ -12,7 +12,8 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.plants import list_known_places, list_plants, select_in_operation
 from pipeline.run.step import NOT_LISTED, REQUEST_FAILED, read_answers
-from pipeline.run.unlisted_devices import find_removed_devices
+from pipeline.run.stored_lists import OWNER, read_last_asked
+from pipeline.run.unlisted_devices import find_removed_devices, find_unlisted_devices
 from pipeline.transform.intervals import SetTransform
 from schemas import (
     RAW,
@@ -20,9 +21,11 @@ from schemas import (
     EnergyDaily,
     MeasurementSets,
     Quarantine,
+    RawDevices,
     RawEnergyBalance,
     RawEnergyMonths,
     RawEnergyYears,
+    RawMeasurementSets,
     Table,
     storage,
 )
@@ -179,11 +182,14 @@ def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
     table = pl.col("source").str.split("-").list.first()
     reasons = pl.col("reason").is_in([REQUEST_FAILED, NOT_LISTED])
     aside = runtime.lake.scan(Quarantine).filter(held, table.is_in(sorted(sources)), reasons)
-    told = aside.select(*_DAY, "device_id", "reason", table=table).unique().collect()
+    device = pl.col("device_id").fill_null("")
+    told = aside.select(*_DAY, device, "reason", table=table).unique().collect()
     # Until its plant's list told so, the requests of a device that is gone failed: nothing is missing by them.
     gone = find_removed_devices(runtime.lake, runtime.find_today())
     over = told.join(gone, on=["plant_id", "device_id"]).filter(pl.col("since") <= pl.col("local_date"))
-    found = told.join(over, on=[*_DAY, "device_id"], how="anti").drop("device_id").unique()
+    found = told.join(over, on=[*_DAY, "device_id"], how="anti")
+    found = found.join(_find_answered_lists(runtime, found), on=found.columns, how="anti")
+    found = found.drop("device_id").unique()
     failed = [found.filter(pl.col("reason") == REQUEST_FAILED).select(_DAY)]
     unlisted = found.filter(pl.col("reason") == NOT_LISTED)
     for name in unlisted["table"].unique():
@@ -191,3 +197,23 @@ def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
         stored = runtime.lake.scan(models[name]).filter(held, ~pl.col("no_rows")).select(_DAY)
         failed.append(of_table.lazy().join(stored, on=_DAY, how="anti").select(_DAY).collect())
     return pl.concat(failed).unique().with_columns(failed=pl.lit(value=True))
+
+
+def _find_answered_lists(runtime: RunContext, failed: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `failed` that are of a list of devices or sets which needs no request any more for that day.
+
+    A later list says what the failed one would have said, and nobody asks for the sets of a device that its plant's
+    list lacks.
+    """
+    frames = [failed.clear()]
+    for model in (RawDevices, RawMeasurementSets):
+        of_list = failed.filter(pl.col("table") == storage(model).table)
+        if not of_list.height:
+            continue
+        first = min(of_list["local_date"].to_list())
+        asked = read_last_asked(runtime.lake, model, first, runtime.find_today())
+        last = asked.select(*OWNER, answered_on="local_date")
+        later = of_list.join(last, on=OWNER).filter(pl.col("answered_on") > pl.col("local_date"))
+        unlisted = of_list.join(find_unlisted_devices(runtime.lake), on=OWNER, how="semi")
+        frames += [later.select(failed.columns), unlisted]
+    return pl.concat(frames).unique()

@@ -14,6 +14,7 @@ from pipeline.tables.kpi_tables import write_kpi_daily
 from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,
+    Devices,
     EnergyBalanceIntervals,
     EnergyHourly,
     KpiDaily,
@@ -38,12 +39,13 @@ NOT_OF_THE_DAY = (
 )
 
 
-def failed(runtime: RunContext, source: str) -> None:
+def failed(runtime: RunContext, source: str, device_id: str | None = None) -> None:
     """An answer for plant 11 that never came, as a run leaves it in quarantine."""
     row = {
         "local_date": MONDAY,
         "source": source,
         "plant_id": "11",
+        "device_id": device_id,
         "scope": "answer",
         "kept": False,
         "reason": "request_failed",
@@ -119,4 +121,32 @@ def test_what_no_day_is_asked_for_leaves_none_open(new_runtime: New) -> None:
     runtime = made(new_runtime())
     for source in NOT_OF_THE_DAY:
         failed(runtime, source)
+    assert open_days(runtime) == []
+
+
+def test_a_failed_list_leaves_its_day_open_until_a_later_one_comes(new_runtime: New) -> None:
+    """Nobody asks for the lists of a past day: what a newer list says holds for it too."""
+    runtime = made(new_runtime())
+    owner = runtime.lake.read_whole(Devices).filter(pl.col("plant_id") == "11")["device_id"][0]
+    for source, device in (
+        ("raw_devices", None),
+        ("raw_measurement_sets", None),
+        ("raw_measurement_sets", owner),
+    ):
+        failed(runtime, source, device)
+        assert open_days(runtime) == [], (source, device)
+    # No list of this device ever came.
+    failed(runtime, "raw_measurement_sets", "99")
+    assert open_days(runtime) == [("11", MONDAY, "request_failed")]
+
+
+def test_a_failed_list_of_a_device_that_its_plant_no_longer_lists_leaves_no_day_open(
+    new_runtime: New,
+) -> None:
+    runtime = made(new_runtime())
+    devices = runtime.lake.read_whole(Devices)
+    of_plant = devices.filter(pl.col("plant_id") == "11").head(1)
+    gone = of_plant.with_columns(device_id=pl.lit("99"), last_seen=pl.col("last_seen") - dt.timedelta(days=1))
+    runtime.lake.replace(Devices, {}, [pl.concat([devices, gone])])
+    failed(runtime, "raw_measurement_sets", "99")
     assert open_days(runtime) == []
