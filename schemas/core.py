@@ -26,10 +26,21 @@ def _former(power: str, unit: str) -> Any:
 
 
 def _reduced_on() -> Any:
-    """A column for the day up to which the former power counts."""
+    """A column for the day up to which values are possible that the former power allows."""
     return column(
-        "Day (UTC) of the last list that gave less power than before; days up to then are judged by the former power.",
+        "Day (UTC) of the last list that gave less power than before; values of days up to then are set aside only if "
+        "the former power does not allow them either.",
         null="the power was never reduced",
+    )
+
+
+def _former_powers(powers: str) -> Any:
+    """A column for the powers of a plant or device before the API gave others, by date."""
+    return column(
+        f"Powers before the API gave others, as a JSON array in the order of time: each entry has {powers}, and until, "
+        "the last local_date to which they belong. Figures of a day are related to those of its first entry that has "
+        "not ended before; rated_power() finds it.",
+        null="the API never gave others",
     )
 
 
@@ -64,6 +75,7 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     former_ac_power_kw: float = _former("AC power", "kW")
     former_peak_power_kw: float = _former("DC peak power", "kW")
     power_reduced_on: pl.Date = _reduced_on()
+    former_powers: str = _former_powers("ac_power_kw, peak_power_kw")
     capacity_class: str = column(
         "Class of AC power by which SMA charges.",
         null="AC power not given",
@@ -165,6 +177,7 @@ class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"
     former_generator_power_w: float = _former("rated AC power", "W")
     former_generator_power_dc_w: float = _former("rated DC power", "W")
     power_reduced_on: pl.Date = _reduced_on()
+    former_powers: str = _former_powers("generator_power_w, generator_power_dc_w")
     is_active: bool = column(
         "True while the device is active, false after it was deactivated.", null="not given"
     )

@@ -91,8 +91,8 @@ class Inputs(Table):
         "PV generation, as in the energy table.", "kWh", "nothing measured (not the same as zero)"
     )
     peak_power_kw: float = amount(
-        "DC peak power that yields are related to: of the day, where SMA listed less later (see plants), else as last "
-        "known; for a month the mean of its days.",
+        "DC peak power that yields are related to: what SMA listed on the day (see plants.former_powers); for a month "
+        "the mean of its days.",
         "kW",
         "not known",
     )

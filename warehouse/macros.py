@@ -106,6 +106,20 @@ def _write_power_of_day() -> str:
     return f"FROM ({found}) AS _rows({', '.join(names)})"
 
 
+def _write_rated_power() -> str:
+    """SQL of the power in the first entry that has not ended before the day.
+
+    Its place is that of the day among the sorted last days: no lambda is needed, which DuckDB writes in two ways.
+    """
+    text = "CAST(CAST(day AS DATE) AS VARCHAR)"
+    ends, powers = (
+        f"CAST(json_extract_string(CAST(former_powers AS JSON), {path}) AS VARCHAR[])"
+        for path in ("'$[*].until'", "'$[*].' || name")
+    )
+    entry = f"list_extract({powers}, list_position(list_sort(list_append({ends}, {text})), {text}))"
+    return f"CASE WHEN former_powers IS NULL THEN power ELSE coalesce(CAST({entry} AS DOUBLE), power) END"
+
+
 MACROS = (
     Macro(
         "local_time",
@@ -154,11 +168,11 @@ MACROS = (
     ),
     Macro(
         "rated_power",
-        ("power", "former_power", "power_reduced_on", "day"),
-        "The rated power of a plant or device on a day (DATE), in the unit of `power`: the larger one that SMA listed "
-        "before, up to the day on which its list gave less. The first three are columns of plants or devices: "
-        "rated_power(peak_power_kw, former_peak_power_kw, power_reduced_on, local_date).",
-        "CASE WHEN power_reduced_on >= day THEN greatest(power, former_power) ELSE power END",
+        ("power", "former_powers", "name", "day"),
+        "The power of a plant or device on a day (DATE), in the unit of `power`: what SMA listed then. The first two "
+        "are columns of plants or devices, and `name` is the name of the first one: "
+        "rated_power(peak_power_kw, former_powers, 'peak_power_kw', local_date).",
+        _write_rated_power(),
     ),
     Macro(
         "clear_sky_w_per_m2",

@@ -19,7 +19,7 @@ from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.step import work_without_conflict
 from pipeline.run.today_turn import select_turn
 from pipeline.transform.plant_moves import find_successors
-from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, find_power
+from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, find_largest_power
 from schemas import (
     Devices,
     Plants,
@@ -193,7 +193,7 @@ def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFra
     station is typed like an inverter but has no rating, and a battery inverter may speak for others as well.
     """
     site = ["timezone", "latitude", "longitude"]
-    plant_rated, plant_peak = (find_power(name, day) * 1000 for name in POWERS)
+    plant_rated, plant_peak = (find_largest_power(name, day) * 1000 for name in POWERS)
     nothing = pl.lit(None, pl.Float64)
     own = lake.read_whole(Plants).select(
         "plant_id", *site, rated_w=plant_rated, peak_w=plant_peak, own_w=nothing
@@ -201,7 +201,9 @@ def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFra
     if source.of_devices is False:
         return own
     devices = lake.read_whole(Devices).join(own, on="plant_id")
-    known, peak = (pl.when(power > 0).then(power) for power in (find_power(n, day) for n in DEVICE_POWERS))
+    known, peak = (
+        pl.when(power > 0).then(power) for power in (find_largest_power(n, day) for n in DEVICE_POWERS)
+    )
     rated = known.fill_null(pl.col("rated_w"))
     own_rating = pl.when(pl.col("type") == _INVERTER).then(known)
     found = devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak, own_w=own_rating)

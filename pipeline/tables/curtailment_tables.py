@@ -25,7 +25,7 @@ from pipeline.tables.limited_months import (
 )
 from pipeline.tables.month_close import read_closed_months
 from pipeline.transform import curtailed_energy, lost_energy, theoretical_power
-from pipeline.transform.plant_power import find_rated_w
+from pipeline.transform.plant_power import find_rated_w, take_powers_of_day
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
     CurtailmentDaily,
@@ -195,7 +195,7 @@ def build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFrame
     for day in dates:
         suns = find_daylight(plants, day).select("plant_id", "sunrise", "sunset")
         frames.append(
-            add_day_bounds(plants, day)
+            add_day_bounds(take_powers_of_day(plants, day), day)
             .join(suns, on="plant_id", how="left", maintain_order="left")
             .select(
                 "plant_id",
@@ -204,7 +204,7 @@ def build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFrame
                 "day_end",
                 pl.coalesce("sunrise", "day_start").alias("sunrise"),
                 pl.coalesce("sunset", "day_end").alias("sunset"),
-                rated_w=find_rated_w(day),
+                rated_w=find_rated_w(),
             )
         )
     return pl.concat(frames)

@@ -17,7 +17,14 @@ from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.grid_states import list_grid_limits
 from pipeline.transform.hourly import sum_by_quarter
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
-from pipeline.transform.plant_power import POWER_COLUMNS, find_rated_w
+from pipeline.transform.plant_power import (
+    POWER_COLUMNS,
+    POWERS,
+    find_rated_w,
+    join_powers,
+    list_former_powers,
+    take_powers_of_day,
+)
 from schemas import (
     EnergyBalanceIntervals,
     GridCommands,
@@ -107,15 +114,12 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
         return []
     plants = runtime.lake.read_whole(Plants)
     moved = find_successors(plants)
-    powers = _find_reductions(plants)
     facts = plants.select("plant_id", "timezone", "latitude", "longitude", *POWER_COLUMNS)
-    # The former power is that of the day of the reduction, and the present one that of the day after it.
-    is_before = pl.col("limit_start") < pl.col("reduced_at")
-    day = pl.col("power_reduced_on") + pl.when(is_before).then(pl.duration()).otherwise(pl.duration(days=1))
-    rated_w = find_rated_w(day)
     limits = (
-        _split_at_reductions(take_new_ids(supplied, moved).join(powers, on="plant_id"))
-        .with_columns(limit_w=pl.coalesce(pl.col("limit_kw") * 1000, pl.col("limit_percent") / 100 * rated_w))
+        _split_at_changes(take_new_ids(supplied, moved), plants)
+        .with_columns(
+            limit_w=pl.coalesce(pl.col("limit_kw") * 1000, pl.col("limit_percent") / 100 * find_rated_w())
+        )
         .select("plant_id", "limit_start", "limit_end", "kind", "asked_by", "method", "limit_w")
         .sort("plant_id", "limit_start", "kind", "asked_by")
     )
@@ -139,19 +143,30 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
     return months
 
 
-def _find_reductions(plants: pl.DataFrame) -> pl.DataFrame:
-    """plant_id, POWER_COLUMNS and reduced_at: the moment (UTC) from which on the plant is judged by less power."""
-    days = plants.select("power_reduced_on", "timezone").iter_rows()
-    moments = [find_local_day(day + ONE_DAY, zone).start if day else None for day, zone in days]
-    return plants.select("plant_id", *POWER_COLUMNS).with_columns(reduced_at=pl.Series(moments, dtype=UTC_US))
+def _split_at_changes(limits: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
+    """Limits of stored plants with ac_power_kw, of which each holds under one power of its plant.
 
-
-def _split_at_reductions(limits: pl.DataFrame) -> pl.DataFrame:
-    """Limits, of which each holds under one power of its plant: a share of it is another limit afterwards."""
-    cut = pl.col("reduced_at")
-    crossing = (pl.col("limit_start") < cut) & (pl.col("limit_end") > cut)
-    before = limits.with_columns(limit_end=pl.when(crossing).then(cut).otherwise("limit_end"))
-    return pl.concat([before, limits.filter(crossing).with_columns(limit_start=cut)])
+    A share of the power is another limit after the plant's own midnight from which on it has another power.
+    """
+    zones = dict(plants.select("plant_id", "timezone").iter_rows())
+    former = list_former_powers(plants, ["plant_id"], POWERS)
+    ends = [
+        find_local_day(until + ONE_DAY, zones[plant]).start
+        for plant, until in former.select("plant_id", "until").iter_rows()
+    ]
+    periods = pl.concat(
+        [
+            former.select("plant_id", "ac_power_kw", end=pl.Series(ends, dtype=UTC_US)),
+            plants.select("plant_id", "ac_power_kw", end=pl.lit(FOREVER, UTC_US)),
+        ]
+    ).sort("plant_id", "end")
+    begins = pl.col("end").shift(1).over("plant_id")
+    # A power that was not listed then is the present one, as `join_powers` has it.
+    power = pl.col("ac_power_kw").fill_null(pl.col("ac_power_kw").last().over("plant_id"))
+    within = limits.join(periods.with_columns(power, begin=begins), on="plant_id").with_columns(
+        limit_start=pl.max_horizontal("limit_start", "begin"), limit_end=pl.min_horizontal("limit_end", "end")
+    )
+    return within.filter(pl.col("limit_start") < pl.col("limit_end"))
 
 
 def _read_grid_limits(runtime: RunContext) -> pl.DataFrame:
@@ -301,15 +316,12 @@ def _read_neighbours(runtime: RunContext, found: LimitedMonthFacts, quarters: pl
     power = (
         read_quarter_hours(runtime, found, plants)
         .join(limited, on=_DAY, how="anti")
-        .join(plants.select("plant_id", *POWER_COLUMNS), on="plant_id")
+        .pipe(join_powers, plants)
         .filter(pl.col("pv_generation_covered_h") >= theoretical_power.COVERED_H)
         .select(
             "quarter_start",
             series="plant_id",
-            g=pl.col("pv_generation_kwh")
-            / pl.col("pv_generation_covered_h")
-            * 1000
-            / find_rated_w(pl.col("local_date")),
+            g=pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000 / find_rated_w(),
         )
     )
     wanted = quarters.filter((pl.col("binding_h") > 0) | pl.col("spare")).select("plant_id", "quarter_start")
@@ -325,7 +337,7 @@ def _find_neighbours(found: LimitedMonthFacts) -> pl.DataFrame:
 
     Plants without limits come first: those with some serve on the days on which they have none.
     """
-    rated = found.plants.filter(find_rated_w(found.month).is_not_null())
+    rated = take_powers_of_day(found.plants, found.month).filter(find_rated_w().is_not_null())
     placed = rated.drop_nulls(["latitude", "longitude"])
     near = placed.select(
         neighbour_id="plant_id",

@@ -15,7 +15,7 @@ from pipeline.common.local_time import is_timezone
 from pipeline.transform.broken_lists import find_odd_parts
 from pipeline.transform.decode import DETAIL_CHARACTERS
 from pipeline.transform.list_rows import read_list_rows
-from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, remember_powers
+from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, build_no_former, remember_powers
 from pipeline.transform.row_rules import BROKEN_ENTRY, BROKEN_TEXT, DOUBLED_KEY, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
 from schemas.base import CAPACITY_CLASSES, FINITE
@@ -141,6 +141,7 @@ def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, p
     placed = pl.col("timezone").is_in(known)
     ac = pl.coalesce(_parse_power("ac_w"), _parse_power("calc_ac_w")) / 1000
     frame = found.filter(placed).with_columns(
+        *build_no_former(POWERS),
         name=pl.col("name").fill_null(pl.col("plant_id")),
         backend=pl.when(pl.col("plant_id").str.contains(f"^(?i){CLASSIC_ID.pattern}$"))
         .then(pl.lit("classic"))
@@ -149,9 +150,6 @@ def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, p
         longitude=_keep_within("longitude", -180, 180),
         peak_power_kw=_parse_power("peak_w") / 1000,
         ac_power_kw=ac,
-        former_ac_power_kw=pl.lit(None, pl.Float64),
-        former_peak_power_kw=pl.lit(None, pl.Float64),
-        power_reduced_on=pl.lit(None, pl.Date),
         capacity_class=classify_capacity(ac),
         co2_factor_g_per_kwh=_keep_within("co2", 0, FINITE),
         start_up=_parse_time("start_up").dt.replace_time_zone("UTC"),
@@ -243,8 +241,7 @@ def build_devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     )
     frame = found.with_columns(
         *(_keep_within(name, 0, FINITE).alias(name) for name in DEVICE_POWERS),
-        *(pl.lit(None, pl.Float64).alias(f"former_{name}") for name in DEVICE_POWERS),
-        power_reduced_on=pl.lit(None, pl.Date),
+        *build_no_former(DEVICE_POWERS),
         # A device that was reconnected may keep the time at which it was removed before.
         deactivated_at=pl.when(~pl.col("is_active").fill_null(value=False)).then(
             _parse_time("deactivated_at")
@@ -329,22 +326,22 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 
 def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     """As `remember`; what is reported once stays known: a plant's id before it moved, its zone before it was
-    corrected, its power before it was reduced.
+    corrected, its powers before a list gave others.
     """
     before = stored.select(
         "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"
     )
     corrected = pl.when(pl.col("zone") != pl.col("timezone")).then("zone")
-    known = remember_powers(listed, stored, ["plant_id"], POWERS).join(before, on="plant_id", how="left")
-    known = known.with_columns(
+    known = listed.join(before, on="plant_id", how="left").with_columns(
         migrated_from=pl.coalesce("id_before", "migrated_from"),
         previous_timezone=pl.coalesce(corrected, "zone_before"),
     )
-    return remember(stored, known.select(listed.columns), ["plant_id"])
+    known = remember_powers(known.select(listed.columns), stored, ["plant_id"], POWERS)
+    return remember(stored, known, ["plant_id"])
 
 
 def remember_devices(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    """As `remember`; the power of a device before it was reduced stays known."""
+    """As `remember`; the powers of a device before a list gave others stay known."""
     keys = ["plant_id", "device_id"]
     return remember(stored, remember_powers(listed, stored, keys, DEVICE_POWERS), keys)
 

@@ -1,6 +1,7 @@
 """Plant figures in the lake: what an older version stored, and what a user brings along."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -75,27 +76,24 @@ def test_a_user_s_own_irradiation_is_in_the_figures_of_its_plant_and_days(
 def test_figures_of_a_day_are_related_to_the_power_that_the_plant_had_then(
     new_runtime: New, tmp_path: Path
 ) -> None:
-    """SMA listed 6 kW up to Monday and 3 kW from Tuesday on: half of the plant was taken down."""
+    """SMA listed 3 kW up to Monday, and 6 kW from Tuesday on: the plant was repowered."""
     runtime = run(new_runtime(), MONDAY, TUESDAY)
     for day in (MONDAY, TUESDAY):
         write_quarter_energies(runtime, day)
-    powers = {
-        "peak_power_kw": 3.0,
-        "former_peak_power_kw": 6.0,
-        "ac_power_kw": 0.5,
-        "former_ac_power_kw": 5.0,
-        "power_reduced_on": MONDAY,
-    }
-    reduced = runtime.lake.read_whole(Plants).with_columns(
-        pl.lit(value).alias(name) for name, value in powers.items()
+    former = [
+        {"until": "2020-01-01", "peak_power_kw": 1.0, "ac_power_kw": 1.0},
+        {"until": str(MONDAY), "peak_power_kw": 3.0, "ac_power_kw": 0.5},
+    ]
+    listed = runtime.lake.read_whole(Plants).with_columns(
+        peak_power_kw=pl.lit(6.0), ac_power_kw=pl.lit(5.0), former_powers=pl.lit(json.dumps(former))
     )
-    runtime.lake.replace(Plants, {}, [reduced])
+    runtime.lake.replace(Plants, {}, [listed])
     for day in (MONDAY, TUESDAY):
         write_kpi_daily(runtime, day)
     write_kpi_monthly(runtime)
     named = ("peak_power_kw", "ac_power_kw", "final_yield_kwh_per_kw")
-    assert [figures(runtime, MONDAY)[name] for name in named] == [6.0, 5.0, pytest.approx(4.0)]
-    assert [figures(runtime, TUESDAY)[name] for name in named] == [3.0, 0.5, pytest.approx(8.0)]
+    assert [figures(runtime, MONDAY)[name] for name in named] == [3.0, 0.5, pytest.approx(8.0)]
+    assert [figures(runtime, TUESDAY)[name] for name in named] == [6.0, 5.0, pytest.approx(4.0)]
     month = runtime.lake.scan(KpiMonthly).filter(pl.col("plant_id") == "11").collect().row(0, named=True)
     assert month["peak_power_kw"] == 4.5
     yields = pytest.approx(48.0 / 4.5)
@@ -107,7 +105,7 @@ def test_figures_of_a_day_are_related_to_the_power_that_the_plant_had_then(
         daily = ask(
             "SELECT specific_yield_kwh_per_kw FROM v_energy_daily WHERE plant_id = '11' ORDER BY local_date"
         )
-        assert daily.fetchall() == [(pytest.approx(4.0),), (pytest.approx(8.0),)]
+        assert daily.fetchall() == [(pytest.approx(8.0),), (pytest.approx(4.0),)]
         for view in ("v_energy_monthly", "v_energy_monthly_by_fleet", "v_energy_monthly_by_group"):
             assert ask(f"SELECT DISTINCT specific_yield_kwh_per_kw FROM {view}").fetchall() == [(yields,)], (
                 view
@@ -115,7 +113,7 @@ def test_figures_of_a_day_are_related_to_the_power_that_the_plant_had_then(
         clipped = ask(
             "SELECT ac_power_kw, clipped_h FROM v_clipping_daily WHERE plant_id = '11' ORDER BY local_date"
         )
-        # 1 kW all day is a fifth of what the plant could give on Monday, and all of it on Tuesday.
-        assert clipped.fetchall() == [(5.0, 0.0), (0.5, 24.0)]
+        # 1 kW all day is all that the plant could give on Monday, and a fifth of it on Tuesday.
+        assert clipped.fetchall() == [(0.5, 24.0), (5.0, 0.0)]
         plants = select_month_rows(published, MONDAY.replace(day=1)).read_plants()
         assert plants["peak_power_kw"].to_list() == [4.5, 4.5]

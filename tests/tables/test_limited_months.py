@@ -1,6 +1,7 @@
 """What the months with limits of power are made from."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,28 +45,30 @@ def test_a_plant_whose_meter_was_down_for_some_days_has_one(new_runtime: Callabl
 def test_a_share_of_the_power_is_of_what_the_plant_had_then(
     new_runtime: Callable[..., RunContext], tmp_path: Path
 ) -> None:
-    """SMA listed 10 kW up to 14 June and 4 kW from then on: by the plant's own clock, which is that of Brisbane."""
+    """SMA listed 3 kW in May, 10 kW up to 14 June and 4 kW from then on: by the plant's own clock, that of Brisbane."""
     runtime = new_runtime()
     for day in DAYS:
         store(runtime, day, a=1.0)
     file = tmp_path / "limits.csv"
     file.write_text(
         "plant_id,limit_start,limit_end,limit_percent,kind,asked_by\n"
-        "11,2026-06-01T00:00:00Z,2026-07-01T00:00:00Z,50,feed_in,grid_operator\n"
+        "11,2026-05-31T00:00:00Z,2026-07-01T00:00:00Z,50,feed_in,grid_operator\n"
         # On 15 June from eight to nine in the morning, while UTC has the 14th.
         "11,2026-06-14T22:00:00Z,2026-06-14T23:00:00Z,25,feed_in,manual\n"
     )
     runtime.settings = runtime.settings.model_copy(update={"curtailment_limits": file})
     refresh(runtime)
-    powers = {"ac_power_kw": 4.0, "former_ac_power_kw": 10.0, "power_reduced_on": DAYS[0]}
+    former = [{"until": "2026-05-31", "ac_power_kw": 3.0}, {"until": str(DAYS[0]), "ac_power_kw": 10.0}]
     reduced = runtime.lake.read_whole(Plants).with_columns(
-        pl.lit(value).alias(name) for name, value in powers.items()
+        ac_power_kw=pl.lit(4.0), former_powers=pl.lit(json.dumps(former))
     )
     runtime.lake.replace(Plants, {}, [reduced])
     (month,) = list_limited_months(runtime)
+    more = dt.datetime(2026, 5, 31, 14, tzinfo=dt.UTC)
     cut = dt.datetime(2026, 6, 14, 14, tzinfo=dt.UTC)
     assert month.limits.select("limit_start", "limit_end", "limit_w").rows() == [
-        (dt.datetime(2026, 6, 1, tzinfo=dt.UTC), cut, 5000.0),
+        (dt.datetime(2026, 5, 31, tzinfo=dt.UTC), more, 1500.0),
+        (more, cut, 5000.0),
         (cut, dt.datetime(2026, 7, 1, tzinfo=dt.UTC), 2000.0),
         (*(dt.datetime(2026, 6, 14, hour, tzinfo=dt.UTC) for hour in (22, 23)), 1000.0),
     ]

@@ -269,9 +269,7 @@ def months(*days: pl.DataFrame) -> dict[str, Any]:
         for i, d in enumerate(days)
     ]
     known = plant().select("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
-    known = known.with_columns(
-        former_ac_power_kw=None, former_peak_power_kw=None, power_reduced_on=pl.lit(None, pl.Date)
-    )
+    known = known.with_columns(former_powers=pl.lit(None, pl.String))
     month = dt.date(2025, 6, 1)
     facts = {"status": pl.lit("complete"), "coverage": pl.lit(1.0), "n_days_missing": pl.lit(0, pl.Int64)}
     found = kpi_months.summarize_month_figures(pl.concat(stored), known).with_columns(

@@ -20,7 +20,7 @@ WITH quarters AS (
         energy.pv_generation_kwh AS kwh,
         plants.latitude,
         plants.longitude,
-        rated_power(plants.ac_power_kw, plants.former_ac_power_kw, plants.power_reduced_on, energy.local_date) AS rated_kw,
+        rated_power(plants.ac_power_kw, plants.former_powers, 'ac_power_kw', energy.local_date) AS rated_kw,
         rated_kw / 4 AS most_kwh,
         energy.pv_generation_kwh >= 0.985 * nullif(rated_kw, 0) / 4 AS is_clipped
     FROM energy_quarter_hourly AS energy

@@ -33,7 +33,7 @@ SELECT
     energy.pv_generation_kwh,
     inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
     energy.pv_generation_kwh / nullif(
-        rated_power(plants.peak_power_kw, plants.former_peak_power_kw, plants.power_reduced_on, energy.local_date), 0
+        rated_power(plants.peak_power_kw, plants.former_powers, 'peak_power_kw', energy.local_date), 0
     ) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
     energy.grid_feed_in_kwh,

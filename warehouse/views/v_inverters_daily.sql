@@ -25,7 +25,7 @@ WITH yields AS (
         energy.coverage,
         energy.pv_generation_kwh,
         1000 * energy.pv_generation_kwh / nullif(
-            rated_power(devices.generator_power_w, devices.former_generator_power_w, devices.power_reduced_on, energy.local_date), 0
+            rated_power(devices.generator_power_w, devices.former_powers, 'generator_power_w', energy.local_date), 0
         ) AS specific_yield_kwh_per_kw
     FROM device_energy_daily AS energy
     LEFT JOIN plants ON plants.plant_id = energy.plant_id

@@ -23,7 +23,7 @@
 -- lost_energy_reason: Why there is no estimate: no_inverter (the device makes no PV energy), not_measured (the inverter's or plant's own power lacks rows in that time, or a whole day of it is not stored or has none, so whether energy was lost is not known), no_reference (no neighbour, and fewer than 5 other days with data or no coordinates). Null: there is an estimate.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH rated AS (
-    SELECT plant_id, device_id, generator_power_w, former_generator_power_w, power_reduced_on, deactivated_at
+    SELECT plant_id, device_id, generator_power_w, former_powers, deactivated_at
     FROM devices
     WHERE type IS DISTINCT FROM 'Battery Inverter'
 ), events AS (
@@ -45,12 +45,12 @@ WITH rated AS (
         logs.message_tag_id,
         CAST(logs.logged_at_local AS DATE) AS local_date,
         local_day(logs.gone_at, plants.timezone) AS gone_date,
-        rated_power(plants.peak_power_kw, plants.former_peak_power_kw, plants.power_reduced_on, CAST(logs.logged_at_local AS DATE)) AS peak_power_kw,
+        rated_power(plants.peak_power_kw, plants.former_powers, 'peak_power_kw', CAST(logs.logged_at_local AS DATE)) AS peak_power_kw,
         plants.latitude,
         plants.longitude,
         nullif(
             rated_power(
-                rated.generator_power_w, rated.former_generator_power_w, rated.power_reduced_on, CAST(logs.logged_at_local AS DATE)
+                rated.generator_power_w, rated.former_powers, 'generator_power_w', CAST(logs.logged_at_local AS DATE)
             ), 0
         ) AS rated_w,
         attributes.plant_group
@@ -76,7 +76,7 @@ WITH rated AS (
     LATERAL (
         SELECT
             rated.device_id = events.device_id AS is_own,
-            rated_power(rated.generator_power_w, rated.former_generator_power_w, rated.power_reduced_on, events.local_date) AS then_w
+            rated_power(rated.generator_power_w, rated.former_powers, 'generator_power_w', events.local_date) AS then_w
     )
     GROUP BY ALL
 ), outages AS (
@@ -119,6 +119,7 @@ WITH rated AS (
         quarter_start,
         pv_generation_kwh,
         coalesce(pv_generation_covered_h, 0) AS covered_h,
+        nullif(rated_power(plants.peak_power_kw, plants.former_powers, 'peak_power_kw', local_date), 0) AS peak_kw,
         clear_sky_w_per_m2(quarter_start + INTERVAL 450 SECOND, plants.latitude, plants.longitude) AS sky
     FROM energy_quarter_hourly
     LEFT JOIN plants USING (plant_id)
@@ -135,7 +136,7 @@ WITH rated AS (
         SELECT one.plant_id, other.plant_id AS source_id
         FROM plants AS one
         JOIN plants AS other ON one.plant_id = other.plant_id OR (
-            (other.peak_power_kw > 0 OR other.former_peak_power_kw > 0)
+            (other.peak_power_kw > 0 OR other.former_powers IS NOT NULL)
             AND 12742 * asin(least(1, sqrt(
                 pow(sin(radians(other.latitude - one.latitude) / 2), 2)
                 + cos(radians(one.latitude)) * cos(radians(other.latitude))
@@ -164,7 +165,7 @@ WITH rated AS (
     FROM (
         SELECT
             found.*,
-            rated_power(rated.generator_power_w, rated.former_generator_power_w, rated.power_reduced_on, own.local_date) AS then_w,
+            rated_power(rated.generator_power_w, rated.former_powers, 'generator_power_w', own.local_date) AS then_w,
             own.rated_w AS own_w
         FROM own
         JOIN inverter_energy AS found ON found.plant_id = own.plant_id AND found.outage = own.outage
@@ -182,7 +183,7 @@ WITH rated AS (
     FROM (
         SELECT
             found.*,
-            rated_power(plants.peak_power_kw, plants.former_peak_power_kw, plants.power_reduced_on, own.local_date) AS peak_power_kw,
+            rated_power(plants.peak_power_kw, plants.former_powers, 'peak_power_kw', own.local_date) AS peak_power_kw,
             own.peak_power_kw * own.share_of_plant AS own_kw
         FROM own
         JOIN plant_energy AS found ON found.plant_id = own.plant_id AND found.outage = own.outage
@@ -191,7 +192,7 @@ WITH rated AS (
         ANTI JOIN outages AS theirs ON theirs.plant_id = found.source_id
             AND theirs.first_at < own.last_at AND theirs.last_at > own.first_at
         WHERE found.kwh IS NOT NULL AND own.peak_power_kw > 0
-            AND rated_power(plants.peak_power_kw, plants.former_peak_power_kw, plants.power_reduced_on, own.local_date) > 0
+            AND rated_power(plants.peak_power_kw, plants.former_powers, 'peak_power_kw', own.local_date) > 0
         QUALIFY found.covered_h >= 0.95 * max(found.covered_h) OVER (PARTITION BY found.plant_id, found.outage)
     )
     GROUP BY plant_id, outage
@@ -201,7 +202,9 @@ WITH rated AS (
         own.plant_id,
         own.outage,
         epoch(quarters.quarter_start) % 86400 AS slot,
-        sum(quarters.pv_generation_kwh) / nullif(sum(quarters.sky * quarters.covered_h), 0) AS kwh_per_sky_wh,
+        -- A plant with other power on such a day makes as much more or less under the same sky.
+        sum(quarters.pv_generation_kwh)
+            / nullif(sum(quarters.sky * quarters.covered_h * coalesce(quarters.peak_kw / nullif(own.peak_power_kw, 0), 1)), 0) AS kwh_per_sky_wh,
         count(*) AS n
     FROM own
     JOIN quarters ON quarters.plant_id = own.plant_id
@@ -214,7 +217,9 @@ WITH rated AS (
     SELECT
         own.plant_id,
         own.outage,
-        any_value(own.share_of_plant) * coalesce(sum(slots.kwh_per_sky_wh * quarters.sky * 0.25), 0) AS kwh,
+        any_value(own.share_of_plant) * coalesce(
+            sum(slots.kwh_per_sky_wh * quarters.sky * 0.25 * coalesce(quarters.peak_kw / nullif(own.peak_power_kw, 0), 1)), 0
+        ) AS kwh,
         count(*) FILTER (slots.kwh_per_sky_wh > 0) / 4 AS generating_h,
         CASE WHEN max(quarters.sky) = 0 THEN 0 ELSE min(slots.n) END AS n,
         max(quarters.sky) = 0 OR min(slots.n) >= 5 AS is_enough

@@ -1,6 +1,7 @@
 """Events from come to gone and the energy lost between them, against plants whose true energy is known."""
 
 import datetime as dt
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ PLACES = {
     "far": (40.0, 9.0),
     "nowhere": (None, None),
 }
+REPOWERED = 3.0
 FAULTY = {"t2", "l1", "f1"}
 # In SMA's list beside those that work: an inverter that l1 replaced, and one that is to replace f1 later.
 REPLACED = {"plant_id": "lone", "device_id": "l0", "deactivated_at": dt.datetime(2019, 3, 1)}  # noqa: DTZ001
@@ -61,8 +63,9 @@ def cloud(plant: str, moment: dt.datetime) -> float:
 
 
 def power_kw(plant: str, kw: float, moment: dt.datetime) -> float:
-    """What an inverter would give if nothing was wrong: a bell from 6 to 18 o'clock."""
+    """What an inverter would give if all was well: a bell from 6 to 18 o'clock; `far` is larger after the fault."""
     hour = moment.hour + moment.minute / 60
+    kw *= REPOWERED if plant == "far" and moment.date() > FAULT_DAY else 1.0
     return kw * cloud(plant, moment) * max(0.0, math.sin(math.pi * (hour - 6) / 12))
 
 
@@ -149,6 +152,8 @@ LOGS = [
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     root: Path = tmp_path_factory.mktemp("lost")
     lake = Lake(str(root / "lake"), root / "scratch")
+    former = json.dumps([{"until": str(FAULT_DAY), "ac_power_kw": None, "peak_power_kw": 4.0}])
+    repowered = {"peak_power_kw": 4.0 * REPOWERED, "former_powers": former}
     put(
         lake,
         Plants,
@@ -161,6 +166,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
                 "longitude": place[1],
             }
             | {"peak_power_kw": sum(INVERTERS.get(plant, {}).values()) or None}
+            | (repowered if plant == "far" else {})
             for plant, place in PLACES.items()
         ],
     )
@@ -169,11 +175,12 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
         for plant, inverters in INVERTERS.items()
         for device, kw in inverters.items()
     ]
-    # Since the fault SMA gives less power of two inverters, as of those that were replaced under the same id.
+    # Since the fault SMA gives other powers of two inverters, as of those that were replaced under the same id.
     for device in devices:
         if device["device_id"] in {"t1", "t2"}:
-            less = {"former_generator_power_w": device["generator_power_w"], "power_reduced_on": FAULT_DAY}
-            device.update(less, generator_power_w=None if device["device_id"] == "t1" else 1000.0)
+            former = json.dumps([{"until": str(FAULT_DAY), "generator_power_w": device["generator_power_w"]}])
+            now = None if device["device_id"] == "t1" else 90_000.0
+            device.update(former_powers=former, generator_power_w=now)
     others = [device | {"generator_power_w": 8000.0} for device in (REPLACED, SUCCESSOR)]
     put(lake, Devices, [*devices, *others, {"plant_id": "trio", "device_id": "meter", "name": "Meter"}])
     put(lake, EnergyDaily, [{"plant_id": "near", "local_date": dt.date(2021, 6, 15), "n_rows": 144}])

@@ -15,6 +15,8 @@ from warehouse.questions.__main__ import FILE, SPEED, read_times
 DAY, MINUTE = dt.date(2021, 10, 6), dt.timedelta(minutes=1)
 KEYED = [model for model in TABLES if storage(model).key and storage(model).published != "no"]
 
+FORMER = """'[{"until": "2025-10-26", "kw": 10.0}, {"until": "2026-01-01", "kw": 2.0, "other": null}]'"""
+
 
 @pytest.fixture(scope="module")
 def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -78,11 +80,15 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
         ("day_hours(DATE '2024-04-26', 'Africa/Cairo')", 23.0),
         ("day_hours(DATE '2021-04-04', 'Australia/Lord_Howe')", 24.5),
         ("month_of(DATE '2025-10-26')", dt.date(2025, 10, 1)),
-        ("rated_power(4.0, 10.0, DATE '2025-10-26', DATE '2025-10-26')", 10.0),
-        ("rated_power(4.0, 10.0, DATE '2025-10-26', DATE '2025-10-27')", 4.0),
-        ("rated_power(12.0, 10.0, DATE '2025-10-26', DATE '2025-10-25')", 12.0),
-        ("rated_power(NULL, 10.0, DATE '2025-10-26', DATE '2025-10-25')", 10.0),
-        ("rated_power(4.0, NULL, NULL, DATE '2025-10-25')", 4.0),
+        (f"rated_power(4.0, {FORMER}, 'kw', DATE '2020-01-01')", 10.0),
+        (f"rated_power(4.0, {FORMER}, 'kw', DATE '2025-10-26')", 10.0),
+        (f"rated_power(4.0, {FORMER}, 'kw', DATE '2025-10-27')", 2.0),
+        (f"rated_power(4.0, {FORMER}, 'kw', DATE '2026-01-01')", 2.0),
+        (f"rated_power(4.0, {FORMER}, 'kw', DATE '2026-01-02')", 4.0),
+        (f"rated_power(NULL, {FORMER}, 'kw', DATE '2025-10-25')", 10.0),
+        (f"rated_power(4.0, {FORMER}, 'other', DATE '2025-10-27')", 4.0),
+        ("rated_power(4.0, NULL, 'kw', DATE '2025-10-25')", 4.0),
+        ("rated_power(4.0, '[]', 'kw', DATE '2025-10-25')", 4.0),
     ],
 )
 def test_macros_know_local_time_whatever_the_reader_s_zone(

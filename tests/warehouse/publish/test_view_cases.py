@@ -99,9 +99,9 @@ def put_night(lake: Lake) -> None:
 def put_inverters(lake: Lake) -> None:
     """Those of `meter` say more than the plant, one of `gap` has a gap, and `sold` was excluded on the second day."""
     ratings = [("a1", 20.0, "complete"), ("a2", 18.0, "complete"), ("a3", 5.0, "partial")]
-    # Since then SMA gives less power of a1, as of an inverter that was replaced under the same id.
-    less = {"generator_power_w": 2000.0, "former_generator_power_w": 5000.0, "power_reduced_on": FIRST}
-    power = {"a1": less}
+    # Since then SMA gives more power of a1, as of an inverter that was replaced under the same id.
+    former = f'[{{"until": "{FIRST}", "generator_power_w": 5000.0, "generator_power_dc_w": null}}]'
+    power = {"a1": {"generator_power_w": 12_000.0, "former_powers": former}}
     usual = {"generator_power_w": 5000.0}
     put(
         lake,
