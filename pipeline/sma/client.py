@@ -69,6 +69,8 @@ class SmaClient:
         self.tokens = TokenSource(settings, self.wire)
         self.base = settings.sma_monitoring_url
         self.host = urlsplit(self.base).netloc
+        # Plants for which SMA refused a token that it had just issued: another one helps none of their requests.
+        self.refusing_plants: set[str] = set()
         self._outage = OutageGuard()
         self._probes = asyncio.Semaphore(PROBES)
         self._window = SharedWindow(settings.sma_max_connections)
@@ -209,10 +211,12 @@ class _Exchange:
                     raise build_not_yet_error(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
                     return self._build_answer(url, outcome, started)
-                if outcome.status == _UNAUTHORIZED and not self._renewed:
-                    self._renewed = True
-                    client.tokens.discard(token)
-                    continue
+                if outcome.status == _UNAUTHORIZED:
+                    if not self._renewed and self.plant_id not in client.refusing_plants:
+                        self._renewed = True
+                        client.tokens.discard(token)
+                        continue
+                    client.refusing_plants.add(self.plant_id)
                 if outcome.status in _FOLLOWED:
                     url = self._find_next_url(call, url, outcome)
                     continue

@@ -22,7 +22,7 @@ from pipeline.common.settings import load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt import Limits
 from pipeline.sma.http.transport import Timeouts, find_proxy
-from pipeline.sma.requests import Answer, Request
+from pipeline.sma.requests import Answer, Failure, Request
 from tests.ports import find_free_port
 
 PLANTS = "/monitoring/v1/plants"
@@ -277,6 +277,21 @@ def test_a_token_refused_again_is_an_error(server, settings, time) -> None:
     error = fails(settings, time, PermanentError)
     assert "401 Unauthorized (Unauthorized)" in str(error)
     assert (server.count(PLANTS), server.count("/oauth2/token")) == (2, 2)
+
+
+def test_a_plant_that_refuses_each_token_costs_one_renewal(server, settings, time) -> None:
+    refusing, other = "/monitoring/v1/plants/1/devices/lean", "/monitoring/v1/plants/2/devices/lean"
+    server.on(refusing).reply(401)
+    server.on(other).reply(200, b"[]").reply(401).reply(200, b"[]")
+
+    async def run() -> list[Answer | Failure]:
+        async with SmaClient(settings, clock=time.clock) as client:
+            return [await client.fetch(Request.devices(plant)) for plant in ("1", "2", "1", "1", "2")]
+
+    results = asyncio.run(run())
+    assert [isinstance(result, Failure) for result in results] == [True, False, True, True, False]
+    # The other plant's token ended early, and was renewed all the same.
+    assert (server.count(refusing), server.count(other), server.count("/oauth2/token")) == (4, 3, 3)
 
 
 def test_the_life_of_a_token_may_be_told_as_text(server, settings, time) -> None:
