@@ -13,6 +13,7 @@ from pipeline.ops.stored_publication import WAREHOUSE
 from pipeline.run.context import RunContext
 from warehouse.published_object import fetch_published
 from warehouse.push import PushTarget, push_published
+from warehouse.push_origin import list_lake_ids
 
 PUSHED = "postgresql_tables"
 PUSH_JOB = "push"
@@ -42,7 +43,8 @@ def build_pushed_tables(settings: Settings) -> list[dg.AssetsDefinition]:
         target = PushTarget(chosen.push_url.get_secret_value(), chosen.push_schema, chosen.push_reader)
         with convert_errors():
             source = fetch_published(chosen, sunledger_runtime.tell)
-            done = push_published(source, target, tell=sunledger_runtime.tell)
+            lake_ids = list_lake_ids(sunledger_runtime.lake)
+            done = push_published(source, target, lake_ids=lake_ids, tell=sunledger_runtime.tell)
         return dg.MaterializeResult(
             metadata={
                 "place": done.place,

@@ -25,6 +25,7 @@ from warehouse.postgresql import (
     open_postgresql,
 )
 from warehouse.publish import connect
+from warehouse.push_origin import check_origin, read_origin, record_origin
 from warehouse.push_readers import allow_reading
 from warehouse.push_shapes import find_altered_tables
 from warehouse.push_tables import (
@@ -79,24 +80,32 @@ class PushResult:
 
 
 def push_published(
-    source: Path, target: PushTarget, *, full: bool = False, tell: Callable[[str], None] = print
+    source: Path,
+    target: PushTarget,
+    *,
+    lake_ids: frozenset[str] = frozenset(),
+    full: bool = False,
+    tell: Callable[[str], None] = print,
 ) -> PushResult:
     """Bring the report tables of the published file `source` into the schema: only what differs there.
 
-    With `full` every table is written, and a newer publication in the schema does not stop it. `tell` gets what this
-    waits for. Raises NotPublishedError, PostgresqlError, ConfigurationError, and UsageError for an older publication.
+    `lake_ids` tell the lake of the file from others (`list_lake_ids`). With `full` every table is written, and neither
+    a newer publication nor that of another lake in the schema stops it. `tell` gets what this waits for. Raises
+    NotPublishedError, PostgresqlError, ConfigurationError, and UsageError for an older publication and another lake.
     """
     begun = time.monotonic()
     with connect(source) as published, open_postgresql(target.url) as server:
         tables = list_pushed_tables(published)
         _take_turn(server, target.schema, tell)
+        origin = read_origin(server, target.schema, STATE)
+        if not full:
+            check_origin(server, target.schema, origin, lake_ids)
         kept = _read_state(server, target.schema)
         place = f"the schema {target.schema} at {server.place}"
         _forget_altered(server, target.schema, kept, tables, tell)
         # The digests of all tables are not needed to see that nothing happened.
         if not full and _is_same(server, published, target.schema, kept) and _has_shapes(kept, tables):
-            allow_reading(server, target.schema, target.reader)
-            server.commit()
+            _finish(server, target, origin, lake_ids)
             return PushResult(place, {}, 0, (), (), time.monotonic() - begun)
         if kept.get(META) and not full:
             _check_newer(server, published, target.schema)
@@ -121,9 +130,17 @@ def push_published(
         dropped = tuple(sorted(kept.keys() - {table.name for table in tables}))
         for name in dropped:
             _drop(server, target.schema, name)
-        allow_reading(server, target.schema, target.reader)
-        server.commit()
+        _finish(server, target, origin, lake_ids)
     return PushResult(place, rows, parts, tuple(created), dropped, time.monotonic() - begun)
+
+
+def _finish(
+    server: PostgresqlConnection, target: PushTarget, origin: frozenset[str], lake_ids: frozenset[str]
+) -> None:
+    if lake_ids and lake_ids != origin:
+        record_origin(server, target.schema, STATE, STATE_COMMENT, lake_ids)
+    allow_reading(server, target.schema, target.reader)
+    server.commit()
 
 
 def _take_turn(server: PostgresqlConnection, schema: str, tell: Callable[[str], None]) -> None:

@@ -13,15 +13,18 @@ def run_push(
         bool,
         typer.Option(
             "--full",
-            help="Write every table, also what did not change, and also where the server has a newer publication.",
+            help="Write every table, also what did not change, and also where the server has a newer publication or "
+            "one of another home.",
         ),
     ] = False,
 ) -> None:
     """Write what changed of the published report tables to PostgreSQL (SUNLEDGER_PUSH_URL), for BI servers."""
     from pipeline.cli.console import say
     from pipeline.common.settings import load_settings
+    from warehouse.lake import Lake
     from warehouse.published_object import fetch_published
     from warehouse.push import PushTarget, push_published
+    from warehouse.push_origin import list_lake_ids
 
     settings = load_settings()
     if not (url := settings.push_url.get_secret_value()):
@@ -30,4 +33,6 @@ def run_push(
             "postgresql://user:password@host/database."
         )
     target = PushTarget(url, settings.push_schema, settings.push_reader)
-    say(push_published(fetch_published(settings, say), target, full=full, tell=say).describe())
+    source = fetch_published(settings, say)
+    lake_ids = list_lake_ids(Lake(settings.lake, settings.home / "tmp"))
+    say(push_published(source, target, lake_ids=lake_ids, full=full, tell=say).describe())

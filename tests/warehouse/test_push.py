@@ -29,6 +29,7 @@ from warehouse.lake import Lake
 from warehouse.postgresql import PostgresqlError, PostgresqlUnavailableError, build_postgresql_error
 from warehouse.publish import connect, publish
 from warehouse.push import PushTarget, push_published
+from warehouse.push_origin import list_lake_ids
 
 PASSWORD = "p@ss/word'1"
 LATER = NOW + dt.timedelta(hours=1)
@@ -354,6 +355,21 @@ def test_what_must_not_happen_is_refused_and_changes_nothing(
         assert PASSWORD not in said
         assert quote(PASSWORD, safe="") not in said
         assert "Traceback" not in said
+
+
+@pytest.mark.long
+@needs_postgres
+def test_no_home_writes_over_the_tables_of_another_one(lake: Lake, home: Path, server: Server) -> None:
+    published, target = show(lake, home), PushTarget(server.url, "sunledger")
+    ids, others = list_lake_ids(lake), frozenset({"another"})
+    assert len(ids) == 2
+    push_published(published, target, lake_ids=others)
+    # Whoever publishes last would decide which plants the reports have.
+    for each in (published, show(lake, home, LATER)):
+        with pytest.raises(UsageError, match="the tables of another lake than this home's"):
+            push_published(each, target, lake_ids=ids)
+    push_published(published, target, full=True, lake_ids=ids)
+    assert push_published(published, target, lake_ids=ids | {"one that a repair created"}).rows == {}
 
 
 @pytest.mark.long
