@@ -5,6 +5,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the program and leave with its exit code."""
+    from pipeline.common.standard_streams import open_missing_streams
+
+    # What is opened from here on must not take their numbers.
+    open_missing_streams()
     from pipeline.common.garbage import hold_collection
 
     hold_collection()
