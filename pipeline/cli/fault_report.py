@@ -8,6 +8,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.common.atomic_files import name_target
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.store_faults import list_causes
 from pipeline.common.text import join_lines
@@ -82,7 +83,7 @@ def explain_fault(fault: BaseException) -> str:
     )
     if failed:
         # Libraries of other languages raise it without a number or a name of a file.
-        place = failed[0].filename or "A file"
+        place = name_target(str(failed[0].filename or "A file"))
         said = failed[0].strerror or redact_text(join_lines(str(failed[0]))).rstrip(" .")
         return f"{place} can't be read or written ({said}): check the disk and the permissions there."
     kind = type(fault).__name__
@@ -105,7 +106,7 @@ def _explain_copy(causes: list[BaseException]) -> str:
 def _find_place(causes: list[BaseException]) -> str:
     names = [cause.filename for cause in causes if isinstance(cause, OSError) and cause.filename]
     names += (found[1] for cause in causes if (found := _NAMED_FILE.search(str(cause))))
-    return f" at {names[0]}" if names else ""
+    return f" at {name_target(str(names[0]))}" if names else ""
 
 
 def _write_details(fault: BaseException) -> str:

@@ -17,6 +17,17 @@ _HELD = ".held"
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 
 
+# A hidden name of ours, with what libraries append to it for files of their own.
+_HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:new|held)\b[^/]*")
+
+
+def name_target(path: str) -> str:
+    """The path that a hidden name of `reserve_beside` stands for; any other path as it is."""
+    folder, slash, name = path.rpartition("/")
+    hidden = _HIDDEN.fullmatch(name)
+    return f"{folder}{slash}{hidden[1]}" if hidden else path
+
+
 @contextmanager
 def replace_file(target: Path, mode: int | None = None) -> Iterator[Path]:
     """A hidden name beside `target` for the new content, which takes its place at the end of the block.

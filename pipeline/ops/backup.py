@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.billing.lost_requests import add_lost_days
-from pipeline.common.atomic_files import replace_file
+from pipeline.common.atomic_files import name_target, replace_file
 from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.refused_files import find_refusal
@@ -100,8 +100,9 @@ def back_up(settings: Settings, target: Path, tell: Callable[[str], None]) -> tu
     except OSError as fault:
         if error := find_refusal(fault):
             raise error from fault
+        place = name_target(str(fault.filename or target))
         raise SunledgerError(
-            f"The backup {target} was not written, because {fault.filename or target} can't be read or written "
+            f"The backup {target} was not written, because {place} can't be read or written "
             f"({fault.strerror or fault}): check the disk and the permissions there, then run it again."
         ) from fault
     return found

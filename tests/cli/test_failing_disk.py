@@ -1,10 +1,12 @@
 """What a disk that fails and a store that lies make libraries say, and what a person reads of it."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
 from pipeline.cli.fault_report import explain_fault
+from pipeline.common.atomic_files import reserve_beside
 
 DUCKDB = (
     'TransactionContext Error: Failed to commit: Could not write file "/srv/home/.sunledger.duckdb.new.wal": '
@@ -51,3 +53,11 @@ def test_a_fault_of_a_disk_or_a_store_is_no_bug_of_the_program(said: str, read: 
 def test_a_disk_that_fails_is_named_by_the_file() -> None:
     fault = OSError(errno.EIO, "Input/output error", "/srv/home/known-tables.json")
     assert explain_fault(fault).startswith("The disk at /srv/home/known-tables.json fails: ")
+
+
+@pytest.mark.parametrize("end", ["new", "held", "new-6o5ql5mi"])
+def test_a_hidden_name_is_said_as_the_file_that_a_person_named(tmp_path: Path, end: str) -> None:
+    with reserve_beside(tmp_path / "month.xlsx") as new:
+        hidden = str(new.with_suffix(f".{end}"))
+    fault = OSError(errno.EROFS, "Read-only file system", hidden)
+    assert explain_fault(fault).startswith(f"A disk at {tmp_path / 'month.xlsx'} is read-only")
