@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import re
+import threading
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from pipeline.sma.auth.secret_files import lock_path_async
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import WaitAnnouncer
+from pipeline.sma.http.attempt import Limits
+from pipeline.sma.http.transport import Timeouts
 from pipeline.sma.requests import Request
 from sandbox.launch import run_sandbox
 from tests.programs import start
@@ -30,14 +33,35 @@ def clock(time, said):
     return replace(time.clock, announce=WaitAnnouncer(said.append, time.clock.monotonic))
 
 
-def fetch(settings, clock, requests: int = 1) -> None:
+def fetch(settings, clock, requests: int = 1, **timeouts: float) -> None:
     async def run() -> None:
-        async with SmaClient(settings, clock=clock) as client:
+        limits = Limits(timeouts=Timeouts(**timeouts))
+        async with SmaClient(settings, clock=clock, limits=limits) as client:
             wanted = [Request.plants() for _ in range(requests)]
             async with aclosing(client.stream(wanted)) as answers:
                 assert len([answer async for answer in answers]) == requests
 
     asyncio.run(run())
+
+
+def test_an_answer_that_does_not_end_is_told(server, settings, clock, said) -> None:
+    told = threading.Event()
+    server.on(PLANTS).reply(200, b"[]", after=told)
+
+    def announce(why: str, seconds: float, *, always: bool = False) -> None:
+        clock.announce(why, seconds, always=always)
+        told.set()
+
+    fetch(settings, replace(clock, announce=announce), announced=0.01, whole_try=240.01)
+    assert [line.partition(" ")[2] for line in said] == [
+        "has not finished an answer after 0.01 s: waiting for 4 minutes."
+    ]
+
+
+def test_silence_is_told_after_the_first_try(server, settings, clock, said) -> None:
+    server.on(PLANTS).reply(silent=True).reply(200, b"[]")
+    fetch(settings, clock, read=0.3)
+    assert [line.partition(" ")[2] for line in said][:1] == ["did not answer in time: waiting for 0.5 s."]
 
 
 def test_a_refusal_for_the_rate_is_told_with_the_length_of_its_wait(server, settings, clock, said) -> None:

@@ -21,6 +21,7 @@ from pipeline.sma.http.error_messages import (
     explain_transport_fault,
     explain_wait,
     is_certificate_fault,
+    is_silence,
 )
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy, is_transient, retry_after_s
 from pipeline.sma.http.server_time import find_sent_time
@@ -129,7 +130,7 @@ class Wire:
         error: str | None = GIVEN_UP
         size = 0
         try:
-            outcome = await self._send(request)
+            outcome = await self._send(request, call)
             if isinstance(outcome, Reply):
                 status, error, size = outcome.status, None, len(outcome.body)
                 # What answers in the place of a service that fails may have any clock.
@@ -146,9 +147,11 @@ class Wire:
             elapsed_ms = (self.clock.monotonic() - started) * 1000.0
             self._record(LoggedTry(asked_at, endpoint, asked, attempt, status, error, size, elapsed_ms))
 
-    async def _send(self, request: httpx.Request) -> Outcome:
+    async def _send(self, request: httpx.Request, call: Call) -> Outcome:
+        limits = self.limits.timeouts
+        slow = asyncio.get_running_loop().call_later(limits.announced, self._announce_slow_answer, call)
         try:
-            async with asyncio.timeout(self.limits.timeouts.whole_try):
+            async with asyncio.timeout(limits.whole_try):
                 response = await self._http.send(request)
                 try:
                     body = await self._read(response)
@@ -156,8 +159,15 @@ class Wire:
                     await response.aclose()
         except TRANSPORT_FAULTS as fault:
             return fault
+        finally:
+            slow.cancel()
         self.counters.bytes_received += len(body)
         return Reply(response.status_code, response.headers, body)
+
+    def _announce_slow_answer(self, call: Call) -> None:
+        limits = self.limits.timeouts
+        why = f"{call.host} has not finished an answer after {limits.announced:g} s"
+        self.clock.announce(why, limits.whole_try - limits.announced)
 
     async def back_off(self, call: Call, outcome: Outcome, tries: int) -> None:
         """Wait before the next try after a transient outcome, or raise when there is to be none.
@@ -178,8 +188,10 @@ class Wire:
         if wait_s is None:
             raise build_last_try_error(call, outcome, tries)
         self.counters.retries += 1
-        # A refusal for the rate says that somebody sends too much: that is worth a line, however short the wait is.
-        await self.clock.wait(wait_s, explain_wait(call, outcome), always=status == TOO_MANY_REQUESTS)
+        # A refusal for the rate says that somebody sends too much: that is worth a line, however short the wait is. So
+        # is silence, which has taken the whole time of a try already.
+        is_told = status == TOO_MANY_REQUESTS or (isinstance(outcome, Exception) and is_silence(outcome))
+        await self.clock.wait(wait_s, explain_wait(call, outcome), always=is_told)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -24,6 +24,8 @@ TRANSPORT_FAULTS = (httpx.TransportError, httpx.DecodingError, aiohttp.ClientErr
 
 _CERTIFICATE_FAULTS = (ssl.SSLCertVerificationError, aiohttp.ClientConnectorCertificateError)
 
+_SILENT = "{host} did not answer in time"
+
 # The first line that fits wins. httpx-aiohttp calls every lost connection a ConnectTimeout, so aiohttp's own
 # types come first and httpx's time-outs last.
 _CLAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
@@ -35,9 +37,9 @@ _CLAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((aiohttp.ClientPayloadError, httpx.DecodingError), "the answer of {host} was truncated or damaged"),
     ((aiohttp.ServerDisconnectedError, ConnectionResetError), "{host} closed the connection too early"),
     ((aiohttp.ClientResponseError,), "{host} broke the HTTP protocol"),
-    ((aiohttp.ServerTimeoutError, TimeoutError), "{host} did not answer in time"),
+    ((aiohttp.ServerTimeoutError, TimeoutError), _SILENT),
     ((aiohttp.ClientConnectorError,), "{host} cannot be reached"),
-    ((httpx.TimeoutException,), "{host} did not answer in time"),
+    ((httpx.TimeoutException,), _SILENT),
 )
 
 _CURES = {
@@ -168,6 +170,11 @@ def build_redirect_error(call: Call, status: int, *, hops: int = 0) -> SmaError:
 def is_certificate_fault(fault: BaseException) -> bool:
     """Whether the server's certificate was refused: another try would not change that."""
     return any(isinstance(link, _CERTIFICATE_FAULTS) for link in _list_causes(fault))
+
+
+def is_silence(fault: BaseException) -> bool:
+    """Whether no complete answer came within the time of a try, so that it took that long."""
+    return explain_transport_fault(fault, "") == _SILENT.format(host="")
 
 
 def explain_transport_fault(fault: BaseException, host: str) -> str:

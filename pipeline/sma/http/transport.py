@@ -30,13 +30,15 @@ class Timeouts:
     """Seconds allowed to each phase of a try. SMA's slow answers take over 20 s, so reading waits for 45 s.
 
     `pool` covers waiting for a connection and making it; `whole_try` ends an answer that trickles in for
-    ever, and is the limit for writing too, which aiohttp does not time by itself.
+    ever, and is the limit for writing too, which aiohttp does not time by itself. After `announced` of it a person
+    learns that the answer has not ended.
     """
 
     connect: float = 10.0
     read: float = 45.0
     pool: float = 60.0
     whole_try: float = 300.0
+    announced: float = 60.0
 
 
 class HttpTransport:
