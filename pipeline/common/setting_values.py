@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, BaseModel, SecretStr
 from pydantic_core import PydanticCustomError
 
 from pipeline.common.sma_hosts import is_loopback
@@ -25,6 +25,13 @@ DETAIL_DAYS = re.compile(r"([1-9]\d{0,3})d")
 ROLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SHORTEST_KEY = 32
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+
+
+class SettingGroup(BaseModel, defer_build=True):
+    """Settings of one subject, whose docstring is their heading in docs/settings.md. `Settings` consists of them.
+
+    A group makes no object of its own, so pydantic need not prepare that when it is imported.
+    """
 
 
 def _build_rejection(cure: str) -> PydanticCustomError:

@@ -1,7 +1,11 @@
 """docs/settings.md from the settings themselves: `python -m pipeline.common.settings_docs [--check]`."""
 
+import inspect
 import sys
 from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings
 
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.sma_hosts import HOSTS
@@ -13,9 +17,6 @@ _HEAD = """\
 
 Settings come from the environment, or from a file `.env` in the working directory. Secrets are never printed, logged
 or stored.
-
-| variable | meaning |
-|---|---|
 """
 
 _HOSTS = """
@@ -28,14 +29,22 @@ _HOSTS = """
 
 def write_markdown() -> str:
     """The document."""
-    rows = [
-        f"| `{name_variable(name)}` | {field.description} |" for name, field in Settings.model_fields.items()
-    ]
+    first, *others = (
+        _write_group(group) for group in reversed(Settings.__bases__) if group is not BaseSettings
+    )
     hosts = [
         f"| `SMA_{role.upper()}_URL` | `{getattr(HOSTS['sandbox'], role)}` | `{getattr(HOSTS['production'], role)}` |"
         for role in HOSTS["sandbox"]._fields
     ]
-    return _HEAD + "\n".join(rows) + "\n" + _HOSTS + "\n".join(hosts) + "\n"
+    return _HEAD + first + _HOSTS + "\n".join(hosts) + "\n" + "".join(others)
+
+
+def _write_group(group: type[BaseModel]) -> str:
+    title = (inspect.getdoc(group) or "").removesuffix(".")
+    rows = "".join(
+        f"| `{name_variable(name)}` | {field.description} |\n" for name, field in group.model_fields.items()
+    )
+    return f"\n## {title}\n\n| variable | meaning |\n|---|---|\n{rows}"
 
 
 def main(arguments: list[str]) -> int:
