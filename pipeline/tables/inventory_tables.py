@@ -20,7 +20,7 @@ from pipeline.run.table_step import Stage, writes
 from pipeline.run.unlisted_devices import select_unlisted
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import find_plant
-from pipeline.transform import inventory
+from pipeline.transform import inventory, list_faults, remembered_lists
 from pipeline.transform.batch_account import build_quarantine
 from schemas import (
     Consents,
@@ -51,7 +51,9 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     owners, flow = read_owners(runtime.settings), find_flow(runtime.settings)
     if not listed.height and not aside.height:
         raise ConsentMissing(access_problems.explain_empty_list(flow, owners), path="/v1/plants")
-    frame = inventory.remember_plants(stored, listed.update(_read_moves(runtime, today), on="plant_id"))
+    frame = remembered_lists.remember_plants(
+        stored, listed.update(_read_moves(runtime, today), on="plant_id")
+    )
     frame = add_exclusion(runtime, frame)
     left_out = read_fleet(runtime.settings).find_excluded(stored)
     gone = _read_last_list(stored).join(left_out, on="plant_id", how="anti")
@@ -69,7 +71,7 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     ]
     odd = _quarantine_odd(Plants, today, answers)
     quarantine(runtime, Plants, today, pl.concat([build_quarantine(aside, "row", Plants, today), odd]))
-    unknown = inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
+    unknown = list_faults.find_unknown_fields(answers, "plants", list_faults.PLANT_FIELDS)
     written = runtime.lake.replace(Plants, {}, [frame])
     gone_now = written.rows - listed.height
     return build_result(
@@ -111,7 +113,7 @@ def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
 
 def _read_known(runtime: RunContext, model: type[Table], listed_on: dt.date) -> pl.DataFrame:
     """The table, in which nothing was seen in the future; `listed_on` is the day of the list that is added to it."""
-    return inventory.limit_days_seen(
+    return remembered_lists.limit_days_seen(
         runtime.lake.read_whole(model), runtime.find_today() + TOLERANCE, listed_on
     )
 
@@ -127,7 +129,7 @@ def write_sub_plants(runtime: RunContext, of: dt.date | None = None) -> StepResu
     today, answers = read_plant_lists(runtime.lake, runtime.credential_names, runtime.find_today(), of)
     stored = _read_known(runtime, SubPlants, today)
     found = inventory.build_sub_plants(answers, today)
-    frame = inventory.remember(stored, found, storage(SubPlants).key)
+    frame = remembered_lists.remember(stored, found, storage(SubPlants).key)
     return build_result(runtime.lake.replace(SubPlants, {}, [frame], empty=True))
 
 
@@ -149,8 +151,8 @@ def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     )
     stored = _read_known(runtime, Devices, today)
     listed = inventory.date_by_answers(inventory.build_devices(answers, today), answers)
-    frame = inventory.remember_devices(stored, listed)
-    unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
+    frame = remembered_lists.remember_devices(stored, listed)
+    unknown = list_faults.find_unknown_fields(answers, "devices", list_faults.DEVICE_FIELDS)
     odd = _quarantine_odd(Devices, today, answers)
     quarantine(runtime, Devices, today, odd)
     written = runtime.lake.replace(Devices, {}, [frame])
@@ -179,9 +181,9 @@ def _list_gone_devices(before: pl.DataFrame, after: pl.DataFrame, today: dt.date
 def _quarantine_odd(model: type[Table], today: dt.date, answers: pl.DataFrame) -> pl.DataFrame:
     """Rows of quarantine for the facts and entries of these lists that can't be read."""
     envelopes: dict[type[Table], str] = {Plants: "plants", Devices: "devices", MeasurementSets: "sets"}
-    found = [inventory.find_odd_entries(answers, envelopes[model])]
+    found = [list_faults.find_odd_entries(answers, envelopes[model])]
     if model is not MeasurementSets:
-        found.append(inventory.find_odd_facts(answers, of_devices=model is Devices))
+        found.append(list_faults.find_odd_facts(answers, of_devices=model is Devices))
     odd = pl.concat(found, how="diagonal")
     return pl.concat(
         build_quarantine(odd.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)

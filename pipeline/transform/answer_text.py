@@ -19,6 +19,8 @@ MOST_KEYS = 500_000
 MOST_DEPTH = 32
 # The largest number of names that no table knows, over all answers that are read together.
 MOST_UNKNOWN = 1_000
+# So much of what can't be read is shown beside its reason.
+DETAIL_CHARACTERS = 100
 
 _HALVES = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"

@@ -14,11 +14,10 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from pipeline.transform.answer_text import decode_whole_texts, is_too_deep, mend_body
+from pipeline.transform.answer_text import DETAIL_CHARACTERS, decode_whole_texts, is_too_deep, mend_body
 from pipeline.transform.json_engine import run_on
 
 PLANTS: Final = "plants"
-DETAIL_CHARACTERS: Final = 100
 # A larger list is not repaired: the list of 10,000 plants has 10 MB, and each of its signs may be a token.
 MOST_MENDED: Final = 2**24
 # Texts that are parsed to find out whether the engine can read them: for a small fleet's lists a query costs more than

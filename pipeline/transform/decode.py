@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.transform.answer_bounds import KEY_MARK, build_batch, find_large, sort_out
-from pipeline.transform.answer_text import MOST_UNKNOWN, list_buffers, mend_texts
+from pipeline.transform.answer_text import DETAIL_CHARACTERS, MOST_UNKNOWN, list_buffers, mend_texts
 from pipeline.transform.array_fields import (
     ELEMENT,
     count_marks,
@@ -36,10 +36,8 @@ ENVELOPE = 2048
 ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 MOST_EXTRA = 32
 
-
 BAD_ANSWER = {"answer": pl.UInt32, "reason": pl.String}
 BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "index": pl.String, "detail": pl.String}
-DETAIL_CHARACTERS = 100
 
 
 # Every cell of every row: its key and its value as JSON. A row's own text is not carried along with each of its cells,

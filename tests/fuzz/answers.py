@@ -13,7 +13,7 @@ from pipeline.common.local_time import (
 from pipeline.extract.answer_checks import find_fault, find_faults
 from pipeline.extract.split_json import Span, cut_logs, cut_rows
 from pipeline.sma.requests import Answer, Endpoint, Request
-from pipeline.transform import inventory, log_entries
+from pipeline.transform import inventory, list_faults, log_entries, remembered_lists
 from pipeline.transform.decode import Decoder
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import SetTransform
@@ -132,9 +132,9 @@ def check_plants(data: bytes) -> None:
     assert_fits(Plants, rows, {})
     assert not set(rows["plant_id"]) & set(aside["plant_id"])
     assert set(inventory.list_plant_ids(answers)) == set(rows["plant_id"]) | set(aside["plant_id"])
-    assert_odd(inventory.find_odd_facts(answers))
-    inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
-    kept = inventory.remember_plants(rows, rows)
+    assert_odd(list_faults.find_odd_facts(answers))
+    list_faults.find_unknown_fields(answers, "plants", list_faults.PLANT_FIELDS)
+    kept = remembered_lists.remember_plants(rows, rows)
     assert_fits(Plants, kept, {})
 
 
@@ -144,8 +144,8 @@ def check_devices(data: bytes) -> None:
         return
     answers = raw([("1", data)]).select("plant_id", "device_id", "body")
     assert_fits(Devices, inventory.build_devices(answers, TODAY), {})
-    assert_odd(inventory.find_odd_facts(answers, of_devices=True))
-    inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
+    assert_odd(list_faults.find_odd_facts(answers, of_devices=True))
+    list_faults.find_unknown_fields(answers, "devices", list_faults.DEVICE_FIELDS)
 
 
 def check_set_lists(data: bytes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from pipeline.common.settings import Settings, name_variable
-from pipeline.transform import inventory
+from pipeline.transform import list_faults
 from tests.fuzz import inputs
 from tests.fuzz.answers import (
     check_acceptance,
@@ -45,7 +45,7 @@ _PLANT_LINES = (
     '{"plantId":"1","name":"A","timezone":"Europe/Berlin"}',
     '{"plantId":"62c3cffe-41ac-4f92-8899-06610ee07b05","timezone":"UTC","installation":{"peakPower":1e400}}',
 )
-_DEVICE_KEYS = tuple(sorted(inventory.DEVICE_FIELDS))
+_DEVICE_KEYS = tuple(sorted(list_faults.DEVICE_FIELDS))
 _LOG_KEYS = ("timestamp", "deviceId", "level", "messageTagId", "logId", "message", "occurrence", "counter")
 _TRY = json.dumps(
     {

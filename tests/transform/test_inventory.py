@@ -8,22 +8,17 @@ import polars as pl
 import pytest
 
 from pipeline.common.local_time import is_timezone
-from pipeline.transform.decode import DETAIL_CHARACTERS
+from pipeline.transform.answer_text import DETAIL_CHARACTERS
 from pipeline.transform.inventory import (
-    DEVICE_FIELDS,
-    PLANT_FIELDS,
     build_devices,
     build_measurement_sets,
     build_plants,
     build_sub_plants,
     classify_capacity,
-    find_odd_facts,
-    find_unknown_fields,
     list_plant_ids,
-    remember,
-    remember_devices,
-    remember_plants,
 )
+from pipeline.transform.list_faults import DEVICE_FIELDS, PLANT_FIELDS, find_odd_facts, find_unknown_fields
+from pipeline.transform.remembered_lists import remember, remember_devices, remember_plants
 from schemas import Devices, MeasurementSets, Plants, SubPlants, Table, polars_schema
 from warehouse.frames import sort, validate
 

@@ -16,7 +16,7 @@ from pipeline.run.fleet_membership import read_fleet
 from pipeline.sma.consents.access_problems import GONE_FOR
 from pipeline.sma.requests import Answer, Failure
 from pipeline.sma.session_set import fetch_by_plant
-from pipeline.transform import inventory
+from pipeline.transform import inventory, remembered_lists
 from schemas import Plants
 
 
@@ -55,7 +55,7 @@ def examine_plants(patient: Patient) -> list[Diagnosis]:
     found, _ = inventory.build_plants(content, runtime.find_today())
     fleet = read_fleet(settings)
     # Which id a plant had before is said by the stored list alone.
-    known = inventory.remember_plants(runtime.lake.read_whole(Plants), found)
+    known = remembered_lists.remember_plants(runtime.lake.read_whole(Plants), found)
     excluded = fleet.find_excluded(known)
     is_listed = pl.col("plant_id").is_in(listed)
     left_out = excluded.filter(is_listed, pl.col("excluded_from") <= runtime.find_today())
