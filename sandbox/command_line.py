@@ -1,9 +1,7 @@
 """The command line: `python -m sandbox serve`, mounted by the product's own CLI as `sunledger sandbox serve`."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -17,10 +15,15 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_SECRET,
     LOOPBACK,
     OWNER_PASSWORD,
+    Basis,
+    DayOf,
+    Fold,
     OptionError,
     Options,
-    Replay,
+    RetryAfter,
     TimeRules,
+    WeekOf,
+    parse_replay,
 )
 
 app = typer.Typer(
@@ -30,30 +33,17 @@ app = typer.Typer(
 WRONG_USAGE = 2
 
 
-class _Basis(StrEnum):
-    UTC = "utc"
-    PLANT_LOCAL = "plant_local"
-
-
-class _Fold(StrEnum):
-    TWICE = "twice"
-    MERGED = "merged"
-
-
-class _DayOf(StrEnum):
-    LOCAL = "local"
-    UTC = "utc"
-
-
-class _WeekOf(StrEnum):
-    DATE = "date"
-    MONDAY = "monday"
-
-
-class _RetryAfter(StrEnum):
-    SECONDS = "seconds"
-    DATE = "date"
-    NONE = "none"
+# The parts of the help.
+_Plants, _Times, _Clients, _Misbehaviour, _Starting = (
+    partial(typer.Option, rich_help_panel=title)
+    for title in (
+        "Plants",
+        "Times in answers",
+        "Clients and consent",
+        "Limits and faults",
+        "How it is started",
+    )
+)
 
 
 @app.callback()
@@ -65,134 +55,103 @@ def main() -> None:
 def run_serve(
     host: Annotated[
         str,
-        typer.Option(
+        _Starting(
             help="Address to bind. Any address but loopback makes the sandbox reachable from your network."
         ),
     ] = LOOPBACK,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on. 0 takes any free port.")
+        int, _Starting(min=0, max=65535, help="Port to listen on. 0 takes any free port.")
     ] = 8400,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
+        _Starting(
             help="Additional host name of this sandbox, such as the name of a proxy. Repeat the option for more names."
         ),
     ] = None,
-    plants: Annotated[int, typer.Option(min=0, max=100_000, help="Number of simulated plants.")] = 12,
+    ready_json: Annotated[
+        bool, _Starting("--ready-json", help="Print one line of JSON when the sandbox listens.")
+    ] = False,
+    until_stdin_closes: Annotated[
+        bool, _Starting("--until-stdin-closes", help="Stop when standard input is closed.")
+    ] = False,
+    plants: Annotated[int, _Plants(min=0, max=100_000, help="Number of simulated plants.")] = 12,
     seed: Annotated[
         int,
-        typer.Option(
+        _Plants(
             min=0,
             max=2**32,
             help="Seed of the simulation. The same seed gives the same plants and the same bytes.",
         ),
     ] = 7,
-    time_basis: Annotated[
-        _Basis, typer.Option(help="Time basis of the times in answers: UTC or the plant's local time.")
-    ] = _Basis.PLANT_LOCAL,
-    fold: Annotated[
-        _Fold, typer.Option(help="Repeated hour of autumn: two rows for each time, or one.")
-    ] = _Fold.TWICE,
-    day_of: Annotated[
-        _DayOf, typer.Option(help="With times in UTC: whether a Day is a UTC day or a local day.")
-    ] = _DayOf.LOCAL,
-    week_of: Annotated[
-        _WeekOf, typer.Option(help="First day of a Week: the given date, or its Monday.")
-    ] = _WeekOf.DATE,
-    replay: Annotated[
-        list[Path] | None,
-        typer.Option(help="Recording (Parquet) to serve as a plant. Repeat the option for more recordings."),
-    ] = None,
-    timezone: Annotated[
-        list[str] | None, typer.Option(help="Time zone of the recording, once for each --replay.")
-    ] = None,
-    rated_kw: Annotated[
-        list[float] | None, typer.Option(help="Rated power of the recording in kW, once for each --replay.")
-    ] = None,
-    name: Annotated[
-        list[str] | None, typer.Option(help="Name of the recording's plant, once for each --replay.")
-    ] = None,
-    plant_id: Annotated[
-        list[str] | None, typer.Option(help="Id of the recording's plant, once for each --replay.")
-    ] = None,
-    latitude: Annotated[
-        list[float] | None, typer.Option(help="Latitude of the recording, once for each --replay.")
-    ] = None,
-    longitude: Annotated[
-        list[float] | None, typer.Option(help="Longitude of the recording, once for each --replay.")
-    ] = None,
-    recordings: Annotated[
-        bool, typer.Option("--recordings", help="Add the two recordings that come with sunledger.")
+    hostile_names: Annotated[
+        bool, _Plants("--hostile-names", help="Use plant names that break careless clients.")
     ] = False,
-    client_id: Annotated[str, typer.Option(help="Client id of the custom flow.")] = DEFAULT_CLIENT_ID,
-    client_secret: Annotated[str, typer.Option(help="Secret of that client.")] = DEFAULT_CLIENT_SECRET,
+    recordings: Annotated[
+        bool, _Plants("--recordings", help="Add the two recordings that come with sunledger.")
+    ] = False,
+    replay: Annotated[
+        list[str] | None,
+        _Plants(
+            help="Recording (Parquet) to serve as a plant, as FILE[,setting=value...], for example "
+            "roof.parquet,timezone=Europe/Oslo,rated_kw=5. Settings: timezone, rated_kw, name, plant_id, latitude, "
+            "longitude. Repeat the option for more recordings."
+        ),
+    ] = None,
+    time_basis: Annotated[
+        Basis, _Times(help="Time basis of the times in answers: UTC or the plant's local time.")
+    ] = "plant_local",
+    fold: Annotated[Fold, _Times(help="Repeated hour of autumn: two rows for each time, or one.")] = "twice",
+    day_of: Annotated[
+        DayOf, _Times(help="With times in UTC: whether a Day is a UTC day or a local day.")
+    ] = "local",
+    week_of: Annotated[WeekOf, _Times(help="First day of a Week: the given date, or its Monday.")] = "date",
+    client_id: Annotated[str, _Clients(help="Client id of the custom flow.")] = DEFAULT_CLIENT_ID,
+    client_secret: Annotated[str, _Clients(help="Secret of that client.")] = DEFAULT_CLIENT_SECRET,
     more_clients: Annotated[
         int,
-        typer.Option(
+        _Clients(
             min=0,
             max=99,
             help="Number of further clients of the custom flow, called NAME-2, NAME-3 and so on, with the same "
             "secret. Each has a request budget of its own; owners have consented to one of them each, in turn.",
         ),
     ] = 0,
-    code_client_id: Annotated[str, typer.Option(help="Client id of the code flow.")] = DEFAULT_CODE_CLIENT_ID,
-    code_client_secret: Annotated[
-        str, typer.Option(help="Secret of that client.")
-    ] = DEFAULT_CODE_CLIENT_SECRET,
+    code_client_id: Annotated[str, _Clients(help="Client id of the code flow.")] = DEFAULT_CODE_CLIENT_ID,
+    code_client_secret: Annotated[str, _Clients(help="Secret of that client.")] = DEFAULT_CODE_CLIENT_SECRET,
     owners_without_consent: Annotated[
-        int, typer.Option(min=0, help="Number of simulated owners who have not consented, at most all.")
+        int, _Clients(min=0, help="Number of simulated owners who have not consented, at most all.")
     ] = 0,
     consent_after: Annotated[
-        float | None, typer.Option(min=0, help="Seconds after which owners accept on their own.")
+        float | None, _Clients(min=0, help="Seconds after which owners accept on their own.")
     ] = None,
     requests_per_5_min: Annotated[
-        int | None, typer.Option(min=1, help="Request budget of each client in 5 minutes.")
+        int | None, _Misbehaviour(min=1, help="Request budget of each client in 5 minutes.")
     ] = None,
     retry_after: Annotated[
-        _RetryAfter, typer.Option(help="Form of the header Retry-After in answers with status 429.")
-    ] = _RetryAfter.SECONDS,
+        RetryAfter, _Misbehaviour(help="Form of the header Retry-After in answers with status 429.")
+    ] = "seconds",
     fault: Annotated[
         list[str] | None,
-        typer.Option(
+        _Misbehaviour(
             help="Fault to switch on, as NAME[=SHARE][,setting=value...], for example status_503=0.05. Repeat the "
             "option for more."
         ),
     ] = None,
-    list_faults: Annotated[bool, typer.Option("--list-faults", help="List all faults and exit.")] = False,
-    hostile_names: Annotated[
-        bool, typer.Option("--hostile-names", help="Use plant names that break careless clients.")
-    ] = False,
-    ready_json: Annotated[
-        bool, typer.Option("--ready-json", help="Print one line of JSON when the sandbox listens.")
-    ] = False,
-    until_stdin_closes: Annotated[
-        bool, typer.Option("--until-stdin-closes", help="Stop when standard input is closed.")
-    ] = False,
+    list_faults: Annotated[bool, _Misbehaviour("--list-faults", help="List all faults and exit.")] = False,
 ) -> None:
     """Serve all services on one address until stopped."""
     if list_faults:
         typer.echo("\n".join(f"{kind.name:20}{kind.what}" for kind in KINDS.values()))
         return
     try:
-        replays = _pair_replays(
-            replay or [],
-            {
-                "timezone": timezone,
-                "rated_kw": rated_kw,
-                "name": name,
-                "plant_id": plant_id,
-                "latitude": latitude,
-                "longitude": longitude,
-            },
-        )
         options = Options(
             host=host,
             allowed_hosts=tuple(allow_host or ()),
             port=port,
             plants=plants,
             seed=seed,
-            rules=TimeRules(time_basis.value, fold.value, day_of.value, week_of.value),
-            replays=replays,
+            rules=TimeRules(time_basis, fold, day_of, week_of),
+            replays=tuple(map(parse_replay, replay or ())),
             recordings=recordings,
             client_id=client_id,
             client_secret=client_secret,
@@ -202,7 +161,7 @@ def run_serve(
             owners_without_consent=owners_without_consent,
             consent_after_s=consent_after,
             requests_per_5_min=requests_per_5_min,
-            retry_after=retry_after.value,
+            retry_after=retry_after,
             faults=tuple(fault or ()),
             hostile_names=hostile_names,
         )
@@ -245,21 +204,6 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
             sys.stdout.flush()
 
     serve_app(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
-
-
-def _pair_replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:
-    """The repeated options, put together in step; a trait given at all must be given for every recording."""
-    given = {trait: values for trait, values in traits.items() if values}
-    for trait, values in given.items():
-        if len(values) != len(paths):
-            option = "--" + trait.replace("_", "-")
-            raise typer.BadParameter(
-                f"{option} was given {len(values)} times for {len(paths)} recordings: give it once for each --replay."
-            )
-    return tuple(
-        Replay(path, **{trait: values[number] for trait, values in given.items()})  # type: ignore[arg-type]
-        for number, path in enumerate(paths)
-    )
 
 
 def _build_banner(address: SandboxAddress, options: Options) -> str:
