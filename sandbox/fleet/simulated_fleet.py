@@ -5,6 +5,7 @@ summer time), 5 and 15 minute rows, with and without battery. Further plants are
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -177,62 +178,56 @@ def _find_swap_instant(plant: Plant) -> float:
 def _build_devices(
     plant: Plant, inverters: list[tuple[float, str, int]], rng: np.random.Generator
 ) -> list[Device]:
-    """The plant's devices in a fixed order; ids follow the order."""
+    """The plant's devices in a fixed order; ids and serial numbers follow the order."""
     serial_base = int(rng.integers(1_900_000_000, 2_100_000_000))
-    drafts: list[Device] = []
-
-    def add(role: Role, name: str, product: str, product_id: int, **more: float | int | None) -> None:
-        number = len(drafts) + 1
-        drafts.append(
-            Device(
-                device_id=build_device_id(plant.plant_id, number),
-                name=name,
-                role=role,
-                product=product,
-                product_id=product_id,
-                serial=None if role is Role.SENSOR else str(serial_base + number),
-                **more,  # type: ignore[arg-type]
-            )
+    drafts = [*_draft_inverters(plant, inverters), *_draft_others(plant)]
+    devices = [
+        replace(
+            draft,
+            device_id=build_device_id(plant.plant_id, number),
+            serial=None if draft.role is Role.SENSOR else str(serial_base + number),
         )
+        for number, draft in enumerate(drafts, start=1)
+    ]
+    if plant.index % 9 == 8:  # noqa: PLR2004 - one plant in nine is listed among its own devices
+        devices.append(Device(plant.plant_id, plant.name, Role.PLANT, plant.name, 9000))
+    return devices
 
-    share = 1 / len(inverters)
-    swap = _find_swap_instant(plant) if plant.index % 4 == 2 else None  # noqa: PLR2004 - one plant in four lost an inverter
+
+def _draft_inverters(plant: Plant, inverters: list[tuple[float, str, int]]) -> Iterator[Device]:
+    """Inverters without ids. One plant in four lost its first one, which is listed before its successor."""
+    swap = _find_swap_instant(plant) if plant.index % 4 == 2 else None  # noqa: PLR2004
+    # A plant with several inverters has a section for each, but for every fourth plant, which has none.
+    has_sections = len(inverters) > 1 and plant.index % 4 != 3  # noqa: PLR2004
     for position, (size, product, product_id) in enumerate(inverters, start=1):
-        swapped = swap if position == 1 else None
-        # A plant with several inverters has a section for each, but for every fourth plant, which has none.
-        section = position if len(inverters) > 1 and plant.index % 4 != 3 else None  # noqa: PLR2004
-        if swapped is not None:
-            add(
-                Role.INVERTER,
-                f"Inverter {position} (replaced)",
-                product,
-                product_id,
-                generator_power_w=size,
-                share=share,
-                deactivated_at=swapped,
-                section=section,
-            )
-        add(
-            Role.INVERTER,
+        inverter = Device(
+            "",
             f"Inverter {position}",
+            Role.INVERTER,
             product,
             product_id,
             generator_power_w=size,
-            share=share,
-            installed_at=swapped or 0.0,
-            section=section,
+            share=1 / len(inverters),
+            section=position if has_sections else None,
         )
+        if position == 1 and swap is not None:
+            yield replace(inverter, name=f"{inverter.name} (replaced)", deactivated_at=swap)
+            yield replace(inverter, installed_at=swap)
+        else:
+            yield inverter
+
+
+def _draft_others(plant: Plant) -> Iterator[Device]:
+    """All devices but inverters, without ids."""
     if plant.battery is not None:
-        add(Role.BATTERY, "Battery 1", "SBS6.0-10", 9359, generator_power_w=plant.battery.power_w)
+        power_w = plant.battery.power_w
+        yield Device("", "Battery 1", Role.BATTERY, "SBS6.0-10", 9359, generator_power_w=power_w)
     if plant.metered:
-        add(Role.METER, "Energy Meter 1", "EMETER-20", 9307)
-    add(Role.GATEWAY, "Data Manager", "EDMM-10", 9397)
+        yield Device("", "Energy Meter 1", Role.METER, "EMETER-20", 9307)
+    yield Device("", "Data Manager", Role.GATEWAY, "EDMM-10", 9397)
     if plant.index % 3 == 0:
-        add(Role.SENSOR, "Satellit Sensor", "Sensor", 9230)
+        yield Device("", "Satellit Sensor", Role.SENSOR, "Sensor", 9230)
     if plant.charger_w:
-        add(Role.CHARGER, "Charging Station 1", "STP50-41", 9431)
+        yield Device("", "Charging Station 1", Role.CHARGER, "STP50-41", 9431)
     if plant.index % 5 == 1:
-        add(Role.SOCKET, "Consumer 1", "EDIMAX", 9111)
-    if plant.index % 9 == 8:  # noqa: PLR2004 - one plant in nine is listed among its own devices
-        drafts.append(Device(plant.plant_id, plant.name, Role.PLANT, plant.name, 9000))
-    return drafts
+        yield Device("", "Consumer 1", Role.SOCKET, "EDIMAX", 9111)
