@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from pipeline.run.plants import add_day_bounds, drop_months_without, find_exclud
 from pipeline.run.step import StepResult
 from pipeline.run.supplied_limits import SETTING, read_supplied_limits
 from pipeline.run.table_step import Stage, writes
+from pipeline.tables.changed_months import MonthSources, find_kept_months, replace_changed_months
 from pipeline.tables.limited_months import (
     LimitedMonthFacts,
     find_without_meter,
@@ -23,7 +25,6 @@ from pipeline.tables.limited_months import (
     read_limited_rows,
     read_quarter_hours,
 )
-from pipeline.tables.month_close import read_closed_months
 from pipeline.transform import curtailed_energy, lost_energy, theoretical_power
 from pipeline.transform.plant_power import find_rated_w, take_powers_of_day
 from pipeline.transform.sun.position import find_daylight
@@ -64,28 +65,16 @@ _HOURS = ("limited_h", "binding_h", "above_limit_h", "unjudged_h")
 )
 def write_curtailment_daily(runtime: RunContext) -> StepResult:
     """The days of each month with limits whose sources have changed since they were made; closed ones stay."""
-    report = StepResult(facts={"months_made": 0})
     months = list_limited_months(runtime)
-    closed = {*read_closed_months(runtime)["month"]}
-    kept = [month for month in closed if runtime.lake.take_snapshot(CurtailmentDaily, {"month": month}).files]
+    kept = find_kept_months(runtime, CurtailmentDaily)
     drop_months_without(runtime, CurtailmentDaily, {*(found.month for found in months), *kept})
-    for found in months:
-        part = {"month": found.month}
-        made_from = name_month_sources(runtime, found)
-        if found.month in kept or runtime.lake.read_facts(CurtailmentDaily, part).get(MADE_FROM) == made_from:
-            continue
-        rows = select_own_days(_build_days(runtime, found).lazy(), find_excluded_plants(runtime)).collect()
-        written = runtime.lake.replace(
-            CurtailmentDaily,
-            part,
-            [rows.select(polars_schema(CurtailmentDaily).names())],
-            empty=True,
-            facts={MADE_FROM: made_from},
+    sources = (
+        MonthSources(
+            found.month, name_month_sources(runtime, found), partial(_build_own_days, runtime, found)
         )
-        report.rows += written.rows
-        report.changed |= written.changed
-        report.facts["months_made"] += 1
-    return report
+        for found in months
+    )
+    return replace_changed_months(runtime, CurtailmentDaily, sources, kept, fact=MADE_FROM)
 
 
 @writes(CurtailmentMonthly, reads=(CurtailmentDaily, KpiMonthly), stage=Stage.MONTHS, every="month")
@@ -152,6 +141,12 @@ def judge_limits(runtime: RunContext) -> Finding:
             passed=True, text=f"{pluralize(days.height, 'plant-day')} followed their limits.", facts=facts
         )
     return Finding(passed=False, text=" ".join(said), facts=facts)
+
+
+def _build_own_days(runtime: RunContext, found: LimitedMonthFacts) -> list[pl.DataFrame]:
+    """Rows of `curtailment_daily` of the month, without days on which a plant is left out."""
+    rows = select_own_days(_build_days(runtime, found).lazy(), find_excluded_plants(runtime)).collect()
+    return [rows.select(polars_schema(CurtailmentDaily).names())]
 
 
 def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:

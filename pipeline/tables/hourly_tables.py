@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_excluded_plants
 from pipeline.run.step import StepResult, build_result
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.month_close import read_closed_months
+from pipeline.tables.changed_months import MonthSources, find_kept_months, replace_changed_months
 from pipeline.transform.coverage import OF_THE_SUN
 from pipeline.transform.hourly import (
     clear_unknown_days,
@@ -87,36 +88,31 @@ def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
 @writes(ProfileMonthly, reads=(EnergyHourly, Plants), stage=Stage.MONTHS, every="month")
 def write_profile_monthly(runtime: RunContext) -> StepResult:
     """The average day of each month whose hours have changed since it was made; closed months stay unchanged."""
-    report = StepResult(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
-    snapshot = runtime.lake.take_snapshot(EnergyHourly)
-    closed = {*read_closed_months(runtime)["month"]}
-    excluded = find_excluded_plants(runtime)
-    for month, files in _group_by_month(snapshot).items():
-        part = {"month": month}
-        if month in closed and runtime.lake.take_snapshot(ProfileMonthly, part).files:
-            continue
-        left_out = excluded.filter(pl.col("excluded_from") <= pl.lit(month).dt.month_end())
-        # With other plants in scope, the same hours give another profile.
-        names = [*files, *(f"{plant} {day}" for plant, day in left_out.sort("plant_id").iter_rows())]
-        made_from = hashlib.sha256("\n".join(names).encode()).hexdigest()
-        if runtime.lake.read_facts(ProfileMonthly, part).get(MADE_FROM) == made_from:
-            continue
-        hours = select_own_days(runtime.lake.scan(EnergyHourly, Snapshot(snapshot.version, files)), left_out)
-        written = runtime.lake.replace(
-            ProfileMonthly,
-            part,
-            _summarize_profiles(hours, days=len(files)),
-            empty=True,
-            facts={MADE_FROM: made_from},
-        )
-        report.rows += written.rows
-        report.changed |= written.changed
-        report.facts["months_made"] += 1
+    caught_up = _catch_up(runtime)
+    kept = find_kept_months(runtime, ProfileMonthly)
+    sources = _list_profile_sources(runtime)
+    report = replace_changed_months(runtime, ProfileMonthly, sources, kept, fact=MADE_FROM)
+    report.facts["days_caught_up"] = caught_up
     return report
 
 
-def _summarize_profiles(hours: pl.LazyFrame, days: int) -> Iterator[pl.DataFrame]:
-    """Rows of `profile_monthly`, of some plants after those of others: a fleet's `days` have millions of hours."""
+def _list_profile_sources(runtime: RunContext) -> Iterator[MonthSources]:
+    """The hours of each month, of the plants that are in scope: with other plants they give another profile."""
+    snapshot = runtime.lake.take_snapshot(EnergyHourly)
+    excluded = find_excluded_plants(runtime).sort("plant_id")
+    for month, files in _group_by_month(snapshot).items():
+        left_out = excluded.filter(pl.col("excluded_from") <= pl.lit(month).dt.month_end())
+        names = [*files, *(f"{plant} {day}" for plant, day in left_out.iter_rows())]
+        digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+        hours = Snapshot(snapshot.version, files)
+        yield MonthSources(month, digest, partial(_summarize_profiles, runtime, hours, left_out))
+
+
+def _summarize_profiles(
+    runtime: RunContext, stored: Snapshot, left_out: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """Rows of `profile_monthly`, of some plants after those of others: a fleet's month has millions of hours."""
+    hours, days = select_own_days(runtime.lake.scan(EnergyHourly, stored), left_out), len(stored.files)
     plants = hours.select(pl.col("plant_id").unique().sort()).collect()
     together = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, HOURS_AT_ONCE // (24 * days)))
     for some in plants.iter_slices(together):
