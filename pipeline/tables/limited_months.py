@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, UTC_US, find_local_day
+from pipeline.common.local_time import ONE_DAY, UTC_US, build_days_frame
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
@@ -148,15 +148,12 @@ def _split_at_changes(limits: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFram
 
     A share of the power is another limit after the plant's own midnight from which on it has another power.
     """
-    zones = dict(plants.select("plant_id", "timezone").iter_rows())
-    former = list_former_powers(plants, ["plant_id"], POWERS)
-    ends = [
-        find_local_day(until + ONE_DAY, zones[plant]).start
-        for plant, until in former.select("plant_id", "until").iter_rows()
-    ]
+    former = list_former_powers(plants, ["plant_id"], POWERS).join(
+        plants.select("plant_id", "timezone"), on="plant_id"
+    )
     periods = pl.concat(
         [
-            former.select("plant_id", "ac_power_kw", end=pl.Series(ends, dtype=UTC_US)),
+            _find_day_ends(former).select("plant_id", "ac_power_kw", end="day_end"),
             plants.select("plant_id", "ac_power_kw", end=pl.lit(FOREVER, UTC_US)),
         ]
     ).sort("plant_id", "end")
@@ -167,6 +164,16 @@ def _split_at_changes(limits: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFram
         limit_start=pl.max_horizontal("limit_start", "begin"), limit_end=pl.min_horizontal("limit_end", "end")
     )
     return within.filter(pl.col("limit_start") < pl.col("limit_end"))
+
+
+def _find_day_ends(former: pl.DataFrame) -> pl.DataFrame:
+    """The rows with day_end (UTC), when the day of `until` ends in their timezone."""
+    ends = [
+        build_days_frame(day, former["timezone"]).select("timezone", "day_end", until=pl.lit(day))
+        for day in former["until"].unique()
+    ]
+    none = pl.DataFrame(schema={"timezone": pl.String(), "day_end": UTC_US, "until": pl.Date()})
+    return former.join(pl.concat([none, *ends]), on=["timezone", "until"])
 
 
 def _read_grid_limits(runtime: RunContext) -> pl.DataFrame:
