@@ -17,6 +17,7 @@ GRID_OPERATOR: Final = ASKED_BY[0]
 STATIC: Final = "static"
 # Power this near to the limit, as a share of the rated power, is at the limit: a controller does not hold it exactly.
 AT_LIMIT = 0.02
+_TOLERANCE: Final = AT_LIMIT * pl.col("rated_w")
 # A plant that takes more than this from the grid, as a share of the rated power, would have used more PV power itself,
 # so no limit of feed-in binds.
 DRAWS = 0.01
@@ -90,17 +91,38 @@ def find_binding(
     local_date, interval_start, interval_end, `us` and `lit_us` (time and daylight in it), `known` (there is a value of
     the power that is limited), `binds`, `operator_binds` and `above`.
     """
-    rated, pv, assumed = pl.col("rated_w"), pl.col("pv_generation_w"), pl.col("plant_id").is_in(without_meter)
-    feed_in = (
-        pl.when(assumed & (pv <= pl.col("feed_in_w") + AT_LIMIT * rated)).then(pv).otherwise("grid_feed_in_w")
+    pieces = (
+        _cut_rows(rows, segments, days)
+        .with_columns(fed_in_w=_take_feed_in(without_meter))
+        .with_columns(
+            above_feed_in=_is_above("fed_in_w", "feed_in_w"),
+            above_generation=_is_above("pv_generation_w", "generation_w"),
+            draws=(pl.col("grid_consumption_w") > DRAWS * pl.col("rated_w")).fill_null(value=False),
+        )
     )
+    lit = pl.min_horizontal("interval_end", "sunset") - pl.max_horizontal("interval_start", "sunrise")
+    return pieces.select(
+        *_DAY,
+        "interval_start",
+        "interval_end",
+        us=(pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds(),
+        lit_us=lit.dt.total_microseconds().clip(0),
+        known=(pl.col("feed_in_w").is_null() | pl.col("fed_in_w").is_not_null())
+        & (pl.col("generation_w").is_null() | pl.col("pv_generation_w").is_not_null()),
+        binds=_binds(),
+        operator_binds=_binds("operator_"),
+        above=pl.col("above_feed_in") | pl.col("above_generation"),
+    )
+
+
+def _cut_rows(rows: pl.DataFrame, segments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The pieces of rows in segments with a limit, and whether a piece is the `whole` row."""
+    meets = (pl.col("interval_start") < pl.col("seg_end")) & (pl.col("interval_end") > pl.col("seg_start"))
     whole = (pl.col("interval_start") >= pl.col("seg_start")) & (pl.col("interval_end") <= pl.col("seg_end"))
-    met = (
+    return (
         rows.select(ROW_COLUMNS)
         .join(segments.filter("limited"), on=_DAY)
-        .filter(
-            (pl.col("interval_start") < pl.col("seg_end")) & (pl.col("interval_end") > pl.col("seg_start"))
-        )
+        .filter(meets)
         .join(days.select(*_DAY, "sunrise", "sunset", "rated_w"), on=_DAY)
         .with_columns(
             whole=whole,
@@ -108,36 +130,30 @@ def find_binding(
             interval_end=pl.min_horizontal("interval_end", "seg_end"),
         )
     )
-    draws = (pl.col("grid_consumption_w") > DRAWS * rated).fill_null(value=False)
-    # A row that the limit covers in part has the mean of both: it says nothing of a limit that was exceeded.
-    over = [
-        pl.col("whole") & (power > pl.col(f"{kind}_w") + AT_LIMIT * rated)
-        for power, kind in ((feed_in, FEED_IN), (pv, GENERATION))
-    ]
 
-    def binds(prefix: str) -> pl.Expr:
-        at = [
-            (power >= pl.col(f"{prefix}{kind}_w") - AT_LIMIT * rated) & ~beyond & free
-            for power, kind, beyond, free in (
-                (feed_in, FEED_IN, over[0], ~draws),
-                (pv, GENERATION, over[1], pl.lit(value=True)),
-            )
-        ]
-        return pl.any_horizontal(holds.fill_null(value=False) for holds in at)
 
-    lit = pl.min_horizontal("interval_end", "sunset") - pl.max_horizontal("interval_start", "sunrise")
-    return met.select(
-        *_DAY,
-        "interval_start",
-        "interval_end",
-        us=(pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds(),
-        lit_us=lit.dt.total_microseconds().clip(0),
-        known=(pl.col("feed_in_w").is_null() | feed_in.is_not_null())
-        & (pl.col("generation_w").is_null() | pv.is_not_null()),
-        binds=binds(""),
-        operator_binds=binds("operator_"),
-        above=pl.any_horizontal(beyond.fill_null(value=False) for beyond in over),
-    )
+def _take_feed_in(without_meter: Sequence[str]) -> pl.Expr:
+    """The feed-in in W: as measured, or of plants without a meter their generation, unless that is above the limit."""
+    generation = pl.col("pv_generation_w")
+    assumed = pl.col("plant_id").is_in(without_meter) & (generation <= pl.col("feed_in_w") + _TOLERANCE)
+    return pl.when(assumed).then(generation).otherwise("grid_feed_in_w")
+
+
+def _is_above(power: str, limit: str) -> pl.Expr:
+    """Whether the power is above the limit.
+
+    A row that the limit covers in part has the mean of both: it says nothing of a limit that was exceeded.
+    """
+    return (pl.col("whole") & (pl.col(power) > pl.col(limit) + _TOLERANCE)).fill_null(value=False)
+
+
+def _binds(whose: str = "") -> pl.Expr:
+    """Whether power is at a limit, and that is why it is not higher. `whose` is the prefix of the limits' columns."""
+    at_feed_in = pl.col("fed_in_w") >= pl.col(f"{whose}feed_in_w") - _TOLERANCE
+    at_generation = pl.col("pv_generation_w") >= pl.col(f"{whose}generation_w") - _TOLERANCE
+    by_feed_in = at_feed_in & ~pl.col("above_feed_in") & ~pl.col("draws")
+    by_generation = at_generation & ~pl.col("above_generation")
+    return by_feed_in.fill_null(value=False) | by_generation.fill_null(value=False)
 
 
 def sum_limited_hours(segments: pl.DataFrame, pieces: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
