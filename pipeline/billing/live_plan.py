@@ -125,31 +125,27 @@ class LiveBook:
         A plant whose session was ended by its length waits until it has been left alone; one whose session another
         process began ends with it.
         """
-        now = self._moment()
-        admitted, exhausted, over = [], [], []
+        now, month = self._moment(), f"{plan.month:%Y-%m}"
+        admitted, over, exhausted = [], [], []
         waits: dict[str, float] = {}
         with self._open() as content:
-            months, known, key = content["months"], content["plants"], f"{plan.month:%Y-%m}"
+            counts, entries = content["months"], content["plants"]
             for plant in plants:
-                entry = known.get(plant)
-                rest = SECONDS_BETWEEN_CALLS - now.measure_since(_load(entry["last"])) if entry else 0.0
-                # A call that is on its way may reach SMA later; that of a killed process stays so for a minute.
-                if entry and entry["pending"] and rest > SECONDS_BETWEEN_CALLS - PAUSE_S:
-                    rest = min(SECONDS_BETWEEN_CALLS, rest + PAUSE_S - SECONDS_BETWEEN_CALLS)
-                fresh = entry is None or rest <= SECONDS_BETWEEN_CALLS - PAUSE_S
-                ended = not fresh and now.measure_since(_load(entry["began"])) >= SESSION_S
-                if months.get(key, 0) >= plan.quota:
+                entry = entries.get(plant)
+                idle = _measure_idle(entry, now) if entry else PAUSE_S
+                in_session = idle < PAUSE_S
+                ended = in_session and now.measure_since(_load(entry["began"])) >= SESSION_S
+                needed = PAUSE_S if ended else SECONDS_BETWEEN_CALLS
+                if counts.get(month, 0) >= plan.quota:
                     exhausted.append(plant)
                 elif ended and _load(entry["last"]).measure_since(own_since) > 0:
                     over.append(plant)
-                elif ended:
-                    waits[plant] = rest + PAUSE_S - SECONDS_BETWEEN_CALLS
-                elif rest > 0:
-                    waits[plant] = rest
+                elif idle < needed:
+                    waits[plant] = needed - idle
                 else:
-                    began = _dump(now) if fresh else entry["began"]
-                    known[plant] = {"last": _dump(now), "began": began, "pending": True}
-                    months[key] = months.get(key, 0) + 1
+                    began = entry["began"] if in_session else _dump(now)
+                    entries[plant] = {"last": _dump(now), "began": began, "pending": True}
+                    counts[month] = counts.get(month, 0) + 1
                     admitted.append(plant)
         return LiveTurns(tuple(admitted), waits, tuple(over), tuple(exhausted))
 
@@ -234,6 +230,18 @@ def count_live_calls(runtime: RunContext, prices: PriceList, month: dt.date) -> 
         pl.col("asked_date") >= month - ONE_DAY, OF_LIVE, pl.col("asked_at") >= begin.astimezone(dt.UTC)
     )
     return int(stored.select(pl.len()).collect().item())
+
+
+def _measure_idle(entry: dict[str, Any], now: Moment) -> float:
+    """Seconds for which the plant of the entry was left alone.
+
+    A call that has no answer yet may reach SMA only now: within a minute, after which that of a killed process is one
+    of the past, the least time is counted that this leaves.
+    """
+    idle = now.measure_since(_load(entry["last"]))
+    if entry["pending"] and idle < PAUSE_S:
+        return max(0.0, idle - (PAUSE_S - SECONDS_BETWEEN_CALLS))
+    return idle
 
 
 def _dump(moment: Moment) -> list[str | float]:
