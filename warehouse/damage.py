@@ -7,8 +7,8 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.text import quote_fault
 from schemas import Table
 from warehouse.frames import name_place
-from warehouse.lake_reader import UnreadableLogError
-from warehouse.lake_table import Part
+from warehouse.part_folders import Part
+from warehouse.unreadable_log import UnreadableLogError
 
 CURE = "Run 'sunledger repair'."
 

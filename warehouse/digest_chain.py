@@ -23,8 +23,8 @@ from warehouse.digests import (
     list_stored_names,
 )
 from warehouse.lake_log import ENTRY, LOG, name_entry
-from warehouse.lake_reader import LakeReader, find_part
-from warehouse.lake_table import cut_table_path
+from warehouse.lake_reader import LakeReader
+from warehouse.part_folders import cut_table_path, find_part
 
 READERS = 4
 # The key of our facts in a commit's own ones.

@@ -20,8 +20,8 @@ from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digest_chain import Chain
 from warehouse.digests import StoredFile, digest_of
-from warehouse.lake_reader import LakeReader, find_part
-from warehouse.lake_table import cut_table_path
+from warehouse.lake_reader import LakeReader
+from warehouse.part_folders import cut_table_path, find_part
 
 # Several readers are not faster on one disk, but they are on an object store.
 READERS, REMOTE_READERS = 2, 16

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from schemas import TABLES, storage
 from warehouse.damage import DamagedError
-from warehouse.lake_reader import LakeReader, UnreadableLogError
+from warehouse.lake_reader import LakeReader
 from warehouse.publication_base import read_last_base
+from warehouse.unreadable_log import UnreadableLogError
 
 
 def is_of_other_lake(target: Path, lake: LakeReader) -> bool:

@@ -11,8 +11,9 @@ from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
 from warehouse.digests import list_record_versions
 from warehouse.file_check import CheckedFiles
-from warehouse.lake_reader import LakeReader, Snapshot, UnreadableLogError
-from warehouse.lake_table import cut_table_path
+from warehouse.lake_reader import LakeReader, Snapshot
+from warehouse.part_folders import cut_table_path
+from warehouse.unreadable_log import UnreadableLogError
 
 
 def take_snapshots(lake: LakeReader, models: Iterable[type[Table]]) -> dict[type[Table], Snapshot]:

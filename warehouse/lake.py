@@ -12,9 +12,9 @@ import polars as pl
 from schemas import Table, storage
 from warehouse.file_check import SoundFiles
 from warehouse.lake_reader import LakeReader, Snapshot
-from warehouse.lake_table import Part
 from warehouse.lake_writer import EmptyPartError, Replacement, WriteResult
 from warehouse.part_change import PartChange
+from warehouse.part_folders import Part
 
 __all__ = ["EmptyPartError", "Lake", "Part", "PartChange", "Replacement", "Snapshot", "WriteResult"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
-from warehouse.lake_table import Part, cut_table_path, name_folders
+from warehouse.part_folders import Part, cut_table_path, name_folders
 
 if TYPE_CHECKING:
     from warehouse.lake_reader import LakeReader

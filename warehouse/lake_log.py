@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pipeline.common.atomic_files import sync_file
 from pipeline.common.regular_files import is_regular, list_regular_names
 from pipeline.common.text import quote_fault
+from warehouse.part_folders import find_folder
 
 Action: TypeAlias = dict[str, Any]
 
@@ -57,11 +58,6 @@ class LogState:
     active: dict[str, Action] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     replaced_at: dict[str, int] = field(default_factory=dict)
-
-
-def find_folder(path: str) -> str:
-    """The folder of a file, which names its part; empty in a table that is replaced whole."""
-    return path.rpartition("/")[0]
 
 
 def name_entry(version: int) -> str:

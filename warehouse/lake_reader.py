@@ -1,12 +1,10 @@
 """Reading the lake: one Delta table per model, by parts, snapshots and row groups."""
 
-import datetime as dt
 import json
 import os
-import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,27 +18,25 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-from pipeline.common.errors import SunledgerError
-from pipeline.common.refused_files import find_refusal
 from pipeline.common.slow_stores import watch_store
-from pipeline.common.store_faults import find_store_error, translate_store_faults
-from pipeline.common.text import quote_fault
+from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, polars_schema, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
-from warehouse.lake_log import LOG, find_folder, sync_version
-from warehouse.lake_table import LakeTable, Part, cut_table_path, name_folders
+from warehouse.lake_log import LOG, sync_version
+from warehouse.lake_table import LakeTable
 from warehouse.lake_trace import note_look
 from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES, ObjectStore
+from warehouse.part_folders import Part, cut_table_path, find_folder, name_folders, parse_part
 from warehouse.spool import SharedMemory
 from warehouse.stored_rows import read_row_groups
 from warehouse.stray_files import move_bad_hint, move_strays
+from warehouse.unreadable_log import translate_log_errors
 from warehouse.version_looks import VersionLooks
 from warehouse.whole_tables import WholeTables
 
 # Where a file says what its rows were made from.
 FACTS = b"sunledger"
-_VERSION = re.compile(r"\bversion: (\d+)")
 Read = TypeVar("Read")
 ARROW_TYPES = {pl.String: pa.string(), pl.Binary: pa.binary()}
 
@@ -51,41 +47,6 @@ class Snapshot:
 
     version: int
     files: tuple[str, ...]
-
-
-class UnreadableLogError(SunledgerError):
-    """The log of a table says nothing that can be understood."""
-
-    def __init__(self, model: type[Table], fault: BaseException) -> None:
-        self.clause = _describe_unreadable_log(fault)
-        super().__init__(f"{storage(model).table}: {self.clause}. Run 'sunledger repair'.")
-
-
-def _describe_unreadable_log(fault: BaseException) -> str:
-    """A clause. For a missing entry the library prints its own structures, a thousand characters of them."""
-    if "but found gap" in str(fault) and len(found := _VERSION.findall(str(fault))) > 1:
-        return f"the log of the table lacks entries between those of versions {found[0]} and {found[1]}"
-    return f"the log of the table can't be read ({quote_fault(fault)})"
-
-
-@contextmanager
-def _translate_errors(model: type[Table]) -> Iterator[None]:
-    """Say what delta-rs finds in a damaged log in a sentence; it panics on some, and a panic is no Exception.
-
-    Raises StoreError for an object store that can't be used, FileRefusedError for another user's file: no damage.
-    """
-    try:
-        yield
-    except TableNotFoundError:
-        raise
-    except BaseException as fault:
-        if error := find_store_error(fault) or find_refusal(fault):
-            raise error from fault
-        if isinstance(fault, OSError):
-            raise
-        if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
-            raise
-        raise UnreadableLogError(model, fault) from fault
 
 
 class LakeReader:
@@ -257,7 +218,7 @@ class LakeReader:
 
     def _read_log(self, model: type[Table], read: Callable[[], Read]) -> Read:
         """What delta-rs reads of the table's log, again where something had to be moved out of its way."""
-        with _translate_errors(model), self.watch_store():
+        with translate_log_errors(model), self.watch_store():
             try:
                 return read()
             except OSError:
@@ -408,17 +369,3 @@ def build_empty_frame(model: type[Table], columns: Collection[str] | None = None
 def _keep_empty_frame(model: type[Table], columns: frozenset[str] | None) -> pl.DataFrame:
     schema = polars_schema(model).items()
     return pl.DataFrame(schema={name: kind for name, kind in schema if columns is None or name in columns})
-
-
-def find_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
-    """As `parse_part`; nothing for a path that no table of ours has, as a damaged log may name one."""
-    try:
-        return parse_part(path, schema)
-    except (KeyError, ValueError):
-        return {}
-
-
-def parse_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
-    """The values of the part that a file belongs to, from its folders."""
-    texts = dict(folder.split("=", 1) for folder in path.split("/")[:-1])
-    return {n: dt.date.fromisoformat(v) if schema[n] == pl.Date else v for n, v in texts.items()}

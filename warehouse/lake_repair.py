@@ -32,7 +32,6 @@ from warehouse.lake_log import (
     TableLog,
     build_add,
     build_remove,
-    find_folder,
     read_log,
     replay,
     write_entry,
@@ -40,6 +39,7 @@ from warehouse.lake_log import (
 )
 from warehouse.log_check import check_log
 from warehouse.lost_parts import LostPart, Step, name_file_place
+from warehouse.part_folders import find_folder
 from warehouse.published_copy import PublishedCopy, is_current
 from warehouse.repair_records import RecordedTable, adopt_known, commit_repair, read_recorded
 from warehouse.table_remains import (

@@ -8,15 +8,12 @@ that, and checkpoints, are for delta-rs. So is the beginning of a log, but not w
 as long for an entry as it takes to read its lines.
 """
 
-import datetime as dt
 import json
 import os
-import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -33,17 +30,14 @@ from warehouse.lake_log import (
     LOG,
     Action,
     build_remove,
-    find_folder,
     name_entry,
     put_entry,
     sync_version,
 )
 from warehouse.lake_trace import note_look
 from warehouse.object_store import CHECKPOINT_AFTER, choose_hooks
+from warehouse.part_folders import Part, cut_table_path, find_folder, name_folders
 
-Part: TypeAlias = Mapping[str, dt.date | str]
-
-PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 # What an entry may say for us to follow it: files that come and go.
 _FOLLOWED = {"commitInfo", "add", "remove"}
 # What asks nothing of a commit but files that come and go.
@@ -303,20 +297,3 @@ def _measure_file(uri: str) -> int:
         return os.stat(unquote(uri)).st_size  # noqa: PTH116 - see refresh
     except OSError:
         return 0
-
-
-def cut_table_path(model: type[Table], uri: str) -> str:
-    """A file's path inside the model's table."""
-    # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
-    return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
-
-
-def name_folders(model: type[Table], part: Part) -> str:
-    """The folders of a part; none for all of the table.
-
-    Its values stand in paths, so they are plain words: our own dates and table names. Raises ValueError for others.
-    """
-    for name, value in part.items():
-        if not PLAIN.fullmatch(str(value)):
-            raise ValueError(f"{name}={value!r} cannot name a part: use letters, digits, '_' and '-'.")
-    return "/".join(f"{name}={part[name]}" for name in storage(model).partition if name in part)

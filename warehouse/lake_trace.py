@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from schemas import Table
+from warehouse.part_folders import find_folder
+
 if TYPE_CHECKING:
-    from schemas import Table
     from warehouse.lake_reader import LakeReader
 
 _STATE_BYTES = 8
@@ -22,7 +24,7 @@ _STATE_BYTES = 8
 class LakeLook(NamedTuple):
     """A model's table and the part of it that was looked at, as the folders of its files; none is all of the table."""
 
-    model: "type[Table]"
+    model: type[Table]
     folders: str
 
 
@@ -79,7 +81,7 @@ def leave_untraced() -> Iterator[None]:
         _TRACE.reset(before)
 
 
-def note_look(model: "type[Table]", folders: str, names: Iterable[str]) -> None:
+def note_look(model: type[Table], folders: str, names: Iterable[str]) -> None:
     """The names of files, inside the table, that a look at a part has found."""
     trace = _TRACE.get()
     if trace is not None:
@@ -88,7 +90,7 @@ def note_look(model: "type[Table]", folders: str, names: Iterable[str]) -> None:
             trace.seen[look] = tuple(names)
 
 
-def note_writing(model: "type[Table]", folders: str, names: Iterable[str]) -> None:
+def note_writing(model: type[Table], folders: str, names: Iterable[str]) -> None:
     """A part was written: these files, named inside the table, are all that it has."""
     trace = _TRACE.get()
     if trace is not None:
@@ -126,11 +128,11 @@ class LakeStates:
             with leave_untraced():
                 said = self._described[look.model]()
         else:
-            names = (name for name in self.list_names(look) if _find_folders(name) not in own)
+            names = (name for name in self.list_names(look) if find_folder(name) not in own)
             said = "\n".join(f"{name} {self._describe_file(look.model, name)}" for name in names)
         return blake2b(said.encode(), digest_size=_STATE_BYTES).hexdigest()
 
-    def _describe_file(self, model: "type[Table]", name: str) -> str:
+    def _describe_file(self, model: type[Table], name: str) -> str:
         """What the system says of a file inside the table, which changes where a program or a disk changes the file.
 
         Nothing on an object store, which watches over its objects itself, and of a file that is gone.
@@ -146,9 +148,4 @@ class LakeStates:
 
 def _select_unwritten(names: Iterable[str], look: LakeLook, written: Iterable[LakeLook]) -> list[str]:
     own = {part.folders for part in written if part.model is look.model}
-    return [name for name in names if _find_folders(name) not in own]
-
-
-def _find_folders(name: str) -> str:
-    """The folders of a file inside its table, which name its part."""
-    return name.rpartition("/")[0]
+    return [name for name in names if find_folder(name) not in own]

@@ -38,9 +38,9 @@ from warehouse.lake_reader import (
     build_arrow_schema,
     build_empty_frame,
 )
-from warehouse.lake_table import Part, name_folders
 from warehouse.lake_trace import note_writing
 from warehouse.part_change import PartChange
+from warehouse.part_folders import Part, name_folders
 from warehouse.spool import Spool
 
 # The measured best levels of zstd: of answers, which repeat long stretches, the lowest one makes the smallest files.

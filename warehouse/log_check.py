@@ -14,8 +14,9 @@ from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
 from warehouse.digests import DigestRecord, StoredFile, list_record_versions
 from warehouse.known_tables import list_known_tables
-from warehouse.lake_reader import LakeReader, UnreadableLogError
+from warehouse.lake_reader import LakeReader
 from warehouse.lake_table import LakeTable
+from warehouse.unreadable_log import UnreadableLogError
 
 # A table that is written in the meantime is looked at again.
 LOOKS = 3

@@ -8,7 +8,7 @@ import polars as pl
 from schemas import Table, polars_schema
 from warehouse.frames import name_place
 from warehouse.lake import Part
-from warehouse.lake_reader import find_part
+from warehouse.part_folders import find_part
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from pipeline.common.refused_files import FileRefusedError
 from schemas import TABLES, storage
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.foreign_publication import is_of_other_lake
-from warehouse.lake_reader import LakeReader, UnreadableLogError
+from warehouse.lake_reader import LakeReader
 from warehouse.publication import find_change
 from warehouse.publication_base import read_last_base
+from warehouse.unreadable_log import UnreadableLogError
 
 
 class OlderLakeError(SunledgerError):

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from schemas import Table, polars_schema
 from warehouse.lake_reader import LakeReader, build_empty_frame
-from warehouse.lake_table import cut_table_path
+from warehouse.part_folders import cut_table_path
 
 
 class PartChange:

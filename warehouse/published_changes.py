@@ -9,8 +9,7 @@ from typing import TypeAlias
 import duckdb
 
 from schemas import TABLES, Table, polars_schema, storage
-from warehouse.lake_reader import find_part, parse_part
-from warehouse.lake_table import cut_table_path
+from warehouse.part_folders import cut_table_path, find_part, parse_part
 from warehouse.quoting import quote_identifier, quote_text
 from warehouse.views import CuratedView, load_curated_views
 

@@ -24,12 +24,12 @@ from warehouse.ddl import create_file_view, create_table, write_comment, write_c
 from warehouse.detail import NONE, OF_STORE, CopiedDetail, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
-from warehouse.lake_table import cut_table_path
 from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.open_published import take_first_line
 from warehouse.origin_tables import Origin, write_clocks, write_meta
 from warehouse.own_tables import SCHEMA, LeftOut, add_own_table, read_own_tables
+from warehouse.part_folders import cut_table_path
 from warehouse.publication_base import Footers, Sources
 from warehouse.published_changes import (
     AffectedRows,

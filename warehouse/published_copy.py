@@ -12,8 +12,9 @@ import polars as pl
 from schemas import Table, polars_schema, storage
 from warehouse.foreign_publication import is_of_other_lake
 from warehouse.lake import Part
-from warehouse.lake_log import REPAIR, LogState, TableLog, find_folder
+from warehouse.lake_log import REPAIR, LogState, TableLog
 from warehouse.lake_reader import LakeReader
+from warehouse.part_folders import find_folder
 from warehouse.publish import NotPublishedError, check_published, connect
 from warehouse.quoting import quote_identifier
 

@@ -11,9 +11,10 @@ from pipeline.common.errors import UsageError
 from pipeline.common.store_faults import StoreError
 from schemas import EnergyDaily, Plants, RawPlants
 from warehouse.damage import DamagedError
-from warehouse.lake_reader import LakeReader, UnreadableLogError
+from warehouse.lake_reader import LakeReader
 from warehouse.postgresql import PostgresqlConnection, name_table
 from warehouse.quoting import quote_text
+from warehouse.unreadable_log import UnreadableLogError
 
 # A repair may create one of them again, but hardly all.
 _TABLES = (RawPlants, Plants, EnergyDaily)

@@ -11,7 +11,8 @@ from pipeline.common.regular_files import walk_regular_files
 from schemas import Table, polars_schema, storage
 from warehouse.digests import StoredFile, digest_of
 from warehouse.lake_log import LOG, Action, LogState, TableLog, read_log, replay
-from warehouse.lake_reader import build_arrow_schema, find_part
+from warehouse.lake_reader import build_arrow_schema
+from warehouse.part_folders import find_part
 from warehouse.repair_records import RecordedTable, is_foreign
 
 

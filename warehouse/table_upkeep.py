@@ -28,7 +28,7 @@ from warehouse.digest_chain import Chain
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_log import sync_version
 from warehouse.lake_reader import LakeReader
-from warehouse.lake_table import cut_table_path
+from warehouse.part_folders import cut_table_path
 from warehouse.removed_answers import FOLDER
 
 # Opening a table takes an object a commit since its last checkpoint. By themselves they come every 100 commits.

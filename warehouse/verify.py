@@ -18,11 +18,11 @@ from warehouse.digests import StoredFile
 from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, name_place, sort, validate
 from warehouse.known_tables import KnownTables, report_lost_table
-from warehouse.lake_reader import LakeReader, find_part
-from warehouse.lake_table import Part
+from warehouse.lake_reader import LakeReader
 from warehouse.log_check import LakeListing, check_log
 from warehouse.older_states import OlderLakeError, check_age, find_older_states
 from warehouse.open_published import NotPublishedError, check_published
+from warehouse.part_folders import Part, find_part
 from warehouse.published_copy import open_published_copy
 
 

@@ -25,8 +25,7 @@ from schemas import (
     storage,
 )
 from warehouse.digest_chain import Chain
-from warehouse.lake_reader import find_part
-from warehouse.lake_table import Part, cut_table_path
+from warehouse.part_folders import Part, cut_table_path, find_part
 from warehouse.removed_answers import AnswerRetention
 
 KEPT = (RawPlants, RawDevices, RawMeasurementSets, RawEnergyMonths, RawEnergyYears)

@@ -12,9 +12,9 @@ from pipeline.run.context import RunContext
 from schemas import TABLES, storage
 from warehouse.damage import CURE, DamagedError
 from warehouse.dead_files import list_shown_files
-from warehouse.lake_reader import UnreadableLogError
 from warehouse.removed_answers import AnswerRetention
 from warehouse.table_upkeep import TableUpkeep, check_clock, keep_up_table
+from warehouse.unreadable_log import UnreadableLogError
 
 
 class UpkeepError(SunledgerError):

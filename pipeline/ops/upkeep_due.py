@@ -7,7 +7,7 @@ from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
 from schemas import TABLES, storage
 from warehouse.dead_files import KEEP_FILES, find_dead_files, list_shown_files, list_table_files, name_path
-from warehouse.lake_table import cut_table_path
+from warehouse.part_folders import cut_table_path
 
 # The schedule is daily: after so long it is off or fails.
 OVERDUE = dt.timedelta(days=14)
