@@ -1,7 +1,13 @@
-"""Faults of Dagster's home, each as a sentence with what to do."""
+"""Faults of Dagster's home, each as a sentence with what to do. Who imports this loads Dagster."""
 
 import sqlite3
 from pathlib import Path
+
+from alembic.util.exc import CommandError
+from dagster import DagsterError, DagsterInvalidConfigError
+from dagster_shared.check import CheckError
+from sqlalchemy.exc import SQLAlchemyError
+from yaml import YAMLError
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.shared_session import find_shared_session
@@ -18,12 +24,6 @@ def explain(fault: BaseException, dagster_home: Path, *, records_only: bool = Fa
 
     With `records_only` it is about the databases, and not about dagster.yaml.
     """
-    from alembic.util.exc import CommandError  # noqa: PLC0415 - comes with Dagster, and loads as slowly
-    from dagster import DagsterError, DagsterInvalidConfigError  # noqa: PLC0415
-    from dagster_shared.check import CheckError  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-    from yaml import YAMLError  # noqa: PLC0415
-
     causes = list(_list_causes(fault))
     if any(isinstance(cause, CommandError) for cause in causes):
         return DagsterHomeError(

@@ -90,7 +90,7 @@ def build_monthly_report(settings: Settings) -> dg.AssetsDefinition:
         config: ReportOf, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.MaterializeResult[None]:
         """Write the pages, and show the fleet's picture in the metadata."""
-        # Whatever starts Dagster loads this module; few of those processes draw.
+        # Whatever starts Dagster loads this module. Few of those processes draw, and matplotlib takes a second to load.
         from pipeline.report.picture import draw_month_png  # noqa: PLC0415
         from pipeline.report.write_report import choose_month, write_report  # noqa: PLC0415
 

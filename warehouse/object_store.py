@@ -120,7 +120,7 @@ class ObjectStore(DeltaStorageHandler):
 
     def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:  # noqa: ARG002
         """As the original, but one request puts what is not large."""
-        from obstore import open_writer  # noqa: PLC0415 - only a lake on an object store needs it
+        from obstore import open_writer  # noqa: PLC0415 - as in open_store
 
         return pa.PythonFile(_Sink(self._call, open_writer(self._store, path)), mode="w")
 

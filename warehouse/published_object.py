@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
 from pipeline.common.atomic_files import write_file
 from pipeline.common.settings import Settings
 from pipeline.common.slow_stores import watch_store
@@ -170,8 +172,6 @@ class PublishedObject:
 
     @contextmanager
     def _translate_faults(self) -> Iterator[None]:
-        from obstore.exceptions import BaseError  # noqa: PLC0415 - only an object needs it
-
         try:
             yield
         except BaseError as fault:
@@ -231,8 +231,6 @@ def publish_object(lake: Lake, target: PublishedObject, **options: Any) -> Publi
 
 def _put_whole(store: Any, name: str, content: mmap.mmap, digest: str, etag: str | None) -> str | None:
     """The ETag of what was put, in one request; None where the object was another one."""
-    from obstore.exceptions import AlreadyExistsError, PreconditionError  # noqa: PLC0415
-
     try:
         done = store.put(
             name,

@@ -9,6 +9,8 @@ import secrets
 from contextlib import suppress
 from typing import Any
 
+from obstore.exceptions import AlreadyExistsError, BaseError
+
 from pipeline.common.store_faults import StoreError, StoreRefusedError, find_store_error
 from warehouse.object_store import open_store
 
@@ -23,8 +25,6 @@ def check_store(root: str) -> None:
     Raises StoreRefusedError for a store that puts it twice, does not list or return what it was given, or keeps what
     was deleted, and StoreError for any other fault of it.
     """
-    from obstore.exceptions import BaseError  # noqa: PLC0415 - only a lake on an object store needs it
-
     name = f"{CHECKS}/{secrets.token_hex(8)}"
     try:
         _try_store(root, name)
@@ -72,8 +72,6 @@ def _try_store(root: str, name: str) -> None:
 
 def _put_if_absent(store: Any, name: str, content: bytes) -> bool:
     """Whether the store took it."""
-    from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415
-
     try:
         store.put(name, content, mode="create")
     except AlreadyExistsError:
@@ -87,8 +85,6 @@ def _is_listed(store: Any, name: str) -> bool:
 
 def _remove_quietly(store: Any, name: str) -> None:
     """Remove what is left of a try that has failed already, where that is possible."""
-    from obstore.exceptions import BaseError  # noqa: PLC0415
-
     with suppress(BaseError, OSError):
         store.delete(name)
 

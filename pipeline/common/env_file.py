@@ -1,6 +1,7 @@
 """Whether a `.env` file says what its writer meant: a line that its reader would skip without a notice is refused."""
 
 import difflib
+import io
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,9 +19,7 @@ def check_env_file(file: Path, names: Collection[str]) -> None:
     """
     if not file.is_symlink() and not file.exists():
         return
-    import io  # noqa: PLC0415 - most homes have no such file, and the parser is only loaded for one
-
-    from dotenv.parser import parse_stream  # noqa: PLC0415
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - most homes have no such file
 
     for binding in parse_stream(io.StringIO(read_user_text("", file))):
         text = binding.original.string

@@ -76,6 +76,9 @@ class SharedSession:
     """This process's session. It connects at first use; threads take turns. No message shows user or password."""
 
     def __init__(self, url: SecretStr) -> None:
+        import psycopg2  # noqa: PLC0415 - an extra
+
+        self._driver = psycopg2
         parts = urlsplit(url.get_secret_value())
         self.place = f"PostgreSQL at {parts.hostname}:{parts.port or 5432}{parts.path}"
         self._url = url
@@ -98,28 +101,26 @@ class SharedSession:
 
         After a short outage it is done again, whole, so it must be right if it is done twice. Raises SharedStoreError.
         """
-        import psycopg2  # noqa: PLC0415 - an extra
-
         with self._guard:
             for wait_s in (*FAULT_WAITS_S, None):
                 try:
                     with self._connect() as connection, connection.cursor() as cursor:
                         return work(cursor)
-                except psycopg2.errors.LockNotAvailable as fault:
+                except self._driver.errors.LockNotAvailable as fault:
                     raise self.build_error(fault) from None
                 except (
-                    psycopg2.OperationalError,
-                    psycopg2.InterfaceError,
-                    psycopg2.errors.IdleInTransactionSessionTimeout,
+                    self._driver.OperationalError,
+                    self._driver.InterfaceError,
+                    self._driver.errors.IdleInTransactionSessionTimeout,
                     # A standby that is about to take over is reached before it may be written to.
-                    psycopg2.errors.ReadOnlySqlTransaction,
+                    self._driver.errors.ReadOnlySqlTransaction,
                 ) as fault:
                     self._drop()
                     # A server that was never reached is a wrong setting.
                     if wait_s is None or self._holder is None:
                         raise self.build_error(fault) from None
                     time.sleep(wait_s)
-                except psycopg2.Error as fault:
+                except self._driver.Error as fault:
                     raise self.build_error(fault) from None
         raise AssertionError("the last try returns or raises")
 
@@ -182,13 +183,11 @@ class SharedSession:
 
         Raises SharedStoreError where there is none to be had.
         """
-        import psycopg2  # noqa: PLC0415 - an extra
-
         connection = None
         try:
             connection = self._dial_again() if self._holder is not None else self._dial()
             yield connection
-        except psycopg2.Error as fault:
+        except self._driver.Error as fault:
             raise self.build_error(fault) from None
         finally:
             if connection is not None:
@@ -251,12 +250,10 @@ class SharedSession:
 
         A server that was restored from a backup, or a standby that lacked the last moments, gives numbers again.
         """
-        import psycopg2  # noqa: PLC0415 - an extra
-
         if self._holder is not None:
             # The server may take a while to notice that the connection before is gone.
             with (
-                suppress(psycopg2.errors.LockNotAvailable),
+                suppress(self._driver.errors.LockNotAvailable),
                 connection,
                 connection.cursor() as cursor,
             ):
@@ -273,18 +270,14 @@ class SharedSession:
                 return int(number)
 
     def _dial_again(self) -> Any:
-        import psycopg2  # noqa: PLC0415 - an extra
-
         for wait_s in FAULT_WAITS_S:
-            with suppress(psycopg2.OperationalError):
+            with suppress(self._driver.OperationalError):
                 return self._dial()
             time.sleep(wait_s)
         return self._dial()
 
     def _dial(self) -> Any:
-        import psycopg2  # noqa: PLC0415 - an extra
-
-        return psycopg2.connect(
+        return self._driver.connect(
             self._url.get_secret_value(),
             connect_timeout=CONNECT_WITHIN_S,
             application_name="sunledger",
