@@ -1,5 +1,5 @@
 -- view
--- Time that each plant spent at its AC power on each day, and an estimate of the energy above it. A quarter of an hour is clipped where its mean PV power is at least 98.5 % of the AC power. What the modules would have given there follows from a cloudless sky, in the proportion of the last quarter before and the first one after that are not clipped, on that plane (flat, or leaning 15, 30 or 45 degrees towards the equator) which fits the rest of the day best. Limits of the grid operator are in grid_settings_intervals and not in here.
+-- Time that each plant spent at its AC power on each day, and an estimate of the energy above it. A quarter of an hour is clipped where the mean PV power of its covered time, which is half of it at least, is 98.5 % of the AC power or more. What the modules would have given there follows from a cloudless sky, in the proportion of the last quarter before and the first one after that are not clipped, on that plane (flat, or leaning 15, 30 or 45 degrees towards the equator) which fits the rest of the day best. Limits of the grid operator are in grid_settings_intervals and not in here.
 -- Key: plant_id, local_date.
 --
 -- plant_id: Plant's id.
@@ -18,11 +18,15 @@ WITH quarters AS (
         energy.local_date,
         energy.quarter_start,
         energy.pv_generation_kwh AS kwh,
+        -- The energy of the whole quarter at its mean power; of a few minutes nothing follows for the others.
+        CASE WHEN energy.pv_generation_covered_h >= 0.125
+            THEN 0.25 * energy.pv_generation_kwh / energy.pv_generation_covered_h
+        END AS quarter_kwh,
         plants.latitude,
         plants.longitude,
         rated_power(plants.ac_power_kw, plants.former_powers, 'ac_power_kw', energy.local_date) AS rated_kw,
         rated_kw / 4 AS most_kwh,
-        energy.pv_generation_kwh >= 0.985 * nullif(rated_kw, 0) / 4 AS is_clipped
+        quarter_kwh >= 0.985 * nullif(rated_kw, 0) / 4 AS is_clipped
     FROM energy_quarter_hourly AS energy
     LEFT JOIN plants ON plants.plant_id = energy.plant_id
     WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
@@ -50,7 +54,7 @@ WITH quarters AS (
 ), ratios AS (
     -- Of each plane the same quarters: one whose sun rises later would fit the few that it has best.
     SELECT *, CASE
-        WHEN NOT is_clipped AND min(sky) OVER (PARTITION BY plant_id, quarter_start) > 20 AND kwh > 0.2 * most_kwh THEN kwh / sky
+        WHEN NOT is_clipped AND min(sky) OVER (PARTITION BY plant_id, quarter_start) > 20 AND quarter_kwh > 0.2 * most_kwh THEN quarter_kwh / sky
     END AS ratio
     FROM planes
 ), fitting AS (
@@ -84,7 +88,7 @@ WITH quarters AS (
         ratio_before + (ratio_after - ratio_before) * (epoch(quarter_start) - before_s) / (after_s - before_s),
         ratio_before,
         ratio_after
-    ) - kwh, 0)) AS above_kwh
+    ) - quarter_kwh, 0)) AS above_kwh
     FROM edges
     WHERE is_clipped
     GROUP BY ALL

@@ -35,6 +35,8 @@ CLEAR = dt.date(2021, 6, 10)
 STEP = dt.timedelta(minutes=5)
 NORTH, EAST = 51.0, 9.0
 LIMIT_KW = 7.0
+# When the rows begin that one plant lacks.
+GAPS = ["08:30", "08:35", "11:05"]
 # What the strings of one inverter make of its energy, and what string B loses from its tenth day on.
 SHARES, SHADED_FROM, SHADE = {"A": 0.5, "B": 0.3, "C": 0.2}, 10, 0.8
 # A part of the energy is lost to dirt with every day.
@@ -82,7 +84,10 @@ def quarter_rows(day: dt.date) -> list[dict[str, Any]]:
         kw = pl.when(quarter.is_in(below)).then(LIMIT_KW / 2).otherwise(LIMIT_KW)
         some = rows.filter(quarter.is_in(below) | hour.is_between(8, 13))
         frames.append(some.with_columns(pl.lit(plant).alias("plant_id"), *nothing, pv_generation_kwh=kw / 12))
-    plants += ["one", "early"]
+    # Most of the last quarter before the limit has no rows, nor has a part of one at the limit.
+    gaps = pl.col("interval_start").dt.strftime("%H:%M").is_in(GAPS)
+    frames.append(rows.filter(~gaps).with_columns(pl.lit("gaps").alias("plant_id"), *nothing))
+    plants += ["one", "early", "gaps"]
     zones = pl.DataFrame({"plant_id": [*plants, "silent"], "timezone": "Etc/GMT"})
     found = summarize_quarters(frames, zones, day, QUANTITIES)
     return (
@@ -175,6 +180,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
         "no place",
         "one",
         "early",
+        "gaps",
         "silent",
         "dirty",
         "sensed",
@@ -236,10 +242,19 @@ def test_the_energy_above_the_limit_is_near_the_truth(db: duckdb.DuckDBPyConnect
     assert found["clipping_reason"] is None
 
 
+def test_a_gap_in_a_quarter_of_an_hour_makes_no_limit_smaller(db: duckdb.DuckDBPyConnection) -> None:
+    """Its energy is that of a few minutes: as that of all of it, the power beside the limit was a fraction."""
+    whole, found = (
+        ask(db, f"FROM v_clipping_daily WHERE plant_id = '{plant}'")[0] for plant in ("clipped", "gaps")
+    )
+    assert found["clipped_h"] == whole["clipped_h"]
+    assert found["energy_above_limit_kwh"] == pytest.approx(whole["energy_above_limit_kwh"], rel=0.02)
+
+
 def test_clipping_says_what_it_does_not_know(db: duckdb.DuckDBPyConnection) -> None:
     found = db.execute(
         "SELECT plant_id, clipped_h IS NULL, energy_above_limit_kwh IS NULL, clipping_reason "
-        "FROM v_clipping_daily WHERE plant_id <> 'clipped' ORDER BY ALL"
+        "FROM v_clipping_daily WHERE plant_id NOT IN ('clipped', 'gaps') ORDER BY ALL"
     ).fetchall()
     assert found == [
         # One quarter fits every plane, so the energy would be as large as the plane that is taken.
