@@ -14,6 +14,7 @@ from assets.prefix import build_name, build_step_key
 from assets.retention import purge_runs
 from assets.run_tags import PARENT, RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, UNFINISHED, WILL_RETRY
 from pipeline.common.day_availability import join_days, list_days
+from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
@@ -21,6 +22,7 @@ from pipeline.ops.alerts import Channel, Concern, build_channels, tell
 from pipeline.ops.set_aside import delete_outdated
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
+from pipeline.run.stored_lists import find_confirmed_time
 from schemas import storage
 
 PARTITION = "dagster/partition"
@@ -163,7 +165,10 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
     def sensor(
         context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SkipReason:
-        now = sunledger_runtime.now()
+        try:
+            now = find_confirmed_time(sunledger_runtime.lake, sunledger_runtime.now())
+        except SunledgerError as error:
+            return dg.SkipReason(f"Nothing was deleted. {error}")
         before = now - settings.keep_runs_days * ONE_DAY
         aside = "".join(f" Set aside: {text}" for text in delete_outdated(settings, now))
         return dg.SkipReason(

@@ -7,10 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.text import pluralize
 from pipeline.ops.repair_list import LostParts
+from pipeline.run.stored_lists import find_confirmed_time
+from warehouse.lake import Lake
 
 FOLDER = "set-aside"
 NAME = "%Y%m%dT%H%M%S%f"
@@ -55,11 +58,19 @@ def describe_set_aside(settings: Settings) -> str:
 
 
 def list_outdated(settings: Settings, now: dt.datetime) -> list[SetAside]:
-    """What is older than the settings keep it; nothing while lost parts still have to be rebuilt from it."""
-    if LostParts(settings.home).read():
+    """What is older than the settings keep it; nothing while lost parts still have to be rebuilt from it.
+
+    A clock that is ahead makes nothing older, and neither does a lake that can't be read.
+    """
+    found = list_set_aside(settings)
+    if not found or LostParts(settings.home).read():
+        return []
+    try:
+        now = find_confirmed_time(Lake(settings.lake, settings.home / "tmp"), now)
+    except SunledgerError:
         return []
     before = now - settings.keep_set_aside_days * ONE_DAY
-    return [one for one in list_set_aside(settings) if one.at < before]
+    return [one for one in found if one.at < before]
 
 
 def delete_outdated(settings: Settings, now: dt.datetime) -> Iterator[str]:

@@ -63,6 +63,18 @@ def list_future_days(lake: Lake, model: type[RawAnswers], today: dt.date) -> lis
     return [day for day in list_answered_days(lake, model) if day > today + TOLERANCE]
 
 
+def find_confirmed_time(lake: Lake, now: dt.datetime) -> dt.datetime:
+    """`now`, or the end of the day after that of the newest list of plants, where that is earlier.
+
+    Nothing is stored that was fetched with a clock that is ahead. So what is deleted because of its age waits until an
+    answer of SMA's says that it is that old. Raises SunledgerError where the lists can't be read.
+    """
+    days = list_answered_days(lake, RawPlants)
+    if not days:
+        return now
+    return min(now, dt.datetime.combine(days[-1] + 2 * TOLERANCE, dt.time(), dt.UTC))
+
+
 def read_last_asked(lake: Lake, model: type[RawAnswers], first: dt.date, last: dt.date) -> pl.DataFrame:
     """plant_id and device_id of those that answered on these days, with the moment of the newest answer."""
     columns = [*OWNER, "fetched_at"]

@@ -1,5 +1,7 @@
 """Schedules and sensors go on after a clock that was ahead is set back."""
 
+import dataclasses
+import datetime as dt
 import json
 from collections.abc import Iterator
 from itertools import chain, repeat
@@ -11,7 +13,12 @@ from dagster_shared.serdes import deserialize_value
 
 from assets.dagster_home import open_dagster
 from assets.future_ticks import bound_ticks, wait_until_set_back
+from assets.prefix import RUNTIME
+from assets.sensors import build_retention_sensor
 from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_plants
+from tests.scripted import ScriptedSma
+from tests.scripted_home import make_runtime
 
 NOW = 1_796_011_380.0
 HOUR, YEAR = 3600.0, 365 * 86_400.0
@@ -148,3 +155,14 @@ def test_a_clock_that_is_set_forward_or_wavers_is_let_be() -> None:
     waits: list[None] = []
     wait_until_set_back(lambda: next(looks), lambda: waits.append(None))
     assert len(waits) == 4
+
+
+def test_no_run_is_old_because_a_clock_is_ahead(settings: Settings, sma: ScriptedSma) -> None:
+    runtime = make_runtime(settings, sma)
+    fetch_plants(runtime)
+    ahead = dataclasses.replace(runtime, now=lambda: runtime.now() + dt.timedelta(days=365))
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(instance, resources={RUNTIME: ahead})
+        said = build_retention_sensor(settings)(context)
+    before = runtime.now().date() + dt.timedelta(days=2 - settings.keep_runs_days)
+    assert said.skip_message == f"Deleted 0 runs from before {before}."  # type: ignore[union-attr]

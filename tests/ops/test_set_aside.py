@@ -1,9 +1,11 @@
 """What repairs have set aside is told, and goes after the time that the settings say, and not before."""
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 
 from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_plants
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.set_aside import (
     delete_outdated,
@@ -11,8 +13,11 @@ from pipeline.ops.set_aside import (
     describe_set_aside,
     name_folder,
 )
+from pipeline.run.stored_lists import find_confirmed_time
 from schemas import EnergyDaily
 from tests.programs import run
+from tests.scripted import ScriptedSma
+from tests.scripted_home import make_runtime
 from warehouse.lost_parts import LostPart
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -51,6 +56,19 @@ def test_nothing_goes_while_lost_parts_are_not_made_again(tmp_path: Path) -> Non
     LostParts(tmp_path).write([LostPart(EnergyDaily, "local_date=2021-10-31")])
     assert list(delete_outdated(settings, NOW)) == []
     assert old.is_dir()
+
+
+def test_a_clock_that_is_ahead_makes_nothing_old(settings: Settings, sma: ScriptedSma) -> None:
+    runtime = make_runtime(settings, sma)
+    fetch_plants(runtime)
+    now = runtime.now()
+    assert find_confirmed_time(runtime.lake, now) == now
+    ahead = now + dt.timedelta(days=365)
+    name_folder(settings, now - dt.timedelta(days=1)).mkdir(parents=True)
+    assert list(delete_outdated(settings, ahead)) == []
+    # The clock was right: SMA has answered since.
+    fetch_plants(dataclasses.replace(runtime, now=lambda: ahead))
+    assert len(list(delete_outdated(settings, ahead))) == 1
 
 
 def test_the_program_tells_of_it_and_deletes_it(tmp_path: Path) -> None:
