@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from pydantic import SecretStr
 
 from pipeline.common.errors import (
     ConfigurationError,
@@ -19,6 +20,7 @@ from pipeline.common.errors import (
     TransientError,
 )
 from pipeline.common.settings import load_settings
+from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt import Limits
 from pipeline.sma.http.transport import Timeouts, find_proxy
@@ -515,6 +517,17 @@ def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> N
 
 def test_an_impossible_id_is_a_failure_of_its_request_alone(settings, time) -> None:
     assert "can't be a plant" in str(fails(settings, time, PermanentError, Request.devices("..")))
+
+
+@pytest.mark.parametrize("life", ["1796071234000", '"9' + "9" * 400 + '"', "1e300"])
+def test_no_life_of_a_token_loses_the_login(life, server, settings, time) -> None:
+    tokens = f'{{"access_token":"t","refresh_token":"next","expires_in":{life}}}'
+    server.on("/oauth2/token", afresh=True).reply(200, tokens)
+    code = settings.model_copy(update={"sma_flow": "code", "sma_refresh_token": SecretStr("first")})
+    server.on(PLANTS).reply(200, b"[]")
+    assert ask(code, time).body == b"[]"
+    # SMA no longer takes the first one.
+    assert LoginStore.of(code).read().refresh_token == "next"
 
 
 def test_the_code_flow_without_a_login_says_so_at_once(settings, tmp_path) -> None:

@@ -21,6 +21,8 @@ TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path, not a secret
 LOGOUT_PATH = "/oauth2/logout"
 # SMA's tokens live for 300 s; a missing or unreadable expires_in is taken for that.
 USUAL_LIFE_S = 300.0
+# No token is relied on for longer. An expires_in that is a date in milliseconds would end after the year 9999.
+LONGEST_LIFE_S = 86_400.0
 
 _OK = 200
 _REFUSALS = frozenset({400, 401})
@@ -197,5 +199,5 @@ def _read_life_s(expires_in: Any) -> float:  # a JSON value
     if isinstance(expires_in, str) and expires_in.isascii() and expires_in.isdecimal():
         expires_in = float(expires_in)
     if isinstance(expires_in, int | float) and not isinstance(expires_in, bool) and expires_in > 0:
-        return float(expires_in)
+        return min(float(expires_in), LONGEST_LIFE_S)
     return USUAL_LIFE_S
