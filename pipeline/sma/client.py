@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.common.errors import PermanentError, SmaError, UsageError
 from pipeline.common.settings import Settings
+from pipeline.sma.auth.token_refusals import TokenRefusals
 from pipeline.sma.auth.token_source import TokenSource
 from pipeline.sma.budget.limiter import Limiter
 from pipeline.sma.budget.shared_budget import open_budget
@@ -69,8 +70,7 @@ class SmaClient:
         self.tokens = TokenSource(settings, self.wire)
         self.base = settings.sma_monitoring_url
         self.host = urlsplit(self.base).netloc
-        # Plants for which SMA refused a token that it had just issued: another one helps none of their requests.
-        self.refusing_plants: set[str] = set()
+        self.refusals = TokenRefusals()
         self._outage = OutageGuard()
         self._probes = asyncio.Semaphore(PROBES)
         self._window = SharedWindow(settings.sma_max_connections)
@@ -207,16 +207,15 @@ class _Exchange:
             if isinstance(outcome, Reply):
                 if not is_transient(outcome.status):
                     refuse_odd_clock(url, asked_at, clock.now(), outcome.headers)
+                    if outcome.status != _UNAUTHORIZED:
+                        client.refusals.note_answer(self.plant_id, self._request.endpoint)
                 if outcome.status in _NOT_YET:
                     raise build_not_yet_error(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
                     return self._build_answer(url, outcome, started)
-                if outcome.status == _UNAUTHORIZED:
-                    if not self._renewed and self.plant_id not in client.refusing_plants:
-                        self._renewed = True
-                        client.tokens.discard(token)
-                        continue
-                    client.refusing_plants.add(self.plant_id)
+                if outcome.status == _UNAUTHORIZED and self._may_renew():
+                    client.tokens.discard(token)
+                    continue
                 if outcome.status in _FOLLOWED:
                     url = self._find_next_url(call, url, outcome)
                     continue
@@ -224,6 +223,15 @@ class _Exchange:
                     raise build_refusal_error(call, outcome)
             failures += 1
             await wire.back_off(call, outcome, failures)
+
+    def _may_renew(self) -> bool:
+        """Whether to try again with another token after a 401, which is once at most."""
+        refusals, place = self._client.refusals, (self.plant_id, self._request.endpoint)
+        if self._renewed:
+            refusals.note_refusal(*place)
+            return False
+        self._renewed = refusals.is_renewal_due(*place)
+        return self._renewed
 
     def _build_address(self) -> tuple[Call, str]:
         """How to name the request, and its URL. An id that fits no path comes from the vendor's own lists."""

@@ -24,7 +24,7 @@ from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt import Limits
 from pipeline.sma.http.transport import Timeouts, find_proxy
-from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.sma.requests import Answer, Request
 from tests.ports import find_free_port
 
 PLANTS = "/monitoring/v1/plants"
@@ -281,19 +281,37 @@ def test_a_token_refused_again_is_an_error(server, settings, time) -> None:
     assert (server.count(PLANTS), server.count("/oauth2/token")) == (2, 2)
 
 
-def test_a_plant_that_refuses_each_token_costs_one_renewal(server, settings, time) -> None:
+def fetch_devices(settings, time, plants: str) -> list[bool]:
+    """Whether each request was answered, one after the other."""
+
+    async def run() -> list[bool]:
+        async with SmaClient(settings, clock=time.clock) as client:
+            return [isinstance(await client.fetch(Request.devices(plant)), Answer) for plant in plants]
+
+    return asyncio.run(run())
+
+
+def test_a_plant_that_refuses_each_token_costs_few_renewals(server, settings, time) -> None:
     refusing, other = "/monitoring/v1/plants/1/devices/lean", "/monitoring/v1/plants/2/devices/lean"
     server.on(refusing).reply(401)
     server.on(other).reply(200, b"[]").reply(401).reply(200, b"[]")
-
-    async def run() -> list[Answer | Failure]:
-        async with SmaClient(settings, clock=time.clock) as client:
-            return [await client.fetch(Request.devices(plant)) for plant in ("1", "2", "1", "1", "2")]
-
-    results = asyncio.run(run())
-    assert [isinstance(result, Failure) for result in results] == [True, False, True, True, False]
+    assert fetch_devices(settings, time, "12112") == [False, True, False, False, True]
     # The other plant's token ended early, and was renewed all the same.
     assert (server.count(refusing), server.count(other), server.count("/oauth2/token")) == (4, 3, 3)
+    # Where nothing else is asked for, renewals become rarer.
+    assert not any(fetch_devices(settings, time, "1" * 100))
+    assert server.count("/oauth2/token") == 3 + 7
+
+
+def test_a_token_that_ends_early_is_renewed_after_any_refusals(server, settings, time) -> None:
+    tokens = server.on("/oauth2/token", afresh=True)
+    for name in ("a", "b", "c", "d"):
+        tokens.reply(200, f'{{"access_token":"{name}","expires_in":300}}')
+    server.dead_tokens = {"a", "b", "c"}
+    for plant in "12":
+        server.on(f"/monitoring/v1/plants/{plant}/devices/lean").reply(200, b"[]")
+    # Both plants have refused a token that had just been issued when the third one ends early.
+    assert fetch_devices(settings, time, "121212") == [False, False, False, True, True, True]
 
 
 def test_the_life_of_a_token_may_be_told_as_text(server, settings, time) -> None:
