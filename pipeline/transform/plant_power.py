@@ -152,7 +152,7 @@ def join_powers(days: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
         .sort("local_date")
         .join_asof(
             former.sort("until"), left_on="local_date", right_on="until", by="plant_id",
-            strategy="forward", suffix="_then",
+            strategy="forward", suffix="_then", check_sortedness=False,
         )
         .sort("_row")
     )  # fmt: skip

@@ -13,7 +13,11 @@
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
 -- specific_yield_kwh_per_kw: PV generation per kW of the rated AC power of the day. Unit: kWh/kW. Null: nothing measured, or rating not known.
 -- relative_yield: Specific yield divided by the median of the plant's inverters whose day is complete. Unit: 1. Null: the inverter is the only one, its day is not complete, or a yield is not known.
-WITH yields AS (
+WITH moves AS (
+-- shared: plant_moves
+), present_devices AS (
+-- shared: present_devices
+), yields AS (
     SELECT
         energy.plant_id,
         plants.name AS plant_name,
@@ -29,7 +33,7 @@ WITH yields AS (
         ) AS specific_yield_kwh_per_kw
     FROM device_energy_daily AS energy
     LEFT JOIN plants ON plants.plant_id = energy.plant_id
-    LEFT JOIN devices ON devices.plant_id = energy.plant_id AND devices.device_id = energy.device_id
+    LEFT JOIN present_devices AS devices ON devices.plant_id = energy.plant_id AND devices.device_id = energy.device_id
     WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
 )
 SELECT

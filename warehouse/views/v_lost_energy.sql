@@ -2,7 +2,7 @@
 -- Estimate of the energy that was lost while an inverter or a plant had an event of v_logs, from come to gone. It is the energy by a reference minus the measured one, and at least 0, both of the quarters of an hour that the event touches. The references are, the best first: neighbour_inverters (the median energy per rated kW of the plant's other inverters in the same time), fleet_neighbours (the median energy per kW of DC peak power of plants within 25 km) and clear_sky (the plant's own energy in the same quarters of an hour of other days, at most 15 days away, in proportion to a cloudless sky: this is the plant's mean weather, not that of the day). Inverters and plants that had an event in that time themselves, or lack rows, are no reference.
 -- No key: two rows may be equal.
 --
--- plant_id: Plant's id.
+-- plant_id: Plant's id; of a plant that moved the newest one.
 -- plant_name: Name that the owner gave.
 -- device_id: Device's id. Null: the event belongs to the plant.
 -- device_name: Name that the owner gave. Null: the event belongs to the plant, or no name.
@@ -22,14 +22,18 @@
 -- is_estimate: Always true: lost energy can't be measured.
 -- lost_energy_reason: Why there is no estimate: no_inverter (the device makes no PV energy), not_measured (the inverter's or plant's own power lacks rows in that time, or a whole day of it is not stored or has none, so whether energy was lost is not known), no_reference (no neighbour, and fewer than 5 other days with data or no coordinates). Null: there is an estimate.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
-WITH rated AS (
+WITH moves AS (
+-- shared: plant_moves
+), present_devices AS (
+-- shared: present_devices
+), rated AS (
     SELECT plant_id, device_id, generator_power_w, former_powers, deactivated_at
-    FROM devices
+    FROM present_devices
     WHERE type IS DISTINCT FROM 'Battery Inverter'
 ), events AS (
     SELECT
-        row_number() OVER (PARTITION BY logs.plant_id ORDER BY logs.logged_at, logs.device_id, logs.message) AS outage,
-        logs.plant_id,
+        row_number() OVER (PARTITION BY plants.plant_id ORDER BY logs.logged_at, logs.device_id, logs.message) AS outage,
+        plants.plant_id,
         logs.plant_name,
         logs.device_id,
         logs.device_name,
@@ -55,9 +59,11 @@ WITH rated AS (
         ) AS rated_w,
         attributes.plant_group
     FROM v_logs AS logs
-    LEFT JOIN plants ON plants.plant_id = logs.plant_id
-    LEFT JOIN rated ON rated.plant_id = logs.plant_id AND rated.device_id = logs.device_id
-    LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = logs.plant_id
+    -- Logs and intervals of a plant that moved keep the id that it had then; days and quarters have the newest one.
+    LEFT JOIN moves ON moves.former_id = logs.plant_id
+    JOIN plants ON plants.plant_id = coalesce(moves.newest_id, logs.plant_id)
+    LEFT JOIN rated ON rated.plant_id = plants.plant_id AND rated.device_id = logs.device_id
+    LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = plants.plant_id
     WHERE logs.gone_at > logs.logged_at
         AND (plants.excluded_from IS NULL OR CAST(logs.logged_at_local AS DATE) < plants.excluded_from)
 ), inverters_then AS (
@@ -107,8 +113,11 @@ WITH rated AS (
         coalesce(sum(inside_s) FILTER (pv.pv_generation_w > 0), 0) / 3600 AS generating_h
     FROM spans
     JOIN (
+        SELECT plant_id, plant_id AS newest_id FROM plants UNION ALL SELECT former_id, newest_id FROM moves
+    ) AS ids ON ids.newest_id = spans.plant_id
+    JOIN (
         SELECT *, epoch(interval_start) AS start_s, epoch(interval_end) AS end_s FROM pv_intervals
-    ) AS pv ON pv.plant_id = spans.plant_id AND pv.local_date = CAST(spans.day AS DATE)
+    ) AS pv ON pv.plant_id = ids.plant_id AND pv.local_date = CAST(spans.day AS DATE)
         AND pv.interval_end > spans.first_at AND pv.interval_start < spans.last_at,
     LATERAL (SELECT least(end_s, epoch(spans.last_at)) - greatest(start_s, epoch(spans.first_at)) AS inside_s)
     GROUP BY ALL

@@ -48,9 +48,11 @@ PLACES = {
     "nowhere": (None, None),
 }
 REPOWERED = 3.0
+# The id that the plant had on all of these days: what SMA sent has it, and what is made of the days has the newest one.
+BEFORE_MOVE = {"lone": "lone before"}
 FAULTY = {"t2", "l1", "f1"}
 # In SMA's list beside those that work: an inverter that l1 replaced, and one that is to replace f1 later.
-REPLACED = {"plant_id": "lone", "device_id": "l0", "deactivated_at": dt.datetime(2019, 3, 1)}  # noqa: DTZ001
+REPLACED = {"plant_id": "lone before", "device_id": "l0", "deactivated_at": dt.datetime(2019, 3, 1)}  # noqa: DTZ001
 SUCCESSOR = {"plant_id": "far", "device_id": "f2"}
 WARNED = dt.datetime(2021, 6, 8, 10, tzinfo=dt.UTC)
 
@@ -103,7 +105,8 @@ def entry(
     plant: str, device: str | None, at: dt.datetime | None, occurrence: str | None, **more: Any
 ) -> dict[str, Any]:
     told = {"level": "Error", "message": "Insulation fault", "message_tag_id": 700}
-    row = {"plant_id": plant, "device_id": device, "logged_at": at, "occurrence": occurrence}
+    sent = BEFORE_MOVE.get(plant, plant)
+    row = {"plant_id": sent, "device_id": device, "logged_at": at, "occurrence": occurrence}
     return row | {"local_date": at.date() if at else FAULT_DAY} | told | more
 
 
@@ -167,11 +170,17 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
             }
             | {"peak_power_kw": sum(INVERTERS.get(plant, {}).values()) or None}
             | (repowered if plant == "far" else {})
-            for plant, place in PLACES.items()
+            | {"migrated_from": BEFORE_MOVE.get(plant)}
+            for plant, place in (PLACES | {BEFORE_MOVE["lone"]: PLACES["lone"]}).items()
         ],
     )
     devices = [
-        {"plant_id": plant, "device_id": device, "name": device.upper(), "generator_power_w": 1000 * kw}
+        {
+            "plant_id": BEFORE_MOVE.get(plant, plant),
+            "device_id": device,
+            "name": device.upper(),
+            "generator_power_w": 1000 * kw,
+        }
         for plant, inverters in INVERTERS.items()
         for device, kw in inverters.items()
     ]
@@ -188,7 +197,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
     zones = pl.DataFrame({"plant_id": list(INVERTERS), "timezone": "Etc/GMT"})
     for day in [*DAYS, dt.date(2021, 6, 18)]:
         rows = [row for row in list_rows(day) if day in DAYS or row["device_id"] != "t3"]
-        put(lake, PvIntervals, rows)
+        put(
+            lake,
+            PvIntervals,
+            [row | {"plant_id": BEFORE_MOVE.get(row["plant_id"], row["plant_id"])} for row in rows],
+        )
         put(lake, QuarterHours, quarter_rows(pl.DataFrame(rows), zones, day))
     put(lake, Logs, LOGS)
     published = publish(lake, root / "sunledger.duckdb", now=NOW, version="test")
@@ -292,7 +305,7 @@ def test_each_entry_has_its_duration_or_says_why_not(db: duckdb.DuckDBPyConnecti
     assert reasons["trio", "t2", 700, CAME] == (3.25, None)
     assert reasons["trio", "t2", 700, CAME + HOUR] == (None, "repeated")
     assert reasons["trio", "t2", 700, GONE] == (None, "gone")
-    assert reasons["lone", None, 700, CAME] == (3.25, None)
+    assert reasons["lone before", None, 700, CAME] == (3.25, None)
     assert reasons["near", "n1", 1, CAME] == (None, "info")
     assert reasons["near", "n1", 2, CAME] == (None, "no_occurrence")
     assert reasons["near", "n1", 3, None] == (None, "no_time")

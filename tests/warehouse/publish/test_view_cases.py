@@ -38,6 +38,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
         "moved": {"migrated_from": "between"},
         "between": {"migrated_from": "former"},
         "late": {"migrated_from": "early"},
+        "gap": {"migrated_from": "gap before"},
     }
     put(lake, Plants, [{"plant_id": one, "name": one.title()} | more.get(one, {}) for one in plants])
     groups = {"moved": {"plant_group": "North", "expected_09_kwh": 8.0}, "idle": {"plant_group": "South"}}
@@ -103,10 +104,15 @@ def put_inverters(lake: Lake) -> None:
     former = f'[{{"until": "{FIRST}", "generator_power_w": 5000.0, "generator_power_dc_w": null}}]'
     power = {"a1": {"generator_power_w": 12_000.0, "former_powers": former}}
     usual = {"generator_power_w": 5000.0}
+    # SMA listed this one before the plant moved. Its days have the new id.
+    listed = {"a2": "gap before"}
     put(
         lake,
         Devices,
-        [{"plant_id": "gap", "device_id": name} | power.get(name, usual) for name, *_ in ratings],
+        [
+            {"plant_id": listed.get(name, "gap"), "device_id": name} | power.get(name, usual)
+            for name, *_ in ratings
+        ],
     )
     inverters = [
         ("a1", FIRST, 12.0),
