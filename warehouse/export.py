@@ -33,10 +33,10 @@ from warehouse.xlsx_cells import (
     ZipSink,
     choose_cell_writer,
     choose_number_format,
+    write_rows_of,
 )
 
 FORMATS = ("csv", "parquet", "xlsx")
-ROWS_AT_ONCE = 10_000
 WIDEST = 40
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
@@ -217,15 +217,11 @@ def _write_xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, s
             sheet.write_string(0, column, name, bold)
         if shape:
             sheet.autofilter(0, 0, counted, len(shape) - 1)
-        result = connection.execute(query)
-        row = 0
-        while rows := result.fetchmany(ROWS_AT_ONCE):
-            for values in rows:
-                row += 1
-                for column, (write, value) in enumerate(zip(writers, values, strict=True)):
-                    if value is not None and write(row, column, value):
-                        raise UsageError(
-                            f"Row {row}, column {shape[column][0]!r} has a text of more than {XLSX_TEXT:,} characters, "
-                            "which XLSX can't hold: leave the column out, or write CSV or Parquet."
-                        )
-    return row
+        written = write_rows_of(connection.execute(query), writers)
+        if written.cut:
+            row, column = written.cut
+            raise UsageError(
+                f"Row {row}, column {shape[column][0]!r} has a text of more than {XLSX_TEXT:,} characters, which XLSX "
+                "can't hold: leave the column out, or write CSV or Parquet."
+            )
+    return written.rows

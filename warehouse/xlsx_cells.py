@@ -3,10 +3,11 @@
 import datetime as dt
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
+import duckdb
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
@@ -18,6 +19,14 @@ FIRST_DAY: Final = dt.date(1900, 3, 1)
 DATE, TIME, UTC = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", 'yyyy-mm-dd hh:mm:ss "UTC"'
 
 WriteCell: TypeAlias = Callable[[int, int, Any], int]
+ROWS_AT_ONCE: Final = 10_000
+
+
+class WrittenRows(NamedTuple):
+    """How many rows a sheet got, and the row and the column (from 0) of the first text that was cut, if any."""
+
+    rows: int
+    cut: tuple[int, int] | None
 
 
 class ZipSink:
@@ -58,6 +67,19 @@ def choose_cell_writer(sheet: Worksheet, kind: str, form: Format | None) -> Writ
     if is_number(kind):
         return lambda row, column, value: _write_number(sheet, row, column, value, form)
     return lambda row, column, value: int(sheet.write_string(row, column, str(value), form))
+
+
+def write_rows_of(result: duckdb.DuckDBPyConnection, writers: Sequence[WriteCell]) -> WrittenRows:
+    """Write the rows of a result below the heading of a sheet, each value by the writer of its column."""
+    row = 0
+    cut: tuple[int, int] | None = None
+    while rows := result.fetchmany(ROWS_AT_ONCE):
+        for values in rows:
+            row += 1
+            for column, (write, value) in enumerate(zip(writers, values, strict=True)):
+                if value is not None and write(row, column, value) and cut is None:
+                    cut = row, column
+    return WrittenRows(row, cut)
 
 
 def is_number(kind: str) -> bool:

@@ -22,9 +22,8 @@ from warehouse.finance.labels import BilingualText, Language, format_count
 from warehouse.finance.sheets import PackSheet
 from warehouse.finance.summary import Summary
 from warehouse.finance.words import SHEET_NAMES
-from warehouse.xlsx_cells import XLSX_ROWS, ZipSink, choose_cell_writer, is_number
+from warehouse.xlsx_cells import XLSX_ROWS, ZipSink, choose_cell_writer, is_number, write_rows_of
 
-ROWS_AT_ONCE: Final = 10_000
 NARROWEST, WIDEST, TEXT_WIDTH = 11, 44, 90
 _TEXT_WIDTHS: Final = {
     "plant_name": 34,
@@ -174,13 +173,8 @@ class _BookWriter:
             choose_cell_writer(sheet, kind, self._format(num_format=form) if form else self._format(indent=1))
             for kind, form in zip(rows.kinds, forms, strict=True)
         ]
-        result, row = connection.execute(rows.query), 0
-        while part := result.fetchmany(ROWS_AT_ONCE):
-            for values in part:
-                row += 1
-                for column, (write, value) in enumerate(zip(cells, values, strict=True)):
-                    if value is not None:
-                        write(row, column, value)
+        # A text that is too long for a cell is cut there.
+        write_rows_of(connection.execute(rows.query), cells)
         if rows.foot:
             self._write_foot(sheet, rows, forms)
 
