@@ -1,6 +1,7 @@
 """The month of the pack in a few figures, and the sentences that say how far one can rely on them."""
 
 import datetime as dt
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias
@@ -97,59 +98,19 @@ def build_summary(
 ) -> Summary:
     """The summary of the month; `checked` says whether there is an invoice check."""
     days = _read_sums(connection, selection, "completeness", (*DAY_COUNTS, "covered_h", "expected_month_h"))
-    energy = _read_sums(connection, selection, "energy-monthly", ENERGIES)
-    held = _read_sums(connection, selection, "energy-monthly", ENERGIES, "count")
     ((n_plants, closed_at),) = connection.execute(
         f"SELECT count(*), max(closed_at) FROM ({_query(connection, selection, 'energy-monthly')})"  # noqa: S608
     ).fetchall()
-    units = _read_units(connection, selection, language)
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
     notices, warns = _explain_month(connection, selection, days, n_plants, language)
-    record, is_known = _explain_record(connection, selection.month, units.count, language)
     pick = _Picker(language)
-    expected = days["expected_month_h"]
+    open_remark = "" if closed_at else _OPEN.choose(language)
     figures = [
         pick(BilingualText("Plants with energy", "Anlagen mit Energie"), n_plants),
-        *(
-            replace(
-                _name_term(name, energy[name], language),
-                remark=_write_held(int(held[name] or 0), n_plants, language),
-            )
-            for name in ENERGIES
-        ),
-        pick(
-            BilingualText("Closed", "Abgeschlossen"),
-            closed_at,
-            "UTC",
-            "" if closed_at else _OPEN.choose(language),
-        ),
-        *(_name_term(name, int(days[name] or 0), language) for name in DAY_COUNTS),
-        *(_name_term(name, days[name], language) for name in ("covered_h", "expected_month_h")),
-        Figure(
-            TERMS["coverage_month"].heading.choose(language),
-            min((days["covered_h"] or 0) / expected, 1.0) if expected else None,
-            "%",
-            TERMS["coverage_month"].meaning.choose(language),
-        ),
-        pick(
-            BilingualText("PU of the month", "PU des Monats"),
-            units.count if is_known else None,
-            remark=record,
-        ),
-        pick(
-            BilingualText("Fees of the PU", "Entgelte der PU"),
-            units.fees,
-            units.currency,
-            remark=" ".join(
-                filter(
-                    None,
-                    [
-                        _UNPRICED.choose(language).format(count=units.unpriced) if units.unpriced else "",
-                        units.source,
-                    ],
-                )
-            ),
-        ),
+        *_list_energies(connection, selection, n_plants, language),
+        pick(BilingualText("Closed", "Abgeschlossen"), closed_at, "UTC", open_remark),
+        *_list_coverage(days, language),
+        *_list_units(connection, selection, pick),
         *_list_invoice(connection, selection.month, pick),
         *_list_changes(connection, selection, pick),
         *(_list_check(connection, pick) if checked else ()),
@@ -164,6 +125,40 @@ def build_summary(
         f"{published:%Y-%m-%d %H:%M}",
         version,
     )
+
+
+def _list_energies(
+    connection: duckdb.DuckDBPyConnection, selection: Selection, n_plants: int, language: Language
+) -> Iterator[Figure]:
+    """The sum of each energy, with how many of the plants have it."""
+    energy = _read_sums(connection, selection, "energy-monthly", ENERGIES)
+    held = _read_sums(connection, selection, "energy-monthly", ENERGIES, "count")
+    for name in ENERGIES:
+        remark = _write_held(int(held[name] or 0), n_plants, language)
+        yield replace(_name_term(name, energy[name], language), remark=remark)
+
+
+def _list_coverage(days: Mapping[str, float | None], language: Language) -> Iterator[Figure]:
+    """The plant-days by their state, the hours, and the share of them that is covered."""
+    yield from (_name_term(name, int(days[name] or 0), language) for name in DAY_COUNTS)
+    yield from (_name_term(name, days[name], language) for name in ("covered_h", "expected_month_h"))
+    expected, term = days["expected_month_h"], TERMS["coverage_month"]
+    coverage = min((days["covered_h"] or 0) / expected, 1.0) if expected else None
+    yield Figure(term.heading.choose(language), coverage, "%", term.meaning.choose(language))
+
+
+def _list_units(
+    connection: duckdb.DuckDBPyConnection, selection: Selection, pick: "_Picker"
+) -> Iterator[Figure]:
+    """The PU of the month and their fees."""
+    units = _read_units(connection, selection, pick.language)
+    record, is_known = _explain_record(connection, selection.month, units.count, pick.language)
+    yield pick(
+        BilingualText("PU of the month", "PU des Monats"), units.count if is_known else None, remark=record
+    )
+    unpriced = _UNPRICED.choose(pick.language).format(count=units.unpriced) if units.unpriced else ""
+    remark = " ".join(filter(None, [unpriced, units.source]))
+    yield pick(BilingualText("Fees of the PU", "Entgelte der PU"), units.fees, units.currency, remark)
 
 
 @dataclass(frozen=True, slots=True)
