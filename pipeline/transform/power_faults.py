@@ -172,52 +172,63 @@ class PowerRules:
         some = some.with_columns(**said)
         allowed = _derive_allowed(some.columns)
         ways = _flows_both_ways(some.columns, self.limits)
-        bound = pl.col("size_w") * self.limits.beyond_rated_times
-        frames = []
-        for column in (c for c, is_so in concerned.row(0, named=True).items() if is_so):
-            hours = HOURS_OF_AN_ENERGY if column in self.energies else 1.0
-            no = pl.lit(value=False)
-            own = no
-            if column.startswith(DC_SIDE):
-                own = pl.col("is_sized") & (pl.col("amount") > bound * hours)
-            elif column.startswith(AC_SIDE):
-                own = pl.col("amount") > pl.col("own_w") * self.limits.beyond_rated_times
-            beyond = pl.col("amount") > bound
-            refuted = no
-            if column in allowed:
-                refuted = beyond & (pl.col("amount") > allowed[column] * self.limits.beyond_balance_times)
-                if column in LOADS:
-                    refuted &= pl.col("amount") > self.limits.connection_w
-            sizes = pl.col("amount") / (pl.col("size_w") * hours)
-            large = sizes > self.limits.beyond_size_times
-            amount = self._measure_amount(column)
-            flags = (
-                pl.col("amount").is_in(CODES_32_BITS),
-                pl.col("amount").is_in(CODES_16_BITS),
-                own,
-                beyond & ways[column] if column in ways else no,
-                refuted,
-                large,
-            )
-            frames.append(
-                some.with_columns(amount=pl.when(amount.is_finite()).then(amount)).select(
-                    "cell",
-                    *self.keys,
-                    "rated_w",
-                    "size_w",
-                    "is_sized",
-                    "amount",
-                    *(
-                        flag.fill_null(value=False).alias(name)
-                        for name, flag in zip(FLAGS, flags, strict=True)
-                    ),
-                    beyond=beyond.fill_null(value=False),
-                    # A factory of megawatts may have a panel on its porch.
-                    huge=(sizes > self.limits.beyond_size_times**2).fill_null(value=False),
-                    column=pl.lit(column),
-                )
-            )
-        return pl.concat(frames)
+        return pl.concat(
+            [
+                self._flag_values(some, column, allowed.get(column), ways.get(column))
+                for column, is_concerned in concerned.row(0, named=True).items()
+                if is_concerned
+            ]
+        )
+
+    def _flag_values(
+        self, some: pl.DataFrame, column: str, allowed: pl.Expr | None, both_ways: pl.Expr | None
+    ) -> pl.DataFrame:
+        """The values of one column with their flags.
+
+        `allowed` is the most that the rest of a row allows; `both_ways` says whether the row has the same flow back.
+        """
+        hours = HOURS_OF_AN_ENERGY if column in self.energies else 1.0
+        beyond = pl.col("amount") > pl.col("size_w") * self.limits.beyond_rated_times
+        sizes = pl.col("amount") / (pl.col("size_w") * hours)
+        no = pl.lit(value=False)
+        flags = {
+            "certain": pl.col("amount").is_in(CODES_32_BITS),
+            "code": pl.col("amount").is_in(CODES_16_BITS),
+            "rated": self._is_beyond_rating(column, hours),
+            "both_ways": no if both_ways is None else beyond & both_ways,
+            "refuted": no if allowed is None else beyond & self._is_refuted(column, allowed),
+            "large": sizes > self.limits.beyond_size_times,
+            "beyond": beyond,
+            # A factory of megawatts may have a panel on its porch.
+            "huge": sizes > self.limits.beyond_size_times**2,
+        }
+        amount = self._measure_amount(column)
+        return some.with_columns(amount=pl.when(amount.is_finite()).then(amount)).select(
+            "cell",
+            *self.keys,
+            "rated_w",
+            "size_w",
+            "is_sized",
+            "amount",
+            *(flag.fill_null(value=False).alias(name) for name, flag in flags.items()),
+            column=pl.lit(column),
+        )
+
+    def _is_beyond_rating(self, column: str, hours: float) -> pl.Expr:
+        """Whether a value is beyond the rating of its own device, for columns that such a rating bounds."""
+        if column.startswith(DC_SIDE):
+            bound = pl.col("size_w") * self.limits.beyond_rated_times * hours
+            return pl.col("is_sized") & (pl.col("amount") > bound)
+        if column.startswith(AC_SIDE):
+            return pl.col("amount") > pl.col("own_w") * self.limits.beyond_rated_times
+        return pl.lit(value=False)
+
+    def _is_refuted(self, column: str, allowed: pl.Expr) -> pl.Expr:
+        """Whether a value is far beyond what the rest of its row allows, and a load beyond what a site connects too."""
+        refuted = pl.col("amount") > allowed * self.limits.beyond_balance_times
+        if column in LOADS:
+            refuted &= pl.col("amount") > self.limits.connection_w
+        return refuted
 
     def _find_usual(self, cells: pl.DataFrame, odd: pl.DataFrame) -> pl.DataFrame:
         """What each column of the series in `odd` says on its day: n_usual, usual and most, codes left out."""
