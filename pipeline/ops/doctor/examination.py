@@ -4,9 +4,10 @@ What depends on a check that failed is not tried. Few requests are sent, each of
 none is repeated more than once, since a person waits.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipeline.billing.spending import (
@@ -79,9 +80,7 @@ def examine(
         make = partial(SmaClient, limits=LIMITS, clock=clock, record=runtime.requests.add)
         return SmaSession(settings, make_client=make)
 
-    bad: set[str] = set()
-    # What failed of one credential, by its name.
-    bad_of: dict[str, set[str]] = {}
+    failures = _Failures()
     # A lake or store that is gone was reported already, and its requests stay in the home until it is there.
     with (
         suppress(LakeLostError, StoreError),
@@ -94,25 +93,36 @@ def examine(
             return
         patient = Patient(runtime, clock, plants_asked, agree, credentials[0])
         for check in CHECKS:
-            well = 0
+            passes = False
             for patient.credential in credentials if check.of_each else credentials[:1]:
                 if not _concerns(check, patient):
-                    well += 1
+                    passes = True
                     continue
                 name = patient.credential.name if check.of_each else ""
-                its_bad = bad_of.setdefault(name, set())
-                lacking = [one for one in check.needs if one in bad or one in its_bad]
-                findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
-                if not lacking:
+                if lacking := failures.find_lacking(check, name):
+                    findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
+                else:
                     findings = _run_check(check, patient)
                 if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
-                    its_bad.add(check.name)
+                    failures.of_credential[name].add(check.name)
                 else:
-                    well += 1
+                    passes = True
                 yield from (_name_credential(finding, name) for finding in findings)
             # A check of the whole passes if it passes for one credential.
-            if not well:
-                bad.add(check.name)
+            if not passes:
+                failures.of_all.add(check.name)
+
+
+@dataclass(slots=True)
+class _Failures:
+    """The names of checks that failed for all credentials, and for each of them by its name."""
+
+    of_all: set[str] = field(default_factory=set)
+    of_credential: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def find_lacking(self, check: DoctorCheck, credential: str) -> list[str]:
+        """The checks that this one needs, and that failed."""
+        return [one for one in check.needs if one in self.of_all | self.of_credential[credential]]
 
 
 def _name_credential(finding: Diagnosis, name: str) -> Diagnosis:
