@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 import dagster as dg
 
@@ -22,6 +22,7 @@ from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, build_command_tags
 from assets.sensors import DECISIVE
 from assets.table_assets import (
+    DayFetch,
     build_device_assets,
     build_fetched_day_assets,
     build_made_day_assets,
@@ -52,6 +53,8 @@ from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.
 INTERRUPTED = 130
+# What a run makes.
+Built: TypeAlias = dg.AssetsDefinition | dg.AssetChecksDefinition
 
 
 class RunFailedError(SunledgerError):
@@ -123,25 +126,29 @@ class Runs:
             # A month may be over since.
             self._run(build_month_assets(settings), {})
         for start, end in ranges:
-            failed: RunFailedError | None = None
-            with record_days(self._unfinished, list_days(start, end)):
-                try:
-                    upcoming = list_upcoming(self.runtime, fetches, list_days(start, end))
-                    with (
-                        MadeAhead(self.runtime, list_day_tables(settings)),
-                        SentAhead(self.runtime, upcoming),
-                    ):
-                        self._run_days(assets, start, end)
-                except RunFailedError as failure:
-                    if failure.exit_code == INTERRUPTED:
-                        raise
-                    # Days that were not fetched would be made of nothing, and look done. A failure of the whole run
-                    # names none of them: they have no answers.
-                    fetched = list_days_with_answers(self.runtime) - set(failure.not_fetched)
-                    self.remake(fetched & set(list_days(start, end)))
-                    failed = failure
-            if failed is not None:
-                raise failed
+            self._fetch_range(assets, fetches, start, end)
+
+    def _fetch_range(
+        self, assets: Sequence[Built], fetches: Sequence[DayFetch], first: dt.date, last: dt.date
+    ) -> None:
+        """Fetch and make the days in one run. After a failure those that were fetched are made, before it is raised."""
+        settings, days = self.runtime.settings, list_days(first, last)
+        failed: RunFailedError | None = None
+        with record_days(self._unfinished, days):
+            try:
+                upcoming = list_upcoming(self.runtime, fetches, days)
+                with MadeAhead(self.runtime, list_day_tables(settings)), SentAhead(self.runtime, upcoming):
+                    self._run_days(assets, first, last)
+            except RunFailedError as failure:
+                if failure.exit_code == INTERRUPTED:
+                    raise
+                # Days that were not fetched would be made of nothing, and look done. A failure of the whole run names
+                # none of them: they have no answers.
+                fetched = list_days_with_answers(self.runtime) - set(failure.not_fetched)
+                self.remake(fetched & set(days))
+                failed = failure
+        if failed is not None:
+            raise failed
 
     def _bound_changed(self, days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
         """The ranges of up to a month with the days that lack an answer, or of which something has changed.
@@ -250,16 +257,14 @@ class Runs:
 
     def _run_days(
         self,
-        assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition],
+        assets: Sequence[Built],
         start: dt.date,
         end: dt.date,
     ) -> None:
         self._run(assets, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
         self.made |= set(list_days(start, end))
 
-    def _run(
-        self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
-    ) -> dg.ExecuteInProcessResult:
+    def _run(self, assets: Sequence[Built], tags: dict[str, str]) -> dg.ExecuteInProcessResult:
         wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
         job = dg.Definitions(
             assets=assets,
