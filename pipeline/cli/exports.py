@@ -1,20 +1,13 @@
 """`sunledger export` and `sunledger pack`: tables as files for other programs and for people."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 from pipeline.common.text import pluralize
 
-
-class FileFormat(StrEnum):
-    """Formats of files."""
-
-    CSV = "csv"
-    PARQUET = "parquet"
-    XLSX = "xlsx"
+FileFormat: TypeAlias = Literal["csv", "parquet", "xlsx"]
 
 
 def run_export(
@@ -51,13 +44,6 @@ def run_export(
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 
 
-class PackLanguage(StrEnum):
-    """Languages of the pack."""
-
-    EN = "en"
-    DE = "de"
-
-
 def run_pack(
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to write.")],
     folder: Annotated[
@@ -67,9 +53,9 @@ def run_pack(
     form: Annotated[
         FileFormat,
         typer.Option("--format", help="One workbook (xlsx), or a file for each sheet (csv or parquet)."),
-    ] = FileFormat.XLSX,
+    ] = "xlsx",
     language: Annotated[
-        PackLanguage | None,
+        Literal["en", "de"] | None,
         typer.Option(help="Language of headings, sheets and months. Default: SUNLEDGER_LANGUAGE."),
     ] = None,
     groups: Annotated[
@@ -98,9 +84,7 @@ def run_pack(
     checked = None if invoice is None else read_checked_lines(settings, invoice)
     with connect(fetch_published(settings, say)) as connection:
         plants = list_members(connection, first, groups) if groups else None
-        choice = PackChoice(
-            form, language.value if language else settings.language, CSV_STYLES[settings.csv], plants, checked
-        )
+        choice = PackChoice(form, language or settings.language, CSV_STYLES[settings.csv], plants, checked)
         say_month(connection, first, plants or ())
         if lower_bound := explain_lower_bound(settings.home, [first]):
             say(lower_bound)

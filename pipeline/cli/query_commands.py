@@ -1,22 +1,12 @@
 """`sunledger sql`: queries of the published file."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pipeline.cli.console import say
-
-
-class Format(StrEnum):
-    """The formats in which rows are printed or saved."""
-
-    TABLE = "table"
-    CSV = "csv"
-    PARQUET = "parquet"
-    XLSX = "xlsx"
 
 
 def run_sql(
@@ -25,7 +15,7 @@ def run_sql(
         typer.Argument(metavar="QUERY", help="SQL query. Default: queries are read from standard input."),
     ] = None,
     form: Annotated[
-        Format | None,
+        Literal["table", "csv", "parquet", "xlsx"] | None,
         typer.Option(
             "--format", help="Format of the printed rows (table or csv), or of the file of --output."
         ),
@@ -67,6 +57,6 @@ def run_sql(
         if not has_days(connection):
             say(f"The warehouse holds no day yet: {FIRST_DAYS}")
         if query is None and sys.stdin.isatty():
-            run_interactive(connection, form or Format.TABLE)
+            run_interactive(connection, form or "table")
         else:
-            show_rows(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
+            show_rows(connection, sys.stdin.read() if query is None else query, form or "table")

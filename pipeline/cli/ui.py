@@ -3,22 +3,13 @@
 import os
 import socket
 from contextlib import ExitStack
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pipeline.cli.console import say
 from pipeline.common.errors import UsageError
 from pipeline.common.signals import SIGNALS
-
-
-class UiPart(StrEnum):
-    """The parts of Dagster that can be started."""
-
-    ALL = "all"
-    WEB = "web"
-    DAEMON = "daemon"
 
 
 def run_ui(
@@ -30,8 +21,9 @@ def run_ui(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 3000,
     part: Annotated[
-        UiPart, typer.Option(help="Part to start. Run web and daemon as two services, or all together.")
-    ] = UiPart.ALL,
+        Literal["all", "web", "daemon"],
+        typer.Option(help="Part to start. Run web and daemon as two services, or all together."),
+    ] = "all",
 ) -> None:
     """Start the control room: Dagster's page and daemon on this machine."""
     from assets.control_room import Service, run_services
@@ -47,21 +39,21 @@ def run_ui(
     from pipeline.common.settings import load_settings
 
     settings = load_settings()
-    if part is not UiPart.DAEMON:
+    if part != "daemon":
         _check_port(host, port)
     prepare(settings)
     with ExitStack() as held:
-        if part is not UiPart.WEB:
+        if part != "web":
             held.enter_context(hold_daemon_lock(settings.home / "dagster"))
-        if part is not UiPart.DAEMON:
+        if part != "daemon":
             say(f"Dagster starts at http://{host}:{port}. Press Ctrl-C to stop it.")
         place, named = held.enter_context(open_code_place())
         services = [Service("Dagster's code server", build_code_command(place), place)]
-        if part is not UiPart.DAEMON:
+        if part != "daemon":
             services.append(
                 Service("Dagster's webserver", build_webserver_command(host, port, settings.ui_hosts))
             )
-        if part is not UiPart.WEB:
+        if part != "web":
             services.append(Service("Dagster's daemon", build_daemon_command()))
         SIGNALS.hand_over()
         if not run_services(services, {**os.environ, **build_environment(settings), **named}, say):

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.cli.query_commands import Format, run_sql
+from pipeline.cli.query_commands import run_sql
 from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
@@ -229,6 +229,6 @@ def test_where_an_object_is_published_this_machines_copy_of_it_is_fetched_first(
     monkeypatch.setattr(published_object, "fetch_published", fetch)
     monkeypatch.setattr(open_published, "connect", lambda file: duckdb.connect(str(file), read_only=True))
     monkeypatch.setattr(open_published, "has_days", lambda _: True)
-    run_sql("SELECT plant FROM yields ORDER BY plant", Format.CSV)
+    run_sql("SELECT plant FROM yields ORDER BY plant", "csv")
     assert fetched == ["s3://bucket/sunledger.duckdb"]
     assert capsys.readouterr().out.split() == ["plant", "a", "b"]
