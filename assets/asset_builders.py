@@ -165,7 +165,6 @@ def build_days_asset(
 
     While a group is made, the requests of the next one that `upcoming` lists are sent.
     """
-
     with warnings.catch_warnings():
         # Delete when backfill policies leave beta: users can do nothing about it.
         warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
@@ -182,21 +181,24 @@ def build_days_asset(
         sunledger_runtime: dg.ResourceParam[RunContext],
         sunledger_notices: dg.ResourceParam[Notices],
     ) -> dg.MaterializeResult[None]:
+        begun = time.monotonic()
+        days = [dt.date.fromisoformat(key) for key in context.partition_keys]
         done: dict[str, dict[str, Any]] = {}
-        with convert_errors(), record_finished_days(context, done):
-            begun = time.monotonic()
-            wanted = [dt.date.fromisoformat(key) for key in context.partition_keys]
+        with (
+            convert_errors(),
+            record_finished_days(context, done),
+            _send_ahead(sunledger_runtime, upcoming, days),
+        ):
             turn = count_turn(sunledger_runtime)
-            with _send_ahead(sunledger_runtime, upcoming, wanted):
-                for day, report in do_each_day(sunledger_runtime, wanted, steps, groups):
-                    sunledger_notices.add(report.notices)
-                    if ahead := sunledger_runtime.opened.ahead:
-                        ahead.note_stored(storage(model).table, day)
-                    key = day.isoformat()
-                    seconds = {"seconds": round(time.monotonic() - begun, 3)}
-                    done[key] = describe_report(report) | turn | seconds
-                    begun = time.monotonic()
-                    context.add_asset_metadata(done[key], partition_key=key)
+            for day, report in do_each_day(sunledger_runtime, days, steps, groups):
+                sunledger_notices.add(report.notices)
+                if ahead := sunledger_runtime.opened.ahead:
+                    ahead.note_stored(storage(model).table, day)
+                key = day.isoformat()
+                seconds = {"seconds": round(time.monotonic() - begun, 3)}
+                done[key] = describe_report(report) | turn | seconds
+                begun = time.monotonic()
+                context.add_asset_metadata(done[key], partition_key=key)
         free_kept_memory()
         free_code_pages()
         return dg.MaterializeResult()
@@ -304,7 +306,6 @@ def build_whole_asset(
 
     `last` does it after all of its run that does not depend on it.
     """
-
     asset: Decorator = dg.asset(
         **build_asset_options(model, settings, deps=deps, kinds=kinds, group=group),
         pool=pool,

@@ -53,7 +53,8 @@ class TableLog:
 @dataclass(slots=True)
 class LogState:
     """What a log says of files, by their paths in the table: which are active, which are named at all, and the version
-    that a part was last replaced by."""
+    that a part was last replaced by.
+    """
 
     active: dict[str, Action] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)

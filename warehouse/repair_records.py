@@ -16,7 +16,8 @@ from warehouse.lake_reader import LakeReader
 @dataclass(frozen=True, slots=True)
 class RecordedTable:
     """The newest version whose active files the records name whole (-1: none), those files, and the texts of log
-    entries by their versions."""
+    entries by their versions.
+    """
 
     version: int = -1
     files: Mapping[str, StoredFile] = field(default_factory=dict)

@@ -29,7 +29,6 @@ def run_close(
     ] = False,
 ) -> None:
     """Close a month: its figures no longer change, and later changes of its days become adjustments."""
-
     from pipeline.cli.console import say
     from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.common.settings import load_settings
@@ -60,7 +59,6 @@ def run_close(
 
 def run_open(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed month to open.")]) -> None:
     """Open a closed month: its figures are computed from its days again, and its adjustments are removed."""
-
     from pipeline.cli.console import say
     from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.common.settings import load_settings

@@ -23,7 +23,6 @@ def run_rebuild(
     ] = None,
 ) -> None:
     """Rebuild days from the stored answers without a request to SMA, for instance after an update, and publish."""
-
     from assets.runs import record_runs
     from pipeline.cli.completeness_summary import show_completeness
     from pipeline.tables.incomplete_days import (

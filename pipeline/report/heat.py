@@ -101,4 +101,5 @@ def draw_scale(
 
 
 def format_tick(value: float, _: object) -> str:
+    """A number beside a scale, with its thousands apart: 1,250."""
     return f"{value:,.10g}"

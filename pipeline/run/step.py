@@ -43,6 +43,7 @@ def quarantine(
     plants: set[str] | None = None,
     set_type: str = "",
 ) -> None:
+    """Replace what is set aside of a table's day, of these plants or all, by `rows`: Quarantine without its source."""
     part = build_quarantine_part(model, day, set_type)
     rows = rows.with_columns(source=pl.lit(part["source"]))
     runtime.lake.replace(Quarantine, part, [rows], plants=plants, empty=True)

@@ -212,7 +212,8 @@ def choose_comparison_days(
     limited: pl.DataFrame, candidates: pl.DataFrame, by: Sequence[str] = ("plant_id",)
 ) -> pl.DataFrame:
     """The nearest candidate (`by`, comparison_date, …) of each plant and day: the earlier of two, none of the next
-    month."""
+    month.
+    """
     days = [*by, "local_date"]
     gap = (pl.col("comparison_date") - pl.col("local_date")).abs()
     return (
