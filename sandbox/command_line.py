@@ -1,7 +1,9 @@
 """The command line: `python -m sandbox serve`, mounted by the product's own CLI as `sunledger sandbox serve`."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,10 +22,10 @@ from sandbox.options import (
     Fold,
     OptionError,
     Options,
+    Replay,
     RetryAfter,
     TimeRules,
     WeekOf,
-    parse_replay,
 )
 
 app = typer.Typer(
@@ -34,10 +36,11 @@ WRONG_USAGE = 2
 
 
 # The parts of the help.
-_Plants, _Times, _Clients, _Misbehaviour, _Starting = (
+_Plants, _Recordings, _Times, _Clients, _Misbehaviour, _Starting = (
     partial(typer.Option, rich_help_panel=title)
     for title in (
         "Plants",
+        "Recordings of your own",
         "Times in answers",
         "Clients and consent",
         "Limits and faults",
@@ -90,12 +93,26 @@ def run_serve(
         bool, _Plants("--recordings", help="Add the two recordings that come with sunledger.")
     ] = False,
     replay: Annotated[
-        list[str] | None,
-        _Plants(
-            help="Recording (Parquet) to serve as a plant, as FILE[,setting=value...], for example "
-            "roof.parquet,timezone=Europe/Oslo,rated_kw=5. Settings: timezone, rated_kw, name, plant_id, latitude, "
-            "longitude. Repeat the option for more recordings."
-        ),
+        list[Path] | None,
+        _Recordings(help="Recording (Parquet) to serve as a plant. Repeat the option for more recordings."),
+    ] = None,
+    timezone: Annotated[
+        list[str] | None, _Recordings(help="Time zone of the recording, once for each --replay.")
+    ] = None,
+    rated_kw: Annotated[
+        list[float] | None, _Recordings(help="Rated power of the recording in kW, once for each --replay.")
+    ] = None,
+    name: Annotated[
+        list[str] | None, _Recordings(help="Name of the recording's plant, once for each --replay.")
+    ] = None,
+    plant_id: Annotated[
+        list[str] | None, _Recordings(help="Id of the recording's plant, once for each --replay.")
+    ] = None,
+    latitude: Annotated[
+        list[float] | None, _Recordings(help="Latitude of the recording, once for each --replay.")
+    ] = None,
+    longitude: Annotated[
+        list[float] | None, _Recordings(help="Longitude of the recording, once for each --replay.")
     ] = None,
     time_basis: Annotated[
         Basis, _Times(help="Time basis of the times in answers: UTC or the plant's local time.")
@@ -144,6 +161,17 @@ def run_serve(
         typer.echo("\n".join(f"{kind.name:20}{kind.what}" for kind in KINDS.values()))
         return
     try:
+        replays = _pair_replays(
+            replay or [],
+            {
+                "timezone": timezone,
+                "rated_kw": rated_kw,
+                "name": name,
+                "plant_id": plant_id,
+                "latitude": latitude,
+                "longitude": longitude,
+            },
+        )
         options = Options(
             host=host,
             allowed_hosts=tuple(allow_host or ()),
@@ -151,7 +179,7 @@ def run_serve(
             plants=plants,
             seed=seed,
             rules=TimeRules(time_basis, fold, day_of, week_of),
-            replays=tuple(map(parse_replay, replay or ())),
+            replays=replays,
             recordings=recordings,
             client_id=client_id,
             client_secret=client_secret,
@@ -204,6 +232,21 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
             sys.stdout.flush()
 
     serve_app(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
+
+
+def _pair_replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:
+    """The repeated options, put together in step; a trait given at all must be given for every recording."""
+    given = {trait: values for trait, values in traits.items() if values}
+    for trait, values in given.items():
+        if len(values) != len(paths):
+            option = "--" + trait.replace("_", "-")
+            raise typer.BadParameter(
+                f"{option} was given {len(values)} times for {len(paths)} recordings: give it once for each --replay."
+            )
+    return tuple(
+        Replay(path, **{trait: values[number] for trait, values in given.items()})  # type: ignore[arg-type]
+        for number, path in enumerate(paths)
+    )
 
 
 def _build_banner(address: SandboxAddress, options: Options) -> str:

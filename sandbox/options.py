@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 LOOPBACK = "127.0.0.1"
 # A name as the Host header has it, without a port.
@@ -20,10 +20,6 @@ Fold: TypeAlias = Literal["twice", "merged"]
 DayOf: TypeAlias = Literal["local", "utc"]
 WeekOf: TypeAlias = Literal["date", "monday"]
 RetryAfter: TypeAlias = Literal["seconds", "date", "none"]
-
-# A comma in the name of a file or a plant begins no setting.
-_REPLAY_SETTING = re.compile(r",(timezone|rated_kw|name|plant_id|latitude|longitude)=")
-_NUMBERS = ("rated_kw", "latitude", "longitude")
 
 
 class OptionError(ValueError):
@@ -65,22 +61,9 @@ class Replay:
 
     def __post_init__(self) -> None:
         """Raise OptionError for an empty text, which is no name and no id."""
-        for setting, value in (("name", self.name), ("plant_id", self.plant_id)):
+        for option, value in (("--name", self.name), ("--plant-id", self.plant_id)):
             if value == "":
-                raise OptionError(f"{setting} in --replay is empty: give a text, or leave the setting out.")
-
-
-def parse_replay(text: str) -> Replay:
-    """A recording from the command line: `FILE[,setting=value…]`. Raises OptionError."""
-    file, *pairs = _REPLAY_SETTING.split(text)
-    settings: dict[str, Any] = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    for name in _NUMBERS:
-        if name in settings:
-            try:
-                settings[name] = float(settings[name])
-            except ValueError:
-                raise OptionError(f"{name}={settings[name]} in --replay is not a number: give one.") from None
-    return Replay(Path(file), **settings)
+                raise OptionError(f"{option} is empty: give a text, or leave the option out.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,9 +177,7 @@ class World:
     def _add(self, source: Source) -> None:
         plant = source.plant
         if plant.plant_id in self._sources:
-            raise RecordingError(
-                f"Two plants have the id {plant.plant_id}: give another one as plant_id in --replay."
-            )
+            raise RecordingError(f"Two plants have the id {plant.plant_id}: give another id with --plant-id.")
         self._sources[plant.plant_id] = source
         self._devices |= {device.device_id: (plant.plant_id, device) for device in plant.devices}
         self._plants_of.setdefault(plant.owner, set()).add(plant.plant_id)

@@ -92,6 +92,10 @@ def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> Non
     assert "sandbox-custom-secret" not in said
 
 
+# Scripts of users name each of them, in step with --replay.
+TRAITS = ("timezone", "rated-kw", "name", "plant-id", "latitude", "longitude")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -100,9 +104,12 @@ def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> Non
         (["--code-client-secret", ""], "--code-client-secret is empty"),
         (["--day-of", "utc"], "add --time-basis utc"),
         (["--consent-after", "inf"], "--consent-after inf is not a time"),
-        (["--replay", "x.parquet,name="], "name in --replay is empty"),
-        (["--replay", "x.parquet,rated_kw=5,plant_id="], "plant_id in --replay is empty"),
-        (["--replay", "x.parquet,rated_kw=five"], "rated_kw=five in --replay is not a number"),
+        (["--replay", "x.parquet", "--name", ""], "--name is empty"),
+        (
+            ["--replay", "x.parquet", *(f"--{name}=1" for name in TRAITS), "--rated-kw", "2"],
+            "--rated-kw was given 2 times for 1 recordings",
+        ),
+        (["--replay", "x.parquet", "--plant-id", ""], "--plant-id is empty"),
         (["--allow-host", "https://sun.example.org"], "is not the name of a host"),
         (["--allow-host", "sun.example.org:8400"], "is not the name of a host"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sandbox.options import Options, Replay, parse_replay
+from sandbox.options import Options, Replay
 from sandbox.series.replayed import RecordingError, read_recording
 from sandbox.world import World
 from tests.sandbox.conftest import Serve, Served
@@ -112,12 +112,9 @@ def test_a_power_beyond_all_numbers_is_an_absent_row(serve: Serve, tmp_path: Pat
 
 def test_options_of_a_replay_reach_the_plant(serve: Serve, tmp_path: Path) -> None:
     path = recording(tmp_path / "named.parquet", [1.0, 2.0])
-    settings = (
-        "timezone=Europe/Oslo,rated_kw=12.5,name=My roof, north,plant_id=4711,latitude=59.9,longitude=10.7"
-    )
-    replay = parse_replay(f"{path},{settings}")
+    replay = Replay(path, "Europe/Oslo", 12.5, "My roof", "4711", 59.9, 10.7)
     plant = serve(plants=0, replays=(replay,)).get("/monitoring/v1/plants/4711")
-    assert (plant["name"], plant["timezone"]) == ("My roof, north", "Europe/Oslo")
+    assert (plant["name"], plant["timezone"]) == ("My roof", "Europe/Oslo")
     assert plant["installation"]["acNominalPower"] == 12500.0
     assert plant["location"]["address"]["latitude"] == 59.9
 
