@@ -14,7 +14,7 @@ from pipeline.run.table_step import Stage, writes
 from pipeline.transform.kpi_days import ROW_COLUMNS, summarize_day_figures
 from pipeline.transform.kpi_months import summarize_month_figures
 from pipeline.transform.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
-from pipeline.transform.plant_power import take_powers_of_day
+from pipeline.transform.plant_power import FORMER, POWERS, join_powers, take_powers_of_day
 from pipeline.transform.row_groups import split_by_plant
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
@@ -80,7 +80,7 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
 
     A closed month keeps those that belong to its closed energy.
     """
-    remade = _rejoin(runtime) + _tell_apart(runtime)
+    remade = _rejoin(runtime) + _tell_apart(runtime) + _relate_again(runtime)
     plants = runtime.lake.read_whole(Plants)
     energy = runtime.lake.scan(EnergyMonthly).collect()
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
@@ -137,6 +137,20 @@ def _tell_apart(runtime: RunContext) -> int:
     mixed = (pl.col("irradiation_source") == "clear_sky") & pl.col("reference_yield_h").is_not_null()
     found = runtime.lake.scan(KpiDaily).filter(mixed).select(pl.col("local_date").unique().sort())
     days = found.collect(engine="streaming")["local_date"]
+    for day in days:
+        write_kpi_daily(runtime, day)
+    return len(days)
+
+
+def _relate_again(runtime: RunContext) -> int:
+    """Rebuild the days that are related to a power that SMA corrected since then, or gave later."""
+    listed = runtime.lake.read_whole(Plants).filter(pl.col(FORMER).is_not_null())
+    if not listed.height:
+        return 0
+    stored = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id").is_in(listed["plant_id"].to_list()))
+    then = stored.select("plant_id", "local_date", *(pl.col(name).alias(f"{name}_stored") for name in POWERS))
+    other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in POWERS)
+    days = join_powers(then.collect(), listed).filter(other)["local_date"].unique().sort()
     for day in days:
         write_kpi_daily(runtime, day)
     return len(days)

@@ -117,3 +117,8 @@ def test_figures_of_a_day_are_related_to_the_power_that_the_plant_had_then(
         assert clipped.fetchall() == [(0.5, 24.0), (5.0, 0.0)]
         plants = select_month_rows(published, MONDAY.replace(day=1)).read_plants()
         assert plants["peak_power_kw"].to_list() == [4.5, 4.5]
+    # A power that was a mistake is corrected on the days that are stored.
+    runtime.lake.replace(Plants, {}, [listed.with_columns(former_powers=pl.lit("[]"))])
+    assert write_kpi_monthly(runtime).facts["days_remade"] == 1
+    assert [figures(runtime, MONDAY)[name] for name in named] == [6.0, 5.0, pytest.approx(4.0)]
+    assert write_kpi_monthly(runtime).facts["days_remade"] == 0
