@@ -185,7 +185,7 @@ def _build_days(runtime: RunContext, found: LimitedMonthFacts) -> pl.DataFrame:
 
 
 def build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFrame:
-    """plant_id, local_date, day_start, day_end, sunrise, sunset (UTC; the day's bounds without a place) and rated_w."""
+    """plant_id, local_date, day_start, day_end, sunrise, sunset (UTC; without a place, day bounds), rated_w, peak_w."""
     frames = []
     for day in dates:
         suns = find_daylight(plants, day).select("plant_id", "sunrise", "sunset")
@@ -200,6 +200,7 @@ def build_bounds(plants: pl.DataFrame, dates: Sequence[dt.date]) -> pl.DataFrame
                 pl.coalesce("sunrise", "day_start").alias("sunrise"),
                 pl.coalesce("sunset", "day_end").alias("sunset"),
                 rated_w=find_rated_w(),
+                peak_w=pl.col("peak_power_kw") * 1000,
             )
         )
     return pl.concat(frames)

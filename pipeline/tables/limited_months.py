@@ -38,7 +38,7 @@ from schemas import (
 from schemas.curtailment import MANUAL, NEIGHBOURS, SENSOR, SPITZ, SPITZ_LIGHT, SUPPLIED
 
 # How the estimates are made. It counts as a source of each month, so no month keeps figures of an older method.
-METHOD = "like quarter hours"
+METHOD = "like quarter hours of days with the same powers"
 # Plants no farther away than this see the same sky in the mean of a quarter hour, more or less.
 NEIGHBOURHOOD_KM = 20.0
 # More of them make the estimate no better, and a town of a thousand plants would make a million pairs.

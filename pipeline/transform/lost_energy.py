@@ -24,16 +24,16 @@ def prepare_quarters(
     """Mean power of each quarter hour, with what limits did in it.
 
     `quarters` has plant_id, local_date, quarter_start, pv_generation_kwh, pv_generation_covered_h and
-    grid_feed_in_kwh; `binding` is of `sum_binding_quarters`, `days` has rated_w. The result has pv_w, own_use_w,
-    covered_h, rated_w, binding_h, operator_h, and `spare`: whether the day has no measure, so that it can be a
-    comparison day, and no static limit binds in the quarter.
+    grid_feed_in_kwh; `binding` is of `sum_binding_quarters`, `days` has rated_w and peak_w. The result has pv_w,
+    own_use_w, covered_h, rated_w, peak_w, binding_h, operator_h, and `spare`: whether the day has no measure, so that
+    it can be a comparison day, and no static limit binds in the quarter.
     """
     measured = segments.filter("measure").select(_DAY).unique().with_columns(measured=True)
     hours = pl.col("pv_generation_covered_h")
     pv = pl.when(hours > 0).then(pl.col("pv_generation_kwh") / hours * 1000)
     feed_in = pl.when(hours > 0).then(pl.col("grid_feed_in_kwh") / hours * 1000)
     return (
-        quarters.join(days.select(*_DAY, "rated_w"), on=_DAY)
+        quarters.join(days.select(*_DAY, "rated_w", "peak_w"), on=_DAY)
         .join(binding, on=["plant_id", "quarter_start"], how="left")
         .join(measured, on=_DAY, how="left")
         .with_columns(
@@ -50,6 +50,7 @@ def prepare_quarters(
             "own_use_w",
             "covered_h",
             "rated_w",
+            "peak_w",
             "binding_h",
             "operator_h",
             "spare",

@@ -33,6 +33,8 @@ BOUNDS_AT = 2
 _DAY: Final = ["plant_id", "local_date"]
 _QUARTER: Final = [*_DAY, "quarter_start"]
 _SERIES: Final = ["plant_id", "series"]
+# What the plant had on a day: a day of other powers says nothing of this one's.
+_POWERS: Final = ["rated_w", "peak_w"]
 THEORY: Final = pl.Schema(
     {
         "plant_id": pl.String(),
@@ -64,7 +66,7 @@ def scale_by_light(
     lit = quarters.join(light, on=["plant_id", "quarter_start"], how="inner").with_columns(place=place)
     binding = select_binding(lit).filter(pl.col("g").is_not_null())
     usable = _find_ratios(select_reference(lit).filter(pl.col("g") > 0))
-    chosen = choose_comparison_days(binding, _judge_days(usable), _SERIES)
+    chosen = choose_comparison_days(binding, _judge_days(usable), [*_SERIES, *_POWERS]).drop(_POWERS)
     # If there are several series, those with the nearest comparison day count: each limited day has one.
     gap = (pl.col("comparison_date") - pl.col("local_date")).abs()
     chosen = chosen.filter(gap == gap.min().over(_DAY)).filter(
@@ -121,7 +123,7 @@ def _find_ratios(usable: pl.DataFrame) -> pl.DataFrame:
 def _judge_days(usable: pl.DataFrame) -> pl.DataFrame:
     """The days that can be a comparison day of each series, and the error to be expected: a share of the power."""
     days = (
-        usable.group_by(*_SERIES, comparison_date="local_date")
+        usable.group_by(*_SERIES, *_POWERS, comparison_date="local_date")
         .agg(
             of_day=pl.col("pv_w").sum() / pl.col("g").sum(),
             n=pl.len(),
@@ -129,7 +131,12 @@ def _judge_days(usable: pl.DataFrame) -> pl.DataFrame:
         )
         .filter(pl.col("n") >= FEWEST_QUARTERS)
     )
-    spread = (pl.col("of_day").std() / pl.col("of_day").mean()).over(_SERIES).fill_null(0.0).fill_nan(0.0)
+    spread = (
+        (pl.col("of_day").std() / pl.col("of_day").mean())
+        .over(*_SERIES, *_POWERS)
+        .fill_null(0.0)
+        .fill_nan(0.0)
+    )
     return days.with_columns(error=(BOUNDS_AT * (pl.col("missed") + spread)).clip(LEAST_ERROR, 1))
 
 
@@ -140,13 +147,14 @@ def scale_clear_sky_day(quarters: pl.DataFrame) -> pl.DataFrame:
     """
     energy = (
         quarters.filter("spare")
-        .group_by("plant_id", comparison_date="local_date")
+        .group_by("plant_id", *_POWERS, comparison_date="local_date")
         .agg(day_w=pl.col("pv_w").sum(), n=(pl.col("pv_w") >= REFERENCE_POWER * pl.col("rated_w")).sum())
     )
-    best = pl.col("day_w").max().over("plant_id")
+    best = pl.col("day_w").max().over("plant_id", *_POWERS)
     cloudless = energy.filter((pl.col("day_w") >= CLOUDLESS * best) & (pl.col("n") >= FEWEST_QUARTERS))
     wanted = quarters.join(select_binding(quarters).select(_DAY).unique(), on=_DAY, how="semi")
-    chosen = choose_comparison_days(wanted, cloudless.select("plant_id", "comparison_date"))
+    by = ["plant_id", *_POWERS]
+    chosen = choose_comparison_days(wanted, cloudless.select(*by, "comparison_date"), by).drop(_POWERS)
     # The sun follows UTC, and not the clock of the plant.
     there = quarters.filter("spare").select(
         "plant_id", comparison_date="local_date", at="quarter_start", there_w="pv_w"
@@ -219,7 +227,7 @@ def choose_comparison_days(
     return (
         limited.select(days)
         .unique()
-        .join(candidates, on=by)
+        .join(candidates, on=by, nulls_equal=True)
         .filter(
             pl.col("comparison_date").dt.month_start() <= pl.col("local_date").dt.month_start(),
             gap <= REACH,

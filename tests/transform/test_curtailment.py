@@ -64,9 +64,13 @@ def light_of(**kw_of: float) -> pl.DataFrame:
 
 
 def judge(
-    limits: list[Any], rows: list[Any], light: pl.DataFrame | None = None, without_meter: Sequence[str] = ()
+    limits: list[Any],
+    rows: list[Any],
+    light: pl.DataFrame | None = None,
+    without_meter: Sequence[str] = (),
+    peak_before_w: float = RATED_W,
 ) -> dict[str, Any]:
-    """The row of the day with the limit."""
+    """The row of the day with the limit. Before it, the plant may have had another peak power."""
     dates = sorted({row["local_date"] for row in rows})
     days = pl.DataFrame(
         [
@@ -78,6 +82,7 @@ def judge(
                 "sunrise": at(date, 5),
                 "sunset": at(date, 20),
                 "rated_w": RATED_W,
+                "peak_w": RATED_W if date == DAY else peak_before_w,
             }
             for date in dates
         ],
@@ -254,6 +259,15 @@ def test_a_day_with_a_measure_is_no_comparison_day_and_one_with_a_static_limit_i
     assert judge([limit(10, 12, 3), static], BINDING, LIGHT)["lost_kwh"] == pytest.approx(8.0)
 
 
+@pytest.mark.parametrize("light", [LIGHT, None])
+def test_a_day_on_which_the_plant_had_other_powers_is_no_comparison_day(light: pl.DataFrame | None) -> None:
+    """The plant was repowered: what it gave before says nothing of what it would have given."""
+    rows = [*whole_day(BEFORE, 8), *whole_day(DAY, 8, {(10, 12): 4})]
+    assert judge([limit(10, 12, 3)], rows, light)["lost_kwh"] is not None
+    found = judge([limit(10, 12, 3)], rows, light, peak_before_w=RATED_W / 2)
+    assert (found["lost_kwh"], found["comparison_date"]) == (None, None)
+
+
 def estimate_theory(
     powers: dict[dt.date, list[float]],
     lights: dict[tuple[str, dt.date], list[float]],
@@ -269,6 +283,7 @@ def estimate_theory(
             "pv_w": kw * 1000,
             "covered_h": 0.25,
             "rated_w": RATED_W,
+            "peak_w": None,
             "binding_h": 0.25 if date == DAY and number == len(kws) - 1 else 0.0,
             "spare": date != DAY,
         }
@@ -281,7 +296,7 @@ def estimate_theory(
         for number, g in enumerate(gs)
     ]
     theory = theoretical_power.scale_by_light(
-        pl.DataFrame(quarters, schema_overrides={"quarter_start": UTC}),
+        pl.DataFrame(quarters, schema_overrides={"quarter_start": UTC, "peak_w": pl.Float64}),
         pl.DataFrame(light, schema=LIGHT_SCHEMA),
         SPITZ,
         SENSOR,
