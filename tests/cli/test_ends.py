@@ -29,6 +29,20 @@ def box() -> Iterator[SandboxAddress]:
         yield address
 
 
+def run_words(words: list[str], folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A process in the folder, with both of its streams in stdout."""
+    return subprocess.run(
+        words,
+        cwd=folder,
+        env=environment(folder, **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
 def assert_one_sentence(said: str) -> None:
     assert "Traceback" not in said
     errors = [line for line in said.splitlines() if line.startswith("Error: ")]
@@ -125,16 +139,7 @@ main()
     ),
 )
 def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADING.format(module), "publish"],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run_words([sys.executable, "-c", LOADING.format(module), "publish"], tmp_path)
     assert done.returncode == 128 + signal.SIGTERM, done.stdout
     assert done.stdout == "Error: Ended by SIGTERM. All finished work is stored: run it again for the rest.\n"
 
@@ -233,16 +238,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing_held(tmp_path: P
 @pytest.mark.parametrize("limit", take_samples(2, ["-n 12", "-n 40", "-n 100", "-v 600000", "-v 1500000"]))
 def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, limit: str) -> None:
     command = f"ulimit {limit}; exec {SHELL_PROGRAM} publish"
-    done = subprocess.run(
-        ["/bin/sh", "-c", command],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run_words(["/bin/sh", "-c", command], tmp_path)
     if done.returncode == 0:
         pytest.skip("that was enough here")
     assert "Traceback" not in done.stdout
@@ -281,16 +277,7 @@ def test_more_connections_than_files_are_told_before_the_first_request(
 ) -> None:
     settings = {**box.settings(), "SMA_MAX_CONNECTIONS": "256"}
     command = f"ulimit -n 200; exec {SHELL_PROGRAM} refresh"
-    done = subprocess.run(
-        ["/bin/sh", "-c", command],
-        cwd=tmp_path,
-        env=environment(tmp_path, **settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run_words(["/bin/sh", "-c", command], tmp_path, **settings)
     assert done.returncode == 2, done.stdout
     assert "256 connections to SMA need 356, so nothing is asked for" in done.stdout
     assert_one_sentence(done.stdout)
