@@ -13,14 +13,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+# No zone changes its offset twice within so short a time.
 _CALM_S = 8 * 86400
-"""No zone changes its offset twice within so short a time."""
 
+# Instants in whole seconds since 1970 (UTC).
 Seconds = NDArray[np.int64]
-"""Instants in whole seconds since 1970 (UTC)."""
 
+# Texts as SMA writes times.
 Labels = NDArray[np.bytes_]
-"""Texts as SMA writes times."""
 
 
 @lru_cache(maxsize=64)

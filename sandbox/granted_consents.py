@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from sandbox.sandbox_clock import SandboxClock
 
+# How long an owner may take to answer a request.
 VALID_S = 7 * 86400
-"""How long an owner may take to answer a request."""
 POLL_INTERVAL_S = 1800
 
 

@@ -11,8 +11,8 @@ from sandbox.sandbox_clock import SandboxClock
 
 ACCESS_S = 300
 REFRESH_S = 2 * 86400
+# What answers say in `refresh_expires_in` (recorded); the FAQ's two days are what really holds.
 REPORTED_REFRESH_S = 1800
-"""What answers say in `refresh_expires_in` (recorded); the FAQ's two days are what really holds."""
 SESSION_S = 30 * 86400
 CODE_S = 60
 MAX_SESSIONS = 20_000

@@ -36,6 +36,7 @@ _INVERTERS = (
     (50000.0, "STP 50-40", 9401),
 )
 
+# Names that break pages, paths, SQL and spreadsheets of a careless client.
 HOSTILE_NAMES = (
     "<script>alert('plant')</script>",
     "Quote \" and ' and `tick`",
@@ -50,7 +51,6 @@ HOSTILE_NAMES = (
     "P" * 4000,
     " ",
 )
-"""Names that break pages, paths, SQL and spreadsheets of a careless client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ OSAKA = Site(
     "Osaka", "JP", "Osaka", "530-0001", 34.69, 135.5, "Asia/Tokyo", "JPY", 17.0, 11.5, 4.0, 0.4, 101.0, 60.0
 )
 
+# The towns of a small fleet: three zones, two of them with summer time.
 FIRST_SITES = (KASSEL, BOSTON, OSAKA)
-"""The towns of a small fleet: three zones, two of them with summer time."""
 
 SITES = (
     *FIRST_SITES,

@@ -13,8 +13,8 @@ from sandbox.fleet.sites import Site
 
 Floats = NDArray[np.float64]
 
+# Length of a cell, the model's grain in time.
 CELL_S = 300
-"""Length of a cell, the model's grain in time."""
 
 _DAY = 86400
 

@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 _UP, _NORTH, _EAST, _GHI, _DNI, _HOUR, _HABIT, _AIR = range(8)
 _DAY = 86400
 _BLOCK_CELLS = 8 * _DAY // CELL_S
+# How many blocks of eight days are remembered, 147 kB each: enough for a month of twelve towns.
 KEPT_BLOCKS = 64
-"""How many blocks of eight days are remembered, 147 kB each: enough for a month of twelve towns."""
 
 
 @dataclass(frozen=True, slots=True)

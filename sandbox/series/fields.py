@@ -131,8 +131,8 @@ def build_ac_fields(plant: Plant, watts: Floats, noise: Floats) -> Columns:
     return fields
 
 
+# How an inverter's DC power splits over its two inputs A and B.
 STRINGS = (0.55, 0.45)
-"""How an inverter's DC power splits over its two inputs A and B."""
 
 
 def build_dc_fields(dc_watts: Floats, noise: Floats) -> Columns:

@@ -19,19 +19,17 @@ from sandbox.series.held_limits import ActsOn, PowerLimit, spread_limits
 from sandbox.series.request_order import RequestOrder
 from sandbox.series.table import Columns, Floats
 
+# At most so many, or half as many more if none are left then.
 PLANTS_AT_ONCE = 96
-"""At most so many, or half as many more if none are left then."""
 DAYS_AT_ONCE = 8
+# How many rows come along as long as nothing is known: a small fleet's day, or a week of a plant. Many, because the
+# days of a fleet are requested soon, even if in no order; fewer as soon as they are not used.
 FIRST_REACH = 63
-"""How many rows come along as long as nothing is known: a small fleet's day, or a week of a plant.
-
-Many, because the days of a fleet are requested soon, even if in no order; fewer as soon as they are not used.
-"""
+# How many rows are computed ahead now and then if none of the recent ones was used.
 _TRIED, _TRIED_EVERY = 3, 8
-"""How many rows are computed ahead now and then if none of the recent ones was used."""
 
+# The charging station's own quantity among a plant's energies.
 CHARGER = "charger"
-"""The charging station's own quantity among a plant's energies."""
 
 _FLOWS = tuple(item.name for item in fields(Flows))
 _Row = tuple[Plant, date]
@@ -68,7 +66,7 @@ class FlowCache:
         self._fleet: dict[int, Plant] = {}
         self._limits: dict[int, tuple[PowerLimit, ...]] = {}
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
-        self._untold: set[int] = set()
+        self._untaken: set[int] = set()
         self._reach = FIRST_REACH
         self._places: dict[_Key, tuple[_Block, int]] = {}
         self._months: OrderedDict[tuple[int, int, int], Columns] = OrderedDict()
@@ -79,7 +77,7 @@ class FlowCache:
         """`plant` belongs to the fleet from now on; under its index it may have had another id before."""
         self._fleet[plant.index] = plant
 
-    def asked(self, plant: Plant, day: date | None) -> None:
+    def note_request(self, plant: Plant, day: date | None) -> None:
         """Somebody asks for this plant (and day), be it for an answer that is kept elsewhere."""
         self._order.note(plant.index, day)
         if day is not None and (place := self._places.get((plant.index, day))) is not None:
@@ -103,15 +101,15 @@ class FlowCache:
         block, position = self._place(plant, day)
         return block.row(position)
 
-    def simulated_with(self, plant: Plant, day: date) -> tuple[list[Plant], Flows] | None:
+    def take_neighbours(self, plant: Plant, day: date) -> tuple[list[Plant], Flows] | None:
         """All plants whose day was simulated together with this one's, and their flows with the shape (plants, cells).
 
         None if the plant was alone, and for everyone but the first who asks about a simulation.
         """
         block, _ = self._place(plant, day)
-        if block.number not in self._untold:
+        if block.number not in self._untaken:
             return None
-        self._untold.remove(block.number)
+        self._untaken.remove(block.number)
         return [self._fleet[index] for index, _ in block.keys], block.flows
 
     def month(self, plant: Plant, year: int, month: int) -> Columns:
@@ -139,11 +137,11 @@ class FlowCache:
                 else (self._flows(rows))
             )
 
-    def kept(self) -> set[tuple[int, date]]:
+    def list_kept(self) -> set[tuple[int, date]]:
         """Which days of which plants (by index) are kept now."""
         return set(self._places)
 
-    def sizes(self) -> tuple[int, int]:
+    def count_kept(self) -> tuple[int, int]:
         """How many days and months are kept now."""
         return len(self._places), len(self._months)
 
@@ -198,7 +196,7 @@ class FlowCache:
             block = _Block(self._misses * PLANTS_AT_ONCE + number, keys, self._flows(same))
             self._blocks[block.number] = block
             if len({index for index, _ in keys}) > 1:
-                self._untold.add(block.number)
+                self._untaken.add(block.number)
             self._places |= {key: (block, position) for position, key in enumerate(keys)}
 
     def _place(self, plant: Plant, day: date) -> tuple[_Block, int]:
@@ -222,7 +220,7 @@ class FlowCache:
         """Forget a block; if hardly any of its rows were asked for, half as many shall come along."""
         if 2 * len(block.used) <= len(block.keys):
             self._reach //= 2
-        self._untold.discard(block.number)
+        self._untaken.discard(block.number)
         for key in block.keys:
             del self._places[key]
 

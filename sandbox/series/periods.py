@@ -73,14 +73,14 @@ class Periods:
         complete = bool(days) and find_midnight(days[-1] + timedelta(days=2), source.plant.zone) <= available
         return self._label_rows(source, set_type, table, energy=energy, complete=complete)
 
-    def neighbours(self, source: Source, day: date) -> Iterator[tuple[list[Plant], Labels, Columns]]:
+    def take_neighbours(self, source: Source, day: date) -> Iterator[tuple[list[Plant], Labels, Columns]]:
         """Day's EnergyBalance of plants that are likely to be asked next: those alike together, (plants, rows).
 
         Only days as their plants have them and that can no longer change; the others are left to `rows`.
         """
         if not self._list_days("day", day) or (self.rules.basis == "utc" and self.rules.day_of == "utc"):
             return
-        for sheet in source.neighbours(day):
+        for sheet in source.take_neighbours(day):
             done = self._choose_complete(sheet.plants, day)
             if not done or (self.rules.fold == "merged" and sheet.ends[0, -1] - sheet.ends[0, 0] >= _ONE_DAY):
                 continue

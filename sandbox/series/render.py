@@ -18,11 +18,9 @@ DECIMALS = 3
 RATE_DECIMALS = 5
 _LETTERS = "ABCDEFGH"
 
+# Names in the order of writing, each with its number of elements; 0 for a field that is no array. A field has one slot,
+# or one for each of its elements.
 Fields = tuple[tuple[str, int], ...]
-"""Names in the order of writing, each with its number of elements; 0 for a field that is no array.
-
-A field has one slot, or one for each of its elements.
-"""
 
 
 def write_rows(labels: Labels, columns: Columns) -> bytes:

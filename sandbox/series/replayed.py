@@ -18,8 +18,8 @@ from sandbox.fleet.plant_model import Device, Plant
 from sandbox.series import set_names
 from sandbox.series.table import EMPTY, Columns, Floats, RowSheet, RowTable
 
+# A longer hole separates two recordings: nobody waits for its energy.
 LONGEST_HOLE_S = 7 * 86400
-"""A longer hole separates two recordings: nobody waits for its energy."""
 
 Positions = NDArray[np.intp]
 
@@ -119,7 +119,7 @@ class ReplaySource:
             int(ends[-1]) - 1, self.plant.zone
         )
 
-    def asked(self, day: date | None) -> None:
+    def note_request(self, day: date | None) -> None:
         """See `Source.asked`: a recording expects nothing."""
 
     def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
@@ -138,7 +138,7 @@ class ReplaySource:
             self._recording.ends[reported], dict.fromkeys(names, watts), dict.fromkeys(names, energy)
         )
 
-    def neighbours(self, day: date) -> list[RowSheet]:  # noqa: ARG002 - a recording has no neighbours on any day
+    def take_neighbours(self, day: date) -> list[RowSheet]:  # noqa: ARG002 - a recording has no neighbours on any day
         """See `Source.neighbours`."""
         return []
 

@@ -18,8 +18,8 @@ from sandbox.series.flow_cache import CHARGER, FlowCache, collect_energies
 from sandbox.series.held_limits import PowerLimit
 from sandbox.series.table import EMPTY, Columns, RowSheet, RowTable
 
+# The quantity of `exact_kwh` that limits prevented: what the PV would have given without them, less what it gave.
 CURTAILED = "curtailedGeneration"
-"""The quantity of `exact_kwh` that limits prevented: what the PV would have given without them, less what it gave."""
 
 
 class SimulatedSource:
@@ -51,9 +51,9 @@ class SimulatedSource:
         """See `Source.span`."""
         return find_local_date(self.plant.started_at.timestamp(), self.plant.zone), None
 
-    def asked(self, day: date | None) -> None:
+    def note_request(self, day: date | None) -> None:
         """See `Source.asked`."""
-        self._cache.asked(self.plant, day)
+        self._cache.note_request(self.plant, day)
 
     def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
         """See `Source.day`."""
@@ -64,11 +64,11 @@ class SimulatedSource:
             return self._build_plant_day(set_type, flows)
         return self._build_device_day(device, set_type, flows, day)
 
-    def neighbours(self, day: date) -> list[RowSheet]:
+    def take_neighbours(self, day: date) -> list[RowSheet]:
         """See `Source.neighbours`."""
         if not self._is_active(None, day):
             return []
-        rows = self._cache.simulated_with(self.plant, day)
+        rows = self._cache.take_neighbours(self.plant, day)
         if rows is None:
             return []
         plants, flows = rows

@@ -100,13 +100,13 @@ class Source(Protocol):
     def sets(self, device: Device | None) -> tuple[str, ...]:
         """The measurement sets of the plant (None) or of one of its devices."""
 
-    def asked(self, day: date | None) -> None:
+    def note_request(self, day: date | None) -> None:
         """Take note that somebody asks for this plant (and day), be it for an answer that is kept."""
 
     def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
         """All rows of the plant-local day `day`."""
 
-    def neighbours(self, day: date) -> list[RowSheet]:
+    def take_neighbours(self, day: date) -> list[RowSheet]:
         """The day's EnergyBalance of all plants that were simulated together with this one's, itself included.
 
         Each simulation is used only once, so that nothing is done twice for plants that nobody asks for.

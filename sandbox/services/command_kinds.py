@@ -33,6 +33,7 @@ class CommandKind:
 
 FEED_IN_LIMIT = "FeedInLimit"
 _EXPORT = CommandKind("opModExpLimW", Unit.WATTS, ActsOn.FEED_IN)
+# By the name in a request: SMA's own, and those of the standard that a PV plant can follow.
 COMMANDS = {
     FEED_IN_LIMIT: _EXPORT,
     _EXPORT.standard_name: _EXPORT,
@@ -46,10 +47,9 @@ COMMANDS = {
         )
     },
 }
-"""By the name in a request: SMA's own, and those of the standard that a PV plant can follow."""
 
+# All of the rated power, in hundredths of a percent.
 WHOLE = 10_000
-"""All of the rated power, in hundredths of a percent."""
 
 _STEERED = (Role.INVERTER, Role.GATEWAY, Role.METER, Role.PLANT)
 

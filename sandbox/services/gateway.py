@@ -15,8 +15,8 @@ from sandbox.tokens import Access
 from sandbox.world import World
 
 BUCKET_S = 300
+# A public client reads rows below v2 and all else below v1, so both answer alike; SMA's pages know v1 only.
 _LATER_VERSION = "/monitoring/v2/"
-"""A public client reads rows below v2 and all else below v1, so both answer alike; SMA's pages know v1 only."""
 DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
 
 

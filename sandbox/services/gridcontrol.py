@@ -31,8 +31,8 @@ from sandbox.services.plant_schedules import Schedule, read_command_names, read_
 from sandbox.world import World
 
 _BASE = "/gridcontrol/v1"
+# So many schedules of a plant that still hold; and of so many that are over the newest are listed.
 MAX_SCHEDULES = 1000
-"""So many schedules of a plant that still hold; and of so many that are over the newest are listed."""
 MAX_IDS = 1000
 _Found = tuple[Plant, Device | None]
 

@@ -25,8 +25,8 @@ from sandbox.world import World
 _BASE = "/live/v1"
 SECONDS_BETWEEN_CALLS = 10
 SESSION_S = 600
+# Calls closer together than this belong to one session.
 PAUSE_S = 60
-"""Calls closer together than this belong to one session."""
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ class MeasurementService:
 
     def _answer_ahead(self, found: FoundResource, day: date) -> None:
         """Write the day's balance of the plants that are likely to be asked next: together they cost far less."""
-        for plants, labels, columns in self._periods.neighbours(found.source, day):
+        for plants, labels, columns in self._periods.take_neighbours(found.source, day):
             resolution = set_names.name_resolution(plants[0].step_s)
             for plant, text in zip(plants, write_lists(labels, columns), strict=True):
                 key = self._build_key(plant, None, (set_names.ENERGY_BALANCE, "day", day, False, False, True))
@@ -133,7 +133,7 @@ class MeasurementService:
         source, device = found.source, found.device
         question = (set_type, period, when, total, energy, found.visible)
         key = self._build_key(source.plant, device, question)
-        source.asked(when)
+        source.note_request(when)
         body = self._bodies.get(key)
         if body is None and when and question == (set_names.ENERGY_BALANCE, "day", when, False, False, True):
             self._answer_ahead(found, when)

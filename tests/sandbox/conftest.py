@@ -17,8 +17,8 @@ from sandbox.sandbox_clock import SandboxClock
 from sandbox.server import Server, build_address, configure_uvicorn, listen
 from sandbox.world import World
 
+# What the sandbox's clock shows when a test begins.
 NOW = datetime(2024, 6, 15, 12, 0, tzinfo=UTC)
-"""What the sandbox's clock shows when a test begins."""
 
 Json = dict[str, Any]
 
@@ -69,8 +69,8 @@ class Served:
         return answer
 
 
+# Starts a server of a test's own, with the options given by name.
 Serve = Callable[..., Served]
-"""Starts a server of a test's own, with the options given by name."""
 
 
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -17,8 +17,8 @@ from sandbox.series.simulated_source import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
 FLEET = build_fleet(40, 7)
+# A plain day, both changes of the clock in Europe, and a day that is not complete yet.
 DAYS = [date(2023, 6, 10), date(2023, 3, 26), date(2023, 10, 29), date(2024, 6, 14)]
-"""A plain day, both changes of the clock in Europe, and a day that is not complete yet."""
 BALANCE = "/monitoring/v1/plants/{}/measurements/sets/EnergyBalance/Day"
 
 
@@ -78,12 +78,12 @@ def test_neighbours_are_told_once_and_limits_drop_them() -> None:
     cache = FlowCache(7)
     sources = [SimulatedSource(plant, cache) for plant in build_fleet(2 * FIRST_REACH, 7)]
     day = date(2023, 6, 10)
-    told = sources[0].neighbours(day)
+    told = sources[0].take_neighbours(day)
     assert sorted(plant.index for sheet in told for plant in sheet.plants) == list(range(1 + FIRST_REACH))
-    assert sources[1].neighbours(day) == []
-    assert cache.sizes()[0] == 1 + FIRST_REACH
+    assert sources[1].take_neighbours(day) == []
+    assert cache.count_kept()[0] == 1 + FIRST_REACH
     sources[1].limit([PowerLimit(0.0, 4e9, 100.0)])
-    assert cache.sizes()[0] == 0
+    assert cache.count_kept()[0] == 0
     held = sources[1].day(None, "EnergyBalance", day).power
     assert "gridFeedIn" in held
     assert held["gridFeedIn"].max() <= 100 + 1e-9
@@ -94,7 +94,7 @@ def test_as_many_come_along_as_were_used_of_late() -> None:
     cache = FlowCache(7)
     sources = [SimulatedSource(plant, cache) for plant in build_fleet(300, 7)]
     day = date(2023, 6, 10)
-    told = [sum(len(sheet.plants) for sheet in source.neighbours(day)) for source in sources]
+    told = [sum(len(sheet.plants) for sheet in source.take_neighbours(day)) for source in sources]
     assert [count for count in told if count] == [1 + FIRST_REACH, PLANTS_AT_ONCE, 140]
 
 
@@ -103,7 +103,7 @@ def test_no_more_come_along_than_are_kept() -> None:
     sources = [SimulatedSource(plant, cache) for plant in build_fleet(70, 7)]
     for source in sources:
         source.day(None, "EnergyBalance", date(2023, 6, 10))
-        assert cache.sizes()[0] <= 50
+        assert cache.count_kept()[0] <= 50
 
 
 def test_hardly_any_come_along_in_no_order_over_more_days_than_are_kept() -> None:
@@ -115,7 +115,7 @@ def test_hardly_any_come_along_in_no_order_over_more_days_than_are_kept() -> Non
     for plant, ahead in zip(rng.integers(0, 300, 150), rng.integers(0, 3000, 150), strict=True):
         day = date(2015, 1, 1) + timedelta(days=int(ahead))
         sources[plant].day(None, "EnergyBalance", day)
-        kept = cache.kept()
+        kept = cache.list_kept()
         came_along.append(len(kept - before - {(int(plant), day)}))
         before = kept
     assert sum(came_along[50:]) < 50
@@ -127,9 +127,9 @@ def test_next_days_come_along_where_a_plant_is_asked_day_by_day() -> None:
     first = date(2023, 6, 10)
     for source in sources[:3]:
         for ahead in range(2 * DAYS_AT_ONCE):
-            source.asked(first + timedelta(days=ahead))
+            source.note_request(first + timedelta(days=ahead))
             source.day(None, "EnergyBalance", first + timedelta(days=ahead))
-    later = [(index, day) for index, day in cache.kept() if day > first]
+    later = [(index, day) for index, day in cache.list_kept() if day > first]
     assert {index for index, _ in later} == {0, 1, 2}
     assert len(later) == 3 * 2 * DAYS_AT_ONCE
 
@@ -139,13 +139,13 @@ def test_plants_nobody_asks_are_not_simulated_after_the_first_day() -> None:
     sources = [SimulatedSource(plant, cache) for plant in FLEET]
     asked = sources[::4]
     for ahead in range(3):
-        before = cache.sizes()[0]
+        before = cache.count_kept()[0]
         for source in asked:
             day = date(2023, 6, 10) + timedelta(days=ahead)
-            source.asked(day)
+            source.note_request(day)
             source.day(None, "EnergyBalance", day)
     # One of them, for which a new day looks like the next of its own, brings some days of its own.
-    assert cache.sizes()[0] - before <= len(asked) + DAYS_AT_ONCE
+    assert cache.count_kept()[0] - before <= len(asked) + DAYS_AT_ONCE
 
 
 def test_followers_are_those_of_the_time_before() -> None:

@@ -15,8 +15,8 @@ from sandbox.services.express import Express
 from sandbox.world import World
 from tests.sandbox.conftest import NOW, Serve, Served
 
+# Strikes nobody; but with a fault on, everything goes the long way.
 IDLE_FAULT = {"kind": "reset", "path": "/nowhere"}
-"""Strikes nobody; but with a fault on, everything goes the long way."""
 PLANT, INVERTER, OTHER = "5000000", "5000001", "62c3cffe-41ac-4f92-8899-06610ee07b05"
 DAY = "/monitoring/v1/plants/5000000/measurements/sets/EnergyBalance/Day?Date=2023-06-10"
 

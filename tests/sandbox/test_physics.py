@@ -202,9 +202,9 @@ def test_caches_stay_bounded() -> None:
     source = SimulatedSource(replace(FLEET[0]), cache)
     for day in range(1, 13):
         source.day(None, "EnergyBalance", date(2023, 6, day))
-        assert cache.sizes()[0] <= 5
+        assert cache.count_kept()[0] <= 5
     source.daily_energy(None, "EnergyBalance", [date(2023, month, 1) for month in (1, 2, 3, 4)])
-    assert cache.sizes() == (5, 2)
+    assert cache.count_kept() == (5, 2)
 
 
 def test_a_fleet_simulated_together_equals_its_plants_alone() -> None:
