@@ -65,12 +65,12 @@ class World:
             **{one: Client(one, options.client_secret, "custom") for one in options.custom_client_ids},
             options.code_client_id: Client(options.code_client_id, options.code_client_secret, "code"),
         }
+        # Grows with every change that makes a kept answer stale.
         self.version = 0
-        """Grows with every change that makes a kept answer stale."""
+        # Old plant or device id -> new id, of what moved from Classic to ennexOS.
         self.moved: dict[str, str] = {}
-        """Old plant or device id -> new id, of what moved from Classic to ennexOS."""
+        # How many requests of each client named a plant that it may not see.
         self.strangers: Counter[str] = Counter()
-        """How many requests of each client named a plant that it may not see."""
         self._sources: dict[str, Source] = {}
         self._devices: dict[str, tuple[str, Device]] = {}
         self._plants_of: dict[str, set[str]] = {}

@@ -66,9 +66,9 @@ _OTHER: Final = (
     "but not with {endpoint}: run it again later, and if this happens again, check SMA_MONITORING_URL."
 )
 _BEYOND: Final = (
-    "but with more rows, fields or levels than any answer of SMA, so it was not read: run it again "
+    "but with more rows, fields or levels than any answer of SMA, so it was not read: run it again later, and if this "
+    "happens again, tell SMA."
 )
-"later, and if this happens again, tell SMA."
 
 
 def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> Failure | None:

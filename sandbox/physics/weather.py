@@ -18,8 +18,8 @@ from sandbox.random_streams import Topic, open_day_streams
 
 Floats = NDArray[np.float64]
 
+# Hourly knots between which clouds and wind change smoothly.
 KNOTS = 25
-"""Hourly knots between which clouds and wind change smoothly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Draws:
     scalars: Floats
 
 
+# Uniform numbers a day: cloudiness, its depth, temperature, wind, charging yes or no, charging hour.
 SCALARS = 6
+# So many of the scalars are the town's: the day's clearness, depth of clouds, temperature and wind.
 _OF_SKY = 4
-"""So many of the scalars are the town's: the day's clearness, depth of clouds, temperature and wind."""
+# How much of the flicker is the town's and the plant's: squares add up to one.
 _COMMON, _OWN = 0.95, 0.3122
-"""How much of the flicker is the town's and the plant's: squares add up to one."""
-"""Uniform numbers a day: cloudiness, its depth, temperature, wind, charging yes or no, charging hour."""
 
 
 def draw_days(streams: Iterable[np.random.Generator], rows: int, cells: int) -> Draws:

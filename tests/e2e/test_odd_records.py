@@ -301,6 +301,7 @@ def test_an_answer_beyond_all_bounds_is_set_aside_and_told(second: Stage, plant:
     assert energies(second, plant) == pytest.approx([24.0] * 2)
     (told,) = [item for item in second.notices.missing if item.plant_id == plant]
     assert "more rows, fields or levels than any answer of SMA" in told.reason
+    assert told.reason.endswith("run it again later, and if this happens again, tell SMA.")
     assert aside_of(second, plant, "reason") == [("request_failed",)]
 
 
