@@ -64,7 +64,7 @@ def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefini
                 sunledger_notices.add(
                     sunledger_runtime.store_requests().build_notices(sunledger_runtime.find_today())
                 )
-            found = declared.judge(sunledger_runtime)
+            found = declared.judge_table(sunledger_runtime)
             keep_outcome(sunledger_runtime, declared.name, found)
             return convert_finding(found)
 

@@ -160,7 +160,7 @@ def _choose_closing_days(
     lacking = find_incomplete_days(runtime, max(first, runtime.settings.first_day), last)
     days = set(lacking.filter(lacking["reason"].is_in(ASK_AGAIN))["local_date"])
     if not days:
-        return dg.SkipReason(f"Skipped, because all days up to {last} are complete.")
+        return dg.SkipReason(f"Skipped, because all days up to {last} were fetched after they had ended.")
     ready = day_availability.find_days_to_retry(
         now, days, set(_read_attempts(context.instance, build_name(runtime.settings, "closing"), now))
     )

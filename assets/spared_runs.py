@@ -123,7 +123,7 @@ class SparedRuns:
             if check.of_requests:
                 moved = self._runtime.store_requests()
                 self._notices.add(moved.build_notices(self._runtime.find_today()))
-            if not is_known_outcome(self._runtime, check.name, check.judge(self._runtime)):
+            if not is_known_outcome(self._runtime, check.name, check.judge_table(self._runtime)):
                 return False
         return True
 

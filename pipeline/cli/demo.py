@@ -257,6 +257,7 @@ def _list_next_steps(home: Path) -> list[tuple[str, str]]:
     place = f"SUNLEDGER_HOME={shlex.quote(str(home))}"
     program = shlex.quote(str(Path(sys.executable).with_name("sunledger")))
     query = "SELECT * FROM v_days_to_check LIMIT 10"
+    chosen = "SMA_ENVIRONMENT=production and SMA_TIME_BASIS=plant_local"
     return [
         ("Show assets, partitions and runs in Dagster:", f"{place} {program} ui"),
         ("Query the warehouse with SQL:", f'{place} {program} sql "{query}"'),
@@ -264,7 +265,7 @@ def _list_next_steps(home: Path) -> list[tuple[str, str]]:
         ("Export a table to a spreadsheet:", f"{place} {program} export energy_daily --output days.xlsx"),
         ("Connect a BI tool, read-only:", f"duckdb:///{home / 'sunledger.duckdb'}?access_mode=READ_ONLY"),
         (
-            "Connect to SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then run",
+            f"Connect to SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET, {chosen} into .env, then run",
             f"{program} doctor && {program} plan --from 2026-10-01 --to 2026-10-31",
         ),
     ]

@@ -1,5 +1,6 @@
 """`sunledger doctor` on the terminal: a line for each finding."""
 
+import os
 from functools import partial
 from itertools import chain
 
@@ -8,10 +9,11 @@ from rich.text import Text
 from assets.dagster_findings import examine_runs
 from pipeline.cli.console import out, say
 from pipeline.cli.cost_consent import agree
+from pipeline.common.env_file import find_misspelled_variables
 from pipeline.common.errors import SunledgerError
-from pipeline.common.settings import load_settings
+from pipeline.common.settings import Settings, load_settings, name_variable
 from pipeline.ops.doctor.examination import examine
-from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check
+from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check, warn
 from pipeline.sma.clock import Clock, WaitAnnouncer
 
 _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red", Level.SKIP: "dim"}
@@ -33,6 +35,11 @@ def show_examination(plants_asked: int | None, *, yes: bool) -> bool:
         access = f"credentials of {settings.sma_credentials}"
     where = f"environment {settings.sma_environment}, {access}, home {settings.home}"
     _print(pass_check("settings", where))
+    names = [name_variable(field) for field in Settings.model_fields]
+    for name, meant in find_misspelled_variables(os.environ, names).items():
+        _print(
+            warn("settings", f"the environment has {name}, which is no setting: write {meant}, or remove it")
+        )
     well = True
     clock = Clock(announce=WaitAnnouncer(say))
     examined = examine(settings, clock=clock, plants_asked=plants_asked, agree=partial(agree, yes=yes))

@@ -11,6 +11,8 @@ from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import (
+    check_month_is_over,
+    check_year_is_over,
     fetch_energy_months,
     fetch_energy_years,
     plan_month_requests,
@@ -30,6 +32,8 @@ SHOWN = 20
 def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
     """Fetch SMA's figures of the month, compare, publish, and show the result. Returns what is missing."""
     runtime.settings.require_credentials()
+    # Before anybody is asked for consent to the cost of requests that are not sent.
+    check_month_is_over(runtime, month)
     requests = plan_month_requests(runtime, month)
     _announce(runtime, f"{month:%Y-%m}", requests, max_requests, yes=yes)
     notices = _compare(runtime, lambda: fetch_energy_months(runtime, month), write_reconciliation)
@@ -47,6 +51,7 @@ def run_year(runtime: RunContext, year: int, max_requests: int | None, *, yes: b
         first = dt.date(year, 1, 1)
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
+    check_year_is_over(runtime, first)
     requests = plan_year_requests(runtime, first)
     _announce(runtime, str(year), requests, max_requests, yes=yes)
     notices = _compare(runtime, lambda: fetch_energy_years(runtime, first), write_reconciliation_yearly)

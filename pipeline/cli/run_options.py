@@ -73,7 +73,7 @@ def open_runtime(
     if plants and not wanted:
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
     given: dict[str, Any] = {**(overrides or {}), **({"sets": ",".join(sets)} if sets else {})}
-    settings = load_settings(**given)
+    settings = load_settings(from_options=given, **given)
     chosen = frozenset(groups or [])
     # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")

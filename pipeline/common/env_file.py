@@ -2,7 +2,7 @@
 
 import difflib
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pipeline.common.errors import ConfigurationError
@@ -10,6 +10,8 @@ from pipeline.common.user_text import read_user_text
 
 # How much a name must be like that of a setting to be a slip of it.
 ALIKE = 0.75
+# In the environment others have names of their own: Kubernetes makes some of each service's name.
+ALIKE_IN_ENVIRONMENT = 0.85
 
 
 def check_env_file(file: Path, names: Collection[str]) -> None:
@@ -39,6 +41,15 @@ def check_env_file(file: Path, names: Collection[str]) -> None:
             raise _build_error(
                 file, line, f"names {key}, which is not a setting", f"write {alike[0]}, or remove the line"
             )
+
+
+def find_misspelled_variables(environment: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """The variables of the environment that are no setting but nearly named like one, each with that one's name."""
+    strange = sorted(name for name in environment if _is_ours(name) and name.upper() not in names)
+    alike = (
+        (name, difflib.get_close_matches(name.upper(), names, 1, ALIKE_IN_ENVIRONMENT)) for name in strange
+    )
+    return {name: found[0] for name, found in alike if found}
 
 
 def _is_ours(key: str) -> bool:

@@ -4,6 +4,7 @@ Secrets are `SecretStr`: they are shown as stars wherever a settings object is p
 without credentials except calls of SMA's services, which begin with `require_credentials()`.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ from pipeline.common.sma_settings import SmaSettings
 from pipeline.common.text import escape_line
 
 ENV_FILE = Path(".env")
+# What a value that can't be read should be, where the words of the library that reads it are those of a programmer.
+_READABLE = {
+    "int_parsing": "it should be a whole number",
+    "float_parsing": "it should be a number, with a point before decimals",
+    "decimal_parsing": "it should be a number, with a point before decimals",
+    "date_parsing": "it should be a day, written as YYYY-MM-DD",
+    "date_from_datetime_inexact": "it should be a day, written as YYYY-MM-DD",
+    "date_from_datetime_parsing": "it should be a day, written as YYYY-MM-DD",
+}
 
 
 class Settings(
@@ -98,10 +108,13 @@ def name_variable(field: str) -> str:
     return field.upper() if field.startswith("sma_") else f"SUNLEDGER_{field.upper()}"
 
 
-def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
+def load_settings(
+    *, env_file: Path | None = ENV_FILE, from_options: Collection[str] = (), **overrides: Any
+) -> Settings:
     """Settings from `overrides` (field names), then the environment, then `env_file` (None: no file).
 
-    Raises ConfigurationError with one sentence: the variable, its value unless that is a secret, the cure.
+    `from_options` are the overrides that options of a command have given. Raises ConfigurationError with one sentence:
+    the variable or the option, its value unless that is a secret, the cure.
     """
     unknown = sorted(set(overrides) - set(Settings.model_fields))
     if unknown:
@@ -116,15 +129,16 @@ def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Sett
         raise ConfigurationError(f"{env_file} is UTF-16 text: save it as UTF-8.") from None
     except ValidationError as fault:
         # A default that depends on a wrong setting is reported too, after the cause: tell the cause.
-        raise ConfigurationError(_build_sentence(fault.errors(include_url=False)[0])) from None
+        raise ConfigurationError(_build_sentence(fault.errors(include_url=False)[0], from_options)) from None
 
 
-def _build_sentence(error: ErrorDetails) -> str:
+def _build_sentence(error: ErrorDetails, from_options: Collection[str]) -> str:
     field = str(error["loc"][0]).removeprefix("SUNLEDGER_").lower()
     value = error.get("input")
     # Never repeat a secret, nor a URL that may carry a password in its user part.
     hidden = Settings.model_fields[field].annotation is SecretStr or "@" in str(value)
     shown = "" if hidden else f"={value}"
-    message = error["msg"]
-    clause = message if error["type"] == "setting" else f"is wrong: {message.replace('Input', 'it', 1)}"
-    return escape_line(f"{name_variable(field)}{shown} {clause}.")
+    message = _READABLE.get(error["type"], error["msg"].replace("Input", "it", 1))
+    clause = message if error["type"] == "setting" else f"is wrong: {message}"
+    name = f"--{field.replace('_', '-')}" if field in from_options else name_variable(field)
+    return escape_line(f"{name}{shown} {clause}.")

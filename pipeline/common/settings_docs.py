@@ -15,8 +15,9 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 _HEAD = """\
 # Settings
 
-Settings come from the environment, or from a file `.env` in the working directory. Secrets are never printed, logged
-or stored.
+Settings come from the environment, or from a file `.env` in the working directory; where both have one, the environment
+decides. Secrets are never printed, logged or stored. A name in `.env` that is nearly that of a setting is refused as a
+slip, and `sunledger doctor` warns of one in the environment.
 """
 
 _HOSTS = """

@@ -30,19 +30,29 @@ def plan_year_requests(runtime: RunContext, year: dt.date) -> list[Request]:
     return [planned.request for planned in _plan_year(runtime, year).requests]
 
 
+def check_month_is_over(runtime: RunContext, month: dt.date) -> None:
+    """Raises UsageError for a month that is not over by UTC."""
+    if month >= runtime.find_today().replace(day=1):
+        raise UsageError(f"{month:%Y-%m} is not over: choose a month before this one.")
+
+
+def check_year_is_over(runtime: RunContext, year: dt.date) -> None:
+    """Raises UsageError for a year, given by its first day, that is not over by UTC."""
+    if year >= find_year_start(runtime.find_today()):
+        raise UsageError(f"{year:%Y} is not over: choose a year before this one.")
+
+
 def fetch_energy_months(runtime: RunContext, month: dt.date | None = None) -> StepResult:
     """Fetch SMA's own energies of a month, by default the last one that is over, with one request for each plant."""
     first = find_last_month(runtime) if month is None else month
-    if first >= runtime.find_today().replace(day=1):
-        raise UsageError(f"{first:%Y-%m} is not over: choose a month before this one.")
+    check_month_is_over(runtime, first)
     ((_, report),) = fetch_days(runtime, partial(_plan_month, month=first))
     return report
 
 
 def fetch_energy_years(runtime: RunContext, year: dt.date) -> StepResult:
     """Fetch SMA's own energies of the months of a year, given by its first day, with one request for each plant."""
-    if year >= find_year_start(runtime.find_today()):
-        raise UsageError(f"{year:%Y} is not over: choose a year before this one.")
+    check_year_is_over(runtime, year)
     ((_, report),) = fetch_days(runtime, partial(_plan_year, year=year))
     return report
 

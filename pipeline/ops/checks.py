@@ -66,8 +66,8 @@ def check_quality(runtime: RunContext, days: Collection[dt.date]) -> Finding:
     "standing",
     asset="energy_daily",
     after=CheckMoment.DAYS,
-    description="Every closed day of every listed plant is stored and complete. The check fails if a day is two days "
-    "late.",
+    description="Every closed day of every listed plant was fetched after it had ended. A day that was not is a "
+    "warning, and an error after two days. The check complete reports days for which SMA has no rows.",
 )
 def check_closed_days(runtime: RunContext) -> Finding:
     """The judgement of all closed days that the schedule 'closing' looks after."""

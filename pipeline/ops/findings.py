@@ -43,24 +43,30 @@ def judge_day(day: dt.date, daily: pl.DataFrame) -> Finding:
     named = ", ".join(worst["plant_id"].head(SHOWN))
     return Finding(
         passed=False,
-        text=f"{day}: {counts['missing']} of {daily.height} plants are missing and {counts['partial']} have gaps "
-        f"({_shorten_list(named, worst.height)}). Look at v_days_to_check. Fetching the days again closes a data gap "
-        "unless SMA lacks the data too.",
+        text=f"{day}: of {pluralize(daily.height, 'plant')}, {counts['missing']} without data and {counts['partial']} "
+        f"with gaps ({_shorten_list(named, worst.height)}). Look at v_days_to_check. Fetching the days again closes a "
+        "data gap unless SMA lacks the data too.",
         facts=facts,
     )
 
 
 def judge_closed_days(lacking: pl.DataFrame, first: dt.date, last: dt.date) -> Finding:
-    """Whether all closed days from first to last are whole; `lacking` has plant_id, local_date and reason."""
+    """Whether all closed days from first to last were fetched; `lacking` has plant_id, local_date and reason."""
     again = lacking.filter(pl.col("reason") != "silent")
+    silent = lacking.height - again.height
     facts: dict[str, Any] = {
         "first_day": str(first),
         "last_day": str(last),
         "plant_days": again.height,
-        "silent_plant_days": lacking.height - again.height,
+        "silent_plant_days": silent,
     }
     if not again.height:
-        return Finding(passed=True, text=f"Every plant-day from {first} to {last} is complete.", facts=facts)
+        text = f"Every plant-day from {first} to {last} was fetched after it had ended."
+        if silent:
+            text += (
+                f" SMA has no rows for {pluralize(silent, 'plant-day')} of these: look at v_days_to_check."
+            )
+        return Finding(passed=True, text=text, facts=facts)
     oldest = again["local_date"].min()
     assert isinstance(oldest, dt.date)  # noqa: S101 - a frame with rows has one
     days, plants = again["local_date"].n_unique(), again["plant_id"].n_unique()

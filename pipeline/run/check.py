@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pipeline.common.finding import Finding
 from pipeline.run.context import RunContext
+from pipeline.run.plants import drop_limits
 
 Judge: TypeAlias = Callable[[RunContext], Finding]
 Judging = TypeVar("Judging", bound=Judge)
@@ -36,6 +37,10 @@ class Check:
     after: CheckMoment
     judge: Judge
     of_requests: bool = False
+
+    def judge_table(self, runtime: RunContext) -> Finding:
+        """The finding of the whole table, also in a run that is limited to some plants."""
+        return self.judge(drop_limits(runtime))
 
 
 def checks(

@@ -103,7 +103,8 @@ def check_sets(runtime: RunContext) -> None:
     """Raise UsageError for a chosen set that no plant and no device has."""
     if unknown := list_unknown_sets(runtime):
         offered = ", ".join(_list_offered(runtime))
-        raise UsageError(f"No plant and no device has a set {unknown[0]!r}: choose from {offered}, or {ALL}.")
+        written = next(name for name in runtime.settings.sets.split(",") if name.lower() == unknown[0])
+        raise UsageError(f"No plant and no device has a set {written!r}: choose from {offered}, or {ALL}.")
 
 
 def list_unknown_sets(runtime: RunContext) -> list[str]:

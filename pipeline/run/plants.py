@@ -88,6 +88,18 @@ def _limit_to_run(runtime: RunContext, listed: pl.DataFrame, plants: pl.DataFram
     return listed
 
 
+def drop_limits(runtime: RunContext) -> RunContext:
+    """The same run without limits on its plants: what it says is of the whole fleet."""
+    return replace(
+        runtime,
+        only_plants=frozenset(),
+        only_groups=frozenset(),
+        only_backends=frozenset(),
+        turn="",
+        shard=None,
+    )
+
+
 def count_turn(runtime: RunContext) -> dict[str, int]:
     """How many plants a run reads in its turn, and how many it leaves out; nothing of a run that has none.
 

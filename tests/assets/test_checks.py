@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Never
 
 import dagster as dg
@@ -10,9 +11,11 @@ import pytest
 
 from assets import asset_checks
 from assets.runs import RunFailedError, Runs, record_runs
-from pipeline.ops import findings
+from pipeline.ops import checks, findings
 from pipeline.ops.checks import judge_published_file
+from pipeline.run.check import CheckMoment, collect_checks
 from pipeline.run.context import RunContext
+from pipeline.run.shards import Shard
 from tests.e2e.test_days import refresh, run
 from tests.scripted import NOW, ScriptedSma
 from tests.scripted_home import make_runtime, make_settings
@@ -72,7 +75,7 @@ def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) ->
     }
     _, severity, text = found[str(DAY)]
     assert severity == "WARN"
-    assert text.startswith("2021-10-18: 1 of 2 plants are missing and 0 have gaps (12). Look at")
+    assert text.startswith("2021-10-18: of 2 plants, 1 without data and 0 with gaps (12). Look at")
 
 
 def test_what_all_is_well_looks_like(runs: Runs) -> None:
@@ -100,6 +103,20 @@ def test_days_that_are_missing_are_listed_whatever_the_run_was_about(newest_day:
     assert (passed, severity) == (False, "ERROR")
     assert "12 plant-days are missing (6 days, 2 plants, the oldest 2021-10-13)" in text
     assert "sunledger backfill --from 2021-10-13 --to 2021-10-19" in text
+
+
+def test_a_run_of_some_plants_judges_the_whole_fleet(newest_day: Runs) -> None:
+    limited = replace(newest_day.runtime, only_plants=frozenset({"11"}), shard=Shard(1, 1))
+    (standing,) = (check for check in collect_checks([checks], CheckMoment.DAYS) if check.name == "standing")
+    assert "12 plant-days are missing (6 days, 2 plants" in standing.judge_table(limited).text
+
+
+def test_a_silent_plant_is_fetched_but_never_called_complete() -> None:
+    lacking = pl.DataFrame({"plant_id": ["11"], "local_date": [DAY], "reason": ["silent"]})
+    found = findings.judge_closed_days(lacking, FIRST, LAST)
+    assert found.passed
+    assert "SMA has no rows for 1 plant-day of these: look at v_days_to_check." in found.text
+    assert "complete" not in found.text
 
 
 def test_a_new_field_of_the_vendor_is_named(newest_day: Runs) -> None:

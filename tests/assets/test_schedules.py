@@ -125,7 +125,10 @@ def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> N
         "complete"
     }
     machine.tick("closing")
-    assert machine.skips[-1] == ("closing", "Skipped, because all days up to 2021-10-23 are complete.")
+    assert machine.skips[-1] == (
+        "closing",
+        "Skipped, because all days up to 2021-10-23 were fetched after they had ended.",
+    )
 
 
 def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(machine: Clockwork) -> None:
@@ -142,7 +145,10 @@ def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(m
         assert [part["local_date"] for part in runtime.lake.list_parts(KpiDaily)][-1] == "2021-10-20"
     assert len(machine.sma.asked) == before
     machine.tick("closing")
-    assert machine.skips[-1] == ("closing", "Skipped, because all days up to 2021-10-20 are complete.")
+    assert machine.skips[-1] == (
+        "closing",
+        "Skipped, because all days up to 2021-10-20 were fetched after they had ended.",
+    )
 
 
 def test_ticks_that_the_daemon_makes_up_for_are_left_to_the_newest(machine: Clockwork) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.common.env_file import find_misspelled_variables
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings, name_variable
 from pipeline.common.sma_hosts import is_loopback
@@ -114,7 +115,17 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (
             "sma_requests_per_5_min",
             "many",
-            "SMA_REQUESTS_PER_5_MIN=many is wrong: it should be a valid integer",
+            "SMA_REQUESTS_PER_5_MIN=many is wrong: it should be a whole number.",
+        ),
+        (
+            "first_day",
+            "1.1.2015",
+            "SUNLEDGER_FIRST_DAY=1.1.2015 is wrong: it should be a day, written as YYYY-MM-DD.",
+        ),
+        (
+            "max_eur_per_month",
+            "1.000,50",
+            "SUNLEDGER_MAX_EUR_PER_MONTH=1.000,50 is wrong: it should be a number, with a point before decimals.",
         ),
         (
             "lake",
@@ -132,6 +143,11 @@ def test_a_wrong_value_is_one_sentence(
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_a_wrong_value_of_an_option_names_the_option() -> None:
+    with pytest.raises(ConfigurationError, match=r"^--detail=5 is not an amount of detail; write none"):
+        load_settings(env_file=None, from_options=["detail"], detail="5")
 
 
 def test_an_unknown_override_is_refused() -> None:
@@ -168,3 +184,10 @@ def test_plain_http_is_for_this_machine_only(address: object) -> None:
     else:
         with pytest.raises(ConfigurationError, match="unencrypted"):
             load_settings(env_file=None, sma_auth_url=url)
+
+
+def test_slips_of_the_environment_are_found_and_the_names_of_others_are_left() -> None:
+    names = [name_variable(field) for field in Settings.model_fields]
+    others = ["SUNLEDGER_SERVICE_HOST", "SUNLEDGER_WEB_SERVICE_PORT", "SMARTHOME", "sunledger_home", "PATH"]
+    slips = {"SUNLEDGER_MAX_EUR_PER_MONT": "SUNLEDGER_MAX_EUR_PER_MONTH", "SMA_CLIENTID": "SMA_CLIENT_ID"}
+    assert find_misspelled_variables([*others, *slips], names) == slips

@@ -274,7 +274,7 @@ def test_answers_of_a_run_that_was_killed_before_their_table_are_not_lost(
 def test_a_chosen_set_that_nobody_is_known_to_have_is_looked_for(new_runtime: New, sma: ScriptedSma) -> None:
     asked(sma, at(new_runtime, 0))
     named = at(new_runtime, 1, sets="EnergyBalance,NewSet")
-    with pytest.raises(UsageError, match="No plant and no device has a set 'newset'"):
+    with pytest.raises(UsageError, match="No plant and no device has a set 'NewSet'"):
         check_sets(named)
     sma.special = lambda r: (
         compact({"sets": ["EnergyBalance", "NewSet"]}) if r.endpoint == "sets" and not r.device_id else None

@@ -59,6 +59,15 @@ def test_the_bases_differ_in_their_path_only() -> None:
     assert settings["SMA_GRIDCONTROL_URL"] == "http://127.0.0.1:1/gridcontrol"
 
 
+def test_the_page_says_how_to_point_the_program_at_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    lines = [line.strip() for line in page.splitlines() if line.startswith("    SMA_")]
+    settings = SandboxAddress("http://127.0.0.1:8400").settings()
+    assert dict(line.split("=", 1) for line in lines) == {
+        name: value for name, value in settings.items() if name != "SMA_FLOW"
+    }
+
+
 def test_no_secret_in_what_is_printed_of_an_address_or_of_options() -> None:
     hidden = "hush"
     assert hidden not in repr(SandboxAddress("http://127.0.0.1:1", client_secret=hidden))
