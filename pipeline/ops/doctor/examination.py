@@ -14,6 +14,7 @@ from pipeline.billing.spending import (
     CostNotAllowedError,
 )
 from pipeline.common.errors import ClockApartError, SunledgerError
+from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError
 from pipeline.ops.doctor.connection_checks import (
@@ -152,6 +153,17 @@ def _run_check(check: DoctorCheck, patient: Patient) -> list[Diagnosis]:
         return [fail(check.name, str(error))]
     except SunledgerError as error:
         return [fail(check.name, str(error))]
+    except OSError as fault:
+        # A file that a check can't read is no reason to say nothing of all else.
+        return [fail(check.name, _explain_file(fault))]
+
+
+def _explain_file(fault: OSError) -> str:
+    place, why = fault.filename or "A file", fault.strerror or "no reason is given"
+    return str(
+        find_refusal(fault)
+        or f"{place} can't be read or written ({why}): check the disk and the permissions there."
+    )
 
 
 STORE = "object store"
