@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import time
+from contextlib import suppress
 from importlib.metadata import distributions, metadata, requires
 from pathlib import Path
 
@@ -71,6 +72,20 @@ def find_leftovers(settings: Settings) -> list[Path]:
 def find_unreadable_records(settings: Settings) -> list[Path]:
     """Files that keep lines of the record of requests which nobody could read."""
     return list_regular_files(settings.home / RECORD_FOLDER, UNREADABLE)
+
+
+def find_refused_files(settings: Settings) -> list[Path]:
+    """Files and folders of the home that belong to another user, and that this one may not read and write."""
+    found = []
+    for folder, folders, names in os.walk(settings.home):
+        # There are as many of these folders as days; who made one has written to the log of its table too.
+        folders[:] = [name for name in folders if "=" not in name]
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            with suppress(FileNotFoundError):
+                is_mine = path.lstat().st_uid == os.geteuid()
+                if not is_mine and not path.is_symlink() and not os.access(path, os.R_OK | os.W_OK):
+                    found.append(path)
+    return sorted(found)
 
 
 def _is_kept_locked(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Disk, locks and versions of this machine."""
 
 import datetime as dt
+import errno
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from pipeline.common.refused_files import find_refusal
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from warehouse.publication_lag import PublicationLag
@@ -80,6 +82,16 @@ def judge_record(unreadable: Sequence[Path]) -> list[Diagnosis]:
             f"some lines of the record of requests can't be read and are not counted: look at {names}, compare the "
             "month with SMA's invoice, and delete these files.",
         )
+    ]
+
+
+def judge_refused(refused: Sequence[Path]) -> list[Diagnosis]:
+    """One finding of the files of another user that this one may not use; nothing where there are none."""
+    if not refused:
+        return []
+    fault = find_refusal(PermissionError(errno.EACCES, "", str(refused[0])))
+    return [
+        fail("folders", f"{pluralize(len(refused), 'file')} can't be used, of which one says why: {fault}")
     ]
 
 

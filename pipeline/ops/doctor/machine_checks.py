@@ -36,13 +36,14 @@ def examine_disk(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_folders(patient: Patient) -> list[Diagnosis]:
-    """Whether the folders can be written, the record of requests in the home can be read, and the lake is there.
+    """Whether folders and files can be written, the record of requests in the home can be read, and the lake is there.
 
     Raises LakeLostError for a lake that is gone: all that reads it would say so again.
     """
     settings = patient.settings
     found = machine.judge_folders(facts.list_places(settings))
     if not any(one.level is Level.FAIL for one in found):
+        found += machine.judge_refused(facts.find_refused_files(settings))
         KnownTables(settings.home, settings.warehouse).check_lake(patient.runtime.lake)
     return [*found, *machine.judge_record(facts.find_unreadable_records(settings))]
 

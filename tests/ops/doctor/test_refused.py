@@ -1,11 +1,13 @@
-"""A file that the system refuses, or that a disk does not give, fails the check that reads it and no other."""
+"""Files that the system refuses or that a disk does not give: all of them are found, and hide nothing else."""
 
 import errno
+import os
+from pathlib import Path
 
 import pytest
 
 from pipeline.common.settings import Settings
-from pipeline.ops.doctor import examination
+from pipeline.ops.doctor import examination, facts, machine
 from pipeline.ops.doctor.examination import DoctorCheck, examine
 from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, Level, pass_check
@@ -34,3 +36,22 @@ def test_the_doctor_goes_on(
     first, second = examine(settings)
     assert (first.level, second.level) == (Level.FAIL, Level.OK)
     assert said in first.text
+
+
+def test_a_file_of_another_user_is_found(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    day = settings.home / "lake" / "plants" / "local_date=2026-03-01"
+    for place in (settings.home / "dagster", day):
+        place.mkdir(parents=True)
+        (place / "refused").touch()
+        (place / "mine").touch()
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "refused")
+    assert facts.find_refused_files(settings) == []
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+    # A part of a day is left out, since there are as many as days.
+    (refused,) = facts.find_refused_files(settings)
+    assert refused == settings.home / "dagster" / "refused"
+    (found,) = machine.judge_refused([refused])
+    assert (found.level, f"1 file can't be used, of which one says why: {refused} " in found.text) == (
+        Level.FAIL,
+        True,
+    )
