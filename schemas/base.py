@@ -181,22 +181,26 @@ def _find_duckdb_type(dtype: pl.DataType) -> str:
 
 @cache
 def columns(model: type[Table]) -> tuple[Column, ...]:
-    """The model's columns in table order, derived once: pandera copies the whole model each time it is asked."""
+    """The model's columns in table order, derived once from what it declares.
+
+    pandera builds all rules of a model before it tells of one, and copies them: for all tables that takes 100 ms.
+    """
     found = []
-    for name, declared in model.to_schema().columns.items():
-        # A polars type may be a class or an instance of it; a schema holds instances.
-        dtype = pl.Schema({name: declared.dtype.type})[name]
-        metadata = declared.metadata or {}
-        rules = tuple(str(check.error or check.name) for check in declared.checks)
-        bounds = {name: limit for check in declared.checks for name, limit in check.statistics.items()}
+    for name, (declared, field) in model.__fields__.items():
+        kind = declared.arg(*declared.metadata) if declared.metadata else declared.arg
+        # A type may be a class or an instance of it; a schema holds instances.
+        dtype = pl.Schema({name: kind})[name]
+        metadata = field.metadata or {}
+        rules = tuple(str(check.error or check.name) for check in field.checks)
+        bounds = {name: limit for check in field.checks for name, limit in check.statistics.items()}
         found.append(
             Column(
                 name=name,
                 dtype=dtype,
                 duckdb_type=_find_duckdb_type(dtype),
-                nullable=declared.nullable,
+                nullable=field.nullable,
                 unit=metadata.get("unit", ""),
-                description=declared.description or "",
+                description=field.description or "",
                 null=metadata.get("null", ""),
                 rules=rules,
                 api=metadata.get("api", ""),

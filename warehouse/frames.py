@@ -80,11 +80,11 @@ def _read_contract(model: type[Table]) -> _Contract | None:
     """
     schema = polars_schema(model)
     rules: list[tuple[str, Rule]] = []
-    for name, column in model.to_schema().columns.items():
-        if not column.nullable:
+    for name, (_, field) in model.__fields__.items():
+        if not field.nullable:
             rules.append((name, _has_no_null))
         bounds: dict[str, Any] = {}
-        for check in column.checks:
+        for check in field.checks:
             if check.name in _BOUNDS:
                 bounds |= check.statistics
             elif check.name == "isin":
