@@ -49,6 +49,8 @@ def _select_moved(devices: pl.DataFrame, unlisted: pl.DataFrame) -> pl.DataFrame
     The plant that they left may be listed without any device since, so that it has no newer list to compare with.
     """
     several = devices.filter(pl.col("device_id").is_duplicated())
+    if not several.height:
+        return several.select(OWNER)
     others = several.select("device_id", other="plant_id", other_first="first_seen", other_last="last_seen")
     later = (pl.col("other_first") > pl.col("last_seen")) | (
         pl.col("unlisted") & (pl.col("other_last") > pl.col("last_seen"))
