@@ -96,6 +96,17 @@ def _keep_days_frame(day: dt.date, timezones: frozenset[str]) -> pl.DataFrame:
     )
 
 
+def build_day_bounds(days: Iterable[dt.date], timezones: Iterable[str]) -> pl.DataFrame:
+    """One row a day and zone: local_date, timezone, day_start, day_end (UTC)."""
+    zones = sorted(set(timezones))
+    found = [(day, find_local_day(day, zone)) for day in days for zone in zones]
+    return pl.DataFrame(
+        [(day, one.timezone, one.start, one.end) for day, one in found],
+        schema={"local_date": pl.Date, "timezone": pl.String, "day_start": UTC_US, "day_end": UTC_US},
+        orient="row",
+    )
+
+
 def convert_to_wall_clock(moment: pl.Expr, timezone: str) -> pl.Expr:
     """What a clock in the zone shows (naive, microseconds) at each moment (UTC); null where the moment is.
 

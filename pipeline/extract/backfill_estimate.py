@@ -27,7 +27,7 @@ from pipeline.extract.request_plan import (
 from pipeline.extract.vendor_energies import find_year_start, plan_month_requests, plan_year_requests
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, choose_sets
-from pipeline.run.plants import list_own_plants, select_in_operation
+from pipeline.run.plants import list_own_plants, select_days_in_operation
 from pipeline.sma.budget.shared_budget import Budget
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
@@ -255,15 +255,10 @@ def _plan_expected_balance(
     """The requests for EnergyBalance of plants that are assumed to have it; none where it is not chosen."""
     if BALANCE not in choose_sets(runtime.settings) or not plants.height:
         return []
-    places = [
-        select_in_operation(plants, day, runtime.now()).select(
-            "plant_id", "timezone", device_id=pl.lit(""), local_date=pl.lit(day)
-        )
-        for day in days
-    ]
-    return plan_measurements(
-        collect_series(pl.concat(places)), BALANCE.set.name, runtime.settings.sma_time_basis
-    )
+    # A year of a large fleet has millions of plants and days, of which nothing else is needed.
+    needed = plants.select("plant_id", "timezone", "start_up", "excluded_from")
+    places = select_days_in_operation(needed, days, runtime.now()).with_columns(device_id=pl.lit(""))
+    return plan_measurements(collect_series(places), BALANCE.set.name, runtime.settings.sma_time_basis)
 
 
 def _estimate_minutes(requests: int, in_5_min: int | None) -> float | None:

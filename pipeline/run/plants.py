@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.common.day_availability import DELAY, PROFESSIONAL_DELAY
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.common.local_time import build_days_frame
+from pipeline.common.local_time import build_day_bounds, build_days_frame
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
@@ -173,7 +173,7 @@ def _is_ever_own() -> pl.Expr:
     return pl.col("excluded_from").is_null() | (pl.col("excluded_from") > ALWAYS)
 
 
-def _is_own_on(day: dt.date) -> pl.Expr:
+def _is_own_on(day: dt.date | pl.Expr) -> pl.Expr:
     return pl.col("excluded_from").is_null() | (pl.col("excluded_from") > day)
 
 
@@ -193,8 +193,23 @@ def add_day_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
 
 def select_in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.DataFrame:
     """The plants that are yours on the day, were in operation by its end, and whose day has begun; with its bounds."""
-    begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
-    return add_day_bounds(plants, day).filter(_is_own_on(day), begun, pl.col("day_start") < now)
+    return add_day_bounds(plants, day).filter(_is_own_on(day), *_has_begun(now))
+
+
+def select_days_in_operation(
+    plants: pl.DataFrame, days: Collection[dt.date], now: dt.datetime
+) -> pl.DataFrame:
+    """The rows of `select_in_operation` of each of these days, with local_date."""
+    placed = plants.join(build_day_bounds(days, plants["timezone"]), on="timezone")
+    return placed.filter(_is_own_on(pl.col("local_date")), *_has_begun(now))
+
+
+def _has_begun(now: dt.datetime) -> tuple[pl.Expr, pl.Expr]:
+    """Whether a plant was in operation by the end of a day, and whether the day has begun."""
+    return (
+        pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end")),
+        pl.col("day_start") < now,
+    )
 
 
 def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFrame:

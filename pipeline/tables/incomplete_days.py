@@ -6,11 +6,15 @@ from collections.abc import Collection
 
 import polars as pl
 
-from pipeline.common.day_availability import DELAY
-from pipeline.common.local_time import ONE_DAY
+from pipeline.common.day_availability import DELAY, list_days
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
-from pipeline.run.plants import list_known_places, list_plants, select_in_operation
+from pipeline.run.plants import (
+    list_known_places,
+    list_plants,
+    select_days_in_operation,
+    select_in_operation,
+)
 from pipeline.run.step import NOT_LISTED, REQUEST_FAILED, read_answers
 from pipeline.run.stored_lists import OWNER, read_last_asked
 from pipeline.run.unlisted_devices import find_removed_devices, find_unlisted_devices
@@ -159,14 +163,8 @@ def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFram
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
     )
-    days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
-    frames = [
-        select_in_operation(plants, day, now)
-        .filter(closed)
-        .select("plant_id", "name", "timezone", "previous_timezone", local_date=pl.lit(day))
-        for day in days
-    ]
-    return pl.concat(frames)
+    due = select_days_in_operation(plants, list_days(first, last), now).filter(closed)
+    return due.select("plant_id", "name", "timezone", "previous_timezone", "local_date")
 
 
 def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:

@@ -6,6 +6,7 @@ both within seconds of NREL's SPA up to 60 degrees of latitude. Terrain, weather
 stay out of it: this is when light is possible, not when a plant feeds in.
 """
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from math import radians, sin, tau
@@ -13,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.common.local_time import build_days_frame
+from pipeline.common.local_time import build_day_bounds, build_days_frame
 
 # The sun's centre when its upper edge touches the horizon: 34' of refraction and 16' of radius below it.
 HORIZON_DEG = -0.833
@@ -47,23 +48,28 @@ def find_daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
     """
     sites = plants.select(*_SITE)
     if sites.height > KEPT_PLANTS:
-        return _compute_daylight(sites, day)
+        return _compute_daylight(sites, [day]).drop("local_date")
     return _keep_daylight(tuple(sites.rows()), day).clone()
+
+
+def find_daylight_of_days(plants: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:
+    """The rows of `find_daylight` of each of these days, with local_date."""
+    return _compute_daylight(plants.select(*_SITE), days)
 
 
 @lru_cache(maxsize=KEPT_ANSWERS)
 def _keep_daylight(sites: tuple[tuple[Any, ...], ...], day: date) -> pl.DataFrame:
-    return _compute_daylight(pl.DataFrame(sites, _SITE, orient="row"), day)
+    return _compute_daylight(pl.DataFrame(sites, _SITE, orient="row"), [day]).drop("local_date")
 
 
-def _compute_daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
-    bounds = build_days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+def _compute_daylight(plants: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:
+    bounds = build_day_bounds(days, plants["timezone"])
     clock_noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
     rising, setting = _find_sundial_noon() - _compute_half_day(), _find_sundial_noon() + _compute_half_day()
     placed = pl.all_horizontal(pl.col("latitude", "longitude").is_not_null())
     return (
         plants.select("plant_id", "timezone", pl.col("latitude", "longitude").cast(pl.Float64))
-        .join(bounds, on="timezone", how="left", maintain_order="left")
+        .join(bounds, on="timezone", maintain_order="left")
         .with_columns(mean_noon=_find_mean_noon(_convert_to_days(clock_noon), pl.col("longitude")))
         .pipe(_add_sun, at="mean_noon")
         .with_columns(noon=_find_sundial_noon())
@@ -75,7 +81,7 @@ def _compute_daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
         .pipe(_add_sun, at="sunset")
         .with_columns(sunset=setting)
         .with_columns(_convert_to_moment(pl.col("sunrise", "noon", "sunset")))
-        .select("plant_id", *(pl.when(placed).then(moment) for moment in _find_times()))
+        .select("plant_id", "local_date", *(pl.when(placed).then(moment) for moment in _find_times()))
     )
 
 

@@ -9,8 +9,8 @@ from typing import get_args
 
 import polars as pl
 
-from pipeline.common.local_time import TimeBasis, build_days_frame
-from pipeline.transform.sun.position import find_daylight
+from pipeline.common.local_time import ONE_SECOND, TimeBasis, find_local_day
+from pipeline.transform.sun.position import find_daylight_of_days
 
 # The true basis has next to no energy in the dark. Not none: a clock may be minutes off, and twilight is bright.
 MOST_IN_THE_DARK_IF_TRUE = 0.002
@@ -72,28 +72,26 @@ def judge_time_basis(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: 
 def _place_suns(days: pl.Series, plants: pl.DataFrame) -> pl.DataFrame:
     """For each plant and day: noon, the half day's length and the clock's offset from UTC, all in seconds."""
     sites = plants.select("plant_id", "timezone", "latitude", "longitude")
-    found = [
-        find_daylight(sites, day)
+    of_days = days.unique().sort().to_list()
+    # Clocks change at night: the offset at the day's end is the one that its daylight has.
+    offsets = [
+        (day, zone, find_local_day(day, zone).after // ONE_SECOND)
+        for day in of_days
+        for zone in sites["timezone"].unique()
+    ]
+    schema = {"local_date": pl.Date, "timezone": pl.String, "utc_offset_s": pl.Int64}
+    return (
+        find_daylight_of_days(sites, of_days)
         .join(sites.select("plant_id", "timezone"), on="plant_id")
-        # Clocks change at night: the offset at the day's end is the one that its daylight has.
-        .join(build_days_frame(day, sites["timezone"]).select("timezone", "after"), on="timezone")
+        .join(pl.DataFrame(offsets, schema, orient="row"), on=["local_date", "timezone"])
         .select(
             "plant_id",
-            pl.lit(day).alias("local_date"),
+            "local_date",
             _count_seconds(pl.col("noon")).alias("noon_s"),
             ((pl.col("sunset") - pl.col("sunrise")).dt.total_seconds() / 2).alias("half_day_s"),
-            pl.col("after").dt.total_seconds().alias("utc_offset_s"),
+            "utc_offset_s",
         )
-        for day in days.unique().sort()
-    ]
-    none = {
-        "plant_id": pl.String,
-        "local_date": pl.Date,
-        "noon_s": pl.Int64,
-        "half_day_s": pl.Float64,
-        "utc_offset_s": pl.Int64,
-    }
-    return pl.concat([pl.DataFrame(schema=none), *found])
+    )
 
 
 def _count_seconds(moment: pl.Expr) -> pl.Expr:

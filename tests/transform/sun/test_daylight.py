@@ -10,7 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.transform.sun import position
-from pipeline.transform.sun.position import HORIZON_DEG, KEPT_PLANTS, find_daylight, find_nights
+from pipeline.transform.sun.position import (
+    HORIZON_DEG,
+    KEPT_PLANTS,
+    find_daylight,
+    find_daylight_of_days,
+    find_nights,
+)
 from tests.later import LaterModule
 
 pd = LaterModule("pandas")
@@ -150,6 +156,20 @@ def test_each_plant_keeps_its_place_and_missing_coordinates_stay_missing() -> No
     utc = pl.Datetime("us", "UTC")
     assert found.schema == {"plant_id": pl.String, "sunrise": utc, "noon": utc, "sunset": utc}
     assert found.row(0, named=True) == one(52.5, 13.4, "Europe/Berlin", MIDSUMMER) | {"plant_id": "b"}
+
+
+def test_the_sun_of_several_days_is_that_of_each() -> None:
+    sites = plants(
+        ("a", 52.5, 13.4, "Europe/Berlin"),
+        ("no place", None, None, "Europe/Berlin"),
+        ("b", 70.0, 25.0, "UTC"),
+    )
+    days = [MIDWINTER, date(2026, 3, 29), MIDSUMMER]
+    each = [find_daylight(sites, day).with_columns(local_date=pl.lit(day)) for day in days]
+    found = find_daylight_of_days(sites, days)
+    keys = ["local_date", "plant_id"]
+    assert found.sort(keys).equals(pl.concat(each).select(found.columns).sort(keys))
+    assert find_daylight_of_days(sites, []).schema == found.schema
 
 
 def test_no_plants_give_no_rows_of_the_same_columns() -> None:
