@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from assets import kept_engines, kept_revisions, record_files
+from assets import event_batches, kept_engines, kept_revisions, record_files
 from assets.dagster_home import open_dagster
 from assets.record_files import OPEN_FILES
 from assets.retention import purge_runs
@@ -115,6 +115,8 @@ def test_a_statement_is_compiled_once_for_all_connections(
 
     monkeypatch.setattr(SQLiteDialect, "statement_compiler", Counting)
     with open_dagster(settings) as instance:
+        # An asset's first record is added, and each later one changes it.
+        do_days(instance)
         do_days(instance)
         counts = []
         for last in ("2021-10-05", "2021-10-16"):
@@ -245,7 +247,7 @@ def test_the_scripts_of_older_records_are_read_once_and_those_of_others_each_tim
     monkeypatch.setattr(ScriptDirectory, "from_config", read_scripts)
     monkeypatch.setattr(kept_revisions, "_kept", {})
     with open_dagster(settings):
-        pass
+        monkeypatch.setattr(event_batches, "AT_ONCE", FEW)
     config = Config()
     for place, expected in (("dagster:_core/storage/alembic", 1), (str(tmp_path), 2)):
         config.set_main_option("script_location", place)
@@ -254,19 +256,44 @@ def test_the_scripts_of_older_records_are_read_once_and_those_of_others_each_tim
         assert len(read) == (1 if place.startswith("dagster") else 3)
 
 
-def test_events_of_many_days_are_written_at_once(settings: Settings, commits: list[str]) -> None:
+@pytest.fixture
+def inserts() -> Iterator[list[str]]:
+    """The files to which this process adds events, one entry a statement."""
+    seen: list[str] = []
+
+    def note(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO event_logs"):
+            seen.append(Path(connection.engine.url.database or "").stem)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_events_of_many_days_are_written_at_once(
+    settings: Settings, commits: list[str], inserts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [f"2021-10-{day:02}" for day in range(4, 17)]
+    of_both = [(f'["{name}"]', day) for name in ("raw", "made") for day in days]
     with open_dagster(settings) as instance:
         counts = []
         for last in ("2021-10-05", "2021-10-16"):
             commits.clear()
+            inserts.clear()
             run = do_days(instance, last=last)
-            counts.append([commits.count(name) for name in (run, "index")])
+            counts.append([seen.count(name) for seen in (commits, inserts) for name in (run, "index")])
         assert counts[0] == counts[1]
-        days = [f"2021-10-{day:02}" for day in range(4, 17)]
-        of_both = [(f'["{name}"]', day) for name in ("raw", "made") for day in days]
-        assert read_events(settings, run, "ASSET_MATERIALIZATION") == of_both
-        assert sorted(read_events(settings, run, "ASSET_MATERIALIZATION_PLANNED")) == sorted(of_both)
+        # The same where there are more than one statement takes.
+        monkeypatch.setattr(event_batches, "AT_ONCE", FEW)
+        for each in (run, do_days(instance, last="2021-10-16")):
+            assert read_events(settings, each, "ASSET_MATERIALIZATION") == of_both
+            assert sorted(read_events(settings, each, "ASSET_MATERIALIZATION_PLANNED")) == sorted(of_both)
         assert instance.get_materialized_partitions(made.key) == set(days)
+        # What is known of an asset is the newest day's.
+        (known,) = instance.get_asset_records([raw.key])
+        newest = instance.fetch_materializations(raw.key, limit=1).records[0]
+        assert known.asset_entry.last_materialization_storage_id == newest.storage_id
+        assert (newest.partition_key, newest.run_id) == (days[-1], each)
 
 
 def test_a_batch_that_fails_in_its_middle_leaves_each_event_once(
@@ -278,17 +305,14 @@ def test_a_batch_that_fails_in_its_middle_leaves_each_event_once(
 
         def fail_once(events: Sequence[dg.EventLogEntry]) -> None:
             def stop(*_: object) -> None:
-                if len(seen) == FEW:
-                    raise OperationalError("disk I/O error", None, sqlite3.OperationalError())
-                seen.append(1)
+                raise OperationalError("disk I/O error", None, sqlite3.OperationalError())
 
-            seen: list[int] = []
             failed.append(len(events))
             with monkeypatch.context() as patched:
-                patched.setattr(storage, "prepare_insert_event", lambda e: (stop(), prepare(e))[1])
+                # Their rows are in both files by then.
+                patched.setattr(storage, "store_asset_event_tags", stop)
                 store(events)
 
-        prepare = storage.prepare_insert_event
         monkeypatch.setattr(storage, "store_event_batch", fail_once)
         run = do_days(instance, last="2021-10-16")
         days = [f"2021-10-{day:02}" for day in range(4, 17)]
