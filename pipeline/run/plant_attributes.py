@@ -25,6 +25,7 @@ from pipeline.run.user_files import read_unchanged
 from pipeline.transform.plant_moves import find_successors
 from schemas import PlantAttributes, polars_schema
 from schemas.base import FINITE
+from warehouse.lake_reader import build_empty_frame
 
 SETTING: Final = name_variable("plant_attributes")
 # The word `group` belongs to SQL, so the column has another name than in the file.
@@ -64,9 +65,11 @@ def match_plants(settings: Settings, plants: pl.DataFrame) -> pl.DataFrame:
 
     Raises ConfigurationError also for a plant that SMA has never listed, and for one that is named by two of its ids.
     """
-    rows = read_plant_attributes(settings)
     path = settings.plant_attributes
-    if path is None or not plants.height:
+    if path is None:
+        return build_empty_frame(PlantAttributes)
+    rows = read_plant_attributes(settings)
+    if not plants.height:
         return rows.drop("line").clear()
     moved = find_successors(plants)
     found = rows.join(moved, on="plant_id", how="left", maintain_order="left").with_columns(

@@ -23,6 +23,7 @@ import polars as pl
 
 from pipeline.common.day_availability import is_closed_everywhere
 from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import list_entry_files
 from pipeline.run.notices import MissingItem, Notices
@@ -61,11 +62,14 @@ class UnchangedSteps:
 
     runtime: RunContext
     basis: str
+    # The state of the user's files in it.
+    files: Sequence[str]
 
     @classmethod
     def of(cls, runtime: RunContext) -> "UnchangedSteps":
         """For the steps of a run, in its settings and limits."""
-        return cls(runtime, _describe_basis(runtime))
+        found = _describe_files(runtime.settings)
+        return cls(runtime, _describe_basis(runtime, found), found)
 
     def do(self, step: str, day: dt.date, work: Callable[[], StepResult]) -> StepResult:
         """The result of the work, which is done unless an earlier result of the step holds. Raises what it raises."""
@@ -133,7 +137,7 @@ class UnchangedSteps:
 
     def _is_same_basis(self) -> bool:
         """Whether no file of the user has changed since the run began; it may go on for hours."""
-        return _describe_basis(self.runtime) == self.basis
+        return _describe_files(self.runtime.settings) == self.files
 
     def find_states(self) -> LakeStates:
         """The state of the lake at this moment, as steps look at it."""
@@ -175,19 +179,23 @@ def _name_newest(lake: Lake, names: Sequence[str], today: dt.date) -> str:
     return "\n".join(sorted(list_newest_ids(lake, names, today) or ()))
 
 
-def _describe_basis(runtime: RunContext) -> str:
-    """A text that is the same as long as settings, limits, files of the user, program and libraries are."""
-    settings = runtime.settings
+def _describe_files(settings: Settings) -> list[str]:
+    """The files of the user that the settings name, each with its size and time."""
     files = (settings.quality, settings.irradiation, settings.curtailment_limits, settings.plant_attributes)
     named = [path for path in files if path is not None] + list_entry_files(settings)
+    return [_describe_path(path) for path in named]
+
+
+def _describe_basis(runtime: RunContext, of_files: list[str]) -> str:
+    """A text that is the same as long as settings, limits, files of the user, program and libraries are."""
     said = (
-        settings.model_dump_json(),
+        runtime.settings.model_dump_json(),
         sorted(runtime.only_plants),
         sorted(runtime.only_groups),
         sorted(runtime.only_backends),
         runtime.turn,
         str(runtime.shard),
-        [_describe_path(path) for path in named],
+        of_files,
         _describe_program(),
     )
     return hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest()

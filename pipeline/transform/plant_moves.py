@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 _SCHEMA = pl.Schema({"plant_id": pl.String(), "successor": pl.String(), "n_moves": pl.Int64()})
+_NO_MOVE = pl.DataFrame(schema=_SCHEMA)
 
 
 def list_moves(plants: pl.DataFrame) -> pl.DataFrame:
@@ -17,9 +18,6 @@ def list_moves(plants: pl.DataFrame) -> pl.DataFrame:
     Where two plants say that they had one id before, it is the greater one. The views have the same rule, with that of
     `find_successors`, in `warehouse/views/shared/plant_moves.sql`.
     """
-    # Mostly none moved, and each step of a day asks.
-    if plants["migrated_from"].null_count() == plants.height:
-        return plants.clear()
     moved = plants.filter(pl.col("migrated_from") != pl.col("plant_id"))
     return moved.sort("plant_id").unique("migrated_from", keep="last", maintain_order=True)
 
@@ -29,9 +27,12 @@ def find_successors(plants: pl.DataFrame) -> pl.DataFrame:
 
     Over several moves the successor is the last one's id. Moves in a circle are none.
     """
+    # Mostly none moved, and each step of a day asks.
+    if plants["migrated_from"].null_count() == plants.height:
+        return _NO_MOVE.clone()
     steps = list_moves(plants).select(plant_id="migrated_from", successor="plant_id")
     if not steps.height:
-        return pl.DataFrame(schema=_SCHEMA)
+        return _NO_MOVE.clone()
     onward = steps.rename({"plant_id": "successor", "successor": "next"})
     walks, found = steps.with_columns(n_moves=pl.lit(1, pl.Int64)), []
     # More moves than ids are a circle.
