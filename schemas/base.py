@@ -4,6 +4,7 @@ A model is the only source for a table's Parquet schema, DuckDB DDL and comments
 the data dictionary. No logic about energy, plants or storage lives here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -179,6 +180,11 @@ def _find_duckdb_type(dtype: pl.DataType) -> str:
     return _DUCKDB_TYPES[dtype.base_type()]
 
 
+def list_declared(model: type[Table]) -> Mapping[str, tuple[Any, Any]]:
+    """The annotation and the field of each column by its name, as the model declares them."""
+    return model.__fields__
+
+
 @cache
 def columns(model: type[Table]) -> tuple[Column, ...]:
     """The model's columns in table order, derived once from what it declares.
@@ -186,7 +192,7 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
     pandera builds all rules of a model before it tells of one, and copies them: for all tables that takes 100 ms.
     """
     found = []
-    for name, (declared, field) in model.__fields__.items():
+    for name, (declared, field) in list_declared(model).items():
         kind = declared.arg(*declared.metadata) if declared.metadata else declared.arg
         # A type may be a class or an instance of it; a schema holds instances.
         dtype = pl.Schema({name: kind})[name]

@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table, polars_schema, storage
+from schemas.base import list_declared
 from schemas.without_pandas import pandera_errors
 
 # Whether a column surely keeps a rule.
@@ -80,7 +81,7 @@ def _read_contract(model: type[Table]) -> _Contract | None:
     """
     schema = polars_schema(model)
     rules: list[tuple[str, Rule]] = []
-    for name, (_, field) in model.__fields__.items():
+    for name, (_, field) in list_declared(model).items():
         if not field.nullable:
             rules.append((name, _has_no_null))
         bounds: dict[str, Any] = {}

@@ -134,7 +134,7 @@ def test_what_models_declare_of_their_columns_is_what_pandera_checks() -> None:
             assert pl.Schema({"x": checked.dtype.type})["x"] == column.dtype
             assert (checked.nullable, checked.description) == (column.nullable, column.description)
             assert tuple(str(check.error or check.name) for check in checked.checks) == column.rules
-            declared = model.__fields__[column.name][1].checks
+            declared = base.list_declared(model)[column.name][1].checks
             assert [(one.name, one.statistics) for one in checked.checks] == [
                 (one.name, one.statistics) for one in declared
             ]
