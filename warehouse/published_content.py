@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 import duckdb
 import polars as pl
-import pyarrow.parquet as pq
 
 from schemas import (
     TABLES,
@@ -20,10 +19,11 @@ from schemas import (
     storage,
 )
 from warehouse import contract
-from warehouse.ddl import create_file_view, create_table, write_comment, write_comments
+from warehouse.ddl import create_table, write_comment, write_comments
 from warehouse.detail import NONE, OF_STORE, CopiedDetail, choose_files, find_first_day
 from warehouse.home_guard import HomeGuard, place_guard
 from warehouse.lake import Lake, Snapshot
+from warehouse.lake_views import LakeViews
 from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.open_published import take_first_line
@@ -150,45 +150,37 @@ def build(
             "USE published; BEGIN"
         )
         known = base.footers if base else {}
-        footers = {
-            model: _read_footers(plan.snapshots[model].files, known.get(storage(model).table, {}))
-            for model in plan.viewed
-        }
-        guard = place_file_guard(lake, plan, places)
-        made = [model for model in plan.viewed if known.get(storage(model).table) != footers[model]]
-        if base is not None:
-            _raise_limit(connection, memory)
+        viewed_files = {model: plan.snapshots[model].files for model in plan.viewed}
+        views = LakeViews.of(viewed_files, known, place_file_guard(lake, plan, places))
         fill = partial(put_rows, connection, Path(f"{file}.rows"))
-        comments: list[str] = []
         if base is None:
-            tables = list(plan.files)
-            comments += _add_tables(connection, lake, plan, fill)
+            comments, tables = _add_tables(connection, lake, plan, fill), list(plan.files)
+            changed: dict[str, AffectedRows] = {}
         else:
-            found = _update_tables(connection, lake, plan, base, fill)
-            tables = [model for model in plan.files if storage(model).table in found]
-        origin = Origin(plan.snapshots, plan.copied, now, version)
-        comments += write_meta(connection, origin, base)
+            _raise_limit(connection, memory)
+            comments, changed = [], _update_tables(connection, lake, plan, base, fill)
+            tables = [model for model in plan.files if storage(model).table in changed]
+        comments += write_meta(connection, Origin(plan.snapshots, plan.copied, now, version), base)
         zones, clocks, of_clocks = write_clocks(connection, fill, now, base)
         comments += of_clocks
-        views = [_create_view(model, footers[model], plan, guard) for model in made]
-        if CoverageDaily in plan.viewed and (base is None or found):
-            # Rows of curated tables are made of this one, in a file that is not in its place yet: without the guard.
-            made = [*made, *({CoverageDaily} - {*made})]
-            views.append(_create_view(CoverageDaily, footers[CoverageDaily], plan, None))
-        _execute(connection, views)
+        renewed = {model for model in plan.viewed if known.get(storage(model).table) != views.footers[model]}
+        connection.execute(views.write(renewed))
+        of_coverage = {CoverageDaily} & plan.viewed if base is None or changed else set()
+        # Rows of curated tables are made of this one, in a file that is not in its place yet: without the guard.
+        connection.execute(views.write(of_coverage, guarded=False))
         if base is None:
             _raise_limit(connection, memory)
             comments += _add_curated(connection)
         else:
-            replace_curated_rows(connection, load_curated_views(), found)
-        if CoverageDaily in made:
-            _execute(connection, [_create_view(CoverageDaily, footers[CoverageDaily], plan, guard)])
-        for model in made:
+            replace_curated_rows(connection, load_curated_views(), changed)
+        connection.execute(views.write(of_coverage))
+        renewed |= of_coverage
+        for model in renewed:
             comments += write_comments(model, "VIEW")
-        in_lake = EnergyBalanceIntervals in plan.viewed
-        if base is None or EnergyBalanceIntervals in made:
+        if base is None or EnergyBalanceIntervals in renewed:
+            in_lake = EnergyBalanceIntervals in plan.viewed
             comments += _create_row_macros(
-                plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), guard
+                plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), views.guard
             )
         # To optimize a comment takes as long as to write it.
         _execute(connection, ["PRAGMA disable_optimizer", *comments, "PRAGMA enable_optimizer"])
@@ -196,7 +188,7 @@ def build(
         connection.execute("COMMIT")
         own_rows, left_out = _renew_own_tables(connection, own_tables, own, base)
         connection.execute("CHECKPOINT published; USE memory; DETACH published")
-    shown = {storage(model).table: found for model, found in footers.items()}
+    shown = {storage(model).table: found for model, found in views.footers.items()}
     viewed = {table: sum(sum(files.values()) for files in of.values()) for table, of in shown.items()}
     rows = {storage(model).table: rows[storage(model).table] for model in plan.files}
     return Content(viewed | rows | own_rows, left_out, shown, zones, clocks)
@@ -286,26 +278,6 @@ def _add(
 def _is_in_reach(snapshot: Snapshot) -> bool:
     """Whether readers of the published file can read the snapshot's files too."""
     return not any("://" in file for file in snapshot.files)
-
-
-def _read_footers(files: Sequence[str], known: Footers) -> Footers:
-    """The files by the columns that they have, with their rows; a file that is known is not opened again."""
-    seen = {file: (names, rows) for names, of in known.items() for file, rows in of.items()}
-    found: Footers = {}
-    for file in files:
-        if file not in seen:
-            footer = pq.read_metadata(file)
-            seen[file] = (",".join(footer.schema.names), footer.num_rows)
-        names, rows = seen[file]
-        found.setdefault(names, {})[file] = rows
-    return found
-
-
-def _create_view(model: type[Table], footers: Footers, plan: PublicationPlan, guard: HomeGuard | None) -> str:
-    """SQL that adds or replaces one view; of one that is replaced no comment is left."""
-    guarded = guard is not None and bool(plan.snapshots[model].files)
-    source, condition = (guard.empty_source, guard.condition) if guard and guarded else ("", "")
-    return create_file_view(model, [list(of) for of in footers.values()], source=source, condition=condition)
 
 
 def _read_frames(
