@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import polars as pl
@@ -29,6 +29,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, choose_sets
 from pipeline.run.plants import list_own_plants, select_days_in_operation
 from pipeline.sma.budget.shared_budget import Budget
+from pipeline.sma.requests import Request
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
 
@@ -123,34 +124,13 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
     """
     plants = _list_known_plants(runtime, first)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
-    # The list of plants is always requested.
-    lists = [*plan_plant_lists(runtime), *plan_device_lists(runtime), *plan_set_lists(runtime)]
-    requests = Counter(lists=len(lists))
-    asked = Counter((one.credential, one.plant_id) for one in lists)
-    size = requests["lists"] * TYPICAL_BYTES["lists"]
-    for week in group_by_week(days):
-        for part in plan_missing(runtime, week):
-            table = storage(part.model).table
-            requests[table] += len(part.requests)
-            asked.update((one.request.credential, one.request.plant_id) for one in part.requests)
-            size += part.plant_days * TYPICAL_BYTES.get(table, TYPICAL_BYTES["raw_other_sets"])
     never_asked = _find_plants_without_sets(runtime, plants)
-    expected = _plan_expected_balance(runtime, never_asked, days)
-    if expected:
-        table = storage(BALANCE.raw).table
-        requests[table] += len(expected)
-        asked.update((one.request.credential, one.request.plant_id) for one in expected)
-        size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
-    asked_by = _sum_by_credential(runtime, asked)
-    times = [
-        _estimate_minutes(asked_by[one.name], one.settings.sma_requests_per_5_min)
-        for one in runtime.credentials
-    ]
-    known_times = [time for time in times if time is not None]
-    minutes = max(known_times) if len(known_times) == len(times) else None
+    counted = _count_requests(runtime, days, never_asked)
+    asked_by = _sum_by_credential(runtime, counted.by_plant)
+    minutes = _estimate_longest(runtime, asked_by)
     month = find_current_month(runtime, prices)
     price = prices.require_price(month)
-    counted = pl.DataFrame(
+    billed = pl.DataFrame(
         {"plant_id": sorted(read_counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
     )
     units = plants.select("plant_id", month=pl.lit(month))
@@ -158,21 +138,64 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
     return Plan(
         days=len(days),
         plants=plants.height,
-        requests=requests,
-        bytes=size,
+        requests=counted.by_table,
+        bytes=counted.bytes,
         minutes=minutes,
         month=month,
-        classes=_sum_class_costs(priced, counted),
+        classes=_sum_class_costs(priced, billed),
         next_month_eur=_sum_next_month_eur(runtime, prices, plants, minutes or 0.0),
         unpriced=tuple(priced.filter(pl.col("fee_eur").is_null())["plant_id"]),
         currency=price.currency,
         price_source=price.source,
         reconciling=_count_vendor_requests(runtime, days),
         never_asked=never_asked.height,
-        shares=_sum_shares(runtime, plants, counted, asked_by),
+        shares=_sum_shares(runtime, plants, billed, asked_by),
         lists_each_day=len(runtime.credentials)
         + math.ceil(count_lists(runtime) / runtime.settings.lists_cycle_days),
     )
+
+
+@dataclass(slots=True)
+class _CountedRequests:
+    """Requests by table, and by credential and plant, and about how many bytes their answers have."""
+
+    by_table: Counter[str] = field(default_factory=Counter)
+    by_plant: Counter[tuple[str, str]] = field(default_factory=Counter)
+    bytes: int = 0
+
+    def add(self, table: str, requests: Sequence[Request], answers: int) -> None:
+        """Count requests of a table, which bring so many answers: one for each plant or device and day."""
+        self.by_table[table] += len(requests)
+        self.by_plant.update((one.credential, one.plant_id) for one in requests)
+        self.bytes += answers * TYPICAL_BYTES.get(table, TYPICAL_BYTES["raw_other_sets"])
+
+
+def _count_requests(
+    runtime: RunContext, days: Sequence[dt.date], never_asked: pl.DataFrame
+) -> _CountedRequests:
+    """All requests of the backfill, with those that plants are expected to need whose sets nobody has asked for yet."""
+    counted = _CountedRequests()
+    # The list of plants is always requested.
+    lists = [*plan_plant_lists(runtime), *plan_device_lists(runtime), *plan_set_lists(runtime)]
+    counted.add("lists", lists, len(lists))
+    for week in group_by_week(days):
+        for part in plan_missing(runtime, week):
+            requests = [one.request for one in part.requests]
+            counted.add(storage(part.model).table, requests, part.plant_days)
+    if expected := _plan_expected_balance(runtime, never_asked, days):
+        requests = [one.request for one in expected]
+        counted.add(storage(BALANCE.raw).table, requests, sum(len(planned.days) for planned in expected))
+    return counted
+
+
+def _estimate_longest(runtime: RunContext, asked_by: Counter[str]) -> float | None:
+    """Minutes until each credential has sent its requests; None where one has no budget that says so."""
+    times = [
+        _estimate_minutes(asked_by[one.name], one.settings.sma_requests_per_5_min)
+        for one in runtime.credentials
+    ]
+    known = [time for time in times if time is not None]
+    return max(known) if len(known) == len(times) else None
 
 
 def _sum_by_credential(runtime: RunContext, asked: Counter[tuple[str, str]]) -> Counter[str]:
