@@ -150,7 +150,7 @@ def _relate_again(runtime: RunContext) -> int:
     stored = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id").is_in(listed["plant_id"].to_list()))
     then = stored.select("plant_id", "local_date", *(pl.col(name).alias(f"{name}_stored") for name in POWERS))
     other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in POWERS)
-    days = join_powers(then.collect(), listed).filter(other)["local_date"].unique().sort()
+    days = join_powers(then.collect(engine="streaming"), listed).filter(other)["local_date"].unique().sort()
     for day in days:
         write_kpi_daily(runtime, day)
     return len(days)

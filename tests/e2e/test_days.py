@@ -21,6 +21,7 @@ from pipeline.tables.incomplete_days import count_days_of_other_basis
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_plants
 from pipeline.tables.log_tables import write_logs
+from pipeline.transform.plant_power import list_former_powers
 from schemas import (
     DeviceEnergyDaily,
     EnergyBalanceIntervals,
@@ -289,6 +290,36 @@ def test_days_keep_their_energy_when_less_power_of_a_device_is_listed(
         assert judge(runtime, day_of_list + 1) == (watts or 5000.0, peak, watts)
     # A larger one is what its earlier days may have had, too: the list may be older than the device.
     assert judge(list_power(23, 40_000.0, 50_000.0), 4) == (40_000.0, 50_000.0, 40_000.0)
+
+
+def test_all_stored_lists_in_their_order_give_the_powers_that_are_known(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    """What a repair makes of the lists is what the days made of them one by one."""
+    usual, days = sma._body, [dt.date(2021, month, 20) for month in (5, 7, 10)]
+    for day, watts in zip(days, (5000.0, 9000.0, 7000.0), strict=True):
+
+        def list_power(request: Request, watts: float = watts) -> dict[str, Any]:
+            body = usual(request)
+            for plant in body.get("plants", []):
+                plant["installation"] = {"acNominalPower": watts, "peakPower": 10_000.0}
+            return body
+
+        sma._body = list_power  # type: ignore[method-assign]
+        runtime = new_runtime()
+        runtime.now = lambda day=day: dt.datetime.combine(day, dt.time(12), dt.UTC)  # type: ignore[misc]
+        fetch_plants(runtime)
+        write_plants(runtime)
+    known = runtime.lake.read_whole(Plants)
+    former = list_former_powers(known.filter(plant_id="11"), ["plant_id"], ["ac_power_kw"])
+    assert former.select("until", "ac_power_kw").rows() == [
+        (days[1] - dt.timedelta(days=1), 5.0),
+        (days[2], 9.0),
+    ]
+    runtime.lake.replace(Plants, {}, [], empty=True)
+    for day in days:
+        write_plants(runtime, day)
+    assert runtime.lake.read_whole(Plants).equals(known)
 
 
 def test_days_that_were_asked_for_with_another_time_basis_are_counted(new_runtime: New) -> None:
