@@ -293,7 +293,7 @@ def test_a_set_that_nobody_has_is_wrong_usage(choose: Callable[..., RunContext])
     runtime = choose("EnergyBalance,Enery")
     refresh(runtime)
     with pytest.raises(
-        UsageError, match=r"has a set 'enery': choose from EnergyAndPowerPv, EnergyBalance, or all"
+        UsageError, match=r"has a set 'Enery': choose from EnergyAndPowerPv, EnergyBalance, or all"
     ):
         check_sets(runtime)
     check_sets(choose("energybalance,PowerDc"))
