@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
-from pipeline.billing import spending
+from pipeline.billing import load_prices, spending
+from pipeline.billing.requested_units import find_current_month
 from pipeline.common.credentials import find_flow, read_credentials
 from pipeline.common.errors import ConfigurationError, SunledgerError
 from pipeline.common.finding import Finding
@@ -94,15 +95,24 @@ def _judge_consents(runtime: RunContext) -> Iterator[Concern]:
 
 
 def _judge_money(runtime: RunContext) -> Iterator[Concern]:
-    limit, month = runtime.settings.alert_eur, runtime.find_today().replace(day=1)
+    limit = runtime.settings.alert_eur
     if limit is None:
         return
+    month = _find_billed_month(runtime)
     units = runtime.lake.scan(BillingUnits).filter(pl.col("month") == month)
     spent = units.select(pl.col("fee_eur").sum()).collect().item() or 0
     if spent > limit:
         text = f"The PU of {month:%Y-%m} cost {spent:.2f} EUR so far, more than SUNLEDGER_ALERT_EUR={limit}: look at "
         text += "'sunledger billing' for the plants, and stop schedules that fetch plants you don't need."
         yield Concern(f"money:{month}", "PU cost more than expected", text)
+
+
+def _find_billed_month(runtime: RunContext) -> dt.date:
+    try:
+        return find_current_month(runtime, load_prices(runtime.settings.prices))
+    except SunledgerError:
+        # A price list that can't be read has a check of its own.
+        return runtime.find_today().replace(day=1)
 
 
 def _judge_refusals(runtime: RunContext) -> Iterator[Concern]:

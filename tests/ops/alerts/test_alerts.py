@@ -6,6 +6,7 @@ import email
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +18,7 @@ from assets.dagster_home import open_dagster
 from assets.prefix import RUNTIME
 from assets.sensors import build_alert_sensor
 from bench.lists import refresh_lists
+from pipeline.billing.prices import PUBLISHED
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_plants
 from pipeline.ops import alert_conditions, alerts
@@ -291,6 +293,24 @@ def test_more_money_than_expected_is_told(
             "The PU of 2021-10 cost 19.50 EUR so far, more than SUNLEDGER_ALERT_EUR=19"
             in found[f"money:{month}"]
         )
+
+
+def test_money_is_that_of_the_month_of_the_price_list(
+    new_runtime: Callable[..., RunContext], tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.toml"
+    published = files("pipeline.billing").joinpath(PUBLISHED).read_text()
+    prices.write_text(published.replace('"UTC"', '"America/New_York"'))
+    runtime = new_runtime()
+    fetch_plants(runtime)
+    write_plants(runtime)
+    runtime.settings = runtime.settings.model_copy(update={"alert_eur": 1, "prices": prices})
+    # It is the first of November by UTC.
+    runtime.now = lambda: dt.datetime(2021, 11, 1, 2, tzinfo=dt.UTC)
+    month = dt.date(2021, 10, 1)
+    frame = pl.DataFrame([billed("11", month, "12.50")], schema=polars_schema(BillingUnits))
+    runtime.lake.replace(BillingUnits, {"month": month}, [frame])
+    assert f"money:{month}" in {c.name for c in alert_conditions.collect_concerns(runtime)}
 
 
 def billed(plant: str, month: dt.date, fee: str) -> dict[str, object]:
