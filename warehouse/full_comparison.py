@@ -57,12 +57,11 @@ _EXCLUDED = re.compile(r"(?<=EXCLUDE \()[^()]*(?=\))")
 
 
 def compare_with_full(lake: Lake, path: Path) -> Iterator[VerifiedPart]:
-    """One result for each table, view and macro of the published file, compared with a file that is built from nothing:
-    tables in every row, the others in their text.
+    """One result for each table, view and macro of the published file, compared with a file that is built from nothing.
 
-    One result says so where they can't be compared, as when the lake was changed since the publication. None where
-    nothing is published yet. Tables of the user's own are not compared: each publication reads all of them, and their
-    files may change at any time.
+    Tables are compared in every row, the others in their text. One result says so where they can't be compared, as when
+    the lake was changed since the publication. None where nothing is published yet. Tables of the user's own are not
+    compared: each publication reads all of them, and their files may change at any time.
     """
     if not path.exists():
         return

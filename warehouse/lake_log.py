@@ -52,8 +52,9 @@ class TableLog:
 
 @dataclass(slots=True)
 class LogState:
-    """What a log says of files, by their paths in the table: which are active, which are named at all, and the version
-    that a part was last replaced by.
+    """What a log says of files, by their paths in the table.
+
+    Which are active, which are named at all, and the version that a part was last replaced by.
     """
 
     active: dict[str, Action] = field(default_factory=dict)

@@ -54,8 +54,9 @@ from warehouse.verify import list_damages
 
 @dataclass(slots=True)
 class LakeRepair:
-    """Makes the lake of a home readable. `note` keeps lost parts before anything is taken out; `made` says of which
-    tables every part can be rebuilt.
+    """Makes the lake of a home readable.
+
+    `note` keeps lost parts before anything is taken out; `made` says of which tables every part can be rebuilt.
     """
 
     lake: Lake

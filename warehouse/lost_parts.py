@@ -13,8 +13,9 @@ from warehouse.part_folders import find_part
 
 @dataclass(frozen=True, slots=True)
 class LostPart:
-    """A part whose rows are to be rebuilt; `published` is the version of the table that the published file shows,
-    where its copy of the part is what was lost.
+    """A part whose rows are to be rebuilt.
+
+    `published` is the version of the table that the published file shows, where its copy of the part is what was lost.
     """
 
     model: type[Table]

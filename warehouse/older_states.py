@@ -35,11 +35,11 @@ class OlderLakeError(SunledgerError):
 
 
 def check_age(lake: LakeReader, target: Path) -> None:
-    """Raise DamagedError where tables are older than what is published at `target`, and OlderLakeError where they are
-    and that file is not the one that was recorded, so that nothing can be repaired from it.
+    """Raise DamagedError where tables are older than what is published at `target`.
 
-    A publication that was forgotten on purpose says nothing, and neither does one of an object store, where a table
-    that another machine has repaired may begin again. Raises OSError.
+    Raises OlderLakeError where they are and that file is not the one that was recorded, so that nothing can be repaired
+    from it. A publication that was forgotten on purpose says nothing, and neither does one of an object store, where a
+    table that another machine has repaired may begin again. Raises OSError.
     """
     recorded = read_last_base(target) if target.is_file() and not lake.remote else None
     if recorded is None:

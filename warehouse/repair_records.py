@@ -15,8 +15,9 @@ from warehouse.lake_reader import LakeReader
 
 @dataclass(frozen=True, slots=True)
 class RecordedTable:
-    """The newest version whose active files the records name whole (-1: none), those files, and the texts of log
-    entries by their versions.
+    """The newest version whose active files the records name whole (-1: none), those files, and texts of log entries.
+
+    The texts are by version.
     """
 
     version: int = -1

@@ -1,5 +1,7 @@
-"""Is the lake whole? Each log is compared with the records of digests, each active file with its digest, and every row
-is read again: the model's rules, the order, the key. And is the published file what was published?
+"""Is the lake whole, and is the published file what was published?
+
+Each log of the lake is compared with the records of digests, each active file with its digest, and every row is read
+again: the model's rules, the order, the key.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

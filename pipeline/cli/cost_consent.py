@@ -78,10 +78,10 @@ def agree(
     max_eur: Decimal | None = None,
     capacities: pl.DataFrame | None = None,
 ) -> None:
-    """Say which PU requests for the plants add to this month's bill, and get consent: by the settings' limit, the
-    options `yes` or `max_eur`, or a person on the terminal.
+    """Say which PU requests for the plants add to this month's bill, and get consent to them.
 
-    Prints nothing where nothing is added. `capacities` is as in `find_new_units`. Raises CostNotAllowedError without
+    The settings' limit, the options `yes` or `max_eur`, or a person on the terminal consents. Prints nothing where
+    nothing is added. `capacities` is as in `find_new_units`. Raises CostNotAllowedError without
     consent.
     """
     found = find_new_units(runtime, plants, listed=capacities)

@@ -222,9 +222,7 @@ def run_reconcile(
     ] = None,
     yes: Annotated[bool, YES] = False,
 ) -> None:
-    """Compare a month or year with SMA's own figures, with one request for each plant. Differences are shown, never
-    corrected.
-    """
+    """Compare a month or year with SMA's own figures, one request a plant. Differences are shown, never corrected."""
     from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.cli.reconcile import run_month, run_year
 

@@ -46,8 +46,9 @@ class CheckedInvoice:
 
 
 def check_file(path: Path, first: str | None, last: str | None, output: Path | None) -> int:
-    """Print how the invoice differs from our count, and return the exit code. Raises UsageError for an unreadable
-    file.
+    """Print how the invoice differs from our count, and return the exit code.
+
+    Raises UsageError for an unreadable file.
     """
     if output is not None:
         choose_format(output)

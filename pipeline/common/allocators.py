@@ -53,8 +53,10 @@ def limit_allocators() -> None:
 
 
 def free_kept_memory() -> None:
-    """Give back what the C library keeps of what was freed between blocks in use: a step's memory is no use to the next
-    step's libraries, of which some have allocators of their own. Takes milliseconds; without glibc nothing happens.
+    """Give back what the C library keeps of what was freed between blocks in use.
+
+    A step's memory is no use to the next step's libraries, of which some have allocators of their own. Takes
+    milliseconds; without glibc nothing happens.
     """
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):
@@ -62,9 +64,11 @@ def free_kept_memory() -> None:
 
 
 def free_code_pages() -> None:
-    """Take the libraries' code out of a large process: a step needs a part of it, and gets that back from the machine's
-    cache of files. The code stays in that cache, from which the machine takes it when it is short of memory; what is
-    counted of the process is less, 50 to 80 MB at the peak of a step. Takes some milliseconds; on Linux alone.
+    """Take the libraries' code out of a large process.
+
+    A step needs a part of it, and gets that back from the machine's cache of files. The code stays in that cache, from
+    which the machine takes it when it is short of memory; what is counted of the process is less, 50 to 80 MB at the
+    peak of a step. Takes some milliseconds; on Linux alone.
     """
     with suppress(AttributeError, OSError):
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])

@@ -12,9 +12,7 @@ SHARED_MODULES = ("dagster_postgres", "psycopg2", "redis", "cryptography")
 
 
 def check_cluster(settings: Settings) -> None:
-    """Raise ConfigurationError for the first thing that can't be true on several machines; none is checked without a
-    cluster.
-    """
+    """Raise ConfigurationError for the first setting that can't be on several machines. Without a cluster all can."""
     if settings.cluster != "none":
         for complaint in _list_complaints(settings):
             raise ConfigurationError(

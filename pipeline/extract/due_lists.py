@@ -73,8 +73,9 @@ def count_lists(runtime: RunContext) -> int:
 
 
 def _list_owners(runtime: RunContext) -> pl.DataFrame:
-    """plant_id and device_id of plants, of active devices, and of deactivated ones whose sets are not known: the past
-    of those can still be asked for. A device that its plant's list lacks keeps the sets that are known.
+    """plant_id and device_id of plants, of active devices, and of deactivated ones whose sets are not known.
+
+    The past of those can still be asked for. A device that its plant's list lacks keeps the sets that are known.
     """
     plants = list_own_plants(runtime)
     known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()

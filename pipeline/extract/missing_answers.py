@@ -235,11 +235,10 @@ def _read_stored(
 def _find_settled(
     runtime: RunContext, doubtful: pl.DataFrame, places: pl.DataFrame, stored: pl.DataFrame
 ) -> pl.DataFrame:
-    """The days of plants and devices that need not be fetched again: stored and final, or read so recently that nothing
-    is new.
+    """The days of plants and devices that need not be fetched again.
 
-    Not so when the last answer was set aside, which `doubtful` says; nor where the dates to ask for depend on a time
-    zone that was corrected since.
+    They are stored and final, or were read so recently that nothing is new. Not so when the last answer was set aside,
+    which `doubtful` says; nor where the dates to ask for depend on a time zone that was corrected since.
     """
     basis = runtime.settings.sma_time_basis
     same_basis = (pl.col("time_basis") == basis).alias("same_basis")

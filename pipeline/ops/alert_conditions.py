@@ -1,6 +1,4 @@
-"""Conditions that raise alerts, read from the lake: access, new and lost plants, late days, cost. Makes no API
-calls.
-"""
+"""Conditions that raise alerts, read from the lake: access, new and lost plants, late days, cost. Calls no API."""
 
 import datetime as dt
 import hashlib

@@ -64,9 +64,7 @@ def label_axis(axes: Axes, along: Literal["x", "y"], labels: Mapping[float, str]
 
 
 def label_ticks(axes: Axes) -> None:
-    """Ticks that are labels alone. Called before there are any: each one that is there already would be created
-    again.
-    """
+    """Ticks that are labels alone. Called before there are any, because those would be created again."""
     axes.tick_params(length=0, bottom=False, left=False, labelsize=LABEL_SIZE)
 
 

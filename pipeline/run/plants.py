@@ -213,8 +213,10 @@ def _has_begun(now: dt.datetime) -> tuple[pl.Expr, pl.Expr]:
 
 
 def list_known_places(lake: Lake, source: SetSource, day: dt.date) -> pl.DataFrame:
-    """What is known of every plant or device ever seen: plant_id, [device_id,] timezone, latitude, longitude, rated_w,
-    peak_w and, of an inverter, own_w: its own rating, while rated_w may be its plant's.
+    """What is known of every plant or device ever seen.
+
+    The frame has plant_id, [device_id,] timezone, latitude, longitude, rated_w, peak_w and, of an inverter, own_w: its
+    own rating, while rated_w may be its plant's.
 
     A plant or device has its larger former power on days before SMA gave less: it may have had that then. A charging
     station is typed like an inverter but has no rating, and a battery inverter may speak for others as well.

@@ -20,10 +20,11 @@ FILES_OF_A_RUN = 100
 
 
 def check_before_requests(settings: Settings) -> None:
-    """Raise UsageError where a file of the user can't be read, or lake or warehouse can't be written, and StoreError
-    for an object store that can't hold a lake.
+    """Look at all that requests would be wasted without: files of the user, the lake, and the warehouse.
 
-    The price list is not needed for what is asked for: the gate in front of new PU reads it.
+    Raises UsageError for a file that can't be read, and for a lake or warehouse that can't be written, and StoreError
+    for an object store that can't hold a lake. The price list is not needed for what is asked for: the gate in front of
+    new PU reads it.
     """
     _check_connections(settings.sma_max_connections)
     read_thresholds(settings.quality)

@@ -114,9 +114,7 @@ class Request:
 
     @property
     def owner_id(self) -> str:
-        """Whose answer it is beside the plant: the device's, or in the list of plants of one of several credentials
-        that one's; else empty.
-        """
+        """Whose answer it is beside the plant: a device's, or a credential's where each has a list; or empty."""
         return self.device_id or self.credential
 
     @property

@@ -152,8 +152,9 @@ def _read_vendor_energies(
 
 
 def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
-    """plant_id, local_date, quantity, energy_values_kwh and energy_values_from: EnergyDc only where nothing better
-    exists.
+    """plant_id, local_date, quantity, energy_values_kwh and energy_values_from.
+
+    EnergyDc is taken only where nothing better exists.
     """
     day = ["plant_id", "local_date"]
     names = [f"{name}_kwh" for name in QUANTITIES]

@@ -61,9 +61,7 @@ FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch
 
 
 def find_unreadable(bodies: pl.Series) -> dict[int, str]:
-    """The places of the bodies (Binary) that are not a JSON object with a list of rows, or beyond all bounds, and
-    why.
-    """
+    """The places of bodies (Binary) that are not a JSON object with a list of rows, or beyond all bounds, and why."""
     batch = build_batch(bodies)
     # Nearly every answer is right, which a quick reader can tell. The engine judges the others.
     right = pl.Series([_is_right(body) for body in list_buffers(batch["body"])], dtype=pl.Boolean)

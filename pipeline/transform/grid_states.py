@@ -116,8 +116,10 @@ def sum_schedules(commands: pl.DataFrame) -> pl.DataFrame:
 
 
 def list_grid_limits(commands: pl.DataFrame, unknown_asker: str) -> pl.DataFrame:
-    """The times in which commands limited power: plant_id, limit_start, limit_end (null: open), limit_kw,
-    limit_pct, kind and asked_by, by rows of grid_commands. Where nobody is named, `unknown_asker` is.
+    """The times in which commands limited power, by rows of grid_commands.
+
+    The frame has plant_id, limit_start, limit_end (null: open), limit_kw, limit_pct, kind and asked_by. Where nobody is
+    named, `unknown_asker` is.
     """
     held = pl.col("held_until").is_null() | (pl.col("held_until") > pl.col("command_start"))
     return commands.filter(pl.col("limit_kind").is_not_null() & held).select(

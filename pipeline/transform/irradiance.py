@@ -73,8 +73,9 @@ def build_sky(plants: pl.DataFrame) -> pl.DataFrame:
 
 
 def choose_plane(sky: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `build_sky` with `w_per_m2`, the irradiance on the plane that catches most in the very time of these
-    rows, in W/m², and with `productive`.
+    """The rows of `build_sky` with `w_per_m2` and `productive`.
+
+    That is the irradiance in W/m² on the plane that catches most in the very time of these rows.
     """
     return sky.with_columns(w_per_m2=project_on_best_plane(sky), productive=pl.col("up") >= PRODUCTIVE_SINE)
 

@@ -31,8 +31,9 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 
 
 def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    """As `remember`; what is reported once stays known: a plant's id before it moved, its zone before it was
-    corrected, its powers before a list gave others.
+    """As `remember`, and what is reported once stays known.
+
+    That is a plant's id before it moved, its zone before it was corrected, and its powers before a list gave others.
     """
     before = stored.select(
         "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"

@@ -96,11 +96,11 @@ def join_causes(found: pl.DataFrame) -> pl.DataFrame:
 def find_restated(
     before: pl.DataFrame, after: pl.DataFrame, moved: pl.DataFrame, quantities: Sequence[str]
 ) -> pl.DataFrame:
-    """The figures of final days that differ: plant_id, quantity, before_kwh, after_kwh, difference_kwh, status_*
-    and moved.
+    """The figures of final days that differ.
 
-    Both are rows of `energy_daily` of one day, `moved` is what `find_successors` gives. The figures of a plant's ids
-    are one plant's: moving alone changes none, but where both had some.
+    The frame has plant_id, quantity, before_kwh, after_kwh, difference_kwh, status_* and moved. `before` and `after`
+    are rows of `energy_daily` of one day, `moved` is what `find_successors` gives. The figures of a plant's ids are one
+    plant's: moving alone changes none, but where both had some.
     """
     names = {f"{name}_kwh": name for name in quantities}
     renamed = take_new_ids(before, moved)

@@ -219,9 +219,7 @@ def hold_last_quarter(quarters: pl.DataFrame, segments: pl.DataFrame) -> pl.Data
 def choose_comparison_days(
     limited: pl.DataFrame, candidates: pl.DataFrame, by: Sequence[str] = ("plant_id",)
 ) -> pl.DataFrame:
-    """The nearest candidate (`by`, comparison_date, …) of each plant and day: the earlier of two, none of the next
-    month.
-    """
+    """The nearest candidate (`by`, comparison_date, …) of each plant and day, of no later month: of two the earlier."""
     days = [*by, "local_date"]
     gap = (pl.col("comparison_date") - pl.col("local_date")).abs()
     return (

@@ -1,5 +1,6 @@
-"""In a cluster publication is a job of its own, after runs that ended, one at a time; elsewhere each run publishes,
-and the job does it for those that failed to.
+"""In a cluster publication is a job of its own, after runs that ended, one at a time.
+
+Elsewhere each run publishes, and the job does it for those that failed to.
 """
 
 import datetime as dt

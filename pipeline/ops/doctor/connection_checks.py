@@ -76,8 +76,9 @@ def examine_token(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_budget(patient: Patient) -> list[Diagnosis]:
-    """How full the request budget is, what SMA has refused since yesterday, what lists take of it, and which
-    current days it leaves out.
+    """How full the request budget is, what SMA has refused since yesterday, and what the budget leaves out.
+
+    Also what lists take of it.
     """
     settings = patient.settings
     url = settings.budget_url

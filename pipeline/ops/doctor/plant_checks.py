@@ -37,9 +37,7 @@ def examine_costs(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_plants(patient: Patient) -> list[Diagnosis]:
-    """The plants that SMA lists, those that are gone, and those that the settings leave out. It keeps them in
-    `patient.plants`.
-    """
+    """The plants that SMA lists, which `patient.plants` keeps, those that are gone, and those that are left out."""
     runtime, settings = patient.runtime, patient.settings
     requests = plan_plant_lists(runtime)
     results = list(fetch_by_plant(runtime.session, requests))

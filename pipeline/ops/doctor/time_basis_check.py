@@ -96,8 +96,9 @@ def _send(patient: Patient, admit_try: Admit, request: Request) -> Answer:
 
 
 def _select_plants_to_ask(patient: Patient) -> tuple[pl.DataFrame, Admit]:
-    """The plants that are asked for a clear day, as far as it is agreed what they cost, and what stands before each
-    try: the month for which that holds may end meanwhile.
+    """The plants to ask for a clear day, as far as it is agreed what they cost, and what stands before each try.
+
+    The month for which that holds may end meanwhile.
     """
     runtime, today = patient.runtime, patient.runtime.find_today()
     runtime.store_requests()
