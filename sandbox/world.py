@@ -207,27 +207,9 @@ def _open_sources(options: Options, flows: FlowCache) -> Iterator[Source]:
 
 
 def _open_recordings(replay: Replay, number: int) -> ReplaySource:
-    """A replay as a plant with one inverter."""
-    try:
-        ZoneInfo(replay.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise RecordingError(
-            f"Unknown time zone {replay.timezone!r}: give an IANA name such as Europe/Berlin."
-        ) from error
+    """A replay as a plant with one inverter. Raises RecordingError."""
     plant_id = (replay.plant_id or str(910_000 + number)).lower()
-    if not PLANT_ID.fullmatch(plant_id):
-        raise RecordingError(
-            f"{plant_id[:60]!r} is not a plant id: give digits (ennexOS) or a GUID (Classic)."
-        )
-    if not 0 < replay.rated_kw < MOST_KW:
-        raise RecordingError(
-            f"A rated power of {replay.rated_kw:g} kW is impossible: give the inverter's power in kW."
-        )
-    for name, degrees, most in (("latitude", replay.latitude, 90), ("longitude", replay.longitude, 180)):
-        if not -most <= degrees <= most:
-            raise RecordingError(
-                f"A {name} of {degrees:g} is impossible: give degrees from -{most} to {most}."
-            )
+    _check_replay(replay, plant_id)
     recording = read_recording(replay.path)
     rated_w = replay.rated_kw * 1000
     inverter = Device(
@@ -255,3 +237,26 @@ def _open_recordings(replay: Replay, number: int) -> ReplaySource:
         metered=False,
     )
     return ReplaySource(plant, recording)
+
+
+def _check_replay(replay: Replay, plant_id: str) -> None:
+    """Raise RecordingError for what no plant can have."""
+    try:
+        ZoneInfo(replay.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise RecordingError(
+            f"Unknown time zone {replay.timezone!r}: give an IANA name such as Europe/Berlin."
+        ) from error
+    if not PLANT_ID.fullmatch(plant_id):
+        raise RecordingError(
+            f"{plant_id[:60]!r} is not a plant id: give digits (ennexOS) or a GUID (Classic)."
+        )
+    if not 0 < replay.rated_kw < MOST_KW:
+        raise RecordingError(
+            f"A rated power of {replay.rated_kw:g} kW is impossible: give the inverter's power in kW."
+        )
+    for name, degrees, most in (("latitude", replay.latitude, 90), ("longitude", replay.longitude, 180)):
+        if not -most <= degrees <= most:
+            raise RecordingError(
+                f"A {name} of {degrees:g} is impossible: give degrees from -{most} to {most}."
+            )
