@@ -156,3 +156,11 @@ def run_states(folder: Path) -> list[str]:
     """The status of each run, the oldest first."""
     runs = folder / "home" / "dagster" / "history" / "runs.db"
     return [status for (status,) in rows(runs, "SELECT status FROM runs ORDER BY id")]
+
+
+def is_there(pid: int) -> bool:
+    """Whether the process has not ended. One whose parent has not taken note of its end yet is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -15,7 +15,7 @@ import pytest
 
 from assets.control_room import LOOK_EVERY_S
 from assets.start_lock import StartLockedError, hold_daemon_lock
-from tests.programs import PATIENCE_S, environment, wait_until
+from tests.programs import PATIENCE_S, environment, is_there, wait_until
 
 # A service that has started a program of its own, as Dagster's daemon has its code servers. It says which both are.
 SERVICE = """
@@ -97,16 +97,16 @@ def test_what_others_need_is_there_first_and_is_started_again(tmp_path: Path) ->
         (page,) = _read_pids(tmp_path / "needs")
         os.kill(_read_pids(needed)[0], signal.SIGKILL)
         wait_until(lambda: len(_read_pids(needed)) > 1, room)
-        assert _is_there(page)
+        assert is_there(page)
         # It is seen before it is gone.
         time.sleep(LOOK_EVERY_S * 4)
         # Somebody tidies temporary files: nobody could ever reach it again.
         shutil.rmtree(short)
         wait_until(lambda: len(_read_pids(needed)) > 2, room)
-        assert (_is_there(page), Path(short, "place").is_socket()) == (True, True)
+        assert (is_there(page), Path(short, "place").is_socket()) == (True, True)
         room.terminate()
         said, _ = room.communicate(timeout=PATIENCE_S)
-        assert (room.returncode, _is_there(page)) == (0, False)
+        assert (room.returncode, is_there(page)) == (0, False)
     again, tidied, ended = said.splitlines()
     assert again.startswith("The code ended unexpectedly (exit code -9) and is started again.")
     assert tidied.startswith("The code can't be reached any more, because somebody has removed")
@@ -118,16 +118,8 @@ def test_what_ends_as_soon_as_it_is_started_is_not_started_again(tmp_path: Path)
         (page,) = _read_pids(tmp_path / "needs")
         os.kill(_read_pids(tmp_path / "needed")[0], signal.SIGKILL)
         said, _ = room.communicate(timeout=PATIENCE_S)
-        assert (room.returncode, _is_there(page)) == (1, False)
+        assert (room.returncode, is_there(page)) == (1, False)
     assert said.startswith("The code ended unexpectedly (exit code -9), so everything else is stopped too")
-
-
-def _is_there(pid: int) -> bool:
-    try:
-        # What has ended and is not yet taken note of by its parent is a zombie.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_services_end_with_a_control_room_that_is_killed(tmp_path: Path) -> None:
@@ -141,14 +133,14 @@ def test_services_end_with_a_control_room_that_is_killed(tmp_path: Path) -> None
         room.wait()
         bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
         try:
-            wait_until(lambda: not any(map(_is_there, pids)), bystander)
+            wait_until(lambda: not any(map(is_there, pids)), bystander)
         finally:
             bystander.kill()
             bystander.wait()
     finally:
         room.kill()
         room.wait()
-        for pid in filter(_is_there, pids):
+        for pid in filter(is_there, pids):
             os.kill(pid, signal.SIGKILL)
 
 

@@ -14,6 +14,7 @@ from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import TABLES, ApiRequests, BillingUnits, storage
 from tests.programs import PATIENCE_S, run, start, wait_until
 from tests.samples import take_samples
+from tests.warehouse.damaged_lake import double_generation
 from warehouse.lake import Lake
 
 DAYS = ("--from", "2021-10-31", "--to", "2021-11-01")
@@ -238,12 +239,6 @@ def test_an_older_lake_below_a_newer_published_file_is_seen_and_brought_forward(
     check(home, whole, settings)
 
 
-def edit(file: Path) -> None:
-    """Double the generation in a whole, readable file, as somebody may who mends figures by hand."""
-    rows = pl.read_parquet(file, hive_partitioning=False)
-    rows.with_columns(pl.col("pv_generation_kwh") * 2).write_parquet(file)
-
-
 @pytest.mark.long
 def test_no_figure_is_made_or_closed_from_a_changed_file(
     home: Path, whole: Path, settings: dict[str, str]
@@ -253,7 +248,7 @@ def test_no_figure_is_made_or_closed_from_a_changed_file(
         ("energy_balance_intervals", ("rebuild",)),
         ("energy_monthly", ("publish",)),
     ):
-        edit(part(home, table, "2021-11-01"))
+        double_generation(part(home, table, "2021-11-01"))
         code, said = run(home, *words, **settings)
         assert code == 1, said
         assert f"{table} 2021-11-01: its file" in said
@@ -270,7 +265,7 @@ def test_no_figure_is_made_or_closed_from_a_changed_file(
 def test_days_are_fetched_though_an_earlier_one_is_damaged(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:
-    edit(part(home, "energy_daily", "2021-11-01"))
+    double_generation(part(home, "energy_daily", "2021-11-01"))
     code, said = run(home, "backfill", "--from", "2021-11-02", "--to", "2021-11-02", **settings)
     assert code == 1, said
     assert "energy_daily 2021-11-01: its file" in said

@@ -1,6 +1,5 @@
 """The code flow, as a browser walks it."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -9,6 +8,7 @@ import httpx
 import pytest
 
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET, OWNER_PASSWORD
+from tests.access.browser import hidden_fields
 from tests.later import LaterModule
 from tests.sandbox.conftest import Serve, Served, client
 
@@ -25,11 +25,6 @@ def browser(sandbox: Served) -> Iterator[httpx.Client]:
         yield it
 
 
-def fields(html: str) -> dict[str, str]:
-    found = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', html)
-    return {name: value.replace("&amp;", "&") for name, value in found}
-
-
 def walk(
     browser: httpx.Client, decision: str, email: str = "owner1@example.com", **more: str
 ) -> dict[str, list[str]]:
@@ -37,10 +32,10 @@ def walk(
     login = browser.get("/oauth2/auth", params={**ASKED, **more})
     assert login.status_code == 200
     consent = browser.post(
-        "/oauth2/auth/login", data={**fields(login.text), "email": email, "password": OWNER_PASSWORD}
+        "/oauth2/auth/login", data={**hidden_fields(login.text), "email": email, "password": OWNER_PASSWORD}
     )
     assert consent.status_code == 200
-    end = browser.post("/oauth2/auth/decide", data={**fields(consent.text), "decision": decision})
+    end = browser.post("/oauth2/auth/decide", data={**hidden_fields(consent.text), "decision": decision})
     assert end.status_code == 302
     address = urlsplit(end.headers["location"])
     assert address.netloc == "127.0.0.1:9"

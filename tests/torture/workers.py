@@ -16,7 +16,7 @@ from typing import Any
 from assets.run_processes import PROCESS
 from assets.run_tags import RANGE_END, RANGE_START
 from tests.control_room import ControlRoom, control_room
-from tests.programs import environment
+from tests.programs import environment, is_there
 from tests.torture.cases import Case
 from tests.torture.kills import SHOWN, compare, look_for_remains, verify
 from tests.torture.programs import BOUND_S, run
@@ -159,7 +159,7 @@ def _kill_and_start_again(
                 os.kill(pid, signal.SIGKILL)
         room.process.wait(BOUND_S)
         until = time.monotonic() + BOUND_S
-        while (left := [pid for pid in all_of_it if _is_there(pid)]) and time.monotonic() < until:
+        while (left := [pid for pid in all_of_it if is_there(pid)]) and time.monotonic() < until:
             time.sleep(LOOK_EVERY_S)
         if left:
             case.faults.append(f"{len(left)} processes of the control room live on")
@@ -187,13 +187,6 @@ def _below(pid: int) -> list[int]:
     except OSError:
         return []
     return [one for child in map(int, named) for one in (child, *_below(child))]
-
-
-def _is_there(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _is(pid: int, named: str) -> bool:

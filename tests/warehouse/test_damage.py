@@ -15,12 +15,12 @@ from deltalake import DeltaTable
 from schemas import EnergyBalanceIntervals, EnergyDaily, Table, storage
 from tests.home_template import HomeTemplate
 from tests.warehouse import damaged_lake
-from tests.warehouse.damaged_lake import FIRST, MODELS, faults, figures, files_of, lake_of
-from tests.warehouse.publish.conftest import NOW, put
+from tests.warehouse.damaged_lake import FIRST, MODELS, faults, figures, files_of, lake_of, publish_again
+from tests.warehouse.publish.conftest import put
 from warehouse.damage import DamagedError, DamageKind
 from warehouse.digest_chain import Chain
 from warehouse.digests import digest_of
-from warehouse.publish import DamagedLakeError, publish
+from warehouse.publish import DamagedLakeError
 from warehouse.verify import verify_lake
 
 FLIPS, SOME_FLIPS, MANY_FLIPS = 16, 120, 1000
@@ -40,10 +40,6 @@ def home(template: HomeTemplate) -> Path:
 
 def kinds(home: Path) -> set[DamageKind]:
     return {found.damage.kind for found in verify_lake(lake_of(home), MODELS) if found.damage}
-
-
-def publish_again(home: Path) -> None:
-    publish(lake_of(home), home / "sunledger.duckdb", now=NOW, version="1")
 
 
 def log_of(home: Path, model: type[Table]) -> list[Path]:

@@ -3,13 +3,13 @@
 import errno
 from pathlib import Path
 
-import polars as pl
 import pyarrow.fs as pafs
 import pytest
 
 from pipeline.cli.verification import Verification
 from pipeline.common.refused_files import FileRefusedError
 from schemas import EnergyDaily
+from tests.warehouse.damaged_lake import double_generation
 from tests.warehouse.repair.test_lake_repair import DAYS, frame_of, values
 from warehouse import file_check
 from warehouse.damage import DamagedError, DamageKind
@@ -37,11 +37,6 @@ def file_of(lake: Lake) -> Path:
     return Path(lake.take_snapshot(EnergyDaily, PART).files[0])
 
 
-def edit(file: Path) -> None:
-    rows = pl.read_parquet(file, hive_partitioning=False)
-    rows.with_columns(pl.col("pv_generation_kwh") * 2).write_parquet(file)
-
-
 def count_compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     compared: list[str] = []
     real = file_check.find_file_damage
@@ -67,7 +62,7 @@ def test_a_file_that_this_user_may_not_read_is_no_damage_and_hides_none(
         return real(files, path)
 
     monkeypatch.setattr(file_check, "digest_of", refuse)
-    edit(Path(lake.take_snapshot(EnergyDaily, {"local_date": DAYS[2]}).files[0]))
+    double_generation(Path(lake.take_snapshot(EnergyDaily, {"local_date": DAYS[2]}).files[0]))
     done = Verification()
     done.add("the lake", verify_lake(again(lake)))
     first, second = capsys.readouterr().out.splitlines()
@@ -90,7 +85,7 @@ def test_a_file_that_this_user_may_not_read_is_no_damage_and_hides_none(
 
 def test_every_way_to_read_refuses_a_changed_file(lake: Lake) -> None:
     new = frame_of(EnergyDaily, DAYS[0], 5.0)
-    edit(file_of(lake))
+    double_generation(file_of(lake))
     for read in (
         lambda fresh: fresh.scan(EnergyDaily),
         lambda fresh: list(fresh.read_batches(EnergyDaily, PART)),
@@ -130,6 +125,6 @@ def test_what_the_last_publication_compared_is_not_compared_again_until_it_chang
     compared = count_compared(monkeypatch)
     values(again(lake), EnergyDaily)
     assert compared == []
-    edit(file_of(lake))
+    double_generation(file_of(lake))
     with pytest.raises(DamagedError):
         again(lake).scan(EnergyDaily)

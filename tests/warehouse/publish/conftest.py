@@ -241,3 +241,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> PublishedFile:
     return publish(
         Lake(str(root / "lake"), root / "scratch"), root / "sunledger.duckdb", now=NOW, version="1"
     )
+
+
+def flip_bit(target: Path) -> None:
+    """Change a bit in the middle of a file, as a disk may."""
+    found = bytearray(target.read_bytes())
+    found[len(found) // 2] ^= 1
+    target.write_bytes(found)

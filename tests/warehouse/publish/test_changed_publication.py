@@ -32,7 +32,7 @@ from schemas import (
     storage,
 )
 from tests.home_template import HomeTemplate
-from tests.warehouse.publish.conftest import NOW, fill, make_frame
+from tests.warehouse.publish.conftest import NOW, fill, flip_bit, make_frame
 from warehouse import publication_base, published_changes, published_content
 from warehouse import publish as publishing
 from warehouse.full_comparison import compare_with_full
@@ -444,14 +444,8 @@ def _cut_record(target: Path) -> None:
     record.write_bytes(record.read_bytes()[:50])
 
 
-def _flip_bit(target: Path) -> None:
-    found = bytearray(target.read_bytes())
-    found[len(found) // 2] ^= 1
-    target.write_bytes(found)
-
-
 DOUBTS: dict[str, Callable[[Path], object]] = {
-    "content": _flip_bit,
+    "content": flip_bit,
     "record": _cut_record,
     # Still a record that can be read: of the rows of old files it names another column.
     "column": lambda target: _change_record(target, (b"pv_generation_kwh", b"pv_generation_kwi")),

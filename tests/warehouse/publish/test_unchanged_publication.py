@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from schemas import ApiRequests
-from tests.warehouse.publish.conftest import FIRST, NOW, fill, put
+from tests.warehouse.publish.conftest import FIRST, NOW, fill, flip_bit, put
 from warehouse.home_guard import FOLDER
 from warehouse.lake import Lake
 from warehouse.open_published import connect
@@ -18,12 +18,6 @@ def _read_moment(target: Path) -> dt.datetime:
     with connect(target) as connection:
         ((moment,),) = connection.execute("SELECT published_at FROM _meta").fetchall()
     return moment  # type: ignore[no-any-return]
-
-
-def _flip_bit(target: Path) -> None:
-    found = bytearray(target.read_bytes())
-    found[len(found) // 2] ^= 1
-    target.write_bytes(found)
 
 
 def test_only_what_is_new_renews_the_file(tmp_path: Path) -> None:
@@ -63,7 +57,7 @@ def test_only_what_is_new_renews_the_file(tmp_path: Path) -> None:
         # Its newest version has the same rows.
         "a version": lambda: lake.replace(ApiRequests, {"asked_date": FIRST}, [], empty=True),
         "own tables": lambda: (own / "prices.csv").write_text("cents\n9\n"),
-        "a bit of the file": lambda: _flip_bit(target),
+        "a bit of the file": lambda: flip_bit(target),
         "no record": record.unlink,
         "a log": lambda: log.unlink() or log.write_bytes(b"of another program"),
     }
