@@ -241,7 +241,7 @@ def _pair_replays(paths: list[Path], traits: Mapping[str, Sequence[object] | Non
         if len(values) != len(paths):
             option = "--" + trait.replace("_", "-")
             raise typer.BadParameter(
-                f"{option} was given {len(values)} times for {len(paths)} recordings: give it once for each --replay."
+                f"{option} is there {len(values)}x and --replay {len(paths)}x: give it once for each --replay."
             )
     return tuple(
         Replay(path, **{trait: values[number] for trait, values in given.items()})  # type: ignore[arg-type]

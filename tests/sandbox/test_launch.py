@@ -116,7 +116,7 @@ TRAITS = ("timezone", "rated-kw", "name", "plant-id", "latitude", "longitude")
         (["--replay", "x.parquet", "--name", ""], "--name is empty"),
         (
             ["--replay", "x.parquet", *(f"--{name}=1" for name in TRAITS), "--rated-kw", "2"],
-            "--rated-kw was given 2 times for 1 recordings",
+            "--rated-kw is there 2x and --replay 1x",
         ),
         (["--replay", "x.parquet", "--plant-id", ""], "--plant-id is empty"),
         (["--allow-host", "https://sun.example.org"], "is not the name of a host"),
