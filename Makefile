@@ -74,7 +74,7 @@ TESTS ?= default
 test: $(TOOLS)
 	@$(BIN)/python -m pytest --dist worksteal --numprocesses $$(($$(nproc) + 1)) $(if $(filter all,$(TESTS)),-m "not ui and not exhaustive")
 
-# What takes minutes: whole programs as a user starts them, kills, races, shared budgets, large fleets.
+# What takes minutes: whole programs as a user starts them, recorded runs, kills, races, shared budgets, large fleets.
 test-long: $(TOOLS)
 	@$(BIN)/python -m pytest -m long --numprocesses auto --dist worksteal
 

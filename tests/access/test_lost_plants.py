@@ -64,6 +64,7 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
     assert all("SMA no longer lists it" in m.reason for m in notices.missing)
 
 
+@pytest.mark.long
 def test_days_after_the_end_of_consent_are_to_be_fetched_once_it_is_back(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

@@ -187,6 +187,7 @@ def test_a_day_without_any_plant_is_no_good_day() -> None:
     assert not findings.judge_day(DAY, empty).passed
 
 
+@pytest.mark.long
 def test_a_damaged_file_is_named_by_the_checks_that_read_it(
     new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def name_jobs(defs: dg.Definitions) -> list[str]:
     return [job.name for job in defs.get_repository_def().get_all_jobs() if job.name[:2] != "__"]
 
 
+@pytest.mark.long
 def test_a_project_takes_it_in_whatever_its_own_things_are_called() -> None:
     """Assets, checks, jobs, schedules, sensors and resources of the same names, and an executor."""
     keys = PLAIN.resolve_asset_graph().materializable_asset_keys

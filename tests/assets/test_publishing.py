@@ -38,6 +38,7 @@ def list_publishers(definitions: dg.Definitions) -> set[str]:
     }
 
 
+@pytest.mark.long
 def test_no_run_of_a_cluster_publishes_but_one_job(tmp_path: Path) -> None:
     assert {"energy_days", "publish"} < list_publishers(build_definitions(configure(tmp_path)))
     cluster = build_definitions(configure(tmp_path, cluster="celery", lake="s3://bucket/lake"))
@@ -94,6 +95,7 @@ def ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticks]:
         yield Ticks(definitions, instance, monkeypatch)
 
 
+@pytest.mark.long
 def test_job_follows_ended_runs_one_at_a_time(ticks: Ticks) -> None:
     assert "no run has ended" in ticks.look()
     ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
@@ -107,6 +109,7 @@ def test_job_follows_ended_runs_one_at_a_time(ticks: Ticks) -> None:
     assert ticks.look().startswith("20")
 
 
+@pytest.mark.long
 def test_publication_that_failed_is_tried_again_with_growing_pauses(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +142,7 @@ def store_day(runtime: RunContext, plant: str) -> None:
     runtime.lake.replace(EnergyDaily, {"local_date": day}, [frame])
 
 
+@pytest.mark.long
 def test_run_of_one_machine_that_failed_to_publish_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_runtime: Callable[..., RunContext]
 ) -> None:
@@ -168,6 +172,7 @@ def test_run_of_one_machine_that_failed_to_publish_is_published(
 YEAR = 365 * 24 * 60.0
 
 
+@pytest.mark.long
 def test_runs_that_ended_while_the_clock_was_ahead_keep_none_from_being_published(ticks: Ticks) -> None:
     ticks.add("energy_days", dg.DagsterRunStatus.SUCCESS)
     # A year ahead of when both were recorded, the clock is what was right and is set back now.

@@ -76,6 +76,7 @@ def test_the_files_stay_open_between_events_and_are_closed_in_the_end(settings: 
     assert logs(settings) == []
 
 
+@pytest.mark.long
 def test_few_files_are_open_however_many_runs_are_read(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,7 @@ def test_dagsters_own_storage_keeps_them_and_reads_them_without_us(settings: Set
         assert instance.get_materialized_partitions(made.key) == set(found)
 
 
+@pytest.mark.long
 def test_a_statement_is_compiled_once_for_all_connections(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ def test_files_of_others_are_left_as_they_are(settings: Settings, tmp_path: Path
         assert synchronous(tmp_path / "theirs.db") == SYNCHRONOUS["FULL"]
 
 
+@pytest.mark.long
 def test_a_file_is_opened_once_for_many_events(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
     connect = sqlite3.connect
@@ -184,6 +187,7 @@ def test_a_file_is_opened_once_for_many_events(settings: Settings, monkeypatch: 
         assert len(opened) <= FEW, opened
 
 
+@pytest.mark.long
 def test_an_engine_is_made_once_for_all_events_of_a_file(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +274,7 @@ def inserts() -> Iterator[list[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.long
 def test_events_of_many_days_are_written_at_once(
     settings: Settings, commits: list[str], inserts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +301,7 @@ def test_events_of_many_days_are_written_at_once(
         assert (newest.partition_key, newest.run_id) == (days[-1], each)
 
 
+@pytest.mark.long
 def test_a_batch_that_fails_in_its_middle_leaves_each_event_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +327,7 @@ def test_a_batch_that_fails_in_its_middle_leaves_each_event_once(
         assert read_events(settings, run, "ASSET_MATERIALIZATION") == of_both
 
 
+@pytest.mark.long
 def test_what_others_do_to_a_file_is_seen(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = settings.home / "dagster" / "history"
     with open_dagster(settings) as instance:

@@ -203,6 +203,7 @@ def test_the_same_days_can_be_run_again(runs: Runs) -> None:
     assert sorted(materialized(runs, "energy_daily")) == DAYS
 
 
+@pytest.mark.long
 def test_a_run_without_consent_fails_before_its_first_billed_request(
     new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:

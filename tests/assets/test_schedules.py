@@ -82,6 +82,7 @@ def test_today_is_read_hourly_for_ennexos_and_classic_waits_for_the_end_of_its_d
     assert asked(machine, "2021-10-20")[before:] == [CLASSIC]
 
 
+@pytest.mark.long
 def test_a_small_budget_reads_the_chosen_plant_each_hour_and_the_others_in_turn(machine: Clockwork) -> None:
     machine.sma.lists = ["11", "12", "13", "14", "15", "16", "17", CLASSIC]
     machine.tick("lists")
@@ -131,6 +132,7 @@ def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> N
     )
 
 
+@pytest.mark.long
 def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(machine: Clockwork) -> None:
     machine.tick("lists")
     machine.turn_to(MIDNIGHT + 25 * HOUR)
@@ -242,6 +244,7 @@ def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
     assert read_limits({"sunledger/plants": "11, 12"})["only_plants"] == {"11", "12"}
 
 
+@pytest.mark.long
 def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
     machine.tick("lists")
     machine.settings = machine.settings.model_copy(update={"max_eur_per_month": None})
@@ -267,6 +270,7 @@ def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
     assert {asked.plant_id for asked in machine.sma.asked[before:]} == {"11"}
 
 
+@pytest.mark.long
 def test_a_tag_agrees_for_one_run(machine: Clockwork) -> None:
     machine.settings = machine.settings.model_copy(update={"max_eur_per_month": None})
     with pytest.raises(CostNotAllowedError):

@@ -29,6 +29,7 @@ def machine(sharded: Settings) -> Iterator[Clockwork]:
         yield Clockwork(sharded, instance, ClockedSma())
 
 
+@pytest.mark.long
 def test_a_tick_gives_each_shard_a_run(machine: Clockwork) -> None:
     machine.sma.lists = [str(plant) for plant in range(11, 18)]
     machine.turn_to(MIDNIGHT)
@@ -48,6 +49,7 @@ def test_a_tick_gives_each_shard_a_run(machine: Clockwork) -> None:
     assert read_limits(requests[1].tags)["shard"] == Shard(2, 3)
 
 
+@pytest.mark.long
 def test_the_last_shard_has_the_days_made(machine: Clockwork, sharded: Settings) -> None:
     defs = build_definitions(sharded)
     sensor = next(one for one in defs.sensors or [] if one.name == "finish_shards")
@@ -99,6 +101,7 @@ def test_the_last_shard_has_the_days_made(machine: Clockwork, sharded: Settings)
     assert isinstance(answer(repeated.dagster_run), dg.RunRequest)
 
 
+@pytest.mark.long
 def test_a_shard_that_fails_last_does_not_keep_the_others_from_being_made(
     machine: Clockwork, sharded: Settings
 ) -> None:

@@ -95,6 +95,7 @@ def fleet(beginning: Beginning) -> Fleet:
     return deepcopy(beginning.fleet[0])
 
 
+@pytest.mark.long
 def test_nothing_is_recorded_and_all_else_is_done_until_there_is_a_new_plant(fleet: Fleet) -> None:
     file, told = fleet.settings.warehouse, fleet.notices
     file.unlink()
@@ -111,6 +112,7 @@ def test_nothing_is_recorded_and_all_else_is_done_until_there_is_a_new_plant(fle
         assert published.execute("SELECT count(DISTINCT plant_id) FROM energy_daily").fetchall() == [(3,)]
 
 
+@pytest.mark.long
 def test_a_list_that_is_missing_or_fails_is_recorded_with_its_only_try(fleet: Fleet) -> None:
     refused = TransientError("GET /v1/plants answered 503 six times: try again later.", status=503)
     fleet.sma.special = lambda request: refused if request.endpoint == "plants" else None
@@ -134,6 +136,7 @@ def test_a_list_that_is_missing_or_fails_is_recorded_with_its_only_try(fleet: Fl
     assert fleet.backfill() == []
 
 
+@pytest.mark.long
 def test_what_a_check_finds_anew_and_what_a_dead_run_left_are_recorded(fleet: Fleet) -> None:
     with fleet.open_runtime() as runtime:
         keep_outcome(runtime, "readable", Finding(passed=False, text="It can't be read.", severe=True))
@@ -152,6 +155,7 @@ def test_what_a_check_finds_anew_and_what_a_dead_run_left_are_recorded(fleet: Fl
     assert fleet.backfill() == []
 
 
+@pytest.mark.long
 def test_changed_days_are_made_and_recorded_and_so_is_what_others_wait_for(fleet: Fleet) -> None:
     with fleet.open_runtime() as runtime:
         stored = runtime.lake.scan(EnergyDaily).collect()

@@ -60,6 +60,7 @@ def test_sqlalchemy(put: Put) -> None:
             connection.execute(sa.text("DELETE FROM energy_daily"))
 
 
+@pytest.mark.long
 def test_the_documented_lock_leaves_the_file_and_its_detail_and_nothing_else(
     put: Put, tmp_path: Path
 ) -> None:

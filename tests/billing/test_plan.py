@@ -52,6 +52,7 @@ def test_what_is_on_the_bill_already_is_not_new(new_runtime: New) -> None:
     assert (cost.pu, cost.new_pu) == (2, 1)
 
 
+@pytest.mark.long
 def test_a_set_of_unknown_size_counts_as_other_sets_do(
     new_runtime: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_without_known_plants_nothing_can_be_planned(new_runtime: New) -> None:
         plan_backfill(new_runtime(), FIRST, LAST, PRICES)
 
 
+@pytest.mark.long
 def test_the_list_of_plants_is_enough_for_pu_and_amounts(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = new_runtime()
     fetch_plants(runtime)

@@ -267,6 +267,7 @@ sys.exit(sum(os.waitpid(racer, 0)[1] != 0 for racer in racers))
 """
 
 
+@pytest.mark.long
 def test_processes_that_race_stay_within_one_limit(new_runtime: New) -> None:
     runtime = with_list(new_runtime())
     command = [sys.executable, "-c", RACERS, str(runtime.settings.home), "11", "12", "11", "12"]

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from polars.testing import assert_frame_equal
 
 from assets.runs import record_runs
@@ -45,6 +46,7 @@ def stored(runtime: RunContext) -> dict[str, Any]:
     return {f"{r['month']:%Y-%m}": (r["fee_eur"], r["capacity_class"], r["capacity_kw"]) for r in rows}
 
 
+@pytest.mark.long
 def test_a_plant_that_leaves_the_list_and_comes_back_was_billed_as_it_was_listed_then(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

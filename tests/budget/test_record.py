@@ -73,6 +73,7 @@ def test_a_run_records_exactly_what_the_sandbox_was_asked(settings: Settings, sa
     assert [path for path in files if secret in path.read_bytes()] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sandbox", [(None, 300.0, False)], indirect=True)
 def test_requests_are_on_the_disk_before_their_answers(
     settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch

@@ -212,6 +212,7 @@ def list_arguments(command: Any, name: str = "sunledger") -> Iterator[tuple[str,
     )
 
 
+@pytest.mark.long
 def test_the_help_names_arguments_by_a_word_that_typer_puts_brackets_and_dots_around() -> None:
     found = list(list_arguments(typer.main.get_command(app)))
     assert len(found) > 10

@@ -117,6 +117,7 @@ def test_without_the_setting_nothing_is_done(desk: Desk, monkeypatch: pytest.Mon
     assert desk.read(ApiRequests).height == 0
 
 
+@pytest.mark.long
 def test_a_dry_run_sends_nothing_and_a_command_is_sent_once_after_a_yes(desk: Desk) -> None:
     code, said = desk.run("eligible")
     assert (code, "5000022 " in said, "(SPOT) of the Data Manager is not active" in said) == (0, True, True)
@@ -182,6 +183,7 @@ def test_plants_of_other_kinds_are_refused_and_do_not_stop_the_others(desk: Desk
     assert (code, "only plants with a Data Manager" in said) == (1, True)
 
 
+@pytest.mark.long
 def test_overlaps_are_refused_unless_superseded_and_a_grid_operator_s_command_never_is(desk: Desk) -> None:
     desk.order_elsewhere()
     code, said = desk.order("--send", "--yes")
@@ -195,6 +197,7 @@ def test_overlaps_are_refused_unless_superseded_and_a_grid_operator_s_command_ne
     assert (code, "the grid operator asked for" in said, desk.sent["schedules"]) == (1, True, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["reset", "status_503"])
 def test_a_lost_answer_is_looked_up_and_never_sent_again_by_itself(desk: Desk, kind: str) -> None:
     desk.lose_answers(kind, "POST")
@@ -227,6 +230,7 @@ def test_a_lost_answer_is_looked_up_and_never_sent_again_by_itself(desk: Desk, k
     assert desk.sent["schedules"] == 1
 
 
+@pytest.mark.long
 def test_an_order_that_sma_does_not_list_can_be_given_up(desk: Desk) -> None:
     desk.lose_answers("status_503", "POST")
     desk.order("--send", "--yes")
@@ -239,6 +243,7 @@ def test_an_order_that_sma_does_not_list_can_be_given_up(desk: Desk) -> None:
     assert desk.order("--send", "--yes")[0] == 0
 
 
+@pytest.mark.long
 def test_a_cancellation_says_what_the_order_really_is(desk: Desk) -> None:
     desk.order("--send", "--yes")
     key = desk.find_key()
@@ -253,6 +258,7 @@ def test_a_cancellation_says_what_the_order_really_is(desk: Desk) -> None:
     assert (code, "has ended as Cancelled" in said, desk.sent["cancellations"]) == (2, True, 1)
 
 
+@pytest.mark.long
 def test_a_cancellation_of_what_is_over_is_no_success(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.order("--send", "--yes")
     completed = desk.find_key()
@@ -277,6 +283,7 @@ def test_a_cancellation_of_what_is_over_is_no_success(desk: Desk, monkeypatch: p
     assert desk.list_events()[-2:] == ["cancel_refused", "new_state"]
 
 
+@pytest.mark.long
 def test_orders_are_followed_to_their_end_with_waits_that_are_told(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +304,7 @@ def test_orders_are_followed_to_their_end_with_waits_that_are_told(
     assert GridOrderBook(desk.runtime.settings).list_orders() == []
 
 
+@pytest.mark.long
 def test_the_daily_reading_closes_orders_and_what_a_kill_left_comes_into_the_audit(desk: Desk) -> None:
     desk.order("--send", "--yes")
     book = GridOrderBook(desk.runtime.settings)

@@ -35,6 +35,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["table", "csv"])
 def test_sql_shows_names_and_headings_as_text(home: Path, form: str) -> None:
     query = f'SELECT name AS "{CLEARS_THE_SCREEN}" FROM plants'
@@ -51,6 +52,7 @@ def test_sql_repeats_a_query_that_failed_as_text(home: Path) -> None:
     assert not set(OBEYED) & set(told.stderr)
 
 
+@pytest.mark.long
 def test_a_file_of_the_rows_has_them_as_they_are(home: Path) -> None:
     assert sunledger(home, "sql", "SELECT name FROM plants", "--output", "names.csv").returncode == 0
     assert HOSTILE in (home / "names.csv").read_text()

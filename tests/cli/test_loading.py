@@ -46,6 +46,7 @@ def command(*words: str) -> str:
     return f"sys.argv = ['sunledger', *{words!r}]; from pipeline.cli import main; main()"
 
 
+@pytest.mark.long
 def test_help_and_a_wrong_word_load_no_library_of_tables_or_the_wire(tmp_path: Path) -> None:
     words = [("--help",), ("sql", "--help"), ("backfill", "--help"), ("backfil",)]
     assert [modules & HEAVY for modules in list_loaded(tmp_path, *(command(*each) for each in words))] == [
@@ -75,6 +76,7 @@ def loaded_in_turn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[st
     return dict(zip(pieces, list_loaded(tmp_path_factory.mktemp("turn"), *pieces.values()), strict=True))
 
 
+@pytest.mark.long
 def test_a_backfill_loads_dagster_only_where_it_records_something(
     loaded_in_turn: dict[str, set[str]],
 ) -> None:
@@ -94,6 +96,7 @@ def test_nothing_is_searched_for_garbage_while_the_largest_command_loads(
     assert {"dagster", "matplotlib"} <= loaded_in_turn["demo"]
 
 
+@pytest.mark.long
 def test_a_publication_gives_duckdb_its_rows_without_pandas_which_can_be_loaded_later(tmp_path: Path) -> None:
     """Pandas is hidden from pandera and Arrow alone, which then work as before."""
     code = (

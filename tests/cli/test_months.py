@@ -144,6 +144,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     assert isinstance(typed("open", MONTH).exception, NotClosableError)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["close", "open"])
 def test_what_could_not_be_published_at_first_is_published_by_the_same_command_again(
     lake: RunContext, settings: Settings, monkeypatch: pytest.MonkeyPatch, command: str
@@ -190,6 +191,7 @@ def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
         assert why in str(typed("close", month).exception)
 
 
+@pytest.mark.long
 def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
     lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_the_allocator_of_polars_has_two_arenas_and_gives_free_pages_back_soon()
     assert any("opt.muzzy_decay_ms: 0 " in line for line in told)
 
 
+@pytest.mark.long
 def test_the_json_engine_gives_back_what_a_long_answer_took() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
     ran = subprocess.run(

@@ -352,6 +352,7 @@ def list_zones() -> list[str]:
     )
 
 
+@pytest.mark.long
 def test_a_clock_shows_what_the_zone_says_at_any_moment() -> None:
     """An hour before, at and after each change of clocks from 1990 on, in every zone; and nothing for no moment."""
     for zone in list_zones():

@@ -64,6 +64,7 @@ def list_commands() -> Iterator[list[str]]:
     yield yaml.safe_load(command)
 
 
+@pytest.mark.long
 def test_every_setting_that_is_named_exists() -> None:
     known = {name_variable(field) for field in Settings.model_fields}
     for file in DEPLOY.rglob("*"):
@@ -94,6 +95,7 @@ def test_the_file_of_dagster_is_what_cluster_init_would_write() -> None:
     )
 
 
+@pytest.mark.long
 def test_names_are_those_that_the_launcher_gives_to_jobs(job: dict[str, Any]) -> None:
     kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text())
     pod = job["spec"]["template"]["spec"]

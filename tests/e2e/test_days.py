@@ -238,6 +238,7 @@ def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> 
     assert sma.asked == []
 
 
+@pytest.mark.long
 def test_days_keep_their_energy_when_less_power_is_listed(new_runtime: New, sma: ScriptedSma) -> None:
     """Inverters that are taken down leave a plant with a fraction of the power that it had."""
     usual = sma._body
@@ -261,6 +262,7 @@ def test_days_keep_their_energy_when_less_power_is_listed(new_runtime: New, sma:
         assert set(places["rated_w"]) == {watts}
 
 
+@pytest.mark.long
 def test_days_keep_their_energy_when_less_power_of_a_device_is_listed(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

@@ -205,6 +205,7 @@ def test_who_says_so_asks_for_everything_again(new_runtime: New, sma: ScriptedSm
     assert Counter(request.endpoint for request in sma.asked) == first
 
 
+@pytest.mark.long
 def test_lists_are_asked_for_once_in_a_cycle(new_runtime: New, sma: ScriptedSma) -> None:
     refresh(new_runtime(again=False))
     sma.asked.clear()

@@ -35,6 +35,7 @@ def told(runtime: RunContext, text: str, *groups: str, **settings: str) -> RunCo
     return runtime
 
 
+@pytest.mark.long
 def test_a_run_asks_the_plants_of_a_group_alone(new_runtime: New, sma: ScriptedSma) -> None:
     text = "plant_id,group\n12,South\n11,North\n"
     refresh(told(new_runtime(), text, "south"))

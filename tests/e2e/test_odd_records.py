@@ -220,6 +220,7 @@ def energies(stage: Stage, plant: str) -> list[float | None]:
     return stage.rows(EnergyDaily, plant)["pv_generation_kwh"].to_list()
 
 
+@pytest.mark.long
 def test_all_others_have_their_energy_and_nothing_more_is_told(first: Stage, second: Stage) -> None:
     lacking = {*OTHERS, *OTHERS_LAST, ODD_VALUE, ODD_BESIDE, MANY_KEYS, TWICE_NAMED}
     for plant in set(FLEET) - lacking:

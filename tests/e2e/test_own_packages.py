@@ -68,12 +68,14 @@ def environment(tmp_path: Path, box: SandboxAddress) -> dict[str, str]:
     return {**kept, **FREE, "SUNLEDGER_HOME": str(tmp_path / "home"), **box.settings()}
 
 
+@pytest.mark.long
 def test_the_sandbox_finds_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     with run_sandbox("--plants", "1") as address:
         assert httpx.get(address.url, timeout=60).status_code < 500
 
 
+@pytest.mark.long
 def test_commands_find_their_own(folder: Path, environment: dict[str, str]) -> None:
     listed = subprocess.run(
         [CHECKOUT, "refresh"], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -130,6 +132,7 @@ def test_the_control_room_finds_its_own_and_ends_whole(
     assert _eventually(lambda: not any(_session(service) for service in services))
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_is_told_before_dagster_starts(environment: dict[str, str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

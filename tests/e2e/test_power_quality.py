@@ -81,6 +81,7 @@ def to_check(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
     return connection.execute("SELECT reasons FROM v_days_to_check WHERE plant_id = '11'").fetchall()
 
 
+@pytest.mark.long
 def test_a_plant_whose_inverter_draws_at_night_is_complete_and_nothing_to_check(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
@@ -118,6 +119,7 @@ def test_only_an_inverter_with_a_rating_bounds_its_ac_side(new_runtime: New, sma
     assert set(places.filter(device_id="charger")["rated_w"]) == {5000.0}
 
 
+@pytest.mark.long
 def test_a_code_and_a_correction_at_midnight_are_holes_and_no_energy(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

@@ -133,6 +133,7 @@ def kill_before(patched: pytest.MonkeyPatch, table: type[Table], notes: type[Tab
     patched.setattr(Lake, "open_files", files)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("table", "noted"), [(EnergyBalanceIntervals, RowChanges), (EnergyDaily, Restatements)]
 )

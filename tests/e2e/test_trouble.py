@@ -174,6 +174,7 @@ def devices_of(stage: Stage, plant: str) -> list[tuple[Any, ...]]:
     return stage.rows(DeviceEnergyDaily, plant, MONDAY).select("device_id", "status").rows()
 
 
+@pytest.mark.long
 def test_a_plant_beside_all_of_them_has_its_days_and_nothing_is_told_of_it(
     first: Stage, second: Stage
 ) -> None:

@@ -190,6 +190,7 @@ def test_a_day_that_was_read_again_and_half_made_is_no_mixture_after_the_next_ru
     assert content(tmp_path)["kpi_daily"].equals(whole["kpi_daily"])
 
 
+@pytest.mark.long
 def test_days_that_a_live_run_works_on_are_left_to_it(box: SandboxAddress, tmp_path: Path) -> None:
     days = {dt.date(2021, 10, 4), dt.date(2021, 10, 5)}
     folder = tmp_path / "unfinished"

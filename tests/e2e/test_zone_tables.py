@@ -40,6 +40,7 @@ def test_a_day_without_a_change_of_clocks_has_24_hours_on_a_machine_with_an_old_
     assert rows == [("complete", pytest.approx(11.9, abs=0.2), pytest.approx(24.0))], rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "module",
     [

@@ -69,6 +69,7 @@ def one_without_turn(*days: int) -> str:
     return next(plant for plant in FLEET if plant not in busy)
 
 
+@pytest.mark.long
 def test_all_are_asked_for_at_first_and_then_each_plant_once_in_a_cycle(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
@@ -195,6 +196,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
     return found
 
 
+@pytest.mark.long
 def test_turns_that_were_missed_are_made_up_for(days: Days) -> None:
     missed = set().union(*(plants_of_turn(day, plants=[*FLEET, NEW]) for day in range(3, 8)))
     assert 0 < len(missed) < len(FLEET)

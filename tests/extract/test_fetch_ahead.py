@@ -53,6 +53,7 @@ def list_weeks(sma: EagerSma) -> list[str]:
     return list(dict.fromkeys(one.date for one in sma.asked if one.period == "Week"))
 
 
+@pytest.mark.long
 def test_the_next_week_is_on_its_way_when_the_first_day_is_stored(runtime: RunContext, sma: EagerSma) -> None:
     fetch = SetFetch(BALANCE)
     with SentAhead(runtime, fetch.list_upcoming(runtime, DAYS)):
@@ -69,6 +70,7 @@ def refuse_weeks(request: Request) -> SmaError | None:
     return PermanentError("GET /v1/x answered 400.", status=400) if request.period == "Week" else None
 
 
+@pytest.mark.long
 def test_after_a_refused_week_the_next_one_waits_and_is_asked_for_by_day(
     runtime: RunContext, sma: EagerSma
 ) -> None:
@@ -91,6 +93,7 @@ def test_nothing_is_sent_ahead_while_nothing_is_answered(runtime: RunContext, sm
         assert list_weeks(sma) == MONDAYS[:1]
 
 
+@pytest.mark.long
 def test_days_that_another_run_fetches_are_not_waited_for_ahead(
     runtime: RunContext, sma: EagerSma, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +111,7 @@ def test_days_that_another_run_fetches_are_not_waited_for_ahead(
     assert not [*(runtime.settings.home / "claims").glob("*.claims")]
 
 
+@pytest.mark.long
 def test_the_end_of_a_run_lets_go_of_days_that_were_sent_ahead(runtime: RunContext) -> None:
     fetch = SetFetch(BALANCE)
     with SentAhead(runtime, fetch.list_upcoming(runtime, DAYS)):
@@ -116,6 +120,7 @@ def test_the_end_of_a_run_lets_go_of_days_that_were_sent_ahead(runtime: RunConte
     assert not [*(runtime.settings.home / "claims").glob("*.claims")]
 
 
+@pytest.mark.long
 def test_a_run_sends_all_sets_and_logs_in_the_order_in_which_they_are_stored(
     settings: Settings, sma: EagerSma
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import polars as pl
+import pytest
 
 from bench.lists import refresh_lists
 from pipeline.run.context import RunContext
@@ -16,6 +17,7 @@ AHEAD = NOW + dt.timedelta(days=90)
 TODAY = NOW.date()
 
 
+@pytest.mark.long
 def test_lists_of_the_future_are_left_out_and_named(
     new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:

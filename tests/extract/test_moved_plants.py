@@ -110,6 +110,7 @@ def test_what_is_asked_for_is_said_with_its_cost(
     assert "Requests for 1 plant add 1 PU to 2021-11: 12.45 EUR" in said
 
 
+@pytest.mark.long
 def test_a_plant_that_is_found_by_its_new_id_is_not_missing(new_runtime: New, sma: MovingSma) -> None:
     read_list(new_runtime(), NOW, sma)
     sma.lists, sma.answered_at = ["11", NEXT], LATER
@@ -123,6 +124,7 @@ def test_a_plant_that_is_found_by_its_new_id_is_not_missing(new_runtime: New, sm
             assert runs.notices.missing == []
 
 
+@pytest.mark.long
 def test_nobody_is_asked_to_pay_for_a_plant_that_cannot_have_moved(new_runtime: New, sma: MovingSma) -> None:
     sma.lists = ["11", "12", OLD]
     read_list(new_runtime(), NOW, sma)

@@ -77,6 +77,7 @@ def asked_plants(scripts: Scripts) -> dict[str, set[str]]:
     return {name: {one.plant_id for one in script.asked} for name, script in scripts.items()}
 
 
+@pytest.mark.long
 def test_each_plant_is_asked_for_by_its_own_credential_and_both_land_in_each_day(
     new_run: New, scripts: Scripts
 ) -> None:
@@ -90,6 +91,7 @@ def test_each_plant_is_asked_for_by_its_own_credential_and_both_land_in_each_day
     assert [body.count(b"plantId") for body in lists["body"]] == [2, 2]
 
 
+@pytest.mark.long
 def test_a_plant_in_two_lists_is_asked_for_by_the_first_credential_and_that_is_said_once(
     new_run: New, scripts: Scripts
 ) -> None:
@@ -117,6 +119,7 @@ def answer_nothing(*plants: str, lists: bool = False) -> Callable[[Request], byt
     return say
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lists", [False, True])
 def test_where_the_preferred_credential_has_nothing_the_other_one_that_lists_the_plant_is_asked(
     new_run: New, scripts: Scripts, *, lists: bool
@@ -139,6 +142,7 @@ def test_where_the_preferred_credential_has_nothing_the_other_one_that_lists_the
     assert {one.endpoint for script in scripts.values() for one in script.asked} == {"plants"}
 
 
+@pytest.mark.long
 def test_a_silent_plant_of_two_lists_is_asked_for_once_by_each_and_one_with_data_by_the_first_alone(
     new_run: New, scripts: Scripts
 ) -> None:
@@ -159,6 +163,7 @@ def test_a_silent_plant_of_two_lists_is_asked_for_once_by_each_and_one_with_data
     assert [one for one in north.asked if one.plant_id == "11"] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault",
     [REFUSED, PermanentError("GET /v1/x answered 403 Forbidden.", status=403)],
@@ -178,6 +183,7 @@ def test_a_plant_that_the_preferred_credential_may_not_read_is_asked_for_by_the_
     assert {one.plant_id for one in notices.missing} <= {"", "11"}
 
 
+@pytest.mark.long
 def test_a_fault_of_the_other_credential_leaves_the_day_to_be_asked_for_again(
     new_run: New, scripts: Scripts
 ) -> None:
@@ -194,6 +200,7 @@ def test_a_fault_of_the_other_credential_leaves_the_day_to_be_asked_for_again(
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
 
 
+@pytest.mark.long
 def test_the_other_credential_makes_no_further_pu_and_none_that_nobody_agreed_to(
     new_run: New, scripts: Scripts, several: Settings
 ) -> None:
@@ -213,6 +220,7 @@ def test_the_other_credential_makes_no_further_pu_and_none_that_nobody_agreed_to
         assert find_new_units(unlimited, ["11", "12", "21"], month).counted == 3
 
 
+@pytest.mark.long
 def test_an_unusable_credential_costs_its_own_plants_and_is_named_without_its_secret(
     new_run: New, scripts: Scripts
 ) -> None:
@@ -239,6 +247,7 @@ def test_an_unusable_credential_costs_its_own_plants_and_is_named_without_its_se
     assert not [one for one in notices.missing if one.table == "plants"]
 
 
+@pytest.mark.long
 def test_only_lists_of_the_unusable_one_being_due_does_not_end_the_run(
     new_run: New, scripts: Scripts
 ) -> None:
@@ -263,6 +272,7 @@ def test_where_none_can_be_used_the_run_ends(new_run: New, scripts: Scripts) -> 
         fetch_plants(new_run())
 
 
+@pytest.mark.long
 def test_a_plant_that_moves_to_the_other_credential_keeps_its_history(new_run: New, scripts: Scripts) -> None:
     run(new_run(), MONDAY)
     scripts["client-south"].lists, scripts["client-north"].lists = ["11"], ["12", "21", "22"]
@@ -277,6 +287,7 @@ def test_a_plant_that_moves_to_the_other_credential_keeps_its_history(new_run: N
     assert first == NOW.date()
 
 
+@pytest.mark.long
 def test_a_list_that_fails_for_a_while_leaves_the_plants_that_are_known(
     new_run: New, scripts: Scripts
 ) -> None:
@@ -302,6 +313,7 @@ def test_each_credential_has_its_own_budget_login_and_book(several: Settings) ->
     assert "secret" not in repr((south, north)).replace("client_secret", "")
 
 
+@pytest.mark.long
 def test_the_plan_adds_up_what_each_credential_takes(new_run: New, scripts: Scripts) -> None:
     scripts["client-south"].lists = ["11", "12", "13"]
     runtime = new_run(again=False)
@@ -325,6 +337,7 @@ def test_the_plan_adds_up_what_each_credential_takes(new_run: New, scripts: Scri
     assert shares.minutes == pytest.approx(7 / 90 * 5, rel=0.05)
 
 
+@pytest.mark.long
 def test_the_current_day_has_a_room_in_each_credentials_budget(new_run: New, scripts: Scripts) -> None:
     scripts["client-north"].lists = [str(number) for number in range(21, 41)]
     runtime = new_run(again=False)

@@ -49,6 +49,7 @@ def replaced(new_runtime: New, sma: ScriptedSma) -> RunContext:
     return on_day(new_runtime, sma, 0, again=True)
 
 
+@pytest.mark.long
 def test_it_is_said_once_and_is_missing_on_no_later_day(
     replaced: RunContext, new_runtime: New, sma: ScriptedSma
 ) -> None:
@@ -87,6 +88,7 @@ def test_it_is_said_once_and_is_missing_on_no_later_day(
     assert OLD in {r.device_id for r in sma.asked}
 
 
+@pytest.mark.long
 def test_a_list_that_smas_refuses_ends_no_run_that_knows_devices(new_runtime: New, sma: ScriptedSma) -> None:
     list_device(sma, OLD)
     refresh(on_day(new_runtime, sma, 0))
@@ -114,6 +116,7 @@ def test_devices_are_listed_again_once_smas_does_not_find_one(new_runtime: New, 
     assert plan_device_lists(on_day(new_runtime, sma, 2)) == []
 
 
+@pytest.mark.long
 def test_a_day_that_failed_before_the_list_told_it_is_not_incomplete_for_good(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
@@ -137,6 +140,7 @@ def test_a_day_that_failed_before_the_list_told_it_is_not_incomplete_for_good(
     assert "request_failed" not in find_reasons(on_day(new_runtime, sma, -11))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [(SUCCESSOR,), ()])
 def test_a_device_that_moved_is_asked_for_at_its_new_plant_alone(
     new_runtime: New, sma: ScriptedSma, left: tuple[str, ...]

@@ -25,6 +25,7 @@ UNREADABLE: dict[str, bytes | SmaError] = {
 }
 
 
+@pytest.mark.long
 def test_a_run_goes_on_with_the_plants_it_knows_and_says_so(new_runtime: New, sma: ScriptedSma) -> None:
     with new_runtime() as runtime:
         refresh(runtime)
@@ -73,6 +74,7 @@ def test_without_a_stored_list_nobody_can_be_asked(new_runtime: New, sma: Script
     assert {request.endpoint for request in sma.asked} == {"plants"}
 
 
+@pytest.mark.long
 def test_a_run_of_the_graph_shows_it_with_its_lists(new_runtime: New, sma: ScriptedSma) -> None:
     with new_runtime() as runtime:
         refresh(runtime)
@@ -86,6 +88,7 @@ def test_a_run_of_the_graph_shows_it_with_its_lists(new_runtime: New, sma: Scrip
     assert [one.table for one in runs.notices.missing] == ["raw_plants"]
 
 
+@pytest.mark.long
 def test_an_empty_answer_is_no_silent_day_while_the_list_can_t_be_read(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

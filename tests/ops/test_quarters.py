@@ -14,6 +14,7 @@ from tests.e2e.test_days import MONDAY, TUESDAY, run
 New = Callable[..., RunContext]
 
 
+@pytest.mark.long
 def test_days_without_quarters_are_left_out_and_made_ones_add_up(new_runtime: New) -> None:
     runtime = run(new_runtime(), MONDAY, TUESDAY)
     assert judge_quarters(runtime).facts["plant_days"] == 0

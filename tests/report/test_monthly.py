@@ -192,6 +192,7 @@ def test_chosen_plants_are_the_fleet(db: duckdb.DuckDBPyConnection, tmp_path: Pa
     assert {path.name for path in done.index.parent.iterdir()} == {"index.html", "plant-2.html"}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("undrawn")
 def test_the_plants_of_a_group_are_the_fleet(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

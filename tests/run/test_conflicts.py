@@ -110,6 +110,7 @@ def test_a_month_that_is_closed_while_months_are_made_stays_closed(
     assert month_close.read_closed_months(runtime)["n_days"].to_list() == [0, 0]
 
 
+@pytest.mark.long
 def test_a_run_that_is_overtaken_each_time_ends_with_a_sentence(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)

@@ -58,6 +58,7 @@ def test_a_step_that_writes_is_found(code: str) -> None:
     assert list(written(ast.parse(code)))
 
 
+@pytest.mark.long
 def test_no_step_writes_to_the_context() -> None:
     found = {
         str(path.relative_to(PRODUCT)): list(written(ast.parse(path.read_text("utf-8")))) for path in FILES

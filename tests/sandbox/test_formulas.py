@@ -23,6 +23,7 @@ DAYS = np.linspace(1.0, 366.99, 20_011)
 SAME = {"rtol": 1e-12, "atol": 1e-12}
 
 
+@pytest.mark.long
 def test_the_sun_s_series() -> None:
     np.testing.assert_allclose(
         compute_equation_of_time(DAYS), solarposition.equation_of_time_spencer71(DAYS), **SAME

@@ -81,6 +81,7 @@ def test_the_refusal_says_what_to_do(sandbox: Served) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_command_line_allows_a_name() -> None:
     with run_sandbox("--plants", "0", "--allow-host", "box.internal") as address:
         found = [

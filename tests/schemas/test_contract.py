@@ -113,6 +113,7 @@ def test_without_a_change_nothing_is_written(files: Path) -> None:
     assert "3.2" not in (files / "changes.md").read_text()
 
 
+@pytest.mark.long
 def test_a_second_run_changes_nothing(files: Path) -> None:
     promise(coverage=None, old=("DOUBLE", "null", "kW"))
     assert contract.main(["--breaking"], TODAY) == 0
@@ -121,6 +122,7 @@ def test_a_second_run_changes_nothing(files: Path) -> None:
     assert {file.name: file.read_bytes() for file in files.iterdir()} == first
 
 
+@pytest.mark.long
 def test_further_changes_before_a_release_stay_in_its_version(files: Path) -> None:
     promise(coverage=None, covered_h=None)
     known = contract.collect_promises()
@@ -135,6 +137,7 @@ def test_further_changes_before_a_release_stay_in_its_version(files: Path) -> No
     assert changes.read_text() == f"Policy.\n\n## Versions\n\n{told}"
 
 
+@pytest.mark.long
 def test_after_a_release_the_next_change_raises_the_version_again(files: Path) -> None:
     promise(coverage=None)
     assert contract.main(["--release"], TODAY) == 0
@@ -149,6 +152,7 @@ def test_after_a_release_the_next_change_raises_the_version_again(files: Path) -
     assert contract.read()[0] == (3, 3)
 
 
+@pytest.mark.long
 def test_what_was_taken_back_before_a_release_is_no_break(files: Path) -> None:
     promise()
     tried = contract.collect_promises() | {("energy_daily", "tried"): ("DOUBLE", "null", "")}

@@ -126,6 +126,7 @@ def test_a_lock_of_another_process_is_told(clock, said, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_program_says_it(tmp_path: Path) -> None:
     said = r"The request budget \(SMA_REQUESTS_PER_5_MIN\) is used up: waiting for \d+ s\."
     with run_sandbox("--plants", "0") as box:

@@ -101,6 +101,7 @@ def test_a_day_that_lacks_a_table_is_open_until_a_run_makes_it(new_runtime: New,
     assert "not_made" in ASK_AGAIN
 
 
+@pytest.mark.long
 def test_a_table_that_nothing_is_to_be_made_for_leaves_no_day_open(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

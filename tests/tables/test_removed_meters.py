@@ -40,6 +40,7 @@ def list_missed(runtime: RunContext) -> dict[int, set[str]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("removed", REMOVED)
 def test_a_meter_that_was_deactivated_is_not_missed(
     new_runtime: New, sma: ScriptedSma, removed: dict[str, Any]
@@ -65,6 +66,7 @@ def test_a_meter_that_was_deactivated_is_not_missed(
     assert list_missed(runtime) == {4: OF_METER, 5: OF_METER}
 
 
+@pytest.mark.long
 def test_a_meter_that_is_listed_no_more_is_missed_up_to_its_last_list(
     new_runtime: New, sma: ScriptedSma
 ) -> None:

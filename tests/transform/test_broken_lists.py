@@ -54,6 +54,7 @@ def test_an_entry_that_can_t_be_read_is_left_out_alone(entry: str) -> None:
     assert found.odd
 
 
+@pytest.mark.long
 def test_an_entry_that_is_too_deep_is_left_out_alone() -> None:
     deep = "[" * 100_000 + "]" * 100_000
     text = SOUND.replace("5.0", deep)

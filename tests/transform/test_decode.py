@@ -399,6 +399,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, fou
 LARGE = [(116, 2000, 1, ["too_large"]), (1, 14_000, 1, ["too_large"]), (600, 400, 1, []), (600, 400, 0, [])]
 
 
+@pytest.mark.long
 def test_memory_follows_the_answer_and_not_its_square() -> None:
     """An answer of 3.5 MB with 2,000 fields of its own in each row took 6.4 GB; now all of these fit one bound."""
     code = f"cases = {[case for *case, _ in LARGE]}\n{MEMORY}"

@@ -208,6 +208,7 @@ DRAWN_TO_TURN = given(
 )
 
 
+@pytest.mark.long
 @examples(10, shrink=False)
 @DRAWN_TO_TURN
 def test_newest_rows_first_make_the_same_day(day: dt.date, hour: MergedHour, drawn: list[Shape]) -> None:

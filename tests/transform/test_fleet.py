@@ -136,6 +136,7 @@ def fleet(runtime: RunContext, **settings: Any) -> RunContext:
     return runtime
 
 
+@pytest.mark.long
 def test_a_foreign_plant_is_neither_asked_nor_billed(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = fleet(new_runtime(), exclude_plants="12")
     refresh(runtime)
@@ -166,6 +167,7 @@ def test_a_plant_that_is_left_out_cannot_be_named(new_runtime: New) -> None:
         list_plants(fleet(new_runtime("12"), exclude_plants="12"))
 
 
+@pytest.mark.long
 def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma: ScriptedSma) -> None:
     refresh(new_runtime())
     sma.asked.clear()
@@ -185,6 +187,7 @@ def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma
     assert left.height == 0
 
 
+@pytest.mark.long
 def test_months_leave_its_days_out_and_days_stay(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = new_runtime()
     refresh(runtime)
@@ -227,6 +230,7 @@ def test_a_month_whose_last_days_are_not_yours_can_be_complete(new_runtime: New)
     assert sold.lake.scan(EnergyMonthly).filter(status).collect()["status"].to_list() == ["complete"]
 
 
+@pytest.mark.long
 def test_a_closed_month_keeps_a_plant_that_is_excluded_later(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
@@ -248,6 +252,7 @@ def test_a_publication_knows_the_settings_of_now(new_runtime: New) -> None:
     assert stored["excluded_from"].to_list() == [ALWAYS]
 
 
+@pytest.mark.long
 def test_views_and_reports_leave_its_days_out(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = fleet(new_runtime(), exclude_plants=f"12 from {SOLD}")
     refresh(new_runtime())

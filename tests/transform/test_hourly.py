@@ -207,6 +207,7 @@ LENGTHS = st.sampled_from([60, 300, 420, 900, 901, 1800, 3600, 5400])
 POWERS = st.floats(0, 1e6, allow_subnormal=False)
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(
     day=st.sampled_from([DAY, dt.date(2025, 3, 30), dt.date(2025, 10, 26)]),

@@ -361,6 +361,7 @@ DEVICE_FIELDS = {
 }
 
 
+@pytest.mark.long
 @examples(8)
 @given(st.integers(0, 10**9))
 def test_no_load_battery_or_feed_in_that_can_be_is_taken_out(seed: int) -> None:
@@ -391,6 +392,7 @@ def check_nothing_is_taken_out(seed: int) -> None:
             assert found.rows[column].to_list() == [row[name] for row in rows]
 
 
+@pytest.mark.long
 @examples(40)
 @given(st.integers(0, 10**9), st.sampled_from(SENTINELS), st.sampled_from(ENERGY_BALANCE.powers))
 def test_a_code_is_found_on_any_day_whose_own_powers_stay_below_it(

@@ -64,6 +64,7 @@ def test_small_frames_are_joined_and_none_is_lost() -> None:
     assert list(join_frames([], 3)) == []
 
 
+@pytest.mark.long
 @examples(200)
 @given(
     st.lists(st.sampled_from("bdfhj"), max_size=30),
@@ -92,6 +93,7 @@ plants_and_cuts = st.tuples(
 )
 
 
+@pytest.mark.long
 @examples(200)
 @given(plants_and_cuts, plants_and_cuts)
 def test_pairs_hold_all_rows_of_the_same_plants(

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from schemas import PvIntervals
 from tests.warehouse.test_lake import DAY, pv
 from warehouse.digest_chain import Chain
@@ -54,6 +56,7 @@ def check(home: Path) -> None:
     assert Chain(lake, PvIntervals).store.list_versions()[-1] == lake.take_snapshot(PvIntervals).version
 
 
+@pytest.mark.long
 def test_a_writer_killed_between_its_commit_and_its_record_costs_nothing(tmp_path: Path) -> None:
     first = Lake(str(tmp_path / "lake"), tmp_path / "scratch")
     for step in range(2):
@@ -68,6 +71,7 @@ def test_a_writer_killed_between_its_commit_and_its_record_costs_nothing(tmp_pat
     check(tmp_path)
 
 
+@pytest.mark.long
 def test_writers_that_race_for_the_same_days_leave_one_whole_chain(tmp_path: Path) -> None:
     writers = [start(tmp_path, number, COMMITS, killed=False) for number in range(1, WRITERS + 1)]
     for writer in writers:

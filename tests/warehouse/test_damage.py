@@ -68,6 +68,7 @@ def flip_all(home: Path, count: int, seed: int) -> None:
     assert faults(home) == []
 
 
+@pytest.mark.long
 def test_a_flipped_bit_is_seen_or_changes_no_figure(home: Path) -> None:
     flip_all(home, FLIPS, seed=1)
 
@@ -255,6 +256,7 @@ def test_files_that_look_as_they_did_are_not_read_again(home: Path, monkeypatch:
     assert {Path(path) for path in read} == copied | plants
 
 
+@pytest.mark.long
 def test_a_kill_between_commit_and_record_heals_by_itself(home: Path) -> None:
     """Whoever comes next makes the record again, byte for byte: a writer, `verify` and `publish`."""
     whole = {record.name: record.read_bytes() for record in records_of(home, EnergyDaily)}
@@ -271,6 +273,7 @@ def write(home: Path, kwh: float = 99.0) -> None:
     put(lake_of(home), EnergyDaily, [{"plant_id": "a", "local_date": FIRST, "pv_generation_kwh": kwh}])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cut", [0, 1, 100, -1, -40])
 def test_a_record_that_was_cut_short_heals_by_itself(home: Path, cut: int) -> None:
     for record in (records_of(home, EnergyDaily)[-1], records_of(home, EnergyDaily)[60]):
@@ -307,6 +310,7 @@ def strip_chain(home: Path) -> None:
             entry.write_text("\n".join(json.dumps(action) for action in actions))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", [faults, publish_again, write])
 def test_a_home_of_an_older_version_is_adopted_once_and_said_so(
     home: Path, first: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
@@ -329,6 +333,7 @@ def test_a_home_of_an_older_version_is_adopted_once_and_said_so(
     assert kinds(home) == {DamageKind.FILE_CHANGED}
 
 
+@pytest.mark.long
 def test_old_records_go_when_their_log_entries_do(home: Path) -> None:
     for entry in log_of(home, EnergyDaily)[:95]:
         entry.unlink()

@@ -43,6 +43,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
     return calls
 
 
+@pytest.mark.long
 def test_what_a_commit_names_is_on_the_disk_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     durable: list[str] = []
     named: list[str] = []
@@ -98,6 +99,7 @@ def test_plain_commits_are_followed_without_deltalake(
     assert used == [[], [], []]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folder", ["lake", "a läke of mine"])
 def test_deltalake_reads_what_was_committed(tmp_path: Path, folder: str) -> None:
     """Days that come, are replaced and are emptied, up to a checkpoint and beyond it."""
@@ -144,6 +146,7 @@ def test_what_is_not_plain_is_read_by_deltalake(tmp_path: Path, monkeypatch: pyt
     assert len(reads) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("versions", "begins"), [(12, 0), (CHECKPOINT_AFTER + 5, CHECKPOINT_AFTER - 1)])
 def test_of_a_log_deltalake_reads_the_beginning(
     versions: int, begins: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -169,6 +172,7 @@ def test_of_a_log_deltalake_reads_the_beginning(
         Lake(str(tmp_path / "lake"), tmp_path / "c").take_snapshot(PvIntervals)
 
 
+@pytest.mark.long
 def test_a_follower_goes_on_where_old_entries_were_removed(tmp_path: Path) -> None:
     """It has followed from a version that deltalake can no longer go on from but by the checkpoint."""
     lake, reader = (Lake(str(tmp_path / "lake"), tmp_path / name) for name in ("a", "b"))

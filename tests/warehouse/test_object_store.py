@@ -138,6 +138,7 @@ def mend(lake: Lake, tmp_path: Path) -> list[LostPart]:
     return lost
 
 
+@pytest.mark.long
 def test_damage_is_seen_and_mended(lake: Lake, tmp_path: Path) -> None:
     """Each kind by itself is mended in a folder: tests/warehouse/repair. Here each hits a day of its own."""
     assert kinds(lake) == []
@@ -164,6 +165,7 @@ def test_damage_is_seen_and_mended(lake: Lake, tmp_path: Path) -> None:
     assert mend(lake, tmp_path) == []
 
 
+@pytest.mark.long
 def test_nothing_changes_where_others_wrote_meanwhile(lake: Lake, tmp_path: Path) -> None:
     flip(lake, EnergyDaily)
     opened = open_mirror(again(lake), tmp_path, lambda _: None)

@@ -69,6 +69,7 @@ def test_a_step_is_done_again_after_an_outage(
         retry_after_outage(runtime, step)
 
 
+@pytest.mark.long
 def test_a_publication_whose_answer_is_lost_is_known_as_its_own(
     lake: Lake, tmp_path: Path, proxy: tuple[str, "subprocess.Popen[str]"]
 ) -> None:

@@ -88,6 +88,7 @@ def read(target: PublishedObject, query: str = SUM) -> object:
         return connection.execute(query).fetchall()[0][0]
 
 
+@pytest.mark.long
 def test_machines_share_an_object(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, reader = (target_of(lake, tmp_path / name) for name in ("one", "two", "reader"))
     assert first.fetch() is None
@@ -130,6 +131,7 @@ def test_machines_share_an_object(lake: Lake, tmp_path: Path, monkeypatch: pytes
     assert not publish_object(lake, second, now=NOW, version="1").renewed
 
 
+@pytest.mark.long
 def test_script_names_the_files_of_all_days(lake: Lake, tmp_path: Path) -> None:
     put_day(lake, 3, 5.0)
     target = target_of(lake, tmp_path / "one")

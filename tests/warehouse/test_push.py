@@ -404,6 +404,7 @@ def test_tables_that_somebody_altered_are_created_again(lake: Lake, home: Path, 
         push_published(published, target)
 
 
+@pytest.mark.long
 @needs_postgres
 def test_a_wait_for_the_server_is_announced(
     empty_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch
@@ -432,6 +433,7 @@ def empty_file(home: Path) -> Path:
     return show(Lake(str(home / "empty"), home / "scratch"), home)
 
 
+@pytest.mark.long
 def test_a_server_that_is_not_there_is_a_sentence(empty_file: Path) -> None:
     url = f"postgresql://bi:{quote(PASSWORD, safe='')}@127.0.0.1:{find_free_port()}/x"
     with pytest.raises(

@@ -75,6 +75,7 @@ def write_answers(lake: Lake) -> None:
         lake.replace(RawEnergyBalance, {"local_date": day}, [frame_of(RawEnergyBalance, day, value)])
 
 
+@pytest.mark.long
 def test_publication_and_verification_list_each_table_twice(
     lake: Lake, proxy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_publication_and_verification_list_each_table_twice(
     assert 0 < count(proxy)["LIST"] <= 2 * len(MODELS) + 2
 
 
+@pytest.mark.long
 def test_a_table_that_grows_while_a_lake_is_verified_is_not_damaged(lake: Lake) -> None:
     write_answers(lake)
     verified = verify_lake(again(lake), MODELS)
@@ -107,6 +109,7 @@ def test_a_table_that_grows_while_a_lake_is_verified_is_not_damaged(lake: Lake) 
     assert [found.fault for found in verified if found.fault] == []
 
 
+@pytest.mark.long
 def test_a_commit_of_another_process_is_seen_at_once(lake: Lake, proxy: Store) -> None:
     other = again(lake)
     for n in range(2):
@@ -117,6 +120,7 @@ def test_a_commit_of_another_process_is_seen_at_once(lake: Lake, proxy: Store) -
     assert [found.fault for found in verify_lake(again(lake), [EnergyDaily]) if found.fault] == []
 
 
+@pytest.mark.long
 def test_a_table_that_was_not_there_is_found_when_another_process_makes_it(
     proxy: Store, tmp_path: Path
 ) -> None:

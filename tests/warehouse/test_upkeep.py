@@ -81,6 +81,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     return lake
 
 
+@pytest.mark.long
 def test_a_day_that_was_rewritten_takes_no_more_than_twice_its_bytes(
     lake: Lake, request: pytest.FixtureRequest
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_clock_that_is_ahead_of_the_store_removes_nothing(lake: Lake) -> None:
     assert len(lake.open_root().get_file_info(pafs.FileSelector("/", recursive=True))) == len(before)
 
 
+@pytest.mark.long
 def test_a_file_that_the_published_file_shows_stays(tmp_path: Path) -> None:
     lake, target = Lake(str(tmp_path / "lake"), tmp_path / "tmp"), tmp_path / "sunledger.duckdb"
     rows = [

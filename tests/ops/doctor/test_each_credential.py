@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
 from pipeline.ops.doctor.result import Level
@@ -22,6 +24,7 @@ requests_per_5_min = 400
 """
 
 
+@pytest.mark.long
 def test_one_credential_without_a_login_hides_nothing_of_the_others(tmp_path: Path) -> None:
     file = tmp_path / "credentials.toml"
     file.write_text(FILE)

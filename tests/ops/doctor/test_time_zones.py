@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import tzdata
 
 from pipeline.ops.doctor.result import Level
@@ -28,6 +29,7 @@ def test_zones_of_which_all_say_the_same_are_well() -> None:
     )
 
 
+@pytest.mark.long
 def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None:
     """A package `tzdata` of years ago comes first, as an environment that was not set up again has it."""
     known = Path(tzdata.__file__).parent

@@ -43,6 +43,7 @@ def time_basis(home: Path, sma: SmallSma, setting: str, now: dt.datetime = WINTE
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("true", ["utc", "plant_local"])
 def test_the_basis_is_told_in_winter(tmp_path: Path, sma: SmallSma, true: str) -> None:
     sma.basis = true
@@ -68,6 +69,7 @@ def test_one_plant_is_enough_and_makes_one_pu(tmp_path: Path, sma: SmallSma, onl
     assert len([path for path in sma.asked if "/measurements/sets/" in path]) <= 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("plants_asked", [3, None])
 def test_what_is_still_to_be_asked_when_the_month_ends_is_not_asked(
     tmp_path: Path, sma: SmallSma, plants_asked: int | None

@@ -250,6 +250,7 @@ def _compare(lake: Lake, target: Path, **options: Any) -> None:
 LONG = pytest.mark.long
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("seed", "detail", "rounds"),
     [
@@ -277,6 +278,7 @@ def test_changes_lead_to_the_same_file(
     assert changed == [True, False] * rounds
 
 
+@pytest.mark.long
 def test_a_small_file_may_grow_by_more_than_half(tmp_path: Path, changed: list[bool]) -> None:
     lake, target = Lake(str(tmp_path / "lake"), tmp_path / "tmp"), tmp_path / "sunledger.duckdb"
     sizes = []
@@ -290,6 +292,7 @@ def test_a_small_file_may_grow_by_more_than_half(tmp_path: Path, changed: list[b
     assert max(sizes) < sizes[0] + publication_base.SMALL_GROWTH
 
 
+@pytest.mark.long
 def test_what_a_client_wrote_reaches_no_later_publication(
     home: Path, tmp_path: Path, changed: list[bool]
 ) -> None:
@@ -305,6 +308,7 @@ def test_what_a_client_wrote_reaches_no_later_publication(
     assert changed == [False]
 
 
+@pytest.mark.long
 def test_sums_of_many_plants_are_equal_in_the_last_digit(tmp_path: Path, changed: list[bool]) -> None:
     lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
     dice = random.Random(6)  # noqa: S311 - not for secrets
@@ -322,6 +326,7 @@ def test_sums_of_many_plants_are_equal_in_the_last_digit(tmp_path: Path, changed
     assert changed == [False, True, False]
 
 
+@pytest.mark.long
 def test_a_list_that_says_nothing_new_leaves_the_rows_made_of_it(
     home: Path, changed: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,6 +492,7 @@ def test_any_doubt_leads_to_a_full_build(home: Path, monkeypatch: pytest.MonkeyP
     assert from_nothing == [True]
 
 
+@pytest.mark.long
 def test_a_full_publication_does_not_start_from_one_that_was_running(
     home: Path, changed: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,6 +231,7 @@ def ask(db: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
     return db.execute(query).pl().to_dicts()
 
 
+@pytest.mark.long
 def test_the_energy_above_the_limit_is_near_the_truth(db: duckdb.DuckDBPyConnection) -> None:
     hours, above = find_truth(CLEAR)
     found = ask(db, "FROM v_clipping_daily WHERE plant_id = 'clipped'")[0]

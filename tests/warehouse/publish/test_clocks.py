@@ -114,6 +114,7 @@ def test_the_macros_serve_where_a_query_needs_them(db: duckdb.DuckDBPyConnection
     assert {macro.name for macro in MACROS} >= {"local_time", "local_day", "local_month"}
 
 
+@pytest.mark.long
 def test_a_home_without_plants_has_no_clocks(empty: PublishedFile) -> None:
     with connect(empty.path) as db:
         assert db.execute("SELECT count(*) FROM _clocks").fetchall() == [(0,)]

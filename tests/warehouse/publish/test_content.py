@@ -333,6 +333,7 @@ class WatchedConnection:
         return getattr(self._connection, name)
 
 
+@pytest.mark.long
 def test_a_publication_for_which_little_memory_is_not_enough_is_written_with_more(
     filled: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,6 +358,7 @@ def test_a_publication_for_which_little_memory_is_not_enough_is_written_with_mor
     assert not list(file.parent.glob(".*.new-*"))
 
 
+@pytest.mark.long
 def test_a_week_of_a_large_fleet_is_sorted_in_the_memory_that_duckdb_may_hold(tmp_path: Path) -> None:
     """Some plants after others: more would not fit, and the whole file be written again with what DuckDB takes."""
     ids = pl.DataFrame({"plant_id": [f"{number:036}" for number in range(10_000)]})

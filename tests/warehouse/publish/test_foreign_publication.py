@@ -22,6 +22,7 @@ def lakes(tmp_path: Path) -> tuple[Lake, Lake]:
     return first, second
 
 
+@pytest.mark.long
 def test_a_file_of_another_lake_is_neither_replaced_nor_repaired_from(
     lakes: tuple[Lake, Lake], tmp_path: Path
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_file_of_another_lake_is_neither_replaced_nor_repaired_from(
     assert publish(other, target, now=NOW, version="1").renewed
 
 
+@pytest.mark.long
 def test_what_may_be_needed_for_a_repair_is_no_file_of_another_lake(
     lakes: tuple[Lake, Lake], tmp_path: Path
 ) -> None:

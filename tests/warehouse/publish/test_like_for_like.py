@@ -91,6 +91,7 @@ def recompute(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any
     return found
 
 
+@pytest.mark.long
 def test_the_view_is_what_one_by_one_gives(lake: Lake, tmp_path: Path) -> None:
     rows = draw_rows()
     put(
@@ -123,6 +124,7 @@ def test_the_view_is_what_one_by_one_gives(lake: Lake, tmp_path: Path) -> None:
     assert ("plant", "c", "South", dt.date(2025, 2, 1)) in found
 
 
+@pytest.mark.long
 def test_the_leap_day_is_no_pair_of_the_28th(lake: Lake, tmp_path: Path) -> None:
     days = [
         dt.date(2023, 2, 28),

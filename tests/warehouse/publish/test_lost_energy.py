@@ -234,6 +234,7 @@ def find(
     return found.row(0, named=True)
 
 
+@pytest.mark.long
 def test_an_inverter_lost_what_its_neighbours_made_meanwhile(db: duckdb.DuckDBPyConnection) -> None:
     found = find(db, "trio", "t2")
     assert found["lost_energy_reference"] == "neighbour_inverters"

@@ -39,6 +39,7 @@ def lay_back(home: Path) -> None:
         shutil.copytree(home.with_name("before") / "lake" / part, home / "lake" / part)
 
 
+@pytest.mark.long
 def test_nothing_is_made_of_a_lake_that_is_older_than_what_was_published(tmp_path: Path) -> None:
     """As in a home that was copied while a run wrote to it. It was published, which hid the later state for good."""
     settings = make_settings(tmp_path)
@@ -61,6 +62,7 @@ def test_nothing_is_made_of_a_lake_that_is_older_than_what_was_published(tmp_pat
     assert list(verify_versions(lake, settings.warehouse)) == []
 
 
+@pytest.mark.long
 def test_a_restore_below_a_newer_published_file_is_meant(tmp_path: Path) -> None:
     made = make_settings(tmp_path)
     settings = made.model_copy(update={"warehouse": tmp_path / "shown" / "sunledger.duckdb"})

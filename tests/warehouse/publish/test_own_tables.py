@@ -55,6 +55,7 @@ def reasons(folder: Path) -> dict[str, str]:
     return {one.name: one.reason for one in found if isinstance(one, LeftOut)}
 
 
+@pytest.mark.long
 def test_a_table_that_fits_is_published_with_types_units_and_order(
     lake: Lake, tmp_path: Path, folder: Path
 ) -> None:
@@ -141,6 +142,7 @@ BAD_TABLES: list[tuple[str | bytes, str | None, str]] = [
 OUR_NAMES = ("plants", "v_energy_daily", "_meta", "local_time", "energy_quarter_hourly")
 
 
+@pytest.mark.long
 def test_a_bad_table_is_named_and_left_out(lake: Lake, tmp_path: Path, folder: Path) -> None:
     """Each by itself; those that fit are published beside them, and our names stay ours."""
     said: dict[str, str] = {}
@@ -193,6 +195,7 @@ def test_parquet_of_other_types_is_not_cut_to_fit(folder: Path) -> None:
     assert "l of row 1 of a.parquet is not of type DOUBLE" in reasons(folder)["own.a"]
 
 
+@pytest.mark.long
 def test_a_folder_that_is_gone_costs_no_publication_and_is_told_before_requests(
     lake: Lake, tmp_path: Path, folder: Path
 ) -> None:
@@ -204,6 +207,7 @@ def test_a_folder_that_is_gone_costs_no_publication_and_is_told_before_requests(
         check_before_requests(settings)
 
 
+@pytest.mark.long
 def test_ours_are_the_same_with_and_without(lake: Lake, tmp_path: Path, folder: Path) -> None:
     fill(lake)
     write(folder, "prices", ROWS)
@@ -221,6 +225,7 @@ def test_ours_are_the_same_with_and_without(lake: Lake, tmp_path: Path, folder: 
             assert connection.execute(differing).fetchall() == []
 
 
+@pytest.mark.long
 def test_the_question_of_the_docs(lake: Lake, tmp_path: Path, folder: Path) -> None:
     text = DOCS.read_text()
     shape = text[text.index("    description = ") : text.index("    starts_at,eur_per_mwh,source")].replace(

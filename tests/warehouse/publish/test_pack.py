@@ -199,6 +199,7 @@ def test_no_word_of_pu_goes_beyond_the_record(
     assert said in (tmp_path / "pack" / "README.md").read_text()
 
 
+@pytest.mark.long
 def test_a_workbook_has_frozen_headings_in_words_and_sums_with_their_values(
     workbook: Path, db: Connection
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_workbook_has_frozen_headings_in_words_and_sums_with_their_values(
     assert groups == [("North", ""), ("=South", "")]
 
 
+@pytest.mark.long
 def test_a_group_has_its_plants_alone_and_the_account_its_invoices(
     billed: Connection, tmp_path: Path
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_group_has_its_plants_alone_and_the_account_its_invoices(
     assert read["energy-monthly"]["Group"].to_list() == ["North"]
 
 
+@pytest.mark.long
 def test_a_german_pack_for_a_german_excel(billed: Connection, tmp_path: Path) -> None:
     write_pack(
         billed,
@@ -263,6 +266,7 @@ def test_a_german_pack_for_a_german_excel(billed: Connection, tmp_path: Path) ->
     assert "* PV-Erzeugung: 54,00 kWh" in (tmp_path / "xlsx" / "README.md").read_text("utf-8")
 
 
+@pytest.mark.long
 def test_a_sum_says_how_many_plants_it_holds(billed: Connection, tmp_path: Path) -> None:
     billed.execute(
         "UPDATE energy_monthly SET battery_charging_kwh = 7, pv_generation_kwh = 9 WHERE plant_id = 'a'"
@@ -286,6 +290,7 @@ def test_a_sum_says_how_many_plants_it_holds(billed: Connection, tmp_path: Path)
     assert book.rows("Vollständigkeit")[-1]["A"][0] == "Summe (Zeilen: 2)"
 
 
+@pytest.mark.long
 def test_text_of_others_stays_in_its_row_and_the_price_list_s_remark_is_german(
     billed: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +315,7 @@ def test_text_of_others_stays_in_its_row_and_the_price_list_s_remark_is_german(
     assert f"12,50 EUR ({said})" in (done.path.parent / "README.md").read_text("utf-8")
 
 
+@pytest.mark.long
 def test_days_that_were_never_fetched_make_the_month_incomplete(changed: Connection, tmp_path: Path) -> None:
     changed.execute("DELETE FROM energy_daily WHERE plant_id = 'b'")
     changed.execute("DELETE FROM energy_daily WHERE local_date = '2021-10-02'")
@@ -330,6 +336,7 @@ def test_days_that_were_never_fetched_make_the_month_incomplete(changed: Connect
     assert energy[letters["Status"]][0] == "partial"
 
 
+@pytest.mark.long
 def test_days_of_excluded_plants_are_in_no_sheet(changed: Connection, tmp_path: Path) -> None:
     changed.execute("UPDATE plants SET excluded_from = '2021-10-02' WHERE plant_id = 'a'")
     write_pack(changed, OCTOBER, tmp_path / "pack", CSV)
@@ -340,6 +347,7 @@ def test_days_of_excluded_plants_are_in_no_sheet(changed: Connection, tmp_path: 
     assert whole.filter(pl.col("Plant id") == "a")["Stored days"].to_list() == [1]
 
 
+@pytest.mark.long
 def test_a_plant_that_moved_is_in_its_group_with_what_has_its_former_id(
     billed: Connection, tmp_path: Path
 ) -> None:
@@ -364,6 +372,7 @@ def test_a_plant_that_moved_is_in_its_group_with_what_has_its_former_id(
     assert found["billing-units"]["Fee (EUR)"].to_list() == [20.25]
 
 
+@pytest.mark.long
 def test_an_invoice_that_was_checked_has_a_sheet(billed: Connection, tmp_path: Path) -> None:
     checked = pl.DataFrame(
         {

@@ -94,6 +94,7 @@ def db(
         yield connection
 
 
+@pytest.mark.long
 def test_the_file_has_each_energy_to_the_last_bit(
     db: duckdb.DuckDBPyConnection, quarters: pl.DataFrame
 ) -> None:

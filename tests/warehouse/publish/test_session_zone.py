@@ -53,6 +53,7 @@ def write_queries(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return written
 
 
+@pytest.mark.long
 def test_every_table_view_and_question_has_the_same_rows_in_any_session(published: PublishedFile) -> None:
     rows = []
     with duckdb.connect(str(published.path), read_only=True) as connection:
@@ -83,6 +84,7 @@ def melbourne(tmp_path: Path) -> Path:
     return tmp_path / "sunledger.duckdb"
 
 
+@pytest.mark.long
 def test_each_tool_on_a_machine_of_another_zone_tells_the_same_days(melbourne: Path) -> None:
     """TZ of the process, which DuckDB, polars and pandas take as the session's zone."""
     pytest.importorskip("pandas")

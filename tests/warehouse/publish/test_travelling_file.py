@@ -62,6 +62,7 @@ def _ask(folder: Path, files: list[str], *queries: str) -> list[str | list[str]]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.long
 def test_the_file_in_its_home_has_its_detail(home: Path) -> None:
     (home / "link.duckdb").symlink_to(home / "sunledger.duckdb")
     opened = ["sunledger.duckdb", "./sunledger.duckdb", "link.duckdb", f"{home}/sunledger.duckdb"]
@@ -114,6 +115,7 @@ def test_our_own_commands_say_what_to_do(home: Path, tmp_path: Path) -> None:
     assert "publish it again so that it holds detail itself: 'sunledger publish --detail 31d'" in str(told)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("detail", "days"),
     [("1d", [SECOND]), ("2d", [FIRST, SECOND]), ("month", [FIRST, SECOND]), ("all", [FIRST, SECOND])],

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from schemas import ApiRequests
 from tests.warehouse.publish.conftest import FIRST, NOW, fill, flip_bit, put
@@ -20,6 +21,7 @@ def _read_moment(target: Path) -> dt.datetime:
     return moment  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 def test_only_what_is_new_renews_the_file(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
     fill(lake)

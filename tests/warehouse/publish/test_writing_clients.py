@@ -239,6 +239,7 @@ def test_the_log_beside_a_link_counts_too(lake: Lake, target: Path, tmp_path: Pa
         connect(link)
 
 
+@pytest.mark.long
 def test_a_link_in_a_folder_of_others_is_no_hindrance(
     lake: Lake, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
