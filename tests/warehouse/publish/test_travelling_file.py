@@ -178,4 +178,4 @@ def test_the_option_and_the_setting_reach_the_file(tmp_path: Path) -> None:
         [*program, "--detail", "31"], env=os.environ | settings, capture_output=True, text=True, check=False
     )
     assert refused.returncode != 0
-    assert "SUNLEDGER_DETAIL=31 is not an amount of detail" in refused.stderr
+    assert "--detail=31 is not an amount of detail" in refused.stderr
