@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -136,7 +137,8 @@ def watch_pools(
             let_go()
             try:
                 wait.free_dead()
-                wait.look(pools)
+                if not assign_free_slots(wait.instance, pools):
+                    wait.look(pools)
             except PoolBusyError as fault:
                 wait.fault = fault
                 if say_fault:
@@ -152,6 +154,20 @@ def watch_pools(
     finally:
         done.set()
         thread.join()
+
+
+def assign_free_slots(instance: dg.DagsterInstance, pools: Collection[str]) -> bool:
+    """Give a free slot of each of the pools to a step that waits for it. Returns whether there was one.
+
+    Dagster looks for a free slot first, and lets the step wait afterwards. A slot that is given back between the two is
+    given to nobody, and nothing would wake the step. Several processes may do this at once: a step takes a slot only
+    while it is free.
+    """
+    # Its type has neither method; the storages that have pools do, those in SQLite and in PostgreSQL.
+    storage: Any = instance.event_log_storage
+    free = [pool for pool in pools if storage.has_unassigned_slots(pool)]
+    storage.assign_pending_steps(free)
+    return bool(free)
 
 
 def _list_awaited_pools(instance: dg.DagsterInstance, run_id: str) -> list[str]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -128,6 +129,33 @@ def test_a_run_that_waits_for_a_slot_lets_go_of_what_others_may_wait_for(
     said: list[str] = []
     with watch_pools(PoolWait(instance, said.append, 60.0), waiting, let_go=let_go.set):
         assert let_go.wait(30)
+
+
+def test_a_slot_that_is_given_back_before_the_next_step_waits_for_it_is_not_lost(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's own claim, in which the holder ends between its look for a free slot and the beginning of the wait."""
+    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.05)
+    storage: Any = instance.event_log_storage
+    holder = add_run(instance, **THIS_PROCESS.build_tags(instance))
+    look = storage.has_unassigned_slots
+
+    def look_before_the_holder_ends(pool: str) -> bool:
+        found: bool = look(pool)
+        monkeypatch.setattr(storage, "has_unassigned_slots", look)
+        storage.free_concurrency_slots_for_run(holder)
+        return found
+
+    monkeypatch.setattr(storage, "has_unassigned_slots", look_before_the_holder_ends)
+    waiting = add_run(instance, **THIS_PROCESS.build_tags(instance))
+    assert storage.get_concurrency_info("publish").active_slot_count == 0
+    assign, assigned = storage.assign_pending_steps, threading.Event()
+    monkeypatch.setattr(
+        storage, "assign_pending_steps", lambda pools: (assign(pools), pools and assigned.set())
+    )
+    with watch_pools(PoolWait(instance, [].append, 60.0), waiting):
+        assert assigned.wait(30)
+    assert storage.claim_concurrency_slot("publish", waiting, "step").is_claimed
 
 
 def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:
