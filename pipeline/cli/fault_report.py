@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.common.atomic_files import name_target
-from pipeline.common.refused_files import find_refusal
+from pipeline.common.refused_files import explain_bad_file, find_refusal
 from pipeline.common.store_faults import list_causes
 from pipeline.common.text import join_lines
 from pipeline.sma.http.redact import redact_text
@@ -83,9 +83,8 @@ def explain_fault(fault: BaseException) -> str:
     )
     if failed:
         # Libraries of other languages raise it without a number or a name of a file.
-        place = name_target(str(failed[0].filename or "A file"))
         said = failed[0].strerror or redact_text(join_lines(str(failed[0]))).rstrip(" .")
-        return f"{place} can't be read or written ({said}): check the disk and the permissions there."
+        return explain_bad_file(failed[0], said)
     kind = type(fault).__name__
     return (
         f"The program has a bug ({kind}: {redact_text(str(fault)) or 'no message'}){_write_details(fault)}."

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.common.atomic_files import name_target
 from pipeline.common.errors import SunledgerError
 from pipeline.common.store_faults import find_store_error, list_causes
 
@@ -35,6 +36,12 @@ def find_refusal(fault: BaseException) -> FileRefusedError | None:
             place = getattr(cause, "filename", None) or (named[1].strip() if named else None)
             return _build_error(Path(os.fsdecode(place)) if place else None)
     return None
+
+
+def explain_bad_file(fault: OSError, why: str) -> str:
+    """A sentence for any other fault of a file: which one it is, and what to look at."""
+    place = name_target(str(fault.filename or "A file"))
+    return f"{place} can't be read or written ({why}): check the disk and the permissions there."
 
 
 def _build_error(path: Path | None) -> FileRefusedError:

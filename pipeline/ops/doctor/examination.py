@@ -14,7 +14,7 @@ from pipeline.billing.spending import (
     CostNotAllowedError,
 )
 from pipeline.common.errors import ClockApartError, SunledgerError
-from pipeline.common.refused_files import find_refusal
+from pipeline.common.refused_files import explain_bad_file, find_refusal
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError
 from pipeline.ops.doctor.connection_checks import (
@@ -155,15 +155,8 @@ def _run_check(check: DoctorCheck, patient: Patient) -> list[Diagnosis]:
         return [fail(check.name, str(error))]
     except OSError as fault:
         # A file that a check can't read is no reason to say nothing of all else.
-        return [fail(check.name, _explain_file(fault))]
-
-
-def _explain_file(fault: OSError) -> str:
-    place, why = fault.filename or "A file", fault.strerror or "no reason is given"
-    return str(
-        find_refusal(fault)
-        or f"{place} can't be read or written ({why}): check the disk and the permissions there."
-    )
+        why = fault.strerror or "no reason is given"
+        return [fail(check.name, str(find_refusal(fault) or explain_bad_file(fault, why)))]
 
 
 STORE = "object store"
