@@ -7,11 +7,12 @@ a run that has to wait in its midst is watched.
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from assets.dead_runs import OpenRun, end_dead_runs, list_going_runs
 from assets.run_processes import Life
@@ -128,17 +129,22 @@ def watch_pools(
     """
     done = threading.Event()
 
+    def look() -> None:
+        pools = _list_awaited_pools(wait.instance, run_id)
+        if not pools:
+            wait.end()
+            return
+        let_go()
+        wait.free_dead()
+        if not assign_free_slots(wait.instance, pools):
+            wait.look(pools)
+
     def watch() -> None:
         while not done.wait(LOOK_EVERY_S):
-            pools = _list_awaited_pools(wait.instance, run_id)
-            if not pools:
-                wait.end()
-                continue
-            let_go()
             try:
-                wait.free_dead()
-                if not assign_free_slots(wait.instance, pools):
-                    wait.look(pools)
+                # Records that can't be read for a moment end the run itself, if they do: the next look is soon.
+                with suppress(SQLAlchemyError):
+                    look()
             except PoolBusyError as fault:
                 wait.fault = fault
                 if say_fault:

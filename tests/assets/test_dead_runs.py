@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from assets import pool_waits
 from assets.dagster_home import open_dagster
@@ -129,6 +130,24 @@ def test_a_run_that_waits_for_a_slot_lets_go_of_what_others_may_wait_for(
     said: list[str] = []
     with watch_pools(PoolWait(instance, said.append, 60.0), waiting, let_go=let_go.set):
         assert let_go.wait(30)
+
+
+def test_records_that_cannot_be_read_for_a_moment_do_not_end_the_watch(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.05)
+    add_run(instance, **THIS_PROCESS.build_tags(instance))
+    waiting, let_go = add_run(instance, **THIS_PROCESS.build_tags(instance)), threading.Event()
+    storage: Any = instance.event_log_storage
+    read = storage.get_pool_limits
+
+    def fail_first() -> Any:
+        monkeypatch.setattr(storage, "get_pool_limits", read)
+        raise OperationalError("SELECT", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(storage, "get_pool_limits", fail_first)
+    with watch_pools(PoolWait(instance, [].append, 60.0), waiting, let_go=let_go.set):
+        assert let_go.wait(10)
 
 
 def test_a_slot_that_is_given_back_before_the_next_step_waits_for_it_is_not_lost(
