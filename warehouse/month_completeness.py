@@ -6,6 +6,7 @@ from collections.abc import Collection
 import duckdb
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_end
 from warehouse.month_rows import knows_exclusion
 
 NOT_FETCHED = "not_fetched"
@@ -55,7 +56,7 @@ def write_plant_days(connection: duckdb.DuckDBPyConnection, month: dt.date) -> s
     `reason` is the status of energy_daily, or not_fetched for a day that is over and not in the file; then the others
     are null. A day on which its plant is not yours is left out, but for a closed month, which keeps its figures.
     """
-    end = (month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+    end = find_month_end(month)
     return _PLANT_DAYS.format(
         month=f"DATE '{month}'",
         end=f"DATE '{end}'",

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_end
 from pipeline.common.errors import UsageError
 from warehouse.published_units import explain_empty_month
 from warehouse.quoting import quote_identifier
@@ -68,7 +69,7 @@ class MonthRows:
     @property
     def end(self) -> dt.date:
         """The last day of the month."""
-        return (self.month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+        return find_month_end(self.month)
 
     def read_plants(self) -> pl.DataFrame:
         """Rows of plants, with the powers to which the month's figures are related."""

@@ -13,6 +13,7 @@ from pipeline.billing.prices import CENTS, PriceList
 from pipeline.billing.requested_units import count_units, find_current_month, read_capacities, read_moves
 from pipeline.billing.units import add_capacity, find_unanswered_systems, move_to_new_ids
 from pipeline.billing.unused_units import find_unused_units
+from pipeline.common.calendar_months import find_month_before
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, Plants, Table, columns
@@ -97,7 +98,7 @@ def expect_units(
     every month from the current one on in which it was not asked for yet. A system that was asked for by the id that it
     had before it moved (`moves` as in `count_asked_systems`) is expected by its new one.
     """
-    before = (month - dt.timedelta(days=1)).replace(day=1)
+    before = find_month_before(month)
     lately = units.filter(pl.col("month").is_in([before, month])).select("plant_id", month=pl.lit(month))
     systems = (
         move_to_new_ids(lately, moves)

@@ -19,6 +19,7 @@ import polars as pl
 from pipeline.billing.prices import PriceList, load_prices
 from pipeline.billing.units import OF_LIVE
 from pipeline.common.atomic_files import write_file
+from pipeline.common.calendar_months import find_next_month
 from pipeline.common.errors import ConfigurationError, SunledgerError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.lock_waits import LockWait, hold_awaited_lock
@@ -217,7 +218,7 @@ def read_live_plan(runtime: RunContext, book: LiveBook) -> LivePlan:
     runtime.store_requests()
     used = book.raise_count(month, count_live_calls(runtime, prices, month))
     zone = ZoneInfo(prices.invoicing.month_timezone)
-    following = (month + dt.timedelta(days=31)).replace(day=1)
+    following = find_next_month(month)
     begins = dt.datetime.combine(following, dt.time(), zone).astimezone(dt.UTC)
     return LivePlan(month, begins, price.live_plan, price.live_eur, price.currency, price.source, used)
 

@@ -7,6 +7,7 @@ import polars as pl
 from pipeline.billing import PriceList
 from pipeline.billing.lost_requests import find_incomplete_months
 from pipeline.billing.units import build_billing_units, count_asked_systems, move_to_new_ids
+from pipeline.common.calendar_months import find_next_month
 from pipeline.run.context import RunContext
 from pipeline.transform import inventory
 from pipeline.transform.plant_moves import list_moves
@@ -59,7 +60,7 @@ def read_capacities(lake: Lake, units: pl.DataFrame) -> pl.DataFrame:
     for (month,), of_month in lacking.group_by("month"):
         assert isinstance(month, dt.date)  # noqa: S101 - for the type checker
         wanted = set(of_month["plant_id"])
-        before = sorted((day for day in days if day < _find_next_month(month)), reverse=True)
+        before = sorted((day for day in days if day < find_next_month(month)), reverse=True)
         for day in before[:LISTS_LOOKED_AT]:
             if day not in lists:
                 lists[day] = _read_list(lake, day)
@@ -76,10 +77,6 @@ def _read_list(lake: Lake, day: dt.date) -> pl.DataFrame:
     answers = pl.concat(lake.read_batches(RawPlants, {"local_date": day}, columns=columns))
     plants, _ = inventory.build_plants(answers, day)
     return plants.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw")
-
-
-def _find_next_month(month: dt.date) -> dt.date:
-    return (month + dt.timedelta(days=31)).replace(day=1)
 
 
 def read_moves(lake: Lake) -> pl.DataFrame:

@@ -20,6 +20,7 @@ import polars as pl
 from pipeline.billing.prices import MONTHS_A_YEAR, TIMES, Price, PriceList, load_prices
 from pipeline.billing.requested_units import read_capacities, read_moves
 from pipeline.billing.units import add_capacity, count_asked_systems, move_to_new_ids
+from pipeline.common.calendar_months import find_month_before
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings, name_variable
@@ -252,7 +253,7 @@ def _price_new_units(
     billed = _take_new_ids(runtime, known, month)
     known |= billed
     fees = _estimate_fees(runtime, prices, month, wanted | known, listed)
-    before = read_counted_plants(runtime, prices, (month - ONE_DAY).replace(day=1))
+    before = read_counted_plants(runtime, prices, find_month_before(month))
     seen = runtime.lake.scan(Plants).select("plant_id", "first_seen").collect()
     # A plant that is new to the fleet must not push out one that was asked for all along.
     new = (

@@ -7,6 +7,7 @@ from pipeline.billing import load_prices
 from pipeline.billing.spending import allow_units, find_new_units
 from pipeline.cli.console import out, say, show_table
 from pipeline.cli.cost_consent import know_plants
+from pipeline.common.calendar_months import find_next_month
 from pipeline.common.day_availability import check_days
 from pipeline.common.text import pluralize
 from pipeline.extract.backfill_estimate import Plan, plan_backfill, refuse_beyond
@@ -42,7 +43,7 @@ def refuse_beyond_limits(
     found = make_plan(runtime, first, last)
     refuse_beyond(found, max_requests, max_eur)
     if max_eur is not None and found.next_month_eur:
-        next_month = (found.month + dt.timedelta(days=31)).replace(day=1)
+        next_month = find_next_month(found.month)
         allow_units(
             runtime,
             find_new_units(runtime, list_own_plants(runtime, first)["plant_id"].to_list(), next_month),

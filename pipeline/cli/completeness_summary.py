@@ -1,7 +1,6 @@
 """How complete the days of a command are, on the terminal."""
 
 import datetime as dt
-from calendar import monthrange
 from collections.abc import Collection
 
 import duckdb
@@ -9,6 +8,7 @@ import polars as pl
 from rich.text import Text
 
 from pipeline.cli.console import out, say
+from pipeline.common.calendar_months import find_month_end
 from pipeline.common.text import pluralize
 from pipeline.ops.completeness import Completeness, measure_completeness, summarize
 from pipeline.run.context import RunContext
@@ -41,7 +41,7 @@ def say_month(
     found = summarize(days)
     if days.height:
         held = days.filter(pl.col("reason") != NOT_FETCHED)["local_date"].n_unique()
-        of_month = monthrange(month.year, month.month)[1]
+        of_month = find_month_end(month).day
         absent = (
             f" The warehouse holds {held} of the {of_month} days of this month." if held < of_month else ""
         )

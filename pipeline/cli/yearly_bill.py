@@ -11,6 +11,7 @@ from pipeline.billing.bill import Bill, build_bill
 from pipeline.billing.invoices import find_quarter
 from pipeline.billing.requested_units import find_current_month
 from pipeline.cli.console import out, say, show_table
+from pipeline.common.calendar_months import find_month_before
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
@@ -160,7 +161,7 @@ def _explain_forecast(found: Bill) -> str:
     end = dt.date(found.year, 12, 1)
     if end < found.month:
         return f"Forecast: {found.year} is over, so no further PU are expected."
-    before = (found.month - dt.timedelta(days=1)).replace(day=1)
+    before = find_month_before(found.month)
     return (
         f"Forecast: {pluralize(found.expected_systems, 'system')} requested in {before:%Y-%m} or {found.month:%Y-%m} "
         f"and in SMA's newest list are expected in every month up to {end:%Y-%m}, with the AC power listed last and "

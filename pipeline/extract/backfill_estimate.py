@@ -13,6 +13,7 @@ from pipeline.billing import PriceList
 from pipeline.billing.requested_units import find_current_month, read_capacities
 from pipeline.billing.spending import read_counted_plants
 from pipeline.billing.units import add_capacity
+from pipeline.common.calendar_months import find_year_start
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
@@ -24,7 +25,7 @@ from pipeline.extract.request_plan import (
     group_by_week,
     plan_measurements,
 )
-from pipeline.extract.vendor_energies import find_year_start, plan_month_requests, plan_year_requests
+from pipeline.extract.vendor_energies import plan_month_requests, plan_year_requests
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, choose_sets
 from pipeline.run.plants import list_own_plants, select_days_in_operation

@@ -6,8 +6,8 @@ from functools import partial
 
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_before, find_month_end, find_year_start
 from pipeline.common.errors import UsageError
-from pipeline.common.local_time import ONE_DAY
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import RunContext
@@ -76,17 +76,7 @@ def fetch_past_years(runtime: RunContext) -> StepResult:
 
 def find_last_month(runtime: RunContext) -> dt.date:
     """First day of the last month that is over."""
-    return (runtime.find_today().replace(day=1) - ONE_DAY).replace(day=1)
-
-
-def find_month_end(month: dt.date) -> dt.date:
-    """The last day of the month that begins with this day."""
-    return (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
-
-
-def find_year_start(day: dt.date) -> dt.date:
-    """The first day of the day's year."""
-    return day.replace(month=1, day=1)
+    return find_month_before(runtime.find_today())
 
 
 def _plan_month(runtime: RunContext, month: dt.date) -> FetchPlan:

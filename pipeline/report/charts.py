@@ -8,6 +8,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from pipeline.common.calendar_months import find_month_end
 from pipeline.common.text import pluralize
 from pipeline.report.figures import LARGE, MONTHS, clean_name, format_energy, format_month
 from pipeline.report.heat import (
@@ -24,7 +25,7 @@ from pipeline.report.heat import (
     label_ticks,
     spread_colours,
 )
-from pipeline.report.month import HOURS, find_ends
+from pipeline.report.month import HOURS
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
 
@@ -112,7 +113,7 @@ def draw_year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
     `days` has a row a day: local_date, kwh (null: nothing measured). A day that is not in it stays pale.
     """
     year, n_months = month.year, month.month
-    found = days.filter(pl.col("local_date").is_between(date(year, 1, 1), find_ends(month)[1]))
+    found = days.filter(pl.col("local_date").is_between(date(year, 1, 1), find_month_end(month)))
     grid = np.full((n_months, _DAYS), np.nan)
     read = np.zeros((n_months, _DAYS), dtype=bool)
     months, numbers = (

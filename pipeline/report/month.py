@@ -1,6 +1,5 @@
 """What the pictures of a month show, as figures: one calendar of days and one grid of hours."""
 
-from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.common.calendar_months import find_month_end
 from pipeline.common.local_time import convert_to_wall_clock
 
 HOURS = 24
@@ -51,7 +51,7 @@ def build_month(days: pl.DataFrame, intervals: pl.DataFrame, *, timezone: str, m
 
 def find_ends(month: date) -> tuple[date, date]:
     """The first and the last day of the calendar month."""
-    return month.replace(day=1), month.replace(day=monthrange(month.year, month.month)[1])
+    return month.replace(day=1), find_month_end(month)
 
 
 def build_month_from_grid(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date) -> MonthFigures:

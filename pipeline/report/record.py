@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
-from pipeline.report.month import find_ends
+from pipeline.common.calendar_months import find_month_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Record:
 
     def knows(self, month: date) -> bool:
         """Whether it reaches into the calendar month."""
-        return self.begins is not None and self.begins <= find_ends(month)[1]
+        return self.begins is not None and self.begins <= find_month_end(month)
 
     def limit(self, month: date) -> str:
         """What it can't say of the month, as a sentence; nothing where it knows the whole of it."""

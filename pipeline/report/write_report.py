@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_before
 from pipeline.common.errors import UsageError
 from pipeline.report.month import MonthFigures
 from pipeline.report.monthly import INDEX, Frames, MonthReport
@@ -76,7 +77,7 @@ def write_report(
 def choose_month(text: str, now: dt.datetime) -> dt.date:
     """The first day of the month that `text` names as YYYY-MM, or of the one before `now`. Raises UsageError."""
     if not text:
-        return (now.date().replace(day=1) - dt.timedelta(days=1)).replace(day=1)
+        return find_month_before(now.date())
     try:
         return dt.datetime.strptime(f"{text}-01", "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError:

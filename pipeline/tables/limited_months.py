@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_end
 from pipeline.common.local_time import ONE_DAY, UTC_US, build_days_frame
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants
@@ -128,7 +129,7 @@ def list_limited_months(runtime: RunContext) -> list[LimitedMonthFacts]:
     )
     months = []
     for month in sorted({day.replace(day=1) for day in stored}):
-        last = (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
+        last = find_month_end(month)
         begin, end = (
             dt.datetime.combine(day, dt.time(), dt.UTC) for day in (month - ONE_DAY, last + 2 * ONE_DAY)
         )

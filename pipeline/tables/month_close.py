@@ -1,12 +1,12 @@
 """Closes months: their figures stay unchanged, and later changes of their days become adjustments."""
 
 import datetime as dt
-from calendar import monthrange
 from functools import partial
 from typing import NamedTuple
 
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_end
 from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
@@ -74,7 +74,7 @@ def _close(runtime: RunContext, month: dt.date, *, anyway: bool) -> int:
         raise NotClosableError(
             f"{month:%Y-%m} has no energy: fetch its days with 'sunledger backfill' first."
         )
-    last = _find_last_day(month)
+    last = find_month_end(month)
     _refuse_running(runtime, month, last)
     if not anyway:
         for doubt in _explain_not_final(runtime, month, rows):
@@ -94,7 +94,7 @@ def _close(runtime: RunContext, month: dt.date, *, anyway: bool) -> int:
 def find_doubts(runtime: RunContext, month: dt.date) -> list[Doubt]:
     """The facts about what is not final, incomplete or doubtful in the month, with amounts; empty if there are none."""
     within, excluded = (
-        pl.col("local_date").is_between(month, _find_last_day(month)),
+        pl.col("local_date").is_between(month, find_month_end(month)),
         find_excluded_plants(runtime),
     )
     key = ["plant_id", "local_date"]
@@ -104,7 +104,7 @@ def find_doubts(runtime: RunContext, month: dt.date) -> list[Doubt]:
     energy = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged")
     days = select_own_days(energy, excluded).collect()
     rows = _read_rows(runtime, month)
-    due = find_incomplete_days(runtime, month, _find_last_day(month))
+    due = find_incomplete_days(runtime, month, find_month_end(month))
     return [
         *_explain_not_final(runtime, month, rows),
         *_explain_days_to_check(days, told),
@@ -114,14 +114,10 @@ def find_doubts(runtime: RunContext, month: dt.date) -> list[Doubt]:
     ]
 
 
-def _find_last_day(month: dt.date) -> dt.date:
-    return month.replace(day=monthrange(month.year, month.month)[1])
-
-
 def _explain_not_final(runtime: RunContext, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
     """The days that are not stored, may still grow, or lack an answer."""
     # Only energy is closed, so other tables of a day may be made later.
-    open_days = find_incomplete_days(runtime, month, _find_last_day(month)).filter(
+    open_days = find_incomplete_days(runtime, month, find_month_end(month)).filter(
         ~pl.col("reason").is_in([SILENT, NOT_MADE])
     )
     # Days of plants that are no longer listed are not due, but they may still be unfinished.

@@ -4,9 +4,9 @@ import datetime as dt
 
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_end
 from pipeline.common.finding import Finding
 from pipeline.common.text import pluralize
-from pipeline.extract.vendor_energies import find_month_end
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE

@@ -7,6 +7,7 @@ from typing import Final
 
 import duckdb
 
+from pipeline.common.calendar_months import find_month_end
 from warehouse.finance.labels import BilingualText, Language
 from warehouse.finance.words import VALUES
 from warehouse.month_completeness import is_closed, write_plant_days
@@ -294,7 +295,7 @@ class Selection:
     @property
     def end(self) -> dt.date:
         """The last day of the month."""
-        return (self.month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+        return find_month_end(self.month)
 
 
 def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selection: Selection) -> str:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import duckdb
 
+from pipeline.common.calendar_months import find_next_month
 from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import DAY_COUNTS, ENERGIES, SHEETS, Selection, write_query
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
@@ -317,7 +318,7 @@ def _explain_record(
     begins = record_begins(connection)
     if begins is None:
         return _NO_RECORD.choose(language), units > 0
-    end = (month + dt.timedelta(days=31)).replace(day=1)
+    end = find_next_month(month)
     if begins >= end and not units:
         return _LATER_RECORD.choose(language).format(day=begins), False
     sentences = [] if units else [_NO_PU.choose(language)]

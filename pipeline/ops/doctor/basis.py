@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from pipeline.common.calendar_months import find_month_before
 from pipeline.common.local_time import ONE_DAY, TimeBasis, find_local_day, parse_label
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
@@ -49,7 +50,7 @@ def select_candidates(plants: pl.DataFrame, billed: Collection[str], today: dt.d
 def choose_probe_month(today: dt.date) -> dt.date:
     """The first day of the newest month that has enough settled days."""
     first = today.replace(day=1)
-    return first if today.day > DAYS_WANTED + UNSETTLED.days else (first - ONE_DAY).replace(day=1)
+    return first if today.day > DAYS_WANTED + UNSETTLED.days else find_month_before(first)
 
 
 def choose_other_season(timezone: str, latitude: float, today: dt.date) -> dt.date:
