@@ -4,8 +4,6 @@ The class kept Dagster's own tables in Dagster's own files, so Dagster's own sto
 that names the class is replaced: what else stands in the file, comments included, is the user's.
 """
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import yaml
 
 from assets.start_lock import start_lock
+from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
 
 FORMER_MODULE = "pipeline.records"
@@ -42,7 +41,7 @@ def replace_former_storage(dagster_home: Path) -> str:
                 "write 'storage: {sqlite: {base_dir: {env: DAGSTER_HOME}}}' in place of its part 'storage'."
             )
         try:
-            _write(file.resolve(), new)
+            write_file(file.resolve(), new.encode())
         except OSError as error:
             raise SunledgerError(
                 f"{file} names {FORMER_MODULE}, which no longer exists, and can't be written "
@@ -147,18 +146,3 @@ def _read(file: Path) -> str:
             return opened.read()
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _write(file: Path, text: str) -> None:
-    """Put the text in the place of the file, with the same mode. Raises OSError."""
-    number, part = tempfile.mkstemp(dir=file.parent, prefix=".dagster.yaml.")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(part).chmod(file.stat().st_mode & 0o7777)
-        Path(part).replace(file)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise

@@ -11,16 +11,16 @@ the file reaches no later one, and no reader unseen: `warehouse.publication` say
 """
 
 import datetime as dt
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import duckdb
 
+from pipeline.common.atomic_files import sync_file, sync_folder
 from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import pluralize
 from schemas import TABLES, Table, storage
@@ -341,17 +341,10 @@ def _build_from(base: Sources | None, write: Callable[..., Content], file: Path)
 
 def _put(file: Path, target: Path, sources: Sources) -> PublicationDigest:
     """Make the closed file durable, put it in the place of `target`, and return its digests."""
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+    sync_file(file)
     published = digest_file(file)
     record_publication(published, target)
     record_sources(sources, published, target)
     file.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        # Some network file systems cannot sync a folder; the rename itself has happened all the same.
-        with suppress(OSError):
-            os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(target.parent)
     return published
