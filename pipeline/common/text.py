@@ -1,6 +1,7 @@
 """How counts are written in messages, and how text of others is made harmless there."""
 
 import re
+from collections.abc import Sequence
 
 # What a terminal obeys instead of showing it, and what turns the direction of the text around it: control characters
 # but for the tab and the ends of lines, marks and overrides of direction, invisible characters, halves of a pair.
@@ -20,6 +21,12 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 def pluralize(count: int, noun: str) -> str:
     """A count and its noun: 1 plant, 1,200 plants."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def join_first(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """The first `most` of the names, and how many more there are: a, b and 3 more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{between.join(names[:most])}{more}"
 
 
 def shorten_text(text: str, most: int = MOST_CHARACTERS) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.common.day_availability import DELAY
 from pipeline.common.finding import Finding
-from pipeline.common.text import pluralize
+from pipeline.common.text import join_first, pluralize
 
 # A plant without a meter sends no row from sunset to sunrise: 17 hours in a northern winter, and an hour until the tick
 # that reads its first one. Classic plants are read once a day, when the day of the last zone is closed.
@@ -40,12 +40,11 @@ def judge_day(day: dt.date, daily: pl.DataFrame) -> Finding:
             passed=True, text=f"{day}: {pluralize(daily.height, 'plant')}, none with a gap.", facts=facts
         )
     worst = daily.filter(pl.col("status").is_in(["missing", "partial"])).sort("coverage", "plant_id")
-    named = ", ".join(worst["plant_id"].head(SHOWN))
     return Finding(
         passed=False,
         text=f"{day}: of {pluralize(daily.height, 'plant')}, {counts['missing']} without data and {counts['partial']} "
-        f"with gaps ({_shorten_list(named, worst.height)}). Look at v_days_to_check. Fetching the days again closes a "
-        "data gap unless SMA lacks the data too.",
+        f"with gaps ({join_first(worst['plant_id'].to_list(), SHOWN)}). Look at v_days_to_check. "
+        "Fetching the days again closes a data gap unless SMA lacks the data too.",
         facts=facts,
     )
 
@@ -88,14 +87,14 @@ def judge_zones(found: pl.DataFrame, cure: str) -> Finding:
         return Finding(
             passed=True, text="Every stored day begins and ends by its plant's time zone.", facts=facts
         )
-    named = ", ".join(
+    named = [
         f"{plant} ({was}, now {now})"
-        for plant, was, now in found.select("plant_id", "was", "timezone").head(SHOWN).rows()
-    )
+        for plant, was, now in found.select("plant_id", "was", "timezone").rows()
+    ]
     return Finding(
         passed=False,
         text=f"{pluralize(facts['plant_days'], 'plant-day')} of {pluralize(facts['plants'], 'plant')} begin and end by "
-        f"a time zone that the portal has corrected since: {_shorten_list(named, found.height)}. Hours around "
+        f"a time zone that the portal has corrected since: {join_first(named, SHOWN)}. Hours around "
         f"midnight count twice or not at all: {cure}",
         facts=facts,
     )
@@ -117,7 +116,7 @@ def is_fresh(newest: pl.DataFrame, now: dt.datetime) -> Finding:
         return Finding(
             passed=True, text="Every plant's newest row is as recent as SMA can deliver it.", facts=facts
         )
-    named = _shorten_list(", ".join(late["plant_id"].head(SHOWN)), late.height)
+    named = join_first(late["plant_id"].to_list(), SHOWN)
     if dead:
         text = (
             f"No plant of {' and '.join(dead)} has new data: check that the schedules 'today' and 'closing' are on and "
@@ -181,7 +180,3 @@ def judge_budget(requests: pl.DataFrame) -> Finding:
 
 
 _OPEN = ("complete", "partial", "missing", "provisional")
-
-
-def _shorten_list(named: str, count: int) -> str:
-    return named if count <= SHOWN else f"{named} and {count - SHOWN} more"

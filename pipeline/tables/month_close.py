@@ -10,7 +10,7 @@ from pipeline.common.calendar_months import find_month_end
 from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
-from pipeline.common.text import pluralize
+from pipeline.common.text import join_first, pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_membership import select_own_days
@@ -127,10 +127,9 @@ def _explain_not_final(runtime: RunContext, month: dt.date, rows: pl.DataFrame) 
     named += [f"plant {plant}: {restatements.PROVISIONAL}" for plant in left["plant_id"]]
     if not named:
         return []
-    more = f" and {len(named) - REASONS_SHOWN} more" if len(named) > REASONS_SHOWN else ""
     verb = "is" if len(named) == 1 else "are"
-    shown = "; ".join(named[:REASONS_SHOWN])
-    return [Doubt(f"{month:%Y-%m} has {pluralize(len(named), 'day')} that {verb} not final: {shown}{more}.")]
+    shown = join_first(named, REASONS_SHOWN, "; ")
+    return [Doubt(f"{month:%Y-%m} has {pluralize(len(named), 'day')} that {verb} not final: {shown}.")]
 
 
 def _explain_days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from pipeline.common.refused_files import find_refusal
-from pipeline.common.text import pluralize
+from pipeline.common.text import join_first, pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from warehouse.publication_lag import PublicationLag
 
@@ -75,7 +75,7 @@ def judge_record(unreadable: Sequence[Path]) -> list[Diagnosis]:
     """The files with lines of the record of requests that could not be read; nothing where there are none."""
     if not unreadable:
         return []
-    names = _shorten_list([str(path) for path in unreadable])
+    names = join_first([str(path) for path in unreadable], NAMES_SHOWN)
     return [
         warn(
             "folders",
@@ -156,15 +156,15 @@ def judge_versions(
     wrong = _list_unmet(required, installed)
     if wrong:
         text = (
-            f"some packages are not what sunledger needs ({_shorten_list(wrong)}): set the environment up again with "
-            "'make setup'."
+            f"some packages are not what sunledger needs ({join_first(wrong, NAMES_SHOWN)}): set the environment up "
+            "again with 'make setup'."
         )
         return [fail("versions", text)]
     other = _list_unmet(locked, installed)
     if other:
         text = (
-            f"some packages differ from the tested versions ({_shorten_list(other)}): 'make setup' installs the locked "
-            "versions."
+            f"some packages differ from the tested versions ({join_first(other, NAMES_SHOWN)}): 'make setup' installs "
+            "the locked versions."
         )
         return [warn("versions", text)]
     as_locked = f"{len(locked)} packages as locked" if locked else f"{len(required)} packages that fit"
@@ -189,11 +189,6 @@ def _list_unmet(lines: Collection[str], installed: Mapping[str, str]) -> list[st
 def _holds(marker: Marker) -> bool:
     # Extras are what nobody has to have.
     return marker.evaluate({"extra": ""})
-
-
-def _shorten_list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
 
 
 def judge_warehouse(path: Path, published: Publication | None, version: str) -> list[Diagnosis]:

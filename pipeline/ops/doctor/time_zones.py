@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.local_time import ONE_DAY, UTC_US, convert_to_wall_clock, find_offset_changes
-from pipeline.common.text import pluralize
+from pipeline.common.text import join_first, pluralize
 from pipeline.ops.doctor.result import Diagnosis, pass_check, warn
 from pipeline.transform.json_engine import open_engine
 
@@ -66,10 +66,9 @@ def evaluate_zones(zones: Collection[str], table: str, found: Collection[Differe
 
 
 def _explain_difference(engine: str, table: str, found: list[Difference]) -> Diagnosis:
-    named = "; ".join(_format_difference(one) for one in found[:NAMES_SHOWN])
-    more = f"; and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
+    named = join_first([_format_difference(one) for one in found], NAMES_SHOWN, "; ")
     text = (
-        f"{engine} and Python (tzdata {table}) have different rules for time zones: {named}{more}. Days, energies, "
+        f"{engine} and Python (tzdata {table}) have different rules for time zones: {named}. Days, energies, "
         f"reports and the published file follow Python; your own queries with {_OWN[engine]} do not. {_CURE[engine]} "
         "If 'versions' above names a package, set the environment up again with 'make setup'."
     )

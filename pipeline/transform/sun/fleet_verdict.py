@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis
-from pipeline.common.text import pluralize
+from pipeline.common.text import join_first, pluralize
 from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE
 
 # Over a fleet, roofs to the east and to the west cancel out; a wrong basis does not. Nearly all zones are an hour or
@@ -134,6 +134,5 @@ def judge_fleet(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
 
 
 def _name_plants(plants: tuple[str, ...]) -> str:
-    more = "" if len(plants) <= SHOWN else f" and {len(plants) - SHOWN} more"
     noun = "plant" if len(plants) == 1 else "plants"
-    return f"{noun} {', '.join(plants[:SHOWN])}{more}"
+    return f"{noun} {join_first(plants, SHOWN)}"
