@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from pipeline.common import allocators
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.beginnings import BEGINNINGS
 from tests.dealing import deal_out
 from tests.programs import FREE
@@ -146,3 +147,17 @@ def new_runtime(sma: ScriptedSma, settings: Settings) -> Callable[..., RunContex
         return make_runtime(settings, sma, *plants, again=again)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def box() -> Iterator[SandboxAddress]:
+    """A sandbox of three plants as a process, for commands that tests start. No test changes what it answers."""
+    with run_sandbox("--plants", "3", "--seed", "7") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def small_box() -> Iterator[SandboxAddress]:
+    """The same of two plants, where the third would only cost time."""
+    with run_sandbox("--plants", "2", "--seed", "7") as address:
+        yield address

@@ -20,12 +20,6 @@ from tests.programs import PATIENCE_S, environment, run_strictly
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[SandboxAddress]:
-    with run_sandbox("--plants", "3", "--seed", "7") as address:
-        yield address
-
-
 def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     result = run_strictly(home, *words, **settings)
     assert "Traceback" not in result.stderr

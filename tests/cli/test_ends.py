@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.launch import SandboxAddress, run_sandbox
+from sandbox.launch import SandboxAddress
 from tests.programs import PATIENCE_S, PROGRAM, environment, run, start, wait_until
 from tests.samples import take_samples
 
@@ -21,12 +21,6 @@ SHELL_PROGRAM = shlex.join(PROGRAM)
 DAY = ["--from", "2021-10-04", "--to", "2021-10-04"]
 MOUNT, UMOUNT = shutil.which("mount") or "", shutil.which("umount") or ""
 needs_mounts = pytest.mark.skipif(not MOUNT or os.getuid() != 0, reason="mounting a small disk takes root")
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[SandboxAddress]:
-    with run_sandbox("--plants", "2", "--seed", "7") as address:
-        yield address
 
 
 def run_words(words: list[str], folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:

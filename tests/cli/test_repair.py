@@ -3,14 +3,14 @@
 import datetime as dt
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from sandbox.launch import SandboxAddress, run_sandbox
+from sandbox.launch import SandboxAddress
 from schemas import TABLES, ApiRequests, BillingUnits, storage
 from tests.programs import PATIENCE_S, run, start, wait_until
 from tests.samples import take_samples
@@ -27,14 +27,11 @@ Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[SandboxAddress]:
-    with run_sandbox("--plants", "2", "--seed", "7") as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def settings(box: SandboxAddress) -> dict[str, str]:
-    return box.settings() | {"SUNLEDGER_SETS": "EnergyBalance,EnergyAndPowerPv", "SUNLEDGER_LOGS": "plants"}
+def settings(small_box: SandboxAddress) -> dict[str, str]:
+    return small_box.settings() | {
+        "SUNLEDGER_SETS": "EnergyBalance,EnergyAndPowerPv",
+        "SUNLEDGER_LOGS": "plants",
+    }
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,11 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sandbox.launch import SandboxAddress, run_sandbox
+from sandbox.launch import SandboxAddress
 from tests.cli.test_commands import PROGRAM, sunledger
 from tests.programs import PATIENCE_S, environment
 
@@ -19,12 +18,6 @@ DAY = ["--from", "2021-10-01", "--to", "2021-10-01"]
 # Without a limit, as on a new installation.
 NONE = {"SUNLEDGER_MAX_EUR_PER_MONTH": ""}
 COMMANDS = [["refresh"], ["backfill", *DAY], ["doctor", "--ask-plants", "1"]]
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[SandboxAddress]:
-    with run_sandbox("--plants", "3", "--seed", "7") as address:
-        yield address
 
 
 def billed(home: Path, box: SandboxAddress) -> str:

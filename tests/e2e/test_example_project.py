@@ -4,13 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from sandbox.launch import SandboxAddress, run_sandbox
+from sandbox.launch import SandboxAddress
 from tests.programs import environment
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example-project"
@@ -18,13 +17,6 @@ BIN = Path(sys.executable).parent
 DAY = "2021-10-01"
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[SandboxAddress]:
-    # Two plants, of which the example's register knows both.
-    with run_sandbox("--plants", "2", "--seed", "7") as address:
-        yield address
 
 
 @pytest.fixture
@@ -54,16 +46,16 @@ def run(project: Path, box: SandboxAddress, program: str, *words: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_dagster_s_own_tools_find_the_merged_definitions(project: Path, box: SandboxAddress) -> None:
+def test_dagster_s_own_tools_find_the_merged_definitions(project: Path, small_box: SandboxAddress) -> None:
     (project.parent / "home" / "dagster").mkdir(parents=True)
-    assert "All definitions loaded successfully." in run(project, box, "dg", "check", "defs")
-    said = run(project, box, "dagster", "definitions", "validate", "-m", "portfolio.definitions")
+    assert "All definitions loaded successfully." in run(project, small_box, "dg", "check", "defs")
+    said = run(project, small_box, "dagster", "definitions", "validate", "-m", "portfolio.definitions")
     assert "Validation successful" in said
 
 
-def test_a_day_is_made_from_sma_to_the_project_s_own_asset(project: Path, box: SandboxAddress) -> None:
-    run(project, box, "sunledger", "refresh")
-    run(project, box, "dg", "launch", "--job", "revenue_days", "--partition", DAY)
+def test_a_day_is_made_from_sma_to_the_project_s_own_asset(project: Path, small_box: SandboxAddress) -> None:
+    run(project, small_box, "sunledger", "refresh")
+    run(project, small_box, "dg", "launch", "--job", "revenue_days", "--partition", DAY)
     home = project.parent / "home"
     with duckdb.connect(str(home / "sunledger.duckdb"), read_only=True) as published:
         energy = dict(

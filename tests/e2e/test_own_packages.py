@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,6 @@ mutation launch($selector: JobOrPipelineSelector!) {
 STATUS = "query run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[SandboxAddress]:
-    with run_sandbox("--plants", "2", "--seed", "7") as address:
-        yield address
-
-
 @pytest.mark.long
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
@@ -63,9 +56,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path, box: SandboxAddress) -> dict[str, str]:
+def environment(tmp_path: Path, small_box: SandboxAddress) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
-    return {**kept, **FREE, "SUNLEDGER_HOME": str(tmp_path / "home"), **box.settings()}
+    return {**kept, **FREE, "SUNLEDGER_HOME": str(tmp_path / "home"), **small_box.settings()}
 
 
 @pytest.mark.long

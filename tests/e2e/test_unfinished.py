@@ -4,14 +4,13 @@ import datetime as dt
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from pipeline.run.unfinished_days import record_days, take_over_days
-from sandbox.launch import SandboxAddress, run_sandbox
+from sandbox.launch import SandboxAddress
 from schemas import (
     ApiRequests,
     CoverageDaily,
@@ -68,12 +67,6 @@ MADE: list[type[Table]] = [
 ]
 DAYS = ("--from", "2021-10-04", "--to", "2021-10-06")
 LATER = ("--from", "2021-10-07", "--to", "2021-10-07")
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[SandboxAddress]:
-    with run_sandbox("--plants", "3", "--seed", "7") as address:
-        yield address
 
 
 def killed(home: Path, table: str, *words: str, **settings: str) -> None:
