@@ -6,24 +6,21 @@ first calls SMA, so the graph can be looked at without any.
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import dagster as dg
 
 from assets.asset_builders import EVERY
 from assets.asset_checks import build_day_checks, build_vendor_checks, list_checks, publish_checks
 from assets.docs import add_links
-from assets.pool_waits import PoolWait, watch_pools
 from assets.prefix import NOTICES, RUNTIME, build_key, build_name
 from assets.published import build_monthly_report, build_warehouse
 from assets.publishing import build_publish_job, build_publish_sensor
 from assets.pushed import build_push_job, build_push_sensor, build_pushed_tables
 from assets.record_files import OPEN_FILES
-from assets.run_processes import THIS_PROCESS
-from assets.run_tags import read_limits
+from assets.run_resources import build_context_resource, build_notices
 from assets.schedules import build_day_schedules, build_job_schedule
 from assets.sensors import (
     build_alert_sensor,
@@ -43,16 +40,11 @@ from assets.table_assets import (
     select_chosen,
 )
 from assets.upkeep_job import build_upkeep_job, build_upkeep_schedule
-from pipeline.common.errors import SunledgerError
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import open_shared_session
-from pipeline.common.slow_stores import announce_slow_stores
-from pipeline.common.text import escape_line
 from pipeline.ops.stored_publication import WAREHOUSE
 from pipeline.run.context import RunContext
-from pipeline.run.notices import Notices
-from pipeline.run.plants import count_turn
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
@@ -62,6 +54,8 @@ ENERGY_JOB = "energy_from_lake"
 ASSET_JOB = "__ASSET_JOB"
 # One process a run: connections and the token live through it, and libraries are loaded once.
 JOB_EXECUTOR = dg.in_process_executor
+# What `dg.define_asset_job` returns has no public name.
+AssetJob: TypeAlias = Any
 
 
 class Cadence(NamedTuple):
@@ -85,6 +79,41 @@ CADENCES = (
 )
 
 
+class GraphAssets(NamedTuple):
+    """All assets, by what makes them."""
+
+    lists: list[dg.AssetsDefinition]
+    fetched: list[dg.AssetsDefinition]
+    made: list[dg.AssetsDefinition]
+    sums: list[dg.AssetsDefinition]
+    warehouse: dg.AssetsDefinition
+    others: list[dg.AssetsDefinition]
+    pushed: list[dg.AssetsDefinition]
+
+    def list_all(self) -> list[dg.AssetsDefinition]:
+        """The assets in the order in which Dagster gets them."""
+        days = [*self.lists, *self.fetched, *self.made, *self.sums]
+        return [*days, self.warehouse, *self.others, *self.pushed]
+
+
+class GraphJobs(NamedTuple):
+    """All jobs. Without shards there is none of a shard, and without a server for pushed tables none that pushes."""
+
+    lists: AssetJob
+    days: AssetJob
+    energy: AssetJob
+    shard: list[AssetJob]
+    closing: list[AssetJob]
+    publish: AssetJob
+    push: list[AssetJob]
+    upkeep: dg.JobDefinition
+
+    def list_all(self) -> list[AssetJob]:
+        """The jobs in the order in which Dagster gets them."""
+        days = [self.lists, self.days, self.energy, *self.shard, *self.closing]
+        return [*days, self.publish, *self.push, self.upkeep]
+
+
 def build_definitions(
     settings: Settings,
     runtime: RunContext | None = None,
@@ -97,92 +126,109 @@ def build_definitions(
     before the keys of assets and before the names of ops, jobs, schedules and sensors. A project that has an executor
     of its own gives None for `executor`: our jobs keep theirs.
     """
-    lists = list_assets(settings)
-    fetched, made = build_fetched_day_assets(settings), build_made_day_assets(settings)
-    warehouse = build_warehouse(settings)
-    publish_job = build_publish_job(settings, warehouse)
-    sums = [*build_month_assets(settings), *build_money_assets(settings)]
-    # In a cluster no run publishes but that job's.
-    reports = [*sums, warehouse] if settings.cluster == "none" else sums
-    others = [*build_vendor_assets(settings), build_monthly_report(settings)]
-    pushed = build_pushed_tables(settings)
-    push_job = build_push_job(settings, pushed)
-    assets = [*lists, *fetched, *made, *sums, warehouse, *others, *pushed]
-    cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
-    job_names = [build_name(settings, name) for name in (LISTS_JOB, DAYS_JOB, ENERGY_JOB)]
-    lists_job, days_job, energy_job = job_names
-    closing_jobs = [build_name(settings, cadence.job) for cadence in cadences]
-    targets = [job.name for job in (publish_job, *push_job)]
-    finish = _build_job(
-        energy_job,
-        dg.AssetSelection.assets(*made, *reports),
-        "Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
-    )
-    shard_job = build_name(settings, SHARD_JOB)
-    sharded = settings.shards > 1
+    graph = _build_assets(settings)
+    cadences = [cadence for cadence in CADENCES if _has(graph.list_all(), cadence.name)]
+    jobs = _build_jobs(settings, graph, cadences)
     return dg.Definitions(
-        assets=add_links(drop_optional_inputs(assets, settings), settings.docs_url),
+        assets=add_links(drop_optional_inputs(graph.list_all(), settings), settings.docs_url),
         asset_checks=[
             *list_checks(settings),
             *build_day_checks(settings),
             *build_vendor_checks(settings),
             *publish_checks(settings),
         ],
-        jobs=[
-            _build_job(
-                lists_job,
-                dg.AssetSelection.assets(*select_chosen(lists, settings)),
-                "Fetch the states of consents and the lists of plants, devices and measurement sets from SMA.",
-            ),
-            _build_job(
-                days_job,
-                dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
-                "Fetch days, turn power into energy, add up days, months and PU, and publish.",
-            ),
-            finish,
-            *([_build_shard_job(settings, fetched)] if sharded else []),
-            *(_build_closing_job(settings, cadence) for cadence in cadences),
-            publish_job,
-            *push_job,
-            build_upkeep_job(settings),
-        ],
-        schedules=[
-            build_job_schedule(
-                settings,
-                name="lists",
-                cron="5 1 * * *",
-                every=dt.timedelta(days=1),
-                job=lists_job,
-                description="Daily: fetches the states of consents and the lists of plants, devices and measurement "
-                "sets.",
-            ),
-            *build_day_schedules(settings, shard_job if sharded else days_job),
-            *(_build_closing_schedule(settings, cadence) for cadence in cadences),
-            build_upkeep_schedule(settings),
-        ],
-        sensors=[
-            build_finishing_sensor(settings, fetched=[asset.op.name for asset in fetched], job=finish),
-            *(build_shard_sensors(settings, job=finish) if sharded else []),
-            # Runs that people start from the graph have no job of ours.
-            build_alert_sensor(settings, jobs=[*job_names, shard_job, *targets, ASSET_JOB]),
-            build_publish_sensor(settings, publish_job, after=[*job_names, *closing_jobs, ASSET_JOB]),
-            *build_push_sensor(settings, push_job),
-            build_retention_sensor(settings),
-            build_dead_run_sensor(settings),
-        ],
+        jobs=jobs.list_all(),
+        schedules=_build_schedules(settings, jobs, cadences),
+        sensors=_build_sensors(settings, jobs, [asset.op.name for asset in graph.fetched]),
         resources={
-            RUNTIME: runtime if runtime is not None else _build_runtime_resource(settings),
-            NOTICES: _build_notices,
+            RUNTIME: runtime if runtime is not None else build_context_resource(settings),
+            NOTICES: build_notices,
         },
         executor=executor,
     )
 
 
-def _build_job(name: str, selection: dg.AssetSelection, description: str) -> Any:
+def _build_assets(settings: Settings) -> GraphAssets:
+    return GraphAssets(
+        lists=list_assets(settings),
+        fetched=build_fetched_day_assets(settings),
+        made=build_made_day_assets(settings),
+        sums=[*build_month_assets(settings), *build_money_assets(settings)],
+        warehouse=build_warehouse(settings),
+        others=[*build_vendor_assets(settings), build_monthly_report(settings)],
+        pushed=build_pushed_tables(settings),
+    )
+
+
+def _build_jobs(settings: Settings, graph: GraphAssets, cadences: Iterable[Cadence]) -> GraphJobs:
+    # In a cluster no run publishes but that job's.
+    reports = [*graph.sums, graph.warehouse] if settings.cluster == "none" else graph.sums
+    return GraphJobs(
+        lists=_build_job(
+            build_name(settings, LISTS_JOB),
+            dg.AssetSelection.assets(*select_chosen(graph.lists, settings)),
+            "Fetch the states of consents and the lists of plants, devices and measurement sets from SMA.",
+        ),
+        days=_build_job(
+            build_name(settings, DAYS_JOB),
+            dg.AssetSelection.assets(*select_chosen([*graph.fetched, *graph.made], settings), *reports),
+            "Fetch days, turn power into energy, add up days, months and PU, and publish.",
+        ),
+        energy=_build_job(
+            build_name(settings, ENERGY_JOB),
+            dg.AssetSelection.assets(*graph.made, *reports),
+            "Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
+        ),
+        shard=[_build_shard_job(settings, graph.fetched)] if settings.shards > 1 else [],
+        closing=[_build_closing_job(settings, cadence) for cadence in cadences],
+        publish=build_publish_job(settings, graph.warehouse),
+        push=build_push_job(settings, graph.pushed),
+        upkeep=build_upkeep_job(settings),
+    )
+
+
+def _build_schedules(
+    settings: Settings, jobs: GraphJobs, cadences: Iterable[Cadence]
+) -> list[dg.ScheduleDefinition]:
+    (days_job,) = jobs.shard or [jobs.days]
+    return [
+        build_job_schedule(
+            settings,
+            name="lists",
+            cron="5 1 * * *",
+            every=dt.timedelta(days=1),
+            job=jobs.lists.name,
+            description="Daily: fetches the states of consents and the lists of plants, devices and measurement sets.",
+        ),
+        *build_day_schedules(settings, days_job.name),
+        *(_build_closing_schedule(settings, cadence) for cadence in cadences),
+        build_upkeep_schedule(settings),
+    ]
+
+
+def _build_sensors(settings: Settings, jobs: GraphJobs, fetched: list[str]) -> list[dg.SensorDefinition]:
+    """All sensors; `fetched` are the names of the ops that fetch days."""
+    days = [jobs.lists.name, jobs.days.name, jobs.energy.name]
+    closing = [job.name for job in jobs.closing]
+    targets = [job.name for job in (jobs.publish, *jobs.push)]
+    shard = build_name(settings, SHARD_JOB)
+    return [
+        build_finishing_sensor(settings, fetched=fetched, job=jobs.energy),
+        *(build_shard_sensors(settings, job=jobs.energy) if jobs.shard else []),
+        # Runs that people start from the graph have no job of ours.
+        build_alert_sensor(settings, jobs=[*days, shard, *targets, ASSET_JOB]),
+        build_publish_sensor(settings, jobs.publish, after=[*days, *closing, ASSET_JOB]),
+        *build_push_sensor(settings, jobs.push),
+        build_retention_sensor(settings),
+        build_dead_run_sensor(settings),
+    ]
+
+
+def _build_job(name: str, selection: dg.AssetSelection, description: str) -> AssetJob:
     return dg.define_asset_job(name, selection=selection, executor_def=JOB_EXECUTOR, description=description)
 
 
-def _build_shard_job(settings: Settings, fetched: Iterable[dg.AssetsDefinition]) -> Any:
+def _build_shard_job(settings: Settings, fetched: Iterable[dg.AssetsDefinition]) -> AssetJob:
     return _build_job(
         build_name(settings, SHARD_JOB),
         dg.AssetSelection.assets(*select_chosen(fetched, settings)),
@@ -191,7 +237,7 @@ def _build_shard_job(settings: Settings, fetched: Iterable[dg.AssetsDefinition])
     )
 
 
-def _build_closing_job(settings: Settings, cadence: Cadence) -> Any:
+def _build_closing_job(settings: Settings, cadence: Cadence) -> AssetJob:
     chosen = dg.AssetSelection.tag(EVERY, cadence.name)
     if settings.cluster == "none":
         chosen |= dg.AssetSelection.assets(build_key(settings, WAREHOUSE))
@@ -215,63 +261,6 @@ def _build_closing_schedule(settings: Settings, cadence: Cadence) -> dg.Schedule
 
 def _has(assets: Iterable[dg.AssetsDefinition], every: str) -> bool:
     return any(tags.get(EVERY) == every for asset in assets for tags in asset.tags_by_key.values())
-
-
-@dg.resource(description="What a person should know of one run.")
-def _build_notices(_: dg.InitResourceContext) -> Notices:
-    return Notices()
-
-
-def _build_runtime_resource(settings: Settings) -> Any:
-    @dg.resource(description="Settings, the lake, and the session with SMA of one run.")
-    @contextmanager
-    def runtime(context: dg.InitResourceContext) -> Iterator[RunContext]:
-        # A schedule that looks what is due has no run.
-        tags = context.run.tags if context.run else {}
-        opened = RunContext(settings, tell=_find_log(context), **read_limits(tags))
-        with announce_slow_stores(opened.tell), opened, _attend_run(context, settings):
-            _tell_turn(opened)
-            yield opened
-
-    return runtime
-
-
-def _tell_turn(runtime: RunContext) -> None:
-    """Say in the run's log how many plants it leaves out, if any."""
-    # The first step meets a fault too, and reports it.
-    with suppress(SunledgerError):
-        if turn := count_turn(runtime):
-            runtime.tell(
-                f"This run reads {turn['plants_read']} plants and leaves out {turn['plants_left_out_today']}, whose "
-                "turn comes in later hours, because the request budget can't hold the current day of all plants."
-            )
-
-
-@contextmanager
-def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator[None]:
-    """Say on the run which process does it; tell and bound its waits for pools."""
-    instance, run = context.instance, context.run
-    if instance is None or run is None or instance.is_ephemeral:
-        yield
-        return
-    instance.add_run_tags(run.run_id, THIS_PROCESS.build_tags(instance))
-
-    def say(text: str) -> None:
-        instance.report_engine_event(text, run)
-
-    with watch_pools(PoolWait(instance, say, settings.pool_wait_minutes * 60), run.run_id, say_fault=True):
-        yield
-
-
-def _find_log(context: dg.InitResourceContext) -> Callable[[str], None]:
-    """Who is informed of waits: the run's own log."""
-    log = context.log
-
-    def tell(text: str) -> None:
-        if log is not None:
-            log.info(escape_line(text))
-
-    return tell
 
 
 @dg.definitions
