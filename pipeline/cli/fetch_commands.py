@@ -76,12 +76,8 @@ def run_backfill(
         # The rest takes a second to load, so mistakes in options are reported first.
         from assets.spared_runs import open_spared_runs
         from pipeline.cli.backfill_plan import refuse_beyond_limits
-        from pipeline.cli.completeness_summary import show_completeness
         from pipeline.cli.cost_consent import agree_on_fleet, parse_eur
-        from pipeline.common.day_availability import list_days
         from pipeline.run.measurement_sets import check_sets
-        from pipeline.tables.interval_tables import judge_times
-        from pipeline.tables.zone_corrections import list_other_zones
 
         amount = parse_eur("--max-eur", max_eur)
         refuse_beyond_limits(runtime, begin, end, max_requests, amount)
@@ -95,19 +91,7 @@ def run_backfill(
                     tell_missing(runs.notices)
                     return
                 _make_and_publish(runtime, runs, begin, end)
-        days = (end - begin).days + 1
-        sent = runtime.session.requests_sent
-        say(
-            f"Fetched {pluralize(days, 'day')} with {pluralize(sent, 'request')} and published "
-            f"{runtime.settings.published_place}."
-        )
-        whole = show_completeness(runtime, list_days(begin, end))
-        tell_unknown(runs.notices)
-        runs.notices.add(list_other_zones(runtime))
-        solar_time = judge_times(runtime, begin, end)
-        tell_missing(runs.notices, solar_time)
-        if not whole:
-            raise typer.Exit(IN_PART)
+        _report_backfill(runtime, runs, begin, end)
 
 
 def _make_and_publish(
@@ -125,6 +109,28 @@ def _make_and_publish(
         # Also after a failure, because the days finished before it are whole; but not after an interrupt.
         if SIGNALS.received is None:
             say_all(runs.publish())
+
+
+def _report_backfill(
+    runtime: "RunContext", runs: "Runs | SparedRuns", begin: "dt.date", end: "dt.date"
+) -> None:
+    """Say what was fetched and what is missing. Raises typer.Exit where the days are not whole."""
+    from pipeline.cli.completeness_summary import show_completeness
+    from pipeline.common.day_availability import list_days
+    from pipeline.tables.interval_tables import judge_times
+    from pipeline.tables.zone_corrections import list_other_zones
+
+    days = list_days(begin, end)
+    say(
+        f"Fetched {pluralize(len(days), 'day')} with {pluralize(runtime.session.requests_sent, 'request')} and "
+        f"published {runtime.settings.published_place}."
+    )
+    whole = show_completeness(runtime, days)
+    tell_unknown(runs.notices)
+    runs.notices.add(list_other_zones(runtime))
+    tell_missing(runs.notices, judge_times(runtime, begin, end))
+    if not whole:
+        raise typer.Exit(IN_PART)
 
 
 def run_refresh(

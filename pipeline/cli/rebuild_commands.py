@@ -1,7 +1,7 @@
 """`sunledger rebuild` and `publish`: tables and the published file from what is stored, without a request to SMA."""
 
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,12 @@ from pipeline.cli.outcome_notices import tell_missing
 from pipeline.cli.run_options import check_days_of_run, open_runtime, parse_day
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from pipeline.run.context import RunContext
 
 
 def run_rebuild(
@@ -25,44 +31,20 @@ def run_rebuild(
     """Rebuild days from the stored answers without a request to SMA, for instance after an update, and publish."""
     from assets.runs import record_runs
     from pipeline.cli.completeness_summary import show_completeness
-    from pipeline.tables.incomplete_days import (
-        count_days_of_other_basis,
-        list_days_with_answers,
-        list_stored_days,
-    )
+    from pipeline.tables.incomplete_days import count_days_of_other_basis
     from pipeline.tables.zone_corrections import list_other_zones
-    from warehouse.removed_answers import AnswerRetention
 
     with open_runtime(None, reuse=False) as runtime:
-        stored = list_stored_days(runtime)
-        if not stored:
-            raise SunledgerError(
-                "There is nothing to rebuild, because no day is stored yet: fetch days with 'sunledger backfill' first."
-            )
-        begin = parse_day("--from", first) if first else stored[0]
-        end = parse_day("--to", last) if last else stored[-1]
-        check_days_of_run(runtime, begin, end)
-        days = [day for day in stored if begin <= day <= end]
-        if not days:
-            raise UsageError(
-                f"No day from {begin} to {end} is stored: choose from the stored days {stored[0]} to {stored[-1]}."
-            )
+        begin, end, stored = _choose_days(runtime, first, last)
         if n_days := count_days_of_other_basis(runtime, begin, end):
             say(
                 f"{pluralize(n_days, 'day')} of these were fetched with another SMA_TIME_BASIS. All times are read "
                 f"with the current one, {runtime.settings.sma_time_basis}."
             )
-        if gone := sorted(set(days) - list_days_with_answers(runtime)):
-            days = [day for day in days if day not in gone]
-            say(
-                f"The answers of {pluralize(len(gone), 'day')} are no longer stored (the first: {gone[0]}), so the "
-                "tables of these days stay as they are."
-            )
-            if said := AnswerRetention(runtime.lake).describe():
-                say(said)
-            if not days:
-                say("Nothing was rebuilt.")
-                raise typer.Exit(FAILED)
+        days = _leave_out_removed(runtime, stored)
+        if not days:
+            say("Nothing was rebuilt.")
+            raise typer.Exit(FAILED)
         with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
             say_all(runs.publish())
@@ -74,6 +56,47 @@ def run_rebuild(
         tell_missing(runs.notices)
         if not whole:
             raise typer.Exit(IN_PART)
+
+
+def _choose_days(
+    runtime: "RunContext", first: str | None, last: str | None
+) -> tuple["dt.date", "dt.date", list["dt.date"]]:
+    """The first and the last day to rebuild, and the stored days from one to the other.
+
+    Raises UsageError where none of them is stored, and SunledgerError where none is stored at all.
+    """
+    from pipeline.tables.incomplete_days import list_stored_days
+
+    stored = list_stored_days(runtime)
+    if not stored:
+        raise SunledgerError(
+            "There is nothing to rebuild, because no day is stored yet: fetch days with 'sunledger backfill' first."
+        )
+    begin = parse_day("--from", first) if first else stored[0]
+    end = parse_day("--to", last) if last else stored[-1]
+    check_days_of_run(runtime, begin, end)
+    days = [day for day in stored if begin <= day <= end]
+    if not days:
+        raise UsageError(
+            f"No day from {begin} to {end} is stored: choose from the stored days {stored[0]} to {stored[-1]}."
+        )
+    return begin, end, days
+
+
+def _leave_out_removed(runtime: "RunContext", days: "Sequence[dt.date]") -> list["dt.date"]:
+    """The days whose answers are still stored; says which are not."""
+    from pipeline.tables.incomplete_days import list_days_with_answers
+    from warehouse.removed_answers import AnswerRetention
+
+    gone = sorted(set(days) - list_days_with_answers(runtime))
+    if gone:
+        say(
+            f"The answers of {pluralize(len(gone), 'day')} are no longer stored (the first: {gone[0]}), so the "
+            "tables of these days stay as they are."
+        )
+        if said := AnswerRetention(runtime.lake).describe():
+            say(said)
+    return [day for day in days if day not in gone]
 
 
 def run_publish(
