@@ -35,7 +35,13 @@ def _list_columns(missing: str) -> tuple[list[pl.Expr], list[pl.Expr]]:
     """
     reasons: dict[str, pl.Expr] = {}
     values = []
-    for name, value, why in (*_list_yields(missing), *_list_availabilities(), *_list_own_use()):
+    for name, value, why in (
+        *_list_yields(missing),
+        *_list_performance_ratios(missing),
+        *_list_capacity_and_co2(),
+        *_list_availabilities(),
+        *_list_own_use(),
+    ):
         # Both availabilities have one reason.
         column = k.REASON_OF[name]
         reasons[column] = pl.coalesce(*(pl.when(holds).then(pl.lit(word)) for word, holds in why.items()))
@@ -44,25 +50,38 @@ def _list_columns(missing: str) -> tuple[list[pl.Expr], list[pl.Expr]]:
 
 
 def _list_yields(missing: str) -> tuple[Figure, ...]:
-    col = pl.col
-    pv, peak, reference = col("pv_generation_kwh"), col("peak_power_kw"), col("reference_yield_h")
-    nothing, no_peak = pv.is_null(), _is_absent("peak_power_kw")
-    no_irradiation, no_place = ~col("measured"), ~col("placed")
-    of_sky = col("reference_yield_clear_sky_h")
+    pv, peak = pl.col("pv_generation_kwh"), pl.col("peak_power_kw")
+    reference, of_sky = pl.col("reference_yield_h"), pl.col("reference_yield_clear_sky_h")
     return (
         (
             "final_yield_kwh_per_kw",
             pv / peak,
-            {k.NOT_MEASURED: nothing, k.NO_PEAK: no_peak},
+            {k.NOT_MEASURED: pv.is_null(), k.NO_PEAK: _is_absent("peak_power_kw")},
         ),
-        ("reference_yield_h", reference, {k.NO_IRRADIATION: no_irradiation, missing: reference.is_null()}),
-        ("reference_yield_clear_sky_h", of_sky, {k.NO_PLACE: no_place, k.NO_DAYS: of_sky.is_null()}),
+        (
+            "reference_yield_h",
+            reference,
+            {k.NO_IRRADIATION: ~pl.col("measured"), missing: reference.is_null()},
+        ),
+        (
+            "reference_yield_clear_sky_h",
+            of_sky,
+            {k.NO_PLACE: ~pl.col("placed"), k.NO_DAYS: of_sky.is_null()},
+        ),
+    )
+
+
+def _list_performance_ratios(missing: str) -> tuple[Figure, ...]:
+    col = pl.col
+    pv, peak, reference = col("pv_generation_kwh"), col("peak_power_kw"), col("reference_yield_h")
+    needed = {k.NOT_MEASURED: pv.is_null(), k.NO_PEAK: _is_absent("peak_power_kw")}
+    no_irradiation, no_place = ~col("measured"), ~col("placed")
+    return (
         (
             "performance_ratio",
             col("window_generation_kwh") / peak / col("window_reference_yield_h"),
             {
-                k.NOT_MEASURED: nothing,
-                k.NO_PEAK: no_peak,
+                **needed,
                 k.NO_IRRADIATION: no_irradiation,
                 k.DARK: _is_dark("window_reference_yield_h") | col("window_generation_kwh").is_null(),
             },
@@ -71,8 +90,7 @@ def _list_yields(missing: str) -> tuple[Figure, ...]:
             "performance_ratio_clear_sky",
             col("clear_sky_window_generation_kwh") / peak / col("clear_sky_window_reference_yield_h"),
             {
-                k.NOT_MEASURED: nothing,
-                k.NO_PEAK: no_peak,
+                **needed,
                 k.NO_PLACE: no_place,
                 k.DARK: _is_dark("clear_sky_window_reference_yield_h")
                 | col("clear_sky_window_generation_kwh").is_null(),
@@ -82,23 +100,24 @@ def _list_yields(missing: str) -> tuple[Figure, ...]:
             "performance_ratio_period",
             pv / peak / reference,
             {
-                k.NOT_MEASURED: nothing,
-                k.NO_PEAK: no_peak,
+                **needed,
                 k.NO_IRRADIATION: no_irradiation,
                 missing: reference.is_null(),
                 k.DARK: _is_dark("reference_yield_h"),
             },
         ),
+    )
+
+
+def _list_capacity_and_co2() -> tuple[Figure, ...]:
+    pv, co2 = pl.col("pv_generation_kwh"), pl.col("co2_factor_g_per_kwh")
+    return (
         (
             "capacity_factor",
-            pv / (col("ac_power_kw") * col("period_h")),
-            {k.NOT_MEASURED: nothing, k.NO_AC: _is_absent("ac_power_kw")},
+            pv / (pl.col("ac_power_kw") * pl.col("period_h")),
+            {k.NOT_MEASURED: pv.is_null(), k.NO_AC: _is_absent("ac_power_kw")},
         ),
-        (
-            "co2_avoided_kg",
-            pv * col("co2_factor_g_per_kwh") / 1000,
-            {k.NOT_MEASURED: nothing, k.NO_CO2: col("co2_factor_g_per_kwh").is_null()},
-        ),
+        ("co2_avoided_kg", pv * co2 / 1000, {k.NOT_MEASURED: pv.is_null(), k.NO_CO2: co2.is_null()}),
     )
 
 
