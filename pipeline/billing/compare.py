@@ -28,28 +28,10 @@ def compare(
     ours_eur, theirs_eur, difference_eur (theirs less ours), line (of the invoice, the first where charges and credits
     of a PU were added up) and note.
     """
-    key = list(KEY)
-    theirs = _add_up(_take_our_ids(lines, units, moves))
-    # A PU is paid once: its first charge meets our count, and every further one has nothing to meet.
-    theirs = theirs.with_columns(_first=pl.col("line").filter(pl.col("amount_eur") >= 0).min().over(key))
-    theirs = theirs.with_columns(_ours=pl.col("_credited") | pl.col("line").eq_missing(pl.col("_first")))
-    ours = units.select(
-        *key,
-        "n_requests",
-        "first_request",
-        "pricing",
-        "capacity_kw",
-        "capacity_as_of",
-        ours_class="capacity_class",
-        ours_eur="fee_eur",
-        _ours=pl.lit(value=True),
-    )
-    both = theirs.rename({"capacity_class": "theirs_class", "amount_eur": "theirs_eur"}).join(
-        ours, on=[*key, "_ours"], how="full", coalesce=True
-    )
-    both = both.join(vain.rename({"n_requests": "_vain"}), on=key, how="left")
+    both = _match(_add_up(_take_our_ids(lines, units, moves)), units)
     return (
-        both.with_columns(kind=_tell_kind())
+        both.join(vain.rename({"n_requests": "_vain"}), on=KEY, how="left")
+        .with_columns(kind=_tell_kind())
         .with_columns(
             note=pl.concat_str(_note_of_credit(), _note(record), separator="; ", ignore_nulls=True).replace(
                 "", None
@@ -83,6 +65,30 @@ def find_quarters(lines: pl.DataFrame) -> tuple[dt.date, dt.date]:
     first, last = min(months), max(months)
     begin = first.replace(month=first.month - (first.month - 1) % MONTHS_A_QUARTER)
     return begin, last.replace(month=last.month + 2 - (last.month - 1) % MONTHS_A_QUARTER)
+
+
+def _match(theirs: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """Lines beside the PU that they charge, and what only one side has.
+
+    A PU is paid once: its first charge (`_first` has its line) meets our count, and every further one has nothing to
+    meet.
+    """
+    theirs = theirs.with_columns(_first=pl.col("line").filter(pl.col("amount_eur") >= 0).min().over(KEY))
+    theirs = theirs.with_columns(_ours=pl.col("_credited") | pl.col("line").eq_missing(pl.col("_first")))
+    ours = units.select(
+        *KEY,
+        "n_requests",
+        "first_request",
+        "pricing",
+        "capacity_kw",
+        "capacity_as_of",
+        ours_class="capacity_class",
+        ours_eur="fee_eur",
+        _ours=pl.lit(value=True),
+    )
+    return theirs.rename({"capacity_class": "theirs_class", "amount_eur": "theirs_eur"}).join(
+        ours, on=[*KEY, "_ours"], how="full", coalesce=True
+    )
 
 
 def _add_up(theirs: pl.DataFrame) -> pl.DataFrame:
