@@ -18,28 +18,6 @@ def tabulate_groups(ranked: pl.DataFrame, n_days: int) -> SheetTable:
 
     What is expected is compared for the plants whose month is whole, as `v_energy_monthly` does it.
     """
-    energy, peak, expected = pl.col("pv_generation_kwh"), pl.col("peak_power_kw"), pl.col("expected_kwh")
-    rated = pl.col("specific_yield").is_not_null()
-    whole = (
-        (pl.col("status") == "complete")
-        & (pl.col("n_days") == n_days)
-        & (expected > 0)
-        & energy.is_not_null()
-    )
-    found = (
-        ranked.filter(pl.col("plant_group").is_not_null())
-        .group_by("plant_group")
-        .agg(
-            n_plants=pl.len(),
-            n_complete=(pl.col("status") == "complete").sum(),
-            kwh=_sum_known(energy),
-            specific_yield=_divide(energy.filter(rated).sum(), peak.filter(rated).sum()),
-            expected=_sum_known(expected),
-            n_whole=whole.sum(),
-            share=_divide(energy.filter(whole).sum(), expected.filter(whole).sum()),
-        )
-        .sort("plant_group")
-    )
     rows = [
         (
             Cell(clean_name(row["plant_group"])),
@@ -50,7 +28,7 @@ def tabulate_groups(ranked: pl.DataFrame, n_days: int) -> SheetTable:
             Cell(format_ratio(row["share"])),
             Cell(format_number(row["n_whole"])),
         )
-        for row in found.iter_rows(named=True)
+        for row in _sum_groups(ranked, n_days).iter_rows(named=True)
     ]
     return SheetTable(
         "groups",
@@ -67,6 +45,32 @@ def tabulate_groups(ranked: pl.DataFrame, n_days: int) -> SheetTable:
             SheetColumn("Compared", "plants"),
         ),
         rows,
+    )
+
+
+def _sum_groups(ranked: pl.DataFrame, n_days: int) -> pl.DataFrame:
+    """A row for each group: counts of plants, kwh and expected (kWh), specific_yield (kWh/kW), share (of expected)."""
+    energy, peak, expected = pl.col("pv_generation_kwh"), pl.col("peak_power_kw"), pl.col("expected_kwh")
+    rated = pl.col("specific_yield").is_not_null()
+    whole = (
+        (pl.col("status") == "complete")
+        & (pl.col("n_days") == n_days)
+        & (expected > 0)
+        & energy.is_not_null()
+    )
+    return (
+        ranked.filter(pl.col("plant_group").is_not_null())
+        .group_by("plant_group")
+        .agg(
+            n_plants=pl.len(),
+            n_complete=(pl.col("status") == "complete").sum(),
+            kwh=_sum_known(energy),
+            specific_yield=_divide(energy.filter(rated).sum(), peak.filter(rated).sum()),
+            expected=_sum_known(expected),
+            n_whole=whole.sum(),
+            share=_divide(energy.filter(whole).sum(), expected.filter(whole).sum()),
+        )
+        .sort("plant_group")
     )
 
 
