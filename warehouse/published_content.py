@@ -149,9 +149,9 @@ def build(
             f"ATTACH {quote_text(str(file))} AS published (STORAGE_VERSION {quote_text(STORAGE_VERSION)}); "
             "USE published; BEGIN"
         )
-        known = base.footers if base else {}
         viewed_files = {model: plan.snapshots[model].files for model in plan.viewed}
-        views = LakeViews.of(viewed_files, known, place_file_guard(lake, plan, places))
+        guard = place_file_guard(lake, plan, places)
+        views = LakeViews.of(viewed_files, base.footers if base else {}, guard)
         fill = partial(put_rows, connection, Path(f"{file}.rows"))
         if base is None:
             comments, tables = _add_tables(connection, lake, plan, fill), list(plan.files)
@@ -163,25 +163,7 @@ def build(
         comments += write_meta(connection, Origin(plan.snapshots, plan.copied, now, version), base)
         zones, clocks, of_clocks = write_clocks(connection, fill, now, base)
         comments += of_clocks
-        renewed = {model for model in plan.viewed if known.get(storage(model).table) != views.footers[model]}
-        connection.execute(views.write(renewed))
-        of_coverage = {CoverageDaily} & plan.viewed if base is None or changed else set()
-        # Rows of curated tables are made of this one, in a file that is not in its place yet: without the guard.
-        connection.execute(views.write(of_coverage, guarded=False))
-        if base is None:
-            _raise_limit(connection, memory)
-            comments += _add_curated(connection)
-        else:
-            replace_curated_rows(connection, load_curated_views(), changed)
-        connection.execute(views.write(of_coverage))
-        renewed |= of_coverage
-        for model in renewed:
-            comments += write_comments(model, "VIEW")
-        if base is None or EnergyBalanceIntervals in renewed:
-            in_lake = EnergyBalanceIntervals in plan.viewed
-            comments += _create_row_macros(
-                plan.snapshots[EnergyBalanceIntervals].files if in_lake else (), views.guard
-            )
+        comments += _write_views(connection, plan, views, base, changed, memory)
         # To optimize a comment takes as long as to write it.
         _execute(connection, ["PRAGMA disable_optimizer", *comments, "PRAGMA enable_optimizer"])
         rows = (base.rows if base else {}) | _count_rows(connection, tables)
@@ -239,6 +221,41 @@ def _update_tables(
             if is_list:
                 changed[table] = AffectedRows(columns=find_changed_columns(connection, model))
     return changed
+
+
+def _write_views(
+    connection: duckdb.DuckDBPyConnection,
+    plan: PublicationPlan,
+    views: LakeViews,
+    base: Sources | None,
+    changed: Mapping[str, AffectedRows],
+    memory: Mapping[str, str],
+) -> list[str]:
+    """Write the views of the lake's files that differ from `base`, curated views, and macros.
+
+    `changed` are the rows that differ. Returns their comments, which are still to be added.
+    """
+    known = base.footers if base else {}
+    renewed = {model for model in plan.viewed if known.get(storage(model).table) != views.footers[model]}
+    connection.execute(views.write(renewed))
+    of_coverage = {CoverageDaily} & plan.viewed if base is None or changed else set()
+    # Rows of curated tables are made of this one, in a file that is not in its place yet: without the guard.
+    connection.execute(views.write(of_coverage, guarded=False))
+    comments: list[str] = []
+    if base is None:
+        _raise_limit(connection, memory)
+        comments += _add_curated(connection)
+    else:
+        replace_curated_rows(connection, load_curated_views(), changed)
+    connection.execute(views.write(of_coverage))
+    renewed |= of_coverage
+    for model in renewed:
+        comments += write_comments(model, "VIEW")
+    if base is None or EnergyBalanceIntervals in renewed:
+        in_lake = EnergyBalanceIntervals in plan.viewed
+        files = plan.snapshots[EnergyBalanceIntervals].files if in_lake else ()
+        comments += _create_row_macros(files, views.guard)
+    return comments
 
 
 def _count_rows(connection: duckdb.DuckDBPyConnection, models: Sequence[type[Table]]) -> dict[str, int]:
