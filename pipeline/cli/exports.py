@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+from pipeline.cli.run_options import parse_month_option
 from pipeline.common.text import pluralize
 
 FileFormat: TypeAlias = Literal["csv", "parquet", "xlsx"]
@@ -71,7 +72,6 @@ def run_pack(
     from pipeline.billing.lost_requests import explain_lower_bound
     from pipeline.cli.completeness_summary import say_month
     from pipeline.cli.console import say
-    from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.cli.invoice import read_checked_lines
     from pipeline.common.settings import load_settings
     from warehouse.csv_file import CSV_STYLES
@@ -80,7 +80,7 @@ def run_pack(
     from warehouse.published_object import fetch_published
     from warehouse.published_units import list_members
 
-    first, settings = month_of("--month", month), load_settings()
+    first, settings = parse_month_option("--month", month), load_settings()
     checked = None if invoice is None else read_checked_lines(settings, invoice)
     with connect(fetch_published(settings, say)) as connection:
         plants = list_members(connection, first, groups) if groups else None

@@ -19,6 +19,7 @@ from pipeline.cli.run_options import (
     check_days_of_run,
     open_runtime,
     parse_day,
+    parse_month_option,
 )
 from pipeline.common.errors import UsageError
 from pipeline.common.signals import SIGNALS
@@ -229,14 +230,13 @@ def run_reconcile(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Compare a month or year with SMA's own figures, one request a plant. Differences are shown, never corrected."""
-    from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.cli.reconcile import run_month, run_year
 
     if (month is None) == (year is None):
         raise UsageError("The command needs either --month or --year: give one of them.")
     with open_runtime(plants, groups=groups, again=again) as runtime:
         if month is not None:
-            notices = run_month(runtime, month_of("--month", month), max_requests, yes=yes)
+            notices = run_month(runtime, parse_month_option("--month", month), max_requests, yes=yes)
         elif year is not None:
             notices = run_year(runtime, year, max_requests, yes=yes)
         tell_missing(notices)

@@ -1,7 +1,6 @@
 """`sunledger billing check`: SMA's invoice against our own count, on the terminal."""
 
 import datetime as dt
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
@@ -18,6 +17,7 @@ from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.requested_units import count_units, find_current_month, read_moves
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.cli.console import out, say, show_table
+from pipeline.cli.run_options import parse_month_option
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import pluralize
@@ -216,13 +216,6 @@ def _choose_months(invoice: InvoiceFile, first: str | None, last: str | None) ->
             f"The last month ({end:%Y-%m}) is before the first ({begin:%Y-%m}): correct --from and --to."
         )
     return begin, end
-
-
-def parse_month_option(option: str, text: str) -> dt.date:
-    """The first day of a month that an option names as YYYY-MM. Raises UsageError."""
-    if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text, re.ASCII) and text >= "0001":
-        return dt.date.fromisoformat(f"{text}-01")
-    raise UsageError(f"{option} {text} is not a month: write it as YYYY-MM, for instance 2026-10.")
 
 
 def _write(found: pl.DataFrame, output: Path, style: CsvStyle) -> None:

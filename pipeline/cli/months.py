@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.run_options import parse_month_option
 from pipeline.common.text import pluralize
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ def run_close(
 ) -> None:
     """Close a month: its figures no longer change, and later changes of its days become adjustments."""
     from pipeline.cli.console import say
-    from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.common.settings import load_settings
     from pipeline.run.context import RunContext
     from pipeline.tables.month_close import AlreadySoError, close_month, find_doubts
@@ -40,7 +40,7 @@ def run_close(
         if month is None or listing:
             _show(runtime)
             return
-        first = month_of("MONTH", month)
+        first = parse_month_option("MONTH", month)
         # The figures must include days that no run has added up yet, so they are added up before the month closes.
         _add_up(runtime)
         write_reconciliation(runtime, first)
@@ -60,13 +60,12 @@ def run_close(
 def run_open(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed month to open.")]) -> None:
     """Open a closed month: its figures are computed from its days again, and its adjustments are removed."""
     from pipeline.cli.console import say
-    from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.common.settings import load_settings
     from pipeline.run.context import RunContext
     from pipeline.tables.month_close import AlreadySoError, open_month
 
     with RunContext(load_settings(), tell=say) as runtime:
-        first = month_of("MONTH", month)
+        first = parse_month_option("MONTH", month)
         try:
             open_month(runtime, first)
         except AlreadySoError:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.run_options import PLANTS
+from pipeline.cli.run_options import PLANTS, parse_month_option
 from pipeline.common.text import pluralize
 
 
@@ -29,14 +29,13 @@ def run_report(
     """Write a month as HTML pages: index.html for the fleet and one page for each plant, readable offline."""
     from pipeline.cli.completeness_summary import say_month
     from pipeline.cli.console import Bars, say
-    from pipeline.cli.invoice import parse_month_option as month_of
     from pipeline.common.settings import load_settings
     from pipeline.report.write_report import write_report as write
     from warehouse.publish import connect
     from warehouse.published_object import fetch_published
     from warehouse.published_units import list_members
 
-    first = month_of("--month", month)
+    first = parse_month_option("--month", month)
     only = [word for plant in plants or [] for word in plant.split(",") if word]
     with connect(fetch_published(load_settings(), say)) as connection, Bars("plant") as bars:
         if groups:

@@ -1,6 +1,7 @@
 """Options that several commands share, and the run's context that they describe."""
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,13 @@ def parse_day(option: str, text: str) -> dt.date:
         if day.isoformat() == text:
             return day
     raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, for instance 2026-10-31.")
+
+
+def parse_month_option(option: str, text: str) -> dt.date:
+    """The first day of a month that an option names as YYYY-MM. Raises UsageError."""
+    if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text, re.ASCII) and text >= "0001":
+        return dt.date.fromisoformat(f"{text}-01")
+    raise UsageError(f"{option} {text} is not a month: write it as YYYY-MM, for instance 2026-10.")
 
 
 def open_runtime(

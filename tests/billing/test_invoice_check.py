@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.billing.compare import compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
-from pipeline.cli.invoice import check_file, parse_month_option
+from pipeline.cli.invoice import check_file
+from pipeline.cli.run_options import parse_month_option
 from pipeline.common.errors import UsageError
 from pipeline.run.context import RunContext
 from schemas import Plants, polars_schema
