@@ -9,7 +9,7 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.cli.cost_consent import know_plants
 from pipeline.common.calendar_months import find_next_month
 from pipeline.common.day_availability import check_days
-from pipeline.common.text import pluralize
+from pipeline.common.text import format_money, pluralize
 from pipeline.extract.backfill_estimate import Plan, plan_backfill, refuse_beyond
 from pipeline.extract.today_plan import plan_turn
 from pipeline.run.context import RunContext
@@ -121,9 +121,9 @@ def _show_costs(found: Plan) -> None:
             (
                 f"{cost.capacity_class} kW",
                 str(cost.pu),
-                f"{cost.eur:,.2f}",
+                format_money(cost.eur),
                 str(cost.new_pu),
-                f"{cost.new_eur:,.2f}",
+                format_money(cost.new_eur),
             )
             for cost in found.classes
         ],
@@ -131,7 +131,7 @@ def _show_costs(found: Plan) -> None:
     if found.next_month_eur:
         out.print(
             "The backfill will not finish before the month ends, so the next month may cost up to "
-            f"{found.next_month_eur:,.2f} {found.currency} more."
+            f"{format_money(found.next_month_eur)} {found.currency} more."
         )
     if found.unpriced:
         out.print(

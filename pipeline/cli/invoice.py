@@ -20,7 +20,7 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.cli.run_options import parse_month_option
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.common.text import pluralize
+from pipeline.common.text import format_money, pluralize
 from pipeline.run.context import RunContext
 from schemas import ApiRequests, Plants
 from warehouse.csv_file import CSV_STYLES, CsvStyle
@@ -129,8 +129,8 @@ def _show_lines(differing: pl.DataFrame, begin: dt.date, end: dt.date) -> None:
             row["kind"],
             row["ours_class"] or "",
             row["theirs_class"] or "",
-            "" if row["kind"] == THEIRS else _format_money(row["ours_eur"]),
-            "" if row["kind"] == OURS else _format_money(row["theirs_eur"]),
+            "" if row["kind"] == THEIRS else format_money(row["ours_eur"]),
+            "" if row["kind"] == OURS else format_money(row["theirs_eur"]),
             row["note"] or "",
         )
         for row in differing.iter_rows(named=True)
@@ -153,7 +153,7 @@ def _show_kinds(found: pl.DataFrame, currency: str) -> None:
         f"All lines, in {currency}",
         [("what", False), ("lines", True), ("ours", True), ("SMA's", True), ("SMA's minus ours", True)],
         [
-            (kind, str(n), _format_money(ours), _format_money(theirs), _format_money(more))
+            (kind, str(n), format_money(ours), format_money(theirs), format_money(more))
             for kind, n, ours, theirs, more in [*rows, ("all", *all_of_them)]
         ],
     )
@@ -168,10 +168,10 @@ def _explain_total(invoice: InvoiceFile) -> list[str]:
     sums_of_lines = accumulate(invoice.ignored_eur, initial=lines)
     if not invoice.totals or not {*sums_of_lines}.isdisjoint(invoice.totals):
         return []
-    sums = " and ".join(map(_format_money, invoice.totals))
+    sums = " and ".join(map(format_money, invoice.totals))
     own = f"own sum, {sums}, is not" if len(invoice.totals) == 1 else f"own sums, {sums}, are not"
     return [
-        f"The invoice's {own} the sum of its lines, {_format_money(lines)}: check that the file holds all lines."
+        f"The invoice's {own} the sum of its lines, {format_money(lines)}: check that the file holds all lines."
     ]
 
 
@@ -223,7 +223,3 @@ def _write(found: pl.DataFrame, output: Path, style: CsvStyle) -> None:
         connection.register("comparison", found.to_arrow())
         done = export_query(connection, "FROM comparison", output, csv=style)
     say(f"Wrote {pluralize(done.rows, 'line')} to {done.path}.")
-
-
-def _format_money(amount: Decimal | None) -> str:
-    return "?" if amount is None else f"{amount:,.2f}"

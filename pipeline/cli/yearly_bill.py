@@ -13,7 +13,7 @@ from pipeline.billing.requested_units import find_current_month
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.calendar_months import find_month_before
 from pipeline.common.settings import load_settings
-from pipeline.common.text import pluralize
+from pipeline.common.text import format_money, pluralize
 from pipeline.run.context import RunContext
 
 # A longer list is not read on a screen; a file or a pipe gets all lines.
@@ -84,9 +84,9 @@ def _format_classes(classes: pl.DataFrame) -> Iterator[tuple[str, ...]]:
                 f"{row['month']:%Y-%m}",
                 name if unpriced else f"{name} kW",
                 str(row["pu"]),
-                "?" if unpriced else _format_money(row["fee_eur"]),
+                "?" if unpriced else format_money(row["fee_eur"]),
                 str(row["expected_pu"]),
-                "?" if unpriced else _format_money(row["expected_eur"]),
+                "?" if unpriced else format_money(row["expected_eur"]),
             )
         yield (f"Q{quarter}", "all", "all", *_format_sums(months))
     yield ("year", "all", "all", *_format_sums(classes))
@@ -94,7 +94,7 @@ def _format_classes(classes: pl.DataFrame) -> Iterator[tuple[str, ...]]:
 
 def _format_sums(classes: pl.DataFrame) -> tuple[str, ...]:
     sums = classes.select("pu", "fee_eur", "expected_pu", "expected_eur").sum().row(0)
-    return (str(sums[0]), _format_money(sums[1]), str(sums[2]), _format_money(sums[3]))
+    return (str(sums[0]), format_money(sums[1]), str(sums[2]), format_money(sums[3]))
 
 
 def _show_invoices(found: Bill, prices: PriceList, *, forecast: bool) -> None:
@@ -103,10 +103,10 @@ def _show_invoices(found: Bill, prices: PriceList, *, forecast: bool) -> None:
     rows = [
         (
             f"Q{row['quarter']}",
-            _format_money(row["fees_eur"]),
-            _format_money(row["carried_in_eur"]),
-            _format_money(row["invoiced_eur"]),
-            _format_money(row["carried_out_eur"]),
+            format_money(row["fees_eur"]),
+            format_money(row["carried_in_eur"]),
+            format_money(row["invoiced_eur"]),
+            format_money(row["carried_out_eur"]),
             DECISIONS[row["decision"]].format(above=above),
             _tell_state((row["year"], row["quarter"]), now, forecast=forecast),
         )
@@ -137,7 +137,7 @@ def _show_notes(found: Bill, *, forecast: bool) -> None:
     if live:
         until = f", up to {found.year}-12" if forecast else ""
         out.print(
-            f"The fees of the invoices include {_format_money(live)} {found.currency} for the booked Live plan{until}.",
+            f"The fees of the invoices include {format_money(live)} {found.currency} for the booked Live plan{until}.",
             soft_wrap=True,
         )
     if found.unpriced:
@@ -178,20 +178,16 @@ def _show_unused(found: Bill) -> None:
             row["plant_id"],
             row["name"] or "",
             f"{row['pu']} of {row['of_pu']}",
-            _format_money(row["fee_eur"]),
+            format_money(row["fee_eur"]),
             row["why"],
         )
         for row in found.unused.iter_rows(named=True)
     ]
     shown = rows[:ON_SCREEN] if out.is_terminal else rows
     show_table(
-        f"Possible savings: {_format_money(found.unused_eur)} {found.currency} for PU whose plants appear in no report",
+        f"Possible savings: {format_money(found.unused_eur)} {found.currency} for PU whose plants appear in no report",
         [("plant", False), ("name", False), ("PU", True), (found.currency, True), ("why", False)],
         shown,
     )
     if len(shown) < len(rows):
         out.print(f"and {len(rows) - len(shown)} more: redirect the output to a file to see all of them.")
-
-
-def _format_money(amount: Decimal) -> str:
-    return f"{amount:,.2f}"

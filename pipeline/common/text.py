@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 # What a terminal obeys instead of showing it, and what turns the direction of the text around it: control characters
 # but for the tab and the ends of lines, marks and overrides of direction, invisible characters, halves of a pair.
@@ -21,6 +25,11 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 def pluralize(count: int, noun: str) -> str:
     """A count and its noun: 1 plant, 1,200 plants."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def format_money(amount: "Decimal | float | None") -> str:
+    """An amount of money to the cent, without its currency: 1,234.50; a question mark where there is none."""
+    return "?" if amount is None else f"{amount:,.2f}"
 
 
 def join_first(names: Sequence[str], most: int, between: str = ", ") -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.common.text import format_money
 from pipeline.report.figures import clean_name, format_number
 from pipeline.report.record import Record
 from pipeline.report.sheet import Cell, SheetColumn, SheetTable
@@ -98,7 +99,7 @@ def tabulate_invoices(invoices: pl.DataFrame, year: int, record: Record) -> Shee
         (
             Cell(f"Q{row['quarter']} {row['year']}"),
             Cell(format_number(row["n_units"])),
-            *(Cell(f"{row[name]:,.2f} {row['currency']}") for name in money),
+            *(Cell(f"{format_money(row[name])} {row['currency']}") for name in money),
             Cell(row["decision"].replace("_", " ") + ("" if row["is_closed"] else ", not over yet")),
         )
         for row in invoices.iter_rows(named=True)
@@ -128,7 +129,7 @@ def format_fee(row: Mapping[str, Any], no_unit: str = "no PU") -> str:
         return no_unit
     if row["pricing"] != "priced":
         return _UNPRICED.get(row["pricing"], "unpriced")
-    return f"{row['fee_eur']:,.2f} {row['currency']}"
+    return f"{format_money(row['fee_eur'])} {row['currency']}"
 
 
 def sum_of_fees(units: pl.DataFrame) -> str:
@@ -136,7 +137,7 @@ def sum_of_fees(units: pl.DataFrame) -> str:
     priced = units.filter(pl.col("fee_eur").is_not_null())
     unpriced = units.height - priced.height
     sums = priced.group_by("currency").agg(pl.col("fee_eur").sum()).sort("currency")
-    parts = [f"{amount:,.2f} {currency}" for currency, amount in sums.iter_rows()]
+    parts = [f"{format_money(amount)} {currency}" for currency, amount in sums.iter_rows()]
     return ", ".join([*parts, *([f"{format_number(unpriced)} unpriced"] if unpriced else [])])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.common.text import pluralize
+from pipeline.common.text import format_money, pluralize
 from pipeline.report import costs, quality, sheet_tables
 from pipeline.report.closed_month import describe_changes_since_closing
 from pipeline.report.comparison import describe_attributes, tabulate_groups, tabulate_like_for_like
@@ -263,7 +263,7 @@ class MonthReport:
         named = pl.concat([units["currency"], self._frames.invoices["currency"]]).drop_nulls()
         currencies = named.unique().to_list() or ["EUR"]
         counted = [f"{format_number(unpriced)} unpriced"] if unpriced else []
-        amount = "unpriced" if unpriced and not len(priced) else f"{priced.sum():,.2f}"
+        amount = "unpriced" if unpriced and not len(priced) else format_money(priced.sum())
         money = currencies if len(currencies) == 1 and amount != "unpriced" else []
         return [
             ("PU of the month", format_number(units.height), ", ".join(filter(None, [*counted, since]))),
