@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -18,7 +18,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
-from pipeline.ops.alerts import Channel, Concern, build_channels, tell
+from pipeline.ops.alerts import Concern, build_channels, tell
 from pipeline.ops.set_aside import delete_outdated
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
@@ -119,12 +119,7 @@ def _request_days_of_shards(context: dg.RunStatusSensorContext) -> dg.RunRequest
     return dg.RunRequest(run_key=run.run_id, tags=days)
 
 
-def build_alert_sensor(
-    settings: Settings,
-    *,
-    jobs: Collection[str],
-    of: Callable[[Settings], Mapping[str, Channel]] = build_channels,
-) -> dg.SensorDefinition:
+def build_alert_sensor(settings: Settings, *, jobs: Collection[str]) -> dg.SensorDefinition:
     """Send people alerts, by the channels of the settings. The cursor of the sensor holds what was sent."""
 
     @dg.sensor(
@@ -136,7 +131,7 @@ def build_alert_sensor(
     def sensor(
         context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SensorResult:
-        found = of(settings)
+        found = build_channels(settings)
         if not found:
             return dg.SensorResult(
                 skip_reason="Skipped, because no channel is set: see SUNLEDGER_ALERT_... in docs/settings.md."

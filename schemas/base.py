@@ -128,11 +128,11 @@ def column(
 NOT_REPORTED = "not reported for this interval, or set aside as implausible"
 
 
-def power(meaning: str, *, signed: bool = False, api: str = "") -> Any:
+def power(meaning: str, *, signed: bool = False) -> Any:
     """A column for the mean power in W over the row's own interval; `signed` allows negative power."""
     low = -FINITE if signed else 0
     text = f"{meaning}: mean power over the interval."
-    return column(text, unit="W", null=NOT_REPORTED, api=api, ge=low, le=FINITE)
+    return column(text, unit="W", null=NOT_REPORTED, ge=low, le=FINITE)
 
 
 def energy(meaning: str, *, signed: bool = False) -> Any:
