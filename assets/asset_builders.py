@@ -29,7 +29,7 @@ from pipeline.run.store_waits import retry_after_outage, wait_for_store
 from pipeline.run.unchanged_steps import UnchangedSteps
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import trace_columns
-from warehouse.postgresql import PostgresqlError
+from warehouse.database_server.postgresql import PostgresqlError
 
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.

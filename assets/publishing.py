@@ -19,8 +19,8 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
-from warehouse.publication_lag import find_lag
-from warehouse.published_object import open_target
+from warehouse.published_file.publication_lag import find_lag
+from warehouse.published_file.published_object import open_target
 
 PUBLISH_JOB = "publish"
 PUBLISH_INTERVAL_S = 60

@@ -11,9 +11,9 @@ from assets.sensors import choose_sensor_status
 from pipeline.common.settings import Settings
 from pipeline.ops.stored_publication import WAREHOUSE
 from pipeline.run.context import RunContext
-from warehouse.published_object import fetch_published
-from warehouse.push import PushTarget, push_published
-from warehouse.push_origin import list_lake_ids
+from warehouse.database_server.push import PushTarget, push_published
+from warehouse.database_server.push_origin import list_lake_ids
+from warehouse.published_file.published_object import fetch_published
 
 PUSHED = "postgresql_tables"
 PUSH_JOB = "push"

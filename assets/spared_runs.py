@@ -27,8 +27,8 @@ from pipeline.run.table_step import Stage
 from pipeline.run.unfinished_days import has_unfinished_days
 from pipeline.tables.incomplete_days import list_unmade_days
 from schemas import storage
-from warehouse.publish import PublishedFile
-from warehouse.published_object import open_target
+from warehouse.published_file.publish import PublishedFile
+from warehouse.published_file.published_object import open_target
 
 if TYPE_CHECKING:
     from assets.runs import Runs

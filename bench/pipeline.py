@@ -26,7 +26,7 @@ from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, EnergyDaily, PvIntervals, RawEnergyBalance, Table, storage
 from warehouse import frames, lake_writer
 from warehouse.lake import Lake, Part, PartChange, Replacement, WriteResult
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 T = TypeVar("T")
 

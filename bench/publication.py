@@ -39,9 +39,9 @@ from schemas import (
     Table,
 )
 from warehouse.lake import Lake
-from warehouse.meta import hash_schema
-from warehouse.publish import publish
-from warehouse.published_object import PublishedObject, publish_object
+from warehouse.published_file.meta import hash_schema
+from warehouse.published_file.publish import publish
+from warehouse.published_file.published_object import PublishedObject, publish_object
 
 # One changed day may cost so much of a full publication.
 MOST = 0.2

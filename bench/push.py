@@ -19,10 +19,10 @@ from pathlib import Path
 from bench.child import cpu_seconds, peak_mb
 from bench.fleet import NEW_YEAR, fill
 from bench.publication import change_days
+from warehouse.database_server.postgresql import open_postgresql
+from warehouse.database_server.push import PushTarget, push_published
 from warehouse.lake import Lake
-from warehouse.postgresql import open_postgresql
-from warehouse.publish import publish
-from warehouse.push import PushTarget, push_published
+from warehouse.published_file.publish import publish
 
 SCHEMA = "sunledger_bench"
 

@@ -33,7 +33,7 @@ from pipeline.tables import (
     month_close,
 )
 from schemas import storage
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 DAYS_PER_RUN = 31
 ONE_DAY = dt.timedelta(days=1)

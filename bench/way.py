@@ -35,7 +35,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from sandbox.address import SandboxAddress
 from sandbox.launch import run_sandbox
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 ROOT = Path(__file__).parents[1]
 ROOMS = tuple(f"{ROOT / room}{os.sep}" for room in ("assets", "pipeline", "schemas", "warehouse"))

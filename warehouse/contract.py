@@ -20,8 +20,8 @@ import duckdb
 
 from schemas import TABLES, Table, columns, storage
 from warehouse.ddl import create_table
-from warehouse.macros import MACROS, create
-from warehouse.meta import FILE_TABLES
+from warehouse.published_file.macros import MACROS, create
+from warehouse.published_file.meta import FILE_TABLES
 from warehouse.views import load_curated_views
 
 FILE = Path(__file__).with_name("contract.csv")

@@ -23,7 +23,7 @@ from pipeline.common.regular_files import walk_regular_files
 from schemas import Table
 from warehouse.lake_log import CHECKPOINT, ENTRY, LOG, UNNAMED
 from warehouse.lake_reader import LakeReader
-from warehouse.open_published import NotPublishedError, connect
+from warehouse.published_file.open_published import NotPublishedError, connect
 
 # A checkpoint of delta-rs says for seven days when a file was replaced, and not longer.
 KEEP_FILES = dt.timedelta(days=7)

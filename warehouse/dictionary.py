@@ -12,8 +12,8 @@ from pathlib import Path
 from schemas import TABLES, Column, Table, columns, comment, storage
 from schemas.base import FINITE
 from warehouse.ddl import NO_KEY
-from warehouse.macros import MACROS
-from warehouse.meta import FILE_TABLES
+from warehouse.published_file.macros import MACROS
+from warehouse.published_file.meta import FILE_TABLES
 from warehouse.views import CuratedView, load_curated_views
 
 FILE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"

@@ -10,7 +10,7 @@ from functools import cached_property
 import polars as pl
 
 from schemas import Table, storage
-from warehouse.file_check import SoundFiles
+from warehouse.integrity.file_check import SoundFiles
 from warehouse.lake_reader import LakeReader, Snapshot
 from warehouse.lake_writer import EmptyPartError, Replacement, WriteResult
 from warehouse.part_change import PartChange

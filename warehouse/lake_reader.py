@@ -21,8 +21,10 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from pipeline.common.slow_stores import watch_store
 from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, polars_schema, storage
-from warehouse.digests import FOLDER as DIGESTS
-from warehouse.digests import RecordStore
+from warehouse.integrity.digests import FOLDER as DIGESTS
+from warehouse.integrity.digests import RecordStore
+from warehouse.integrity.stray_files import move_bad_hint, move_strays
+from warehouse.integrity.unreadable_log import translate_log_errors
 from warehouse.lake_log import LOG, sync_version
 from warehouse.lake_table import LakeTable
 from warehouse.lake_trace import note_look
@@ -30,8 +32,6 @@ from warehouse.object_store import DELTA_RETRIES, LONGEST_CALL_S, POLARS_RETRIES
 from warehouse.part_folders import Part, cut_table_path, find_folder, name_folders, parse_part
 from warehouse.spool import SharedMemory
 from warehouse.stored_rows import read_row_groups
-from warehouse.stray_files import move_bad_hint, move_strays
-from warehouse.unreadable_log import translate_log_errors
 from warehouse.version_looks import VersionLooks
 from warehouse.whole_tables import WholeTables
 

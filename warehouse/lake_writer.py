@@ -27,9 +27,9 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, columns, storage
 from schemas.base import Layer
-from warehouse.digest_chain import Chain, commit_facts
-from warehouse.digests import DigestingSink
 from warehouse.frames import RowsDigest, name_place, sort, validate
+from warehouse.integrity.digest_chain import Chain, commit_facts
+from warehouse.integrity.digests import DigestingSink
 from warehouse.lake_holds import check_held_part, note_held_writing
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import (

@@ -16,7 +16,6 @@ import pyarrow.fs as pafs
 from pipeline.common.errors import SunledgerError
 from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, storage
-from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.dead_files import (
     OldFile,
     TableFiles,
@@ -24,7 +23,8 @@ from warehouse.dead_files import (
     find_old_entries,
     list_table_files,
 )
-from warehouse.digest_chain import Chain
+from warehouse.integrity.damage import CURE, Damage, DamagedError, DamageKind
+from warehouse.integrity.digest_chain import Chain
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_log import sync_version
 from warehouse.lake_reader import LakeReader

@@ -34,10 +34,10 @@ def run_export(
     """Write a published table to a CSV, Parquet or XLSX file. 'sunledger sql --output' does the same for a query."""
     from pipeline.cli.console import say
     from pipeline.common.settings import load_settings
-    from warehouse.csv_file import CSV_STYLES
-    from warehouse.export import export_table
-    from warehouse.publish import connect
-    from warehouse.published_object import fetch_published
+    from warehouse.published_file.publish import connect
+    from warehouse.published_file.published_object import fetch_published
+    from warehouse.results.csv_file import CSV_STYLES
+    from warehouse.results.export import export_table
 
     settings = load_settings()
     with connect(fetch_published(settings, say)) as connection:
@@ -74,11 +74,11 @@ def run_pack(
     from pipeline.cli.console import say
     from pipeline.cli.invoice import read_checked_lines
     from pipeline.common.settings import load_settings
-    from warehouse.csv_file import CSV_STYLES
-    from warehouse.pack import PackChoice, write_pack
-    from warehouse.publish import connect
-    from warehouse.published_object import fetch_published
-    from warehouse.published_units import list_members
+    from warehouse.finance.pack import PackChoice, write_pack
+    from warehouse.published_file.publish import connect
+    from warehouse.published_file.published_object import fetch_published
+    from warehouse.published_file.published_units import list_members
+    from warehouse.results.csv_file import CSV_STYLES
 
     first, settings = parse_month_option("--month", month), load_settings()
     checked = None if invoice is None else read_checked_lines(settings, invoice)

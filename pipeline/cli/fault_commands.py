@@ -24,17 +24,17 @@ def run_verify(
     from pipeline.cli.verification import COPY, LAKE, Verification
     from pipeline.common.settings import load_settings
     from pipeline.ops.set_aside import describe_set_aside
-    from warehouse.full_comparison import compare_with_full
-    from warehouse.known_tables import KnownTables
-    from warehouse.lake import Lake
-    from warehouse.published_object import open_target
-    from warehouse.removed_answers import AnswerRetention
-    from warehouse.verify import (
+    from warehouse.integrity.full_comparison import compare_with_full
+    from warehouse.integrity.known_tables import KnownTables
+    from warehouse.integrity.verify import (
         verify_lake,
         verify_published,
         verify_tables,
         verify_versions,
     )
+    from warehouse.lake import Lake
+    from warehouse.published_file.published_object import open_target
+    from warehouse.removed_answers import AnswerRetention
 
     settings = load_settings()
     # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.

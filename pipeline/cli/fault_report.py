@@ -95,8 +95,8 @@ def _explain_copy(causes: list[BaseException]) -> str:
     """What a reader of a copied file was refused, and the cure; empty for other faults."""
     import duckdb  # It is here already where one of its errors is to be explained.
 
-    from warehouse.home_guard import is_refusal
-    from warehouse.open_published import build_query_error
+    from warehouse.published_file.home_guard import is_refusal
+    from warehouse.published_file.open_published import build_query_error
 
     refused = (cause for cause in causes if isinstance(cause, duckdb.Error) and is_refusal(str(cause)))
     return next((str(build_query_error(cause)) for cause in refused), "")

@@ -23,8 +23,8 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import format_money, pluralize
 from pipeline.run.context import RunContext
 from schemas import ApiRequests, Plants
-from warehouse.csv_file import CSV_STYLES, CsvStyle
-from warehouse.export import choose_format, export_query
+from warehouse.results.csv_file import CSV_STYLES, CsvStyle
+from warehouse.results.export import choose_format, export_query
 
 AGREE, DIFFER = 0, 3
 NAMED = 5

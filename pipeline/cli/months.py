@@ -88,7 +88,7 @@ def _publish(runtime: "RunContext", command: str) -> None:
 def _publish_late(runtime: "RunContext", month: dt.date, *, closed: bool) -> bool:
     """Publish a month that was closed or opened before, where its publication failed then; whether that was so."""
     from pipeline.cli.console import say
-    from warehouse.open_published import find_published_closing
+    from warehouse.published_file.open_published import find_published_closing
 
     is_shown = find_published_closing(runtime.settings.warehouse, month) is True
     if is_shown is closed:

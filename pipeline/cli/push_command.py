@@ -21,10 +21,10 @@ def run_push(
     """Write what changed of the published report tables to PostgreSQL (SUNLEDGER_PUSH_URL), for BI servers."""
     from pipeline.cli.console import say
     from pipeline.common.settings import load_settings
+    from warehouse.database_server.push import PushTarget, push_published
+    from warehouse.database_server.push_origin import list_lake_ids
     from warehouse.lake import Lake
-    from warehouse.published_object import fetch_published
-    from warehouse.push import PushTarget, push_published
-    from warehouse.push_origin import list_lake_ids
+    from warehouse.published_file.published_object import fetch_published
 
     settings = load_settings()
     if not (url := settings.push_url.get_secret_value()):

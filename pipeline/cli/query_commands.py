@@ -38,14 +38,14 @@ def run_sql(
     """Query the published warehouse. It can't write anything, and can read only the files that --file names."""
     from pipeline.cli.sql import run_interactive, save_rows, show_rows
     from pipeline.common.settings import load_settings
-    from warehouse.csv_file import CSV_STYLES
-    from warehouse.open_published import FIRST_DAYS, connect, has_days
-    from warehouse.read_only import check_readable_files, restrict
+    from warehouse.published_file.open_published import FIRST_DAYS, connect, has_days
+    from warehouse.published_file.read_only import check_readable_files, restrict
+    from warehouse.results.csv_file import CSV_STYLES
 
     granted, settings = check_readable_files(files or []), load_settings()
     published = settings.warehouse
     if settings.published_object:
-        from warehouse.published_object import fetch_published  # Loads all that publishes.
+        from warehouse.published_file.published_object import fetch_published  # Loads all that publishes.
 
         published = fetch_published(settings, say)
     with connect(published) as connection:

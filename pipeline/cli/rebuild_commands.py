@@ -119,9 +119,9 @@ def run_publish(
     """Build a new DuckDB file from the lake and replace the published file with it."""
     from assets.runs import record_runs
     from pipeline.tables.incomplete_days import list_stored_days
-    from warehouse.detail import describe_detail
-    from warehouse.publish import FIRST_DAYS, connect, forget_published
-    from warehouse.published_object import DamagedObjectError, open_target
+    from warehouse.published_file.detail import describe_detail
+    from warehouse.published_file.publish import FIRST_DAYS, connect, forget_published
+    from warehouse.published_file.published_object import DamagedObjectError, open_target
 
     with (
         open_runtime(None, overrides={"detail": detail} if detail else None) as runtime,

@@ -9,9 +9,9 @@ import duckdb
 from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
-from warehouse.csv_file import STANDARD, CsvStyle, guard_cell
-from warehouse.open_published import build_query_error
-from warehouse.read_only import parse_reading_statements, restrict
+from warehouse.published_file.open_published import build_query_error
+from warehouse.published_file.read_only import parse_reading_statements, restrict
+from warehouse.results.csv_file import STANDARD, CsvStyle, guard_cell
 
 MOST_ROWS = 1000
 PRINTED = ("table", "csv")
@@ -61,7 +61,9 @@ def save_rows(
     csv: CsvStyle = STANDARD,
 ) -> None:
     """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
-    from warehouse.export import export_query  # What is printed needs neither models nor spreadsheets.
+    from warehouse.results.export import (
+        export_query,  # What is printed needs neither models nor spreadsheets.
+    )
 
     done = export_query(
         connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]), csv=csv

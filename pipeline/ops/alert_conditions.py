@@ -20,7 +20,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_own_plants, list_plant_ids_of_newest
 from pipeline.sma.consents.access_problems import GONE_FOR, explain_gone_plant
 from schemas import BillingUnits, Consents, Plants
-from warehouse.publication_lag import find_lag
+from warehouse.published_file.publication_lag import find_lag
 
 # An event raises an alert within minutes after it was noticed; an older event needs none.
 EVENT_DAYS = 3

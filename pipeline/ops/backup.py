@@ -29,12 +29,12 @@ from pipeline.common.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from pipeline.ops.database_copy import write_database_copy
 from schemas import TABLES, ApiRequests, storage
-from warehouse.digests import FOLDER as DIGESTS
-from warehouse.folder import resolve_place
-from warehouse.known_tables import FILE as KNOWN_TABLES
-from warehouse.known_tables import KnownTables
+from warehouse.integrity.digests import FOLDER as DIGESTS
+from warehouse.integrity.known_tables import FILE as KNOWN_TABLES
+from warehouse.integrity.known_tables import KnownTables
 from warehouse.lake import Lake
-from warehouse.publication_base import forget_base
+from warehouse.published_file.publication_base import forget_base
+from warehouse.results.folder import resolve_place
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"

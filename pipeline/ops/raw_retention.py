@@ -24,7 +24,7 @@ from schemas import (
     polars_schema,
     storage,
 )
-from warehouse.digest_chain import Chain
+from warehouse.integrity.digest_chain import Chain
 from warehouse.part_folders import Part, cut_table_path, find_part
 from warehouse.removed_answers import AnswerRetention
 

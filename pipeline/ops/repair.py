@@ -1,7 +1,7 @@
 """Rebuilds lost parts of the lake from the published copy, stored answers or SMA, and says what nothing can rebuild.
 
-`warehouse.lake_repair` has made the lake readable before. Rows that are rebuilt in a part that is empty are a first
-writing, and no restatement: what they were before is gone, and what they are now was what they were.
+`warehouse.repairs.lake_repair` has made the lake readable before. Rows that are rebuilt in a part that is empty are a
+first writing, and no restatement: what they were before is gone, and what they are now was what they were.
 """
 
 import datetime as dt
@@ -75,14 +75,14 @@ from schemas import (
     Table,
     storage,
 )
-from warehouse.known_tables import FILE as KNOWN_TABLES
-from warehouse.known_tables import KnownTables
+from warehouse.integrity.known_tables import FILE as KNOWN_TABLES
+from warehouse.integrity.known_tables import KnownTables
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
-from warehouse.lake_mirror import open_mirror
-from warehouse.lake_repair import LakeRepair
-from warehouse.lost_parts import LostPart, Step
-from warehouse.published_copy import PublishedCopy
+from warehouse.published_file.published_copy import PublishedCopy
+from warehouse.repairs.lake_mirror import open_mirror
+from warehouse.repairs.lake_repair import LakeRepair
+from warehouse.repairs.lost_parts import LostPart, Step
 
 # Tables that hold what happened: nothing but a copy brings it back.
 RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings, RawGridSchedules, GridCommandAudit)

@@ -7,7 +7,7 @@ import orjson
 
 from pipeline.sma.auth.secret_files import read_private, write_private
 from schemas import TABLES, storage
-from warehouse.lost_parts import LostPart
+from warehouse.repairs.lost_parts import LostPart
 
 FILE = "repair/lost.json"
 _MODELS = {storage(model).table: model for model in TABLES}

@@ -38,7 +38,7 @@ from schemas import (
     Table,
     storage,
 )
-from warehouse.lost_parts import LostPart
+from warehouse.repairs.lost_parts import LostPart
 
 SHOWN = 3
 # Lists of today; the lists of the days before are history.

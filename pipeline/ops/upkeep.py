@@ -10,11 +10,11 @@ from pipeline.common.text import pluralize
 from pipeline.ops.raw_retention import OldAnswers, delete_old_answers, find_first_kept_day, find_old_answers
 from pipeline.run.context import RunContext
 from schemas import TABLES, storage
-from warehouse.damage import CURE, DamagedError
 from warehouse.dead_files import list_shown_files
+from warehouse.integrity.damage import CURE, DamagedError
+from warehouse.integrity.unreadable_log import UnreadableLogError
 from warehouse.removed_answers import AnswerRetention
 from warehouse.table_upkeep import TableUpkeep, check_clock, keep_up_table
-from warehouse.unreadable_log import UnreadableLogError
 
 
 class UpkeepError(SunledgerError):

@@ -16,9 +16,9 @@ from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_
 from pipeline.report.record import Record
 from pipeline.run.context import Progress, Silence
 from pipeline.transform.plant_moves import find_successors
-from warehouse import published_units
-from warehouse.folder import replace_folder
-from warehouse.month_rows import MonthRows, select_month_rows
+from warehouse.published_file import published_units
+from warehouse.published_file.month_rows import MonthRows, select_month_rows
+from warehouse.results.folder import replace_folder
 
 STEP = "report"
 # Plants whose hours are in memory at once: 744 rows a plant and month.

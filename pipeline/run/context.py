@@ -24,9 +24,9 @@ from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
 from pipeline.sma.session_set import SessionSet
-from warehouse.known_tables import KnownTables
+from warehouse.integrity.known_tables import KnownTables
+from warehouse.integrity.older_states import check_age
 from warehouse.lake import Lake
-from warehouse.older_states import check_age
 
 if TYPE_CHECKING:
     from pipeline.run.made_ahead import MadeAhead

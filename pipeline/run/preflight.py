@@ -10,10 +10,10 @@ from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.run.supplied_thresholds import read_thresholds
-from warehouse.foreign_publication import describe_other_lake, is_of_other_lake
+from warehouse.integrity.store_check import check_store
 from warehouse.lake import Lake
-from warehouse.own_tables import check_own_folder
-from warehouse.store_check import check_store
+from warehouse.published_file.foreign_publication import describe_other_lake, is_of_other_lake
+from warehouse.published_file.own_tables import check_own_folder
 
 # Files of the lake and of the records of runs that are open at once beside the connections: 60 at most, and some room.
 FILES_OF_A_RUN = 100

@@ -118,8 +118,8 @@ def write_page() -> str:
 def _list_published() -> Iterator[tuple[str, str]]:
     for view in load_curated_views():
         yield f"`{view.name}`", f"[warehouse/views/{view.name}.sql](../warehouse/views/{view.name}.sql)"
-    yield "`_meta`", "[warehouse/meta.py](../warehouse/meta.py)"
-    yield "`_clocks`", "[warehouse/clocks.py](../warehouse/clocks.py)"
+    yield "`_meta`", "[warehouse/published_file/meta.py](../warehouse/published_file/meta.py)"
+    yield "`_clocks`", "[warehouse/published_file/clocks.py](../warehouse/published_file/clocks.py)"
 
 
 def _locate(code: Callable[..., Any]) -> str:

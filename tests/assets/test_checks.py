@@ -19,7 +19,7 @@ from pipeline.run.shards import Shard
 from tests.e2e.test_days import refresh, run
 from tests.scripted import NOW, ScriptedSma
 from tests.scripted_home import make_runtime, make_settings
-from warehouse.damage import DamagedError
+from warehouse.integrity.damage import DamagedError
 
 FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
 DAY = dt.date(2021, 10, 18)

@@ -19,8 +19,8 @@ from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
-from tests.warehouse.publish.conftest import make_frame
-from warehouse.publish import publish
+from tests.warehouse.published_file.conftest import make_frame
+from warehouse.published_file.publish import publish
 
 WAREHOUSE = dg.AssetKey("warehouse")
 RUNNING_JOBS = ("energy_days", "energy_from_lake", "close_month", "close_year")

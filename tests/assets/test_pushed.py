@@ -15,7 +15,7 @@ from pipeline.run.context import RunContext
 from tests.assets.postgres_server import needs_postgres, postgres
 from tests.ports import find_free_port
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 
 def set_server(settings: Settings, port: int, word: str = "wrong") -> Settings:

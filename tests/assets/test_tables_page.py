@@ -2,7 +2,7 @@
 
 from schemas import TABLES, storage
 from tests.assets.tables_page import DOCUMENT, ROOT, find_makers, write_page
-from warehouse.meta import FILE_TABLES
+from warehouse.published_file.meta import FILE_TABLES
 from warehouse.views import load_curated_views
 
 

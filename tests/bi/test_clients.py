@@ -14,9 +14,9 @@ from adbc_driver_manager import ProgrammingError, dbapi
 from sqlalchemy.pool import NullPool
 
 from schemas import EnergyBalanceIntervals, EnergyDaily
-from tests.warehouse.publish.conftest import make_frame
+from tests.warehouse.published_file.conftest import make_frame
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 DAY = dt.date(2021, 10, 1)
 NOON = dt.datetime(2021, 10, 1, 12, tzinfo=dt.UTC)

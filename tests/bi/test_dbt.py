@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from schemas import BillingUnits, EnergyDaily, PlantAttributes, QuarterHours
-from tests.warehouse.publish.conftest import FIRST, MONTH, NOW, fill, put
+from tests.warehouse.published_file.conftest import FIRST, MONTH, NOW, fill, put
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 ROOT = Path(__file__).parents[2]
 DBT = ROOT / ".venv-dbt" / "bin" / "dbt"

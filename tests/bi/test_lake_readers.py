@@ -11,9 +11,9 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder
 
 from schemas import EnergyBalanceIntervals, EnergyDaily, Table, storage
-from tests.warehouse.publish.conftest import make_frame
+from tests.warehouse.published_file.conftest import make_frame
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 MODELS = (EnergyDaily, EnergyBalanceIntervals)
 DAYS = [dt.date(2021, 10, day) for day in (1, 2, 3)]

@@ -23,7 +23,7 @@ from schemas import ApiRequests, Plants
 from tests import programs
 from tests.budget.conftest import Sandbox
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 NOON = dt.datetime(2025, 7, 1, 12, tzinfo=dt.UTC)
 

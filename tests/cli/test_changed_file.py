@@ -9,7 +9,7 @@ import pytest
 
 from schemas import EnergyDaily
 from tests.cli.test_commands import sunledger
-from tests.warehouse.publish.conftest import make_frame
+from tests.warehouse.published_file.conftest import make_frame
 from warehouse.lake import Lake
 
 WROTE = "another program wrote to it"

@@ -3,7 +3,7 @@
 import duckdb
 
 from pipeline.cli.fault_report import explain_fault
-from warehouse.home_guard import CURE
+from warehouse.published_file.home_guard import CURE
 
 
 def test_the_detail_of_a_copied_file_is_no_bug_of_the_program() -> None:

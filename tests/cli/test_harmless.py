@@ -14,9 +14,9 @@ from pipeline.cli.outcome_notices import tell_missing, tell_unknown
 from pipeline.run.notices import MissingItem, Notices
 from schemas import Plants
 from tests.cli.test_commands import sunledger
-from tests.warehouse.publish.conftest import NOW, make_frame
+from tests.warehouse.published_file.conftest import NOW, make_frame
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 CLEARS_THE_SCREEN = "Dach\x1b[2J\x1b]0;owned\x07"
 TURNS_AROUND = "Haus\u202e 0.001"

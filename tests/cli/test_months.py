@@ -28,7 +28,7 @@ from pipeline.tables.month_close import NotClosableError, judge_closed_months
 from schemas import Adjustments, EnergyDaily, Plants, RawEnergyBalance
 from tests.e2e.test_days import run
 from tests.scripted import NOW, ScriptedSma, compact, rows
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]
 # Two days of the month: the plants began on the first of them.

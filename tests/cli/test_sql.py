@@ -10,10 +10,10 @@ from pipeline.cli.query_commands import run_sql
 from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
-from warehouse import open_published, published_object
-from warehouse.export import export_query
-from warehouse.publish import NotPublishedError
-from warehouse.read_only import check_readable_files, restrict
+from warehouse.published_file import open_published, published_object
+from warehouse.published_file.publish import NotPublishedError
+from warehouse.published_file.read_only import check_readable_files, restrict
+from warehouse.results.export import export_query
 
 
 @pytest.fixture

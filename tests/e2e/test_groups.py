@@ -19,7 +19,7 @@ from schemas import PlantAttributes
 from tests.e2e.test_days import fetch, refresh
 from tests.programs import run
 from tests.scripted import NOW, ScriptedSma
-from warehouse.publish import connect, publish
+from warehouse.published_file.publish import connect, publish
 
 New = Callable[..., RunContext]
 SEPTEMBER = [dt.date(2021, 9, day) for day in range(1, 31)]

@@ -15,7 +15,7 @@ from pipeline.run.plants import list_known_places
 from pipeline.sma.requests import Request
 from tests.e2e.test_days import MONDAY, refresh, run
 from tests.scripted import NOW, ScriptedSma, compact
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]
 POWER_AC = next(source for source in SETS if source.set.name == "PowerAc")

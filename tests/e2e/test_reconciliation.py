@@ -33,7 +33,7 @@ from schemas import (
     storage,
 )
 from tests.e2e.test_days import refresh
-from tests.warehouse.publish.conftest import make_frame
+from tests.warehouse.published_file.conftest import make_frame
 
 MONTH = dt.date(2025, 6, 1)
 # From a Monday on: a week's answer begins there, and so does the spike.

@@ -48,7 +48,7 @@ def test_a_day_without_a_change_of_clocks_has_24_hours_on_a_machine_with_an_old_
         "assets.definitions",
         "pipeline.common.day_availability",
         "assets.asset_checks",
-        "warehouse.publish",
+        "warehouse.published_file.publish",
         "sandbox.days",
     ],
 )
@@ -88,5 +88,5 @@ def test_no_module_of_the_product_reads_a_zone_by_another_table() -> None:
     # The first compares the tables, the second turns moments of any zone into UTC, for which no table is read.
     assert found == {
         "pipeline/ops/doctor/time_zones.py: convert_time_zone(",
-        "warehouse/own_tables.py: convert_time_zone(",
+        "warehouse/published_file/own_tables.py: convert_time_zone(",
     }

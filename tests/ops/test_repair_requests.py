@@ -10,7 +10,7 @@ from pipeline.run.context import RunContext
 from schemas import RawEnergyBalance
 from tests.e2e.test_days import MONDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma
-from warehouse.lost_parts import LostPart
+from warehouse.repairs.lost_parts import LostPart
 
 New = Callable[..., RunContext]
 LOST = LostPart(RawEnergyBalance, f"local_date={MONDAY}")

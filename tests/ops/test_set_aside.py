@@ -18,7 +18,7 @@ from schemas import EnergyDaily
 from tests.programs import run
 from tests.scripted import ScriptedSma
 from tests.scripted_home import make_runtime
-from warehouse.lost_parts import LostPart
+from warehouse.repairs.lost_parts import LostPart
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 

@@ -19,7 +19,7 @@ from schemas import (
     polars_schema,
 )
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 
 Rows = Callable[..., pl.DataFrame]
 

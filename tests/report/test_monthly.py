@@ -20,7 +20,7 @@ from pipeline.report.write_report import choose_month, write_report
 from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
-from warehouse.publish import connect
+from warehouse.published_file.publish import connect
 
 Rows = Callable[..., pl.DataFrame]
 

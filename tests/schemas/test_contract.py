@@ -8,7 +8,7 @@ import pytest
 
 from schemas import TABLES, columns
 from warehouse import contract
-from warehouse.meta import FILE_TABLES
+from warehouse.published_file.meta import FILE_TABLES
 from warehouse.views import load_curated_views
 
 TODAY = dt.date(2030, 1, 2)

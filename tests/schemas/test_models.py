@@ -30,7 +30,7 @@ from schemas.quantities import (
     PvPower,
 )
 from schemas.report_tables import PvEnergy
-from warehouse.meta import FILE_TABLES
+from warehouse.published_file.meta import FILE_TABLES
 
 MODELS: tuple[type[Table], ...] = (*TABLES, *FILE_TABLES)
 

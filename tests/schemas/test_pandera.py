@@ -9,7 +9,7 @@ import pytest
 
 from schemas import TABLES, BillingUnits, EnergyDaily, Plants, Table, base, columns, polars_schema
 from warehouse.frames import validate
-from warehouse.meta import FILE_TABLES
+from warehouse.published_file.meta import FILE_TABLES
 
 DAY = dt.date(2021, 10, 5)
 ROW = {

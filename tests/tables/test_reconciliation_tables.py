@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pipeline.run.context import RunContext
 from pipeline.tables.reconciliation_tables import write_reconciliation_yearly
 from schemas import EnergyMonthly, Plants, RawEnergyYears, ReconciliationYearly
-from tests.warehouse.publish.conftest import NOW, put
+from tests.warehouse.published_file.conftest import NOW, put
 
 YEAR, MAY = dt.date(2021, 1, 1), dt.date(2021, 5, 1)
 

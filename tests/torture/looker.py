@@ -22,7 +22,7 @@ from tests.torture.compare import (
     tables_of,
     with_any_period,
 )
-from warehouse.damage import DamagedError
+from warehouse.integrity.damage import DamagedError
 
 # A damaged length must not take the machine's memory.
 LIMIT_BYTES = 12 * 2**30

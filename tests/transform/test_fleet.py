@@ -25,8 +25,8 @@ from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
-from warehouse.month_rows import select_month_rows
-from warehouse.publish import connect, publish
+from warehouse.published_file.month_rows import select_month_rows
+from warehouse.published_file.publish import connect, publish
 
 New = Callable[..., RunContext]
 PLANTS = pl.DataFrame(

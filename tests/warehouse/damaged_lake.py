@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants, RawEnergyBalance, Table, storage
-from tests.warehouse.publish.conftest import NOW, put
+from tests.warehouse.published_file.conftest import NOW, put
+from warehouse.integrity.verify import verify_lake, verify_published
 from warehouse.lake import Lake
-from warehouse.publish import connect, publish
-from warehouse.verify import verify_lake, verify_published
+from warehouse.published_file.publish import connect, publish
 
 FIRST = dt.date(2021, 10, 1)
 DAYS = 4

@@ -11,7 +11,7 @@ from bench.program import ProgramCost
 from bench.questions import compare
 from bench.tuned import TUNED
 from warehouse.lake import Lake
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 from warehouse.questions import load_questions
 
 NOW = dt.datetime(2021, 11, 1, tzinfo=dt.UTC)

@@ -10,9 +10,9 @@ import pytest
 
 from schemas import PvIntervals
 from tests.warehouse.test_lake import DAY, pv
-from warehouse.digest_chain import Chain
+from warehouse.integrity.digest_chain import Chain
+from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
-from warehouse.verify import verify_lake
 
 ROOT = Path(__file__).parents[2]
 WRITERS, COMMITS = 3, 6
@@ -21,7 +21,7 @@ import datetime as dt, os, signal, sys
 from pathlib import Path
 from schemas import PvIntervals
 from tests.warehouse.test_lake import DAY, pv
-from warehouse import digests
+from warehouse.integrity import digests
 from warehouse.lake import Lake
 
 home, number, commits, killed = Path(sys.argv[1]), *map(int, sys.argv[2:])

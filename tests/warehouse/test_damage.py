@@ -16,12 +16,12 @@ from schemas import EnergyBalanceIntervals, EnergyDaily, Table, storage
 from tests.home_template import HomeTemplate
 from tests.warehouse import damaged_lake
 from tests.warehouse.damaged_lake import FIRST, MODELS, faults, figures, files_of, lake_of, publish_again
-from tests.warehouse.publish.conftest import put
-from warehouse.damage import DamagedError, DamageKind
-from warehouse.digest_chain import Chain
-from warehouse.digests import digest_of
-from warehouse.publish import DamagedLakeError
-from warehouse.verify import verify_lake
+from tests.warehouse.published_file.conftest import put
+from warehouse.integrity.damage import DamagedError, DamageKind
+from warehouse.integrity.digest_chain import Chain
+from warehouse.integrity.digests import digest_of
+from warehouse.integrity.verify import verify_lake
+from warehouse.published_file.publish import DamagedLakeError
 
 FLIPS, SOME_FLIPS, MANY_FLIPS = 16, 120, 1000
 NEXT = FIRST + dt.timedelta(days=1)
@@ -247,7 +247,7 @@ def test_files_that_look_as_they_did_are_not_read_again(home: Path, monkeypatch:
         read.append(path)
         return real(files, path)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("warehouse.file_check.digest_of", reading)
+    monkeypatch.setattr("warehouse.integrity.file_check.digest_of", reading)
     publish_again(home)
     copied = {
         file.relative_to(home / "lake" / "energy_daily") for file in files_of(home, "lake/energy_daily")

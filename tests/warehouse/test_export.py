@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 
 from pipeline.common.errors import UsageError
-from warehouse import export as exports
-from warehouse.csv_file import CSV_STYLES
-from warehouse.export import choose_format, export_query, export_table
-from warehouse.folder import resolve_place
+from warehouse.results import export as exports
+from warehouse.results.csv_file import CSV_STYLES
+from warehouse.results.export import choose_format, export_query, export_table
+from warehouse.results.folder import resolve_place
 
 NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 EVERYTHING = """
@@ -360,7 +360,7 @@ FULL_DISK = """
 import json, resource, sys
 from pathlib import Path
 import duckdb
-from warehouse.export import export_query
+from warehouse.results.export import export_query
 query = "SELECT hash(range) AS h, 'x' || range AS name FROM range(60000)"
 for path, room in json.loads(sys.argv[1]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, -1))

@@ -10,12 +10,12 @@ from pipeline.cli.verification import Verification
 from pipeline.common.refused_files import FileRefusedError
 from schemas import EnergyDaily
 from tests.warehouse.damaged_lake import double_generation
-from tests.warehouse.repair.test_lake_repair import DAYS, frame_of, values
-from warehouse import file_check
-from warehouse.damage import DamagedError, DamageKind
-from warehouse.gate import find_damage, take_snapshots
+from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of, values
+from warehouse.integrity import file_check
+from warehouse.integrity.damage import DamagedError, DamageKind
+from warehouse.integrity.gate import find_damage, take_snapshots
+from warehouse.integrity.verify import list_damages, verify_lake
 from warehouse.lake import Lake
-from warehouse.verify import list_damages, verify_lake
 
 PART = {"local_date": DAYS[0]}
 

@@ -12,9 +12,9 @@ import pytest
 
 from schemas.core import PvIntervals
 from tests.warehouse.test_lake import PART, pv
-from warehouse import folder as folder_module
-from warehouse.folder import replace_folder
 from warehouse.lake import Lake
+from warehouse.results import folder as folder_module
+from warehouse.results.folder import replace_folder
 from warehouse.spool import SharedMemory, Spool
 
 

@@ -18,13 +18,13 @@ from deltalake.exceptions import CommitFailedError
 
 from schemas import Plants, RawOtherSets
 from schemas.core import PvIntervals
-from tests.warehouse.publish.conftest import make_frame
+from tests.warehouse.published_file.conftest import make_frame
 from tests.warehouse.test_lake import pv
+from warehouse.integrity.unreadable_log import UnreadableLogError
 from warehouse.lake import Lake
 from warehouse.lake_reader import build_arrow_schema
 from warehouse.lake_table import LakeTable
 from warehouse.object_store import CHECKPOINT_AFTER
-from warehouse.unreadable_log import UnreadableLogError
 
 FIRST, SECOND = dt.date(2026, 3, 1), dt.date(2026, 3, 2)
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

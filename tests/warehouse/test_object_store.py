@@ -9,13 +9,13 @@ import pyarrow.fs as pafs
 import pytest
 
 from schemas import EnergyDaily, RawEnergyBalance, Table
-from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
-from warehouse.damage import DamageKind
+from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, values
+from warehouse.integrity.damage import DamageKind
+from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
-from warehouse.lake_mirror import LakeInUseError, open_mirror
-from warehouse.lake_repair import LakeRepair
-from warehouse.lost_parts import LostPart
-from warehouse.verify import verify_lake
+from warehouse.repairs.lake_mirror import LakeInUseError, open_mirror
+from warehouse.repairs.lake_repair import LakeRepair
+from warehouse.repairs.lost_parts import LostPart
 
 MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyDaily)
 DAY = {"local_date": DAYS[1]}
@@ -140,7 +140,7 @@ def mend(lake: Lake, tmp_path: Path) -> list[LostPart]:
 
 @pytest.mark.long
 def test_damage_is_seen_and_mended(lake: Lake, tmp_path: Path) -> None:
-    """Each kind by itself is mended in a folder: tests/warehouse/repair. Here each hits a day of its own."""
+    """Each kind by itself is mended in a folder: tests/warehouse/repairs. Here each hits a day of its own."""
     assert kinds(lake) == []
     for model in MODELS:
         for damage in (flip, lose, add_orphan, drop_newest_entry):

@@ -19,7 +19,7 @@ from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, EnergyDaily
 from tests.cluster.stage import start_machine, wait_for
 from tests.programs import ONE_SET, PATIENCE_S, environment, run, start
-from tests.warehouse.repair.test_lake_repair import frame_of
+from tests.warehouse.repairs.test_lake_repair import frame_of
 from tests.warehouse.stopped_proxy import SAID_OF_OUTAGE, SHORT_OUTAGE_S, open_proxy, stopped, wait_for_words
 from tests.warehouse.test_object_store import Store, store
 from warehouse.lake import Lake

@@ -12,7 +12,7 @@ from pipeline.common.store_faults import StoreUnavailableError
 from pipeline.run import store_waits
 from pipeline.run.context import RunContext
 from pipeline.run.store_waits import retry_after_outage
-from tests.warehouse.publish.conftest import NOW
+from tests.warehouse.published_file.conftest import NOW
 from tests.warehouse.stopped_proxy import SAID_OF_OUTAGE, SHORT_OUTAGE_S, open_proxy, stopped, wait_for_words
 from tests.warehouse.test_object_store import Store, store
 from tests.warehouse.test_published_object import (
@@ -24,9 +24,9 @@ from tests.warehouse.test_published_object import (
     read,
     target_of,
 )
+from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
-from warehouse.published_object import publish_object
-from warehouse.verify import verify_lake
+from warehouse.published_file.published_object import publish_object
 
 __all__ = ["lake", "nine_days", "store"]
 

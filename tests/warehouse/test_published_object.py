@@ -15,15 +15,15 @@ import polars as pl
 import pytest
 
 from schemas import EnergyBalanceIntervals, EnergyDaily
-from tests.warehouse.publish.conftest import NOW, make_frame
+from tests.warehouse.published_file.conftest import NOW, make_frame
 from tests.warehouse.test_object_store import Store, store
-from warehouse import published_object
 from warehouse.lake import Lake
-from warehouse.lake_script import find_lake_script
 from warehouse.object_store import open_store
-from warehouse.open_published import connect
-from warehouse.publication_base import take_base
-from warehouse.published_object import DamagedObjectError, PublishedObject, publish_object
+from warehouse.published_file import published_object
+from warehouse.published_file.lake_script import find_lake_script
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publication_base import take_base
+from warehouse.published_file.published_object import DamagedObjectError, PublishedObject, publish_object
 
 __all__ = ["store"]
 
@@ -117,7 +117,7 @@ def test_machines_share_an_object(lake: Lake, tmp_path: Path, monkeypatch: pytes
         return real(self, model, snapshot)  # type: ignore[arg-type]
 
     real = Lake.scan
-    monkeypatch.setattr("warehouse.publish.take_base", take)
+    monkeypatch.setattr("warehouse.published_file.publish.take_base", take)
     monkeypatch.setattr(Lake, "scan", scan)
     publish_object(lake, second, now=NOW, version="1")
     assert bases != [None]

@@ -23,13 +23,17 @@ from schemas import EnergyDaily, Plants, Quarantine
 from tests.assets.postgres_server import needs_postgres, postgres
 from tests.ports import find_free_port
 from tests.programs import run, start, wait_until
-from tests.warehouse.publish.conftest import FIRST, NOW, SECOND, fill, put
-from warehouse import postgresql
+from tests.warehouse.published_file.conftest import FIRST, NOW, SECOND, fill, put
+from warehouse.database_server import postgresql
+from warehouse.database_server.postgresql import (
+    PostgresqlError,
+    PostgresqlUnavailableError,
+    build_postgresql_error,
+)
+from warehouse.database_server.push import PushTarget, push_published
+from warehouse.database_server.push_origin import list_lake_ids
 from warehouse.lake import Lake
-from warehouse.postgresql import PostgresqlError, PostgresqlUnavailableError, build_postgresql_error
-from warehouse.publish import connect, publish
-from warehouse.push import PushTarget, push_published
-from warehouse.push_origin import list_lake_ids
+from warehouse.published_file.publish import connect, publish
 
 PASSWORD = "p@ss/word'1"
 LATER = NOW + dt.timedelta(hours=1)

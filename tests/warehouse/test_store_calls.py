@@ -8,15 +8,15 @@ import httpx
 import pytest
 
 from schemas import EnergyDaily, RawEnergyBalance
-from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
+from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, values
 from tests.warehouse.stopped_proxy import open_proxy
 from tests.warehouse.test_object_store import MODELS, Store, store
 from warehouse import version_looks
+from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
 from warehouse.object_store import ObjectStore
-from warehouse.publish import publish
+from warehouse.published_file.publish import publish
 from warehouse.table_upkeep import keep_up_table
-from warehouse.verify import verify_lake
 
 __all__ = ["store"]
 

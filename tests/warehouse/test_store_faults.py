@@ -22,12 +22,12 @@ from pipeline.run.preflight import check_before_requests
 from pipeline.sma.clock import Clock
 from schemas import EnergyDaily
 from tests.ports import find_free_port
-from tests.warehouse.repair.test_lake_repair import DAYS, frame_of
+from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of
 from tests.warehouse.test_object_store import Store, store
 from warehouse import object_store
-from warehouse.known_tables import KnownTables, LakeLostError
+from warehouse.integrity.known_tables import KnownTables, LakeLostError
+from warehouse.integrity.store_check import check_store
 from warehouse.lake import Lake
-from warehouse.store_check import check_store
 
 __all__ = ["store"]
 

@@ -10,8 +10,8 @@ import duckdb
 from pipeline.common.calendar_months import find_month_end
 from warehouse.finance.labels import BilingualText, Language
 from warehouse.finance.words import VALUES
-from warehouse.month_completeness import is_closed, write_plant_days
-from warehouse.month_rows import knows_exclusion
+from warehouse.published_file.month_completeness import is_closed, write_plant_days
+from warehouse.published_file.month_rows import knows_exclusion
 from warehouse.quoting import quote_identifier, quote_text
 from warehouse.views import load_shared
 

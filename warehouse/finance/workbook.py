@@ -22,7 +22,7 @@ from warehouse.finance.labels import BilingualText, Language, format_count
 from warehouse.finance.sheets import PackSheet
 from warehouse.finance.summary import Summary
 from warehouse.finance.words import SHEET_NAMES
-from warehouse.xlsx_cells import XLSX_ROWS, ZipSink, choose_cell_writer, is_number, write_rows_of
+from warehouse.results.xlsx_cells import XLSX_ROWS, ZipSink, choose_cell_writer, is_number, write_rows_of
 
 NARROWEST, WIDEST, TEXT_WIDTH = 11, 44, 90
 _TEXT_WIDTHS: Final = {

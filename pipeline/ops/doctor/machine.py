@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from pipeline.common.refused_files import find_refusal
 from pipeline.common.text import join_first, pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
-from warehouse.publication_lag import PublicationLag
+from warehouse.published_file.publication_lag import PublicationLag
 
 # A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
 FREE_GB_WANTED = 5.0

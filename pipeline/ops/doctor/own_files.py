@@ -8,7 +8,7 @@ from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.supplied_limits import read_supplied_limits
 from pipeline.run.supplied_thresholds import read_thresholds
-from warehouse.own_tables import check_own_folder
+from warehouse.published_file.own_tables import check_own_folder
 
 
 def judge_own_files(settings: Settings) -> list[Diagnosis]:

@@ -265,10 +265,10 @@ def left_behind(ground: Ground) -> Settings:
     Level.WARN,
 )
 def other_version(ground: Ground) -> Settings:
-    from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
+    from warehouse.published_file.publish import publish  # noqa: PLC0415 - the others need no DuckDB
 
     settings = ground.settings()
-    ground.patch.setattr("warehouse.origin_tables.hash_schema", lambda _: "of another version")
+    ground.patch.setattr("warehouse.published_file.origin_tables.hash_schema", lambda _: "of another version")
     publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
     return settings
 
@@ -276,8 +276,8 @@ def other_version(ground: Ground) -> Settings:
 @setup("A published file that is behind the lake", "warehouse", "run 'sunledger publish'", Level.WARN)
 def behind(ground: Ground) -> Settings:
     from schemas import EnergyDaily  # noqa: PLC0415 - the others need no DuckDB
-    from tests.warehouse.publish.conftest import FIRST, make_frame  # noqa: PLC0415
-    from warehouse.publish import publish  # noqa: PLC0415
+    from tests.warehouse.published_file.conftest import FIRST, make_frame  # noqa: PLC0415
+    from warehouse.published_file.publish import publish  # noqa: PLC0415
 
     settings = ground.settings()
     lake = Lake(settings.lake, settings.home / "tmp")
@@ -287,7 +287,9 @@ def behind(ground: Ground) -> Settings:
         {"local_date": FIRST},
         [make_frame(EnergyDaily, [{"plant_id": "1", "local_date": FIRST}])],
     )
-    ground.patch.setattr("warehouse.publication_lag._read_moment", lambda *_: NOW - dt.timedelta(days=1))
+    ground.patch.setattr(
+        "warehouse.published_file.publication_lag._read_moment", lambda *_: NOW - dt.timedelta(days=1)
+    )
     return settings
 
 
@@ -297,7 +299,7 @@ def behind(ground: Ground) -> Settings:
     "Run 'sunledger publish' to build it again",
 )
 def written_to(ground: Ground) -> Settings:
-    from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
+    from warehouse.published_file.publish import publish  # noqa: PLC0415 - the others need no DuckDB
 
     settings = ground.settings()
     publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
@@ -313,7 +315,7 @@ def written_to(ground: Ground) -> Settings:
     "Run 'sunledger publish' to build it again",
 )
 def flipped(ground: Ground) -> Settings:
-    from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
+    from warehouse.published_file.publish import publish  # noqa: PLC0415 - the others need no DuckDB
 
     settings = ground.settings()
     publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")

@@ -1,0 +1,1 @@
+"""Results that users get as files: CSV, Parquet and XLSX, each complete or not there."""
