@@ -16,7 +16,7 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
-from pipeline.common.refused_files import translate_refusals
+from pipeline.common.files.refused_files import translate_refusals
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError, StoreUnavailableError, translate_store_faults
 from pipeline.common.text import escape_controls, join_lines, shorten_text

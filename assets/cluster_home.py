@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from assets.home_configuration import CONFIGURATION
-from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.atomic_files import write_file
 from pipeline.common.settings import Settings
 
 FILE, FORMER_FILE = "dagster.yaml", "dagster.yaml.one-machine"

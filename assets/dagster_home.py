@@ -23,9 +23,9 @@ from assets.plain_path import find_plain_path
 from assets.record_files import OPEN_FILES
 from assets.start_lock import PATIENCE_S, StartLockedError, start_lock
 from pipeline.billing.spending import FOLDER as SPENDING
-from pipeline.common.atomic_files import write_file
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import ConfigurationError, SunledgerError
+from pipeline.common.files.atomic_files import write_file
 from pipeline.common.garbage import skip_loaded_objects
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.shared_session import open_shared_session

@@ -23,7 +23,7 @@ from assets.run_processes import (
     read_home,
 )
 from assets.start_lock import start_lock
-from pipeline.common.regular_files import list_regular_files
+from pipeline.common.files.regular_files import list_regular_files
 
 # Dagster's type for the state of a pool has no public name.
 PoolInfo: TypeAlias = Any

@@ -40,7 +40,7 @@ from assets.table_assets import (
     select_chosen,
 )
 from assets.upkeep_job import build_upkeep_job, build_upkeep_schedule
-from pipeline.common.file_modes import limit_readers
+from pipeline.common.files.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.ops.stored_publication import WAREHOUSE

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from assets.start_lock import start_lock
-from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
+from pipeline.common.files.atomic_files import write_file
 
 FORMER_MODULE = "pipeline.records"
 # A line that the former default had above that part.

@@ -21,8 +21,8 @@ from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Concern, build_channels, tell
 from pipeline.ops.set_aside import delete_outdated
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.stored_lists import find_confirmed_time
 from pipeline.run.measurement_sets import BALANCE
-from pipeline.run.stored_lists import find_confirmed_time
 from schemas import storage
 
 PARTITION = "dagster/partition"

@@ -12,8 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import open_lock, take_lock
-from pipeline.common.lock_waits import find_holders
+from pipeline.common.files.file_locks import open_lock, take_lock
+from pipeline.common.files.lock_waits import find_holders
 from pipeline.common.slow_stores import watch_lock
 
 LOCK_FILE, DAEMON_LOCK = "start.lock", "daemon.lock"

@@ -23,10 +23,10 @@ from pipeline.run.plants import list_known_places
 from pipeline.tables import energy_tables, interval_tables
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
-from pipeline.transform import power_limits
 from pipeline.transform.anomalies import Suspicions
 from pipeline.transform.intervals import SetTransform
-from pipeline.transform.power_faults import PowerRules
+from pipeline.transform.limited_power import power_limits
+from pipeline.transform.performance.power_faults import PowerRules
 from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Plants, RawEnergyBalance, polars_schema
 from schemas.quantities import ENERGY_BALANCE

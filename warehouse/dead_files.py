@@ -19,7 +19,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.regular_files import walk_regular_files
+from pipeline.common.files.regular_files import walk_regular_files
 from schemas import Table
 from warehouse.lake_log import CHECKPOINT, ENTRY, LOG, UNNAMED
 from warehouse.lake_reader import LakeReader

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.common.lock_waits import LockWait, hold_awaited_lock
+from pipeline.common.files.lock_waits import LockWait, hold_awaited_lock
 
 FILE = ".repair.lock"
 # A repair reads the whole lake, and a writer holds the lock for a part. A longer wait means that a process hangs.

@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.common.atomic_files import sync_file
-from pipeline.common.regular_files import is_regular, list_regular_names
+from pipeline.common.files.atomic_files import sync_file
+from pipeline.common.files.regular_files import is_regular, list_regular_names
 from pipeline.common.text import quote_fault
 from warehouse.part_folders import find_folder
 

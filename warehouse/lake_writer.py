@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
-from pipeline.common.atomic_files import sync_file
 from pipeline.common.errors import SunledgerError
+from pipeline.common.files.atomic_files import sync_file
 from pipeline.common.store_faults import translate_store_faults
 from schemas import Table, columns, storage
 from schemas.base import Layer

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.atomic_files import write_file
+from pipeline.common.files.atomic_files import write_file
 from warehouse.lake_reader import LakeReader
 
 FOLDER, FILE = "_retention", "raw-answers.json"

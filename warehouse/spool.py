@@ -14,7 +14,7 @@ from typing import IO, Self
 
 import pyarrow as pa
 
-from pipeline.common.atomic_files import name_in_faults
+from pipeline.common.files.atomic_files import name_in_faults
 
 HELD_BYTES = 16 * 2**20
 

@@ -4,7 +4,7 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.transform.plant_moves import find_successors
+from pipeline.transform.lists.plant_moves import find_successors
 
 AGREED, OURS, THEIRS = "agreed", "ours only", "theirs only"
 CLASS, PRICE, UNPRICED = "other class", "other price", "no price"

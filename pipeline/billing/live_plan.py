@@ -18,11 +18,11 @@ import polars as pl
 
 from pipeline.billing.prices import PriceList, load_prices
 from pipeline.billing.units import OF_LIVE
-from pipeline.common.atomic_files import write_file
 from pipeline.common.calendar_months import find_next_month
 from pipeline.common.errors import ConfigurationError, SunledgerError
+from pipeline.common.files.atomic_files import write_file
+from pipeline.common.files.lock_waits import LockWait, hold_awaited_lock
 from pipeline.common.local_time import ONE_DAY
-from pipeline.common.lock_waits import LockWait, hold_awaited_lock
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
 from pipeline.sma.budget.file_store import Moment

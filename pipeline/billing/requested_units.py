@@ -9,8 +9,8 @@ from pipeline.billing.lost_requests import find_incomplete_months
 from pipeline.billing.units import build_billing_units, count_asked_systems, move_to_new_ids
 from pipeline.common.calendar_months import find_next_month
 from pipeline.run.context import RunContext
-from pipeline.transform import inventory
-from pipeline.transform.plant_moves import list_moves
+from pipeline.transform.lists import inventory
+from pipeline.transform.lists.plant_moves import list_moves
 from schemas import ApiRequests, BillingUnits, Plants, RawPlants
 from warehouse.lake import Lake
 

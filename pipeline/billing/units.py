@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.billing.prices import PriceList
 from pipeline.common.local_time import convert_to_wall_clock
-from pipeline.transform.inventory import classify_capacity
+from pipeline.transform.lists.inventory import classify_capacity
 from schemas import BillingUnits, polars_schema
 from schemas.usage import NO_PRICE_LIST
 

@@ -55,7 +55,7 @@ def _prepare(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    from pipeline.common.file_modes import limit_readers
+    from pipeline.common.files.file_modes import limit_readers
     from pipeline.common.settings import load_settings
 
     # The command that needs a wrong setting reports it.

@@ -8,8 +8,8 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.common.atomic_files import name_target
-from pipeline.common.refused_files import explain_bad_file, find_refusal
+from pipeline.common.files.atomic_files import name_target
+from pipeline.common.files.refused_files import explain_bad_file, find_refusal
 from pipeline.common.store_faults import list_causes
 from pipeline.common.text import join_lines
 from pipeline.sma.http.redact import redact_text

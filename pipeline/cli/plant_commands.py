@@ -30,8 +30,8 @@ def run_plants(
 
     from pipeline.cli.console import HarmlessStream, out, say
     from pipeline.common.settings import load_settings
-    from pipeline.run.fleet_membership import read_fleet
-    from pipeline.run.plant_attributes import match_plants
+    from pipeline.run.supplied_files.fleet_membership import read_fleet
+    from pipeline.run.supplied_files.plant_attributes import match_plants
     from schemas import EnergyDaily, MeasurementSets, Plants
     from warehouse.lake import Lake
 

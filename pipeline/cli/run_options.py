@@ -74,8 +74,8 @@ def open_runtime(
     """
     from pipeline.common.settings import load_settings
     from pipeline.run.context import RunContext
-    from pipeline.run.plant_attributes import find_members
     from pipeline.run.shards import parse_shard
+    from pipeline.run.supplied_files.plant_attributes import find_members
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:

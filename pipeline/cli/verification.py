@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.cli.console import list_item, say
-from pipeline.common.refused_files import FileRefusedError, find_refusal
+from pipeline.common.files.refused_files import FileRefusedError, find_refusal
 from pipeline.common.store_faults import StoreError, StoreUnavailableError
 from pipeline.common.text import pluralize
 from warehouse.integrity.verify import VerifiedPart

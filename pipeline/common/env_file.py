@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.common.user_text import read_user_text
+from pipeline.common.files.user_text import read_user_text
 
 # How much a name must be like that of a setting to be a slip of it.
 ALIKE = 0.75

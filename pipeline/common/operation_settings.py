@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from pipeline.common.file_modes import Readers
+from pipeline.common.files.file_modes import Readers
 from pipeline.common.setting_values import (
     AbsolutePath,
     BudgetUrl,

@@ -12,7 +12,7 @@ from pipeline.common.text import shorten_text
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
 from pipeline.transform.answer_text import MOST_KEYS, MOST_ROWS, is_too_deep
-from pipeline.transform.broken_lists import PLANTS, parse_list
+from pipeline.transform.lists.broken_lists import PLANTS, parse_list
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
 # The envelope of measurements stands before the rows, or after them, and is short.

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import hold_lock, open_lock
-from pipeline.common.owned_files import create_owned, take_over
-from pipeline.common.regular_files import list_regular_files
+from pipeline.common.files.file_locks import hold_lock, open_lock
+from pipeline.common.files.owned_files import create_owned, take_over
+from pipeline.common.files.regular_files import list_regular_files
 
 SUFFIX = ".claims"
 # A number of a process may be another one's in another container that shares the home.

@@ -10,16 +10,16 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.measurement_sets import list_unknown_sets
-from pipeline.run.plants import list_own_plants
-from pipeline.run.stored_lists import (
+from pipeline.run.fleet_lists.stored_lists import (
     OWNER,
     find_changed_devices,
     find_changed_plants,
     find_turns,
     read_last_asked,
 )
-from pipeline.run.unlisted_devices import NOT_FOUND, find_unlisted_devices
+from pipeline.run.fleet_lists.unlisted_devices import NOT_FOUND, find_unlisted_devices
+from pipeline.run.measurement_sets import list_unknown_sets
+from pipeline.run.plants import list_own_plants
 from pipeline.sma.requests import Request
 from schemas import ApiRequests, Devices, MeasurementSets, RawAnswers, RawDevices, RawMeasurementSets
 

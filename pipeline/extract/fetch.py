@@ -13,13 +13,13 @@ from pipeline.extract.missing_answers import name_stored_answers, plan_device_lo
 from pipeline.extract.moved_plants import fetch_moves
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.plant_lists import find_doubles, read_plant_lists
+from pipeline.run.fleet_lists.stored_lists import list_future_days
 from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.plant_lists import find_doubles, read_plant_lists
 from pipeline.run.plants import list_plant_ids_of_newest
 from pipeline.run.sent_ahead import DaysToFetch
 from pipeline.run.step import StepResult
-from pipeline.run.stored_lists import list_future_days
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Request
 from schemas import (

@@ -28,6 +28,7 @@ from pipeline.extract.raw_rows import (
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.unlisted_devices import NOT_FOUND, find_unlisted_devices
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import list_own_plants
 from pipeline.run.sent_ahead import SentAhead
@@ -40,14 +41,13 @@ from pipeline.run.step import (
     build_result,
     quarantine,
 )
-from pipeline.run.unlisted_devices import NOT_FOUND, find_unlisted_devices
 from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.consents import access_problems
 from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Failure
 from pipeline.sma.session_set import fetch_by_plant, find_sources, find_unusable_plants
-from pipeline.transform import inventory
 from pipeline.transform.batch_account import build_quarantine
+from pipeline.transform.lists import inventory
 from schemas import RawAnswers, storage
 from warehouse.lake import Replacement
 

@@ -11,6 +11,8 @@ import polars as pl
 from pipeline.extract import request_plan
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.stored_lists import OWNER
+from pipeline.run.fleet_lists.unlisted_devices import find_removed_devices
 from pipeline.run.measurement_sets import (
     SetSource,
     asks_for_others,
@@ -20,10 +22,8 @@ from pipeline.run.measurement_sets import (
 )
 from pipeline.run.plants import compute_delay, list_plants, select_days_in_operation
 from pipeline.run.step import StepResult, build_quarantine_part, build_raw_part
-from pipeline.run.stored_lists import OWNER
 from pipeline.run.unchanged_steps import UnchangedSteps
-from pipeline.run.unlisted_devices import find_removed_devices
-from pipeline.transform.plant_moves import find_successors, take_new_ids
+from pipeline.transform.lists.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake_reader import build_empty_frame
 from warehouse.lake_trace import watch_lake

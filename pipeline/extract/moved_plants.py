@@ -8,8 +8,8 @@ from pipeline.billing import spending
 from pipeline.extract.raw_rows import build_raw_frame
 from pipeline.extract.request_plan import KnownDay
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.stored_lists import list_past_days
 from pipeline.run.plants import find_chosen_plants, find_excluded_plants, list_plant_ids_of_newest
-from pipeline.run.stored_lists import list_past_days
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.sma.session_set import fetch_by_plant
 from schemas import Plants, RawPlants

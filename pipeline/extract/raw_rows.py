@@ -26,7 +26,7 @@ from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.transform.broken_lists import parse_list
+from pipeline.transform.lists.broken_lists import parse_list
 from schemas import RawAnswers, polars_schema
 
 # The bytes of the answers in one frame, which the later steps hold in memory at once; what an answer takes beside its

@@ -16,9 +16,9 @@ from pipeline.extract.due_lists import count_lists
 from pipeline.extract.missing_answers import count_series
 from pipeline.extract.request_plan import Series, plan_measurements
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import find_today_plants
 from pipeline.run.plant_sessions import split_by_credential
 from pipeline.run.plants import list_own_plants
+from pipeline.run.supplied_files.fleet_membership import find_today_plants
 from pipeline.run.today_turn import TodayTurn, choose_turn, count_room
 from pipeline.sma.budget.shared_budget import Budget
 from schemas import Plants

@@ -22,10 +22,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.billing.lost_requests import add_lost_days
-from pipeline.common.atomic_files import name_target, replace_file
 from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.common.refused_files import find_refusal
+from pipeline.common.files.atomic_files import name_target, replace_file
+from pipeline.common.files.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from pipeline.ops.database_copy import write_database_copy
 from schemas import TABLES, ApiRequests, storage

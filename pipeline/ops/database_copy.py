@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.lock_waits import TELL_FROM_S
+from pipeline.common.files.lock_waits import TELL_FROM_S
 
 # Whoever writes records holds their file for milliseconds.
 PATIENCE_S = 60.0

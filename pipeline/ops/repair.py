@@ -14,7 +14,7 @@ from typing import cast
 import polars as pl
 
 from pipeline.billing.lost_requests import add_lost_days
-from pipeline.common.regular_files import list_regular_files, walk_regular_files
+from pipeline.common.files.regular_files import list_regular_files, walk_regular_files
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consent_refresh import store_consents

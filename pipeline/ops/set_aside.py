@@ -12,7 +12,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.text import pluralize
 from pipeline.ops.repair_list import LostParts
-from pipeline.run.stored_lists import find_confirmed_time
+from pipeline.run.fleet_lists.stored_lists import find_confirmed_time
 from warehouse.lake import Lake
 
 FOLDER = "set-aside"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from pipeline.transform.plant_moves import take_new_ids
+from pipeline.transform.lists.plant_moves import take_new_ids
 
 
 def take_newest_ids(plant_ids: Iterable[str], moved: pl.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ from pipeline.report.monthly import INDEX, Frames, MonthReport
 from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_plants, take_newest_ids
 from pipeline.report.record import Record
 from pipeline.run.context import Progress, Silence
-from pipeline.transform.plant_moves import find_successors
+from pipeline.transform.lists.plant_moves import find_successors
 from warehouse.published_file import published_units
 from warehouse.published_file.month_rows import MonthRows, select_month_rows
 from warehouse.results.folder import replace_folder

@@ -14,7 +14,7 @@ from pipeline.common.settings import Settings
 from pipeline.common.shared_session import open_shared_session
 from pipeline.run.allowance import Allowance
 from pipeline.run.done_steps import DoneSteps
-from pipeline.run.plant_lists import find_listing_credentials
+from pipeline.run.fleet_lists.plant_lists import find_listing_credentials
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
 from pipeline.run.result_file import ResultFile

@@ -12,13 +12,19 @@ from pipeline.common.local_time import build_day_bounds, build_days_frame
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, find_today_plants, read_fleet
+from pipeline.run.fleet_lists.plant_lists import list_newest_ids
 from pipeline.run.measurement_sets import SetSource
-from pipeline.run.plant_attributes import SETTING, find_members, match_plants
-from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.step import work_without_conflict
+from pipeline.run.supplied_files.fleet_membership import (
+    ALWAYS,
+    EXCLUDE,
+    INCLUDE,
+    find_today_plants,
+    read_fleet,
+)
+from pipeline.run.supplied_files.plant_attributes import SETTING, find_members, match_plants
 from pipeline.run.today_turn import select_turn
-from pipeline.transform.plant_moves import find_successors
+from pipeline.transform.lists.plant_moves import find_successors
 from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, find_largest_power
 from schemas import (
     Devices,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.run.plant_attributes import read_plant_attributes
-from pipeline.run.supplied_irradiation import read_supplied_irradiation
-from pipeline.run.supplied_limits import read_supplied_limits
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.plant_attributes import read_plant_attributes
+from pipeline.run.supplied_files.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_files.supplied_limits import read_supplied_limits
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from warehouse.integrity.store_check import check_store
 from warehouse.lake import Lake
 from warehouse.published_file.foreign_publication import describe_other_lake, is_of_other_lake

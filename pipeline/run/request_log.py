@@ -19,10 +19,10 @@ from typing import Final
 import orjson
 import polars as pl
 
-from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
-from pipeline.common.owned_files import create_owned, take_over, write_whole
-from pipeline.common.regular_files import list_regular_files
+from pipeline.common.files.atomic_files import write_file
+from pipeline.common.files.owned_files import create_owned, take_over, write_whole
+from pipeline.common.files.regular_files import list_regular_files
 from pipeline.common.text import pluralize
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.sma.http.attempt_log import LoggedTry

@@ -8,7 +8,7 @@ import polars as pl
 from pipeline.common.errors import PermanentError
 from pipeline.common.local_time import UTC_US
 from pipeline.sma.unproven_grid_control import Row, parse_schedules
-from pipeline.transform.grid_states import LISTED, find_states
+from pipeline.transform.limited_power.grid_states import LISTED, find_states
 from schemas import RawGridSchedules
 from warehouse.lake import Lake
 

@@ -25,11 +25,11 @@ from pipeline.common.day_availability import is_closed_everywhere
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import list_entry_files
+from pipeline.run.fleet_lists.plant_lists import list_newest_ids
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.plant_lists import list_newest_ids
 from pipeline.run.result_file import KeptResult
 from pipeline.run.step import StepResult
+from pipeline.run.supplied_files.fleet_membership import list_entry_files
 from schemas import TABLES, Devices, MeasurementSets, Plants, RawPlants, Table, storage
 from warehouse.lake import Lake, Snapshot
 from warehouse.lake_trace import Describe, LakeLook, LakeStates, LakeTrace, watch_lake

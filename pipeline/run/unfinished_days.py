@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from pipeline.common.owned_files import create_owned, take_over
-from pipeline.common.regular_files import list_regular_files
+from pipeline.common.files.owned_files import create_owned, take_over
+from pipeline.common.files.regular_files import list_regular_files
 
 SUFFIX = ".days"
 

@@ -10,10 +10,10 @@ from pipeline.common.finding import Finding
 from pipeline.common.text import pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult
-from pipeline.run.supplied_limits import SETTING, read_supplied_limits
+from pipeline.run.supplied_files.fleet_membership import select_own_days
+from pipeline.run.supplied_files.supplied_limits import SETTING, read_supplied_limits
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.changed_months import MonthSources, find_kept_months, replace_changed_months
 from pipeline.tables.limited_months import (
@@ -25,7 +25,8 @@ from pipeline.tables.limited_months import (
     read_limited_rows,
     read_quarter_hours,
 )
-from pipeline.transform import curtailed_energy, lost_energy, theoretical_power
+from pipeline.transform.limited_power import curtailed_energy
+from pipeline.transform.performance import lost_energy, theoretical_power
 from pipeline.transform.plant_power import find_rated_w, take_powers_of_day
 from pipeline.transform.sun.position import find_daylight
 from schemas import (

@@ -8,10 +8,10 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import PV, SetSource
 from pipeline.run.plants import list_known_places
 from pipeline.run.step import quarantine
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.transform.anomalies import compare_inverters_with_plants, find_without_generation
 from pipeline.transform.batch_account import build_quarantine
-from pipeline.transform.plant_moves import find_successors, join_rows
+from pipeline.transform.lists.plant_moves import find_successors, join_rows
 from pipeline.transform.sun.position import find_nights
 from pipeline.transform.thresholds import Thresholds
 from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table

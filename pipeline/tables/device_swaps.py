@@ -9,8 +9,8 @@ from functools import lru_cache
 import polars as pl
 
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.unlisted_devices import find_unlisted_devices
 from pipeline.run.measurement_sets import SetSource
-from pipeline.run.unlisted_devices import find_unlisted_devices
 from schemas import DeviceEnergyDaily, Devices, MeasurementSets, RawAnswers
 from warehouse.lake import Lake
 

@@ -10,13 +10,13 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, find_local_day
 from pipeline.common.release import find_release
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import select_days_of_months
+from pipeline.run.fleet_lists.unlisted_devices import select_unlisted
 from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult, build_result
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.fleet_membership import select_days_of_months
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
-from pipeline.run.unlisted_devices import select_unlisted
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import find_absent_devices
 from pipeline.tables.incomplete_days import list_plants_with_balance
@@ -24,7 +24,7 @@ from pipeline.tables.month_close import adjust, read_closed_months
 from pipeline.tables.restatement_tables import drop_unmade, note_figures
 from pipeline.transform.coverage import BOUNDS, BY_DAY
 from pipeline.transform.daily import DECISIVE, list_day_columns, summarize_day, summarize_months
-from pipeline.transform.plant_moves import find_successors, join_asked, join_rows
+from pipeline.transform.lists.plant_moves import find_successors, join_asked, join_rows
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
     Adjustments,

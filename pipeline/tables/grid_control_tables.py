@@ -10,7 +10,7 @@ from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.step import StepResult, build_result
 from pipeline.run.stored_schedules import read_stored_commands
 from pipeline.run.table_step import Stage, writes
-from pipeline.transform.grid_states import sum_schedules
+from pipeline.transform.limited_power.grid_states import sum_schedules
 from schemas import GridCommands, GridSchedules, RawGridSchedules, Table, polars_schema, storage
 from schemas.grid_control import ACTIVE, FROM_TIMES, SCHEDULED
 

@@ -9,10 +9,10 @@ from functools import partial
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_excluded_plants
 from pipeline.run.step import StepResult, build_result
+from pipeline.run.supplied_files.fleet_membership import select_own_days
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.changed_months import MonthSources, find_kept_months, replace_changed_months
 from pipeline.transform.coverage import OF_THE_SUN
@@ -24,7 +24,7 @@ from pipeline.transform.hourly import (
     summarize_quarters,
     unpack_quarters,
 )
-from pipeline.transform.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
+from pipeline.transform.lists.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
 from pipeline.transform.row_groups import split_by_plant
 from schemas import (
     EnergyBalanceIntervals,

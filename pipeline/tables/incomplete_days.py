@@ -8,6 +8,8 @@ import polars as pl
 
 from pipeline.common.day_availability import DELAY, list_days
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.stored_lists import OWNER, read_last_asked
+from pipeline.run.fleet_lists.unlisted_devices import find_removed_devices, find_unlisted_devices
 from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.plants import (
     list_known_places,
@@ -16,8 +18,6 @@ from pipeline.run.plants import (
     select_in_operation,
 )
 from pipeline.run.step import NOT_LISTED, REQUEST_FAILED, read_answers
-from pipeline.run.stored_lists import OWNER, read_last_asked
-from pipeline.run.unlisted_devices import find_removed_devices, find_unlisted_devices
 from pipeline.transform.intervals import SetTransform
 from schemas import (
     RAW,

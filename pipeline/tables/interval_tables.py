@@ -20,7 +20,7 @@ from pipeline.run.step import (
     read_answers,
     work_without_conflict,
 )
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch

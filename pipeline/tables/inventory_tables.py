@@ -9,19 +9,19 @@ from pipeline.common.credentials import find_flow
 from pipeline.common.errors import ConsentMissing
 from pipeline.extract.consent_refresh import read_owners
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import read_fleet
+from pipeline.run.fleet_lists.plant_lists import read_plant_lists
+from pipeline.run.fleet_lists.stored_lists import TOLERANCE, read_newest_answers
+from pipeline.run.fleet_lists.unlisted_devices import select_unlisted
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.plant_attributes import match_plants
-from pipeline.run.plant_lists import read_plant_lists
 from pipeline.run.plants import add_exclusion, find_chosen_plants
 from pipeline.run.step import StepResult, build_result, quarantine
-from pipeline.run.stored_lists import TOLERANCE, read_newest_answers
+from pipeline.run.supplied_files.fleet_membership import read_fleet
+from pipeline.run.supplied_files.plant_attributes import match_plants
 from pipeline.run.table_step import Stage, writes
-from pipeline.run.unlisted_devices import select_unlisted
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import find_plant
-from pipeline.transform import inventory, list_faults, remembered_lists
 from pipeline.transform.batch_account import build_quarantine
+from pipeline.transform.lists import inventory, list_faults, remembered_lists
 from schemas import (
     Consents,
     Devices,

@@ -6,14 +6,14 @@ from functools import lru_cache
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import select_days_of_months
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult, build_result
-from pipeline.run.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_files.fleet_membership import select_days_of_months
+from pipeline.run.supplied_files.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes
-from pipeline.transform.kpi_days import ROW_COLUMNS, summarize_day_figures
-from pipeline.transform.kpi_months import summarize_month_figures
-from pipeline.transform.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
+from pipeline.transform.lists.plant_moves import find_successors, join_rows, sort_rows, take_new_ids
+from pipeline.transform.performance.kpi_days import ROW_COLUMNS, summarize_day_figures
+from pipeline.transform.performance.kpi_months import summarize_month_figures
 from pipeline.transform.plant_power import FORMER, POWERS, join_powers, take_powers_of_day
 from pipeline.transform.row_groups import split_by_plant
 from pipeline.transform.sun.position import find_daylight

@@ -11,13 +11,14 @@ from pipeline.common.calendar_months import find_month_end
 from pipeline.common.local_time import ONE_DAY, UTC_US, build_days_frame
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants
-from pipeline.run.supplied_irradiation import read_supplied_irradiation
-from pipeline.run.supplied_limits import FOREVER, LIMITS, read_supplied_limits
-from pipeline.transform import curtailed_energy, theoretical_power
+from pipeline.run.supplied_files.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_files.supplied_limits import FOREVER, LIMITS, read_supplied_limits
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.grid_states import list_grid_limits
 from pipeline.transform.hourly import sum_by_quarter
-from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
+from pipeline.transform.limited_power import curtailed_energy
+from pipeline.transform.limited_power.grid_states import list_grid_limits
+from pipeline.transform.lists.plant_moves import find_successors, join_rows, take_new_ids
+from pipeline.transform.performance import theoretical_power
 from pipeline.transform.plant_power import (
     POWER_COLUMNS,
     POWERS,

@@ -15,7 +15,7 @@ from pipeline.run.step import (
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform import log_entries
 from pipeline.transform.batch_account import build_quarantine
-from pipeline.transform.broken_lists import find_odd_parts
+from pipeline.transform.lists.broken_lists import find_odd_parts
 from pipeline.transform.row_rules import BROKEN_ENTRY
 from schemas import LogMessages, Logs, Plants, Quarantine, RawDeviceLogs, RawLogs
 

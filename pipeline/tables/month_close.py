@@ -13,14 +13,14 @@ from pipeline.common.local_time import UTC_US
 from pipeline.common.text import join_first, pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, compute_delay, find_excluded_plants, list_plants
 from pipeline.run.step import work_without_conflict
+from pipeline.run.supplied_files.fleet_membership import select_own_days
 from pipeline.tables.incomplete_days import NOT_FETCHED, NOT_MADE, SILENT, find_incomplete_days
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
 from pipeline.transform.anomalies import INVERTERS
-from pipeline.transform.plant_moves import find_successors
+from pipeline.transform.lists.plant_moves import find_successors
 from pipeline.transform.row_rules import DAY_BEFORE, STANDBY
 from schemas import (
     Adjustments,

@@ -11,12 +11,12 @@ from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.step import StepResult
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
 from pipeline.transform.daily import sum_exactly
-from pipeline.transform.plant_moves import find_successors, take_new_ids
+from pipeline.transform.lists.plant_moves import find_successors, take_new_ids
 from schemas import (
     DcEnergyIntervals,
     EnergyDaily,

@@ -15,7 +15,7 @@ from pipeline.common.release import find_release
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SetSource
 from pipeline.transform import restatements
-from pipeline.transform.plant_moves import take_new_ids
+from pipeline.transform.lists.plant_moves import take_new_ids
 from pipeline.transform.row_groups import pair_by_plant
 from pipeline.transform.thresholds import Thresholds
 from schemas import (

@@ -19,13 +19,14 @@ from pipeline.common.local_time import (
     is_newest_first,
     parse_label,
 )
-from pipeline.transform import power_limits, row_rules
+from pipeline.transform import row_rules
 from pipeline.transform.anomalies import FINDING, Suspicions, sum_findings
 from pipeline.transform.array_fields import name_array_column, unnest_elements
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch, build_quarantine
 from pipeline.transform.decode import DecodedBatch, Decoder
 from pipeline.transform.energy import add_energies, add_intervals
-from pipeline.transform.power_faults import PowerRules
+from pipeline.transform.limited_power import power_limits
+from pipeline.transform.performance.power_faults import PowerRules
 from pipeline.transform.row_groups import split_by_group
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import Table, polars_schema, storage

@@ -5,8 +5,8 @@ import datetime as dt
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis, build_days_frame, convert_to_instants, parse_label
-from pipeline.transform.broken_lists import decode_lists
 from pipeline.transform.json_engine import run_on
+from pipeline.transform.lists.broken_lists import decode_lists
 from schemas import LogMessages, Logs, polars_schema, storage
 
 # Classic's event id is empty: absent, an empty text, or 0. A device's own log need not name the device.

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.transform.plant_moves import take_new_ids
+from pipeline.transform.lists.plant_moves import take_new_ids
 
 # The facts that an interval table's file keeps, and what it means when they differ.
 SETTING_CAUSES: Final = {

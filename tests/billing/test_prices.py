@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.billing import PriceList, load_prices
 from pipeline.common.errors import ConfigurationError
-from pipeline.transform.inventory import classify_capacity
+from pipeline.transform.lists.inventory import classify_capacity
 
 PRICES = load_prices(None)
 TODAY = dt.date(2026, 11, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.fault_report import explain_fault
-from pipeline.common.atomic_files import reserve_beside
+from pipeline.common.files.atomic_files import reserve_beside
 
 DUCKDB = (
     'TransactionContext Error: Failed to commit: Could not write file "/srv/home/.sunledger.duckdb.new.wal": '

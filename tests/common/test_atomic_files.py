@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.common import atomic_files
-from pipeline.common.atomic_files import replace_file, write_file
-from pipeline.common.file_locks import hold_lock, open_lock, take_lock
+from pipeline.common.files import atomic_files
+from pipeline.common.files.atomic_files import replace_file, write_file
+from pipeline.common.files.file_locks import hold_lock, open_lock, take_lock
 
 BLOCK = 200_000
 OPEN_FILES = Path("/proc/self/fd")
 WRITER = f"""
 import sys
 from pathlib import Path
-from pipeline.common.atomic_files import write_file
+from pipeline.common.files.atomic_files import write_file
 print("begun", flush=True)
 while True:
     for sign in (b"a", b"b"):
@@ -28,7 +28,7 @@ while True:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipeline.common.file_locks import open_lock, take_lock
+from pipeline.common.files.file_locks import open_lock, take_lock
 assert take_lock(open_lock(Path(sys.argv[1])))
 print("held", flush=True)
 time.sleep(600)
@@ -168,7 +168,7 @@ def test_a_lock_is_not_made_where_a_link_leads(tmp_path: Path) -> None:
 RESERVER = """
 import sys, time
 from pathlib import Path
-from pipeline.common.atomic_files import reserve_beside
+from pipeline.common.files.atomic_files import reserve_beside
 with reserve_beside(Path(sys.argv[1])) as new:
     new.write_bytes(b"half")
     Path(f"{new}-rows").mkdir()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.fault_report import explain_fault
-from pipeline.common import refused_files
-from pipeline.common.refused_files import FileRefusedError, find_refusal, translate_refusals
+from pipeline.common.files import refused_files
+from pipeline.common.files.refused_files import FileRefusedError, find_refusal, translate_refusals
 
 ARROW = "\x1b[31m↳\x1b[0m"
 

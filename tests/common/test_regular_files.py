@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from assets.dead_runs import _forget_processes
-from pipeline.common.owned_files import create_owned
-from pipeline.common.regular_files import (
+from pipeline.common.files.owned_files import create_owned
+from pipeline.common.files.regular_files import (
     is_regular,
     list_regular_files,
     list_regular_names,

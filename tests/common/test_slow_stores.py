@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.common import slow_stores
-from pipeline.common.file_locks import hold_lock, open_lock
+from pipeline.common.files.file_locks import hold_lock, open_lock
 from pipeline.common.slow_stores import announce_slow_stores, watch_store
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from pipeline.common.credentials import read_credentials
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.user_text import read_user_text, split_separator
 from pipeline.common.settings import load_settings
-from pipeline.common.user_text import read_user_text, split_separator
-from pipeline.run.plant_attributes import read_plant_attributes
-from pipeline.run.supplied_irradiation import read_supplied_irradiation
-from pipeline.run.supplied_limits import read_supplied_limits
+from pipeline.run.supplied_files.plant_attributes import read_plant_attributes
+from pipeline.run.supplied_files.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_files.supplied_limits import read_supplied_limits
 
 ROW = ("11", "2026-06-01T10:00:00Z", "2026-06-01T10:05:00Z", "812,5")
 

@@ -13,8 +13,8 @@ from pipeline.common.settings import Settings
 from pipeline.extract import claims, due_lists
 from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.stored_lists import find_turns
 from pipeline.run.measurement_sets import check_sets
-from pipeline.run.stored_lists import find_turns
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import ApiRequests, Devices, MeasurementSets, Plants, Table, polars_schema

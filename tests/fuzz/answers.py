@@ -13,10 +13,11 @@ from pipeline.common.local_time import (
 from pipeline.extract.answer_checks import find_fault, find_faults
 from pipeline.extract.split_json import Span, cut_logs, cut_rows
 from pipeline.sma.requests import Answer, Endpoint, Request
-from pipeline.transform import inventory, list_faults, log_entries, remembered_lists
+from pipeline.transform import log_entries
 from pipeline.transform.decode import Decoder
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import SetTransform
+from pipeline.transform.lists import inventory, list_faults, remembered_lists
 from schemas import (
     Devices,
     LogMessages,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from pipeline.common.settings import Settings, name_variable
-from pipeline.transform import list_faults
+from pipeline.transform.lists import list_faults
 from tests.fuzz import inputs
 from tests.fuzz.answers import (
     check_acceptance,

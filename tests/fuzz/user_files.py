@@ -10,10 +10,10 @@ from pipeline.billing.invoice_file import read_invoice
 from pipeline.billing.prices import load_prices
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings, name_variable
-from pipeline.run.fleet_membership import read_fleet
-from pipeline.run.supplied_irradiation import IRRADIATION, read_supplied_irradiation
-from pipeline.run.supplied_limits import LIMITS, read_supplied_limits
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.fleet_membership import read_fleet
+from pipeline.run.supplied_files.supplied_irradiation import IRRADIATION, read_supplied_irradiation
+from pipeline.run.supplied_files.supplied_limits import LIMITS, read_supplied_limits
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from tests.fuzz.properties import (
     TODAY,
     assert_speaks,

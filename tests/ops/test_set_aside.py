@@ -13,7 +13,7 @@ from pipeline.ops.set_aside import (
     describe_set_aside,
     name_folder,
 )
-from pipeline.run.stored_lists import find_confirmed_time
+from pipeline.run.fleet_lists.stored_lists import find_confirmed_time
 from schemas import EnergyDaily
 from tests.programs import run
 from tests.scripted import ScriptedSma

@@ -6,7 +6,7 @@ from datetime import date
 import polars as pl
 
 from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_plants, take_newest_ids
-from pipeline.transform.plant_moves import find_successors
+from pipeline.transform.lists.plant_moves import find_successors
 
 Rows = Callable[..., pl.DataFrame]
 

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.run.fleet_membership import read_fleet
-from pipeline.run.plant_attributes import find_members, match_plants, read_plant_attributes
 from pipeline.run.preflight import check_before_requests
+from pipeline.run.supplied_files.fleet_membership import read_fleet
+from pipeline.run.supplied_files.plant_attributes import find_members, match_plants, read_plant_attributes
 from schemas import PlantAttributes, polars_schema
 
 MONTHS = ",".join(f"expected_{month:02}_kwh" for month in range(1, 13))

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings
-from pipeline.run.supplied_irradiation import IRRADIATION, read_supplied_irradiation
+from pipeline.run.supplied_files.supplied_irradiation import IRRADIATION, read_supplied_irradiation
 
 HEAD = "plant_id,interval_start,interval_end,w_per_m2"
 GOOD = "11,2024-06-01T10:00:00Z,2024-06-01T10:30:00Z"

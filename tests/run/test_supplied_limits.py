@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings
-from pipeline.run.supplied_limits import FOREVER, LIMITS, read_supplied_limits
+from pipeline.run.supplied_files.supplied_limits import FOREVER, LIMITS, read_supplied_limits
 
 HEAD = "plant_id,limit_start,limit_end,limit_percent,kind,asked_by"
 GOOD = "11,2024-06-01T10:00:00Z,2024-06-01T12:00:00Z"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 
 

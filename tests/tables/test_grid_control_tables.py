@@ -12,7 +12,7 @@ from pipeline.common.settings import load_settings
 from pipeline.run.context import RunContext
 from pipeline.tables.grid_control_tables import judge_grid_commands, write_grid_commands, write_grid_schedules
 from pipeline.tables.limited_months import list_limited_months
-from pipeline.transform.curtailed_energy import cut_limits
+from pipeline.transform.limited_power.curtailed_energy import cut_limits
 from schemas import (
     GridCommands,
     GridSchedules,

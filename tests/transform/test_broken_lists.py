@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform import broken_lists
-from pipeline.transform.broken_lists import (
+from pipeline.transform.lists import broken_lists
+from pipeline.transform.lists.broken_lists import (
     MOST_MENDED,
     OddPart,
     decode_lists,

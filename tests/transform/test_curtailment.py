@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform import curtailed_energy, lost_energy, theoretical_power
+from pipeline.transform.limited_power import curtailed_energy
+from pipeline.transform.performance import lost_energy, theoretical_power
 from schemas.curtailment import SENSOR, SPITZ
 
 BEFORE, DAY = dt.date(2024, 6, 15), dt.date(2024, 6, 16)

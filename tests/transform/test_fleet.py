@@ -15,8 +15,8 @@ from pipeline.extract.backfill_estimate import plan_backfill
 from pipeline.extract.fetch import fetch_plants
 from pipeline.ops.alert_conditions import collect_concerns
 from pipeline.run.context import RunContext
-from pipeline.run.fleet_membership import ALWAYS, find_today_plants, read_fleet
 from pipeline.run.plants import list_own_plants, list_plants, mark_excluded
+from pipeline.run.supplied_files.fleet_membership import ALWAYS, find_today_plants, read_fleet
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.incomplete_days import find_incomplete_days
 from pipeline.tables.inventory_tables import write_plants

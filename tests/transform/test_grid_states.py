@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform.grid_states import LISTED, find_states, list_grid_limits, sum_schedules
+from pipeline.transform.limited_power.grid_states import LISTED, find_states, list_grid_limits, sum_schedules
 
 NOON = dt.datetime(2026, 6, 15, 12, tzinfo=dt.UTC)
 

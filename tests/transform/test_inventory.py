@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.common.local_time import is_timezone
 from pipeline.transform.answer_text import DETAIL_CHARACTERS
-from pipeline.transform.inventory import (
+from pipeline.transform.lists.inventory import (
     build_devices,
     build_measurement_sets,
     build_plants,
@@ -17,8 +17,13 @@ from pipeline.transform.inventory import (
     classify_capacity,
     list_plant_ids,
 )
-from pipeline.transform.list_faults import DEVICE_FIELDS, PLANT_FIELDS, find_odd_facts, find_unknown_fields
-from pipeline.transform.remembered_lists import remember, remember_devices, remember_plants
+from pipeline.transform.lists.list_faults import (
+    DEVICE_FIELDS,
+    PLANT_FIELDS,
+    find_odd_facts,
+    find_unknown_fields,
+)
+from pipeline.transform.lists.remembered_lists import remember, remember_devices, remember_plants
 from schemas import Devices, MeasurementSets, Plants, SubPlants, Table, polars_schema
 from warehouse.frames import sort, validate
 

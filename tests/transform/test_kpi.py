@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform import irradiance, kpi_days, kpi_formulas, kpi_months
+from pipeline.transform.performance import irradiance, kpi_days, kpi_formulas, kpi_months
 from pipeline.transform.sun.clear_sky import ALBEDO, compute_clear_sky
 from schemas import EnergyBalanceIntervals, KpiDaily, KpiMonthly, SensorIntervals, polars_schema
 from schemas.kpi import REASON_OF

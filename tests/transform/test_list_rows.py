@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform import list_rows
-from pipeline.transform.list_rows import read_list_rows
+from pipeline.transform.lists import list_rows
+from pipeline.transform.lists.list_rows import read_list_rows
 
 SETS = (
     'SELECT plant_id, device_id, unnest(from_json(body, \'{"sets": ["VARCHAR"]}\').sets) AS name FROM batch'

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.transform.plant_moves import add_former_ids, find_successors, join_asked, join_rows
+from pipeline.transform.lists.plant_moves import add_former_ids, find_successors, join_asked, join_rows
 from warehouse.views import load_shared
 
 MORNING = dt.datetime(2025, 7, 9, tzinfo=dt.UTC)

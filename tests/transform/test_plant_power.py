@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from pipeline.transform.inventory import build_devices, build_plants
+from pipeline.transform.lists.inventory import build_devices, build_plants
+from pipeline.transform.lists.remembered_lists import remember_devices, remember_plants
 from pipeline.transform.plant_power import join_powers, take_powers_of_day
-from pipeline.transform.remembered_lists import remember_devices, remember_plants
 from schemas import Devices, Plants, polars_schema
 from tests.transform.test_inventory import answers, plant
 from warehouse.frames import validate

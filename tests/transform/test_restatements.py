@@ -4,7 +4,7 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.transform.plant_moves import find_successors
+from pipeline.transform.lists.plant_moves import find_successors
 from pipeline.transform.restatements import (
     count_changed_rows,
     find_adjusted,

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.transform import anomalies, row_rules
-from pipeline.transform.power_limits import build_sites
+from pipeline.transform.limited_power.power_limits import build_sites
 from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Quarantine
 from schemas.quantities import ENERGY_BALANCE

@@ -7,7 +7,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from pipeline.cli.verification import Verification
-from pipeline.common.refused_files import FileRefusedError
+from pipeline.common.files.refused_files import FileRefusedError
 from schemas import EnergyDaily
 from tests.warehouse.damaged_lake import double_generation
 from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of, values

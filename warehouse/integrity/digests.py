@@ -19,8 +19,8 @@ from typing import Any, Protocol, Self
 import pyarrow.fs as pafs
 import xxhash
 
-from pipeline.common.atomic_files import name_in_faults
-from pipeline.common.regular_files import list_regular_names
+from pipeline.common.files.atomic_files import name_in_faults
+from pipeline.common.files.regular_files import list_regular_names
 
 FOLDER = "_digests"
 BLOCK = 2**20

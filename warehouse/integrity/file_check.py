@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
-from pipeline.common.atomic_files import write_file
-from pipeline.common.refused_files import find_refusal
+from pipeline.common.files.atomic_files import write_file
+from pipeline.common.files.refused_files import find_refusal
 from pipeline.common.text import quote_fault
 from schemas import Table, polars_schema
 from warehouse.integrity.damage import CURE, Damage, DamagedError, DamageKind

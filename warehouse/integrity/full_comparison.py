@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.common.lock_waits import LockBusyError, LockWait, hold_awaited_lock
+from pipeline.common.files.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 from pipeline.common.text import pluralize
 from warehouse.integrity.damage import Damage, DamageKind
 from warehouse.integrity.verify import VerifiedPart

@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pyarrow.fs as pafs
 
-from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
+from pipeline.common.files.atomic_files import write_file
 from pipeline.common.text import pluralize
 from schemas import TABLES, Table, storage
 from warehouse.integrity.damage import CURE, Damage, DamagedError, DamageKind

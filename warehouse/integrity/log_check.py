@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake.exceptions import TableNotFoundError
 
-from pipeline.common.refused_files import translate_refusals
+from pipeline.common.files.refused_files import translate_refusals
 from schemas import Table, storage
 from warehouse.integrity.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.integrity.digest_chain import Chain

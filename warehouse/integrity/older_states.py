@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.refused_files import FileRefusedError
+from pipeline.common.files.refused_files import FileRefusedError
 from schemas import TABLES, storage
 from warehouse.integrity.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.integrity.unreadable_log import UnreadableLogError

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.common.regular_files import is_regular, is_text
+from pipeline.common.files.regular_files import is_regular, is_text
 from warehouse.lake_log import HINT, LOG
 
 # Below the root of the lake, beside the tables.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from deltalake.exceptions import TableNotFoundError
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.refused_files import find_refusal
+from pipeline.common.files.refused_files import find_refusal
 from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import quote_fault
 from schemas import Table, storage

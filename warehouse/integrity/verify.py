@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from pipeline.common.refused_files import FileRefusedError
+from pipeline.common.files.refused_files import FileRefusedError
 from pipeline.common.text import pluralize, quote_fault
 from schemas import TABLES, Table, polars_schema, storage
 from warehouse.frames import BadFrameError, name_place, sort, validate

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.common.atomic_files import replace_file
+from pipeline.common.files.atomic_files import replace_file
 from warehouse.quoting import quote_text
 
 FOLDER = "_home"

@@ -7,7 +7,7 @@ is complete without them, and the script beside it gives the detail of all days 
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.common.atomic_files import write_file
+from pipeline.common.files.atomic_files import write_file
 from schemas import Table, storage
 from warehouse.ddl import create_file_view
 from warehouse.lake import Lake, Snapshot

@@ -22,7 +22,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.common.atomic_files import write_file
+from pipeline.common.files.atomic_files import write_file
 
 # One header of the file and two of the database, of which each change renews one.
 HEADERS_BYTES = 3 * 4096

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import duckdb
 import polars as pl
 
-from pipeline.common.atomic_files import write_file
+from pipeline.common.files.atomic_files import write_file
 from warehouse.published_file.publication import PublicationDigest, digest_file, read_publications
 
 # What is deleted from a DuckDB file leaves room in it. A file that became so much larger is built in full. A small one

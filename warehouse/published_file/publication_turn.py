@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.lock_waits import LockBusyError, LockWait, hold_awaited_lock
+from pipeline.common.files.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 
 # Publishing takes seconds, so a longer wait means that another process hangs.
 LOCK_WAIT_S = 600.0

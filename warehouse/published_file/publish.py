@@ -20,7 +20,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.common.atomic_files import sync_file, sync_folder
+from pipeline.common.files.atomic_files import sync_file, sync_folder
 from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import pluralize
 from schemas import TABLES, Table, storage

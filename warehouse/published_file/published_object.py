@@ -17,7 +17,7 @@ from typing import Any
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from pipeline.common.atomic_files import write_file
+from pipeline.common.files.atomic_files import write_file
 from pipeline.common.settings import Settings
 from pipeline.common.slow_stores import watch_store
 from pipeline.common.store_faults import StoreError, find_store_error

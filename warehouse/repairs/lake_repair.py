@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.regular_files import walk_regular_files
+from pipeline.common.files.regular_files import walk_regular_files
 from pipeline.common.text import pluralize
 from schemas import RAW, TABLES, Quarantine, Table, storage
 from warehouse.frames import sort, validate

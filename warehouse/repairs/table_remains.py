@@ -7,7 +7,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem
 
-from pipeline.common.regular_files import walk_regular_files
+from pipeline.common.files.regular_files import walk_regular_files
 from schemas import Table, polars_schema, storage
 from warehouse.integrity.digests import StoredFile, digest_of
 from warehouse.lake_log import LOG, Action, LogState, TableLog, read_log, replay

@@ -17,8 +17,8 @@ import duckdb
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 
-from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
+from pipeline.common.files.atomic_files import replace_file
 from schemas import TABLES, storage
 from warehouse.published_file.own_tables import SCHEMA
 from warehouse.published_file.publish import build_query_error

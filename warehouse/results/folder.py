@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.common.atomic_files import name_in_faults, reserve_beside, sync_file, sync_folder
 from pipeline.common.errors import UsageError
+from pipeline.common.files.atomic_files import name_in_faults, reserve_beside, sync_file, sync_folder
 
 # Of Linux's renameat2: names are of the working directory or whole, and both are there before and after.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2

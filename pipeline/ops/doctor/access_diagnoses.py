@@ -8,8 +8,8 @@ from decimal import Decimal
 from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
-from pipeline.run.fleet_membership import EXCLUDE, INCLUDE, TODAY
 from pipeline.run.shards import LEAST_PLANTS
+from pipeline.run.supplied_files.fleet_membership import EXCLUDE, INCLUDE, TODAY
 from pipeline.run.today_turn import TodayTurn, TurnOf
 from pipeline.sma.budget.file_store import BudgetState
 from pipeline.sma.budget.shared_budget import Budget

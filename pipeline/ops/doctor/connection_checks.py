@@ -17,9 +17,9 @@ from pipeline.ops.doctor import access_diagnoses, network
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.patient import LIMITS, Patient
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
-from pipeline.run.fleet_membership import read_today_plants
 from pipeline.run.plant_sessions import split_by_credential
 from pipeline.run.plants import list_own_plants
+from pipeline.run.supplied_files.fleet_membership import read_today_plants
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.auth.token_source import NO_LOGIN
 from pipeline.sma.budget.file_store import BudgetState

@@ -14,7 +14,7 @@ from pipeline.billing.spending import (
     CostNotAllowedError,
 )
 from pipeline.common.errors import ClockApartError, SunledgerError
-from pipeline.common.refused_files import explain_bad_file, find_refusal
+from pipeline.common.files.refused_files import explain_bad_file, find_refusal
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError
 from pipeline.ops.doctor.connection_checks import (

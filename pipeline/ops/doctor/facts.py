@@ -11,9 +11,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.common.file_locks import take_lock
-from pipeline.common.lock_waits import find_holders
-from pipeline.common.regular_files import list_regular_files
+from pipeline.common.files.file_locks import take_lock
+from pipeline.common.files.lock_waits import find_holders
+from pipeline.common.files.regular_files import list_regular_files
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.machine import HeldLock, Place, Publication
 from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE

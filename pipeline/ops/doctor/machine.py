@@ -10,7 +10,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from pipeline.common.refused_files import find_refusal
+from pipeline.common.files.refused_files import find_refusal
 from pipeline.common.text import join_first, pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from warehouse.published_file.publication_lag import PublicationLag

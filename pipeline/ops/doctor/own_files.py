@@ -4,10 +4,10 @@ from pipeline.billing import load_prices
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, name_variable
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
-from pipeline.run.plant_attributes import read_plant_attributes
-from pipeline.run.supplied_irradiation import read_supplied_irradiation
-from pipeline.run.supplied_limits import read_supplied_limits
-from pipeline.run.supplied_thresholds import read_thresholds
+from pipeline.run.supplied_files.plant_attributes import read_plant_attributes
+from pipeline.run.supplied_files.supplied_irradiation import read_supplied_irradiation
+from pipeline.run.supplied_files.supplied_limits import read_supplied_limits
+from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from warehouse.published_file.own_tables import check_own_folder
 
 

@@ -12,11 +12,11 @@ from pipeline.extract.due_lists import plan_plant_lists
 from pipeline.ops.doctor import access_diagnoses, time_zones
 from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, warn
-from pipeline.run.fleet_membership import read_fleet
+from pipeline.run.supplied_files.fleet_membership import read_fleet
 from pipeline.sma.consents.access_problems import GONE_FOR
 from pipeline.sma.requests import Answer, Failure
 from pipeline.sma.session_set import fetch_by_plant
-from pipeline.transform import inventory, remembered_lists
+from pipeline.transform.lists import inventory, remembered_lists
 from schemas import Plants
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.regular_files import list_regular_names
+from pipeline.common.files.regular_files import list_regular_names
 from pipeline.common.settings import Settings
 from pipeline.common.shared_session import SharedSession, SharedStoreError, open_shared_session
 from pipeline.sma.auth.secret_files import (

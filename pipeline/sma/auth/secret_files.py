@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from pipeline.common.atomic_files import put_in_place, reserve_beside
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import POLL_S, hold_lock, open_lock, take_lock
-from pipeline.common.owned_files import write_whole
+from pipeline.common.files.atomic_files import put_in_place, reserve_beside
+from pipeline.common.files.file_locks import POLL_S, hold_lock, open_lock, take_lock
+from pipeline.common.files.owned_files import write_whole
 from pipeline.sma.clock import ANNOUNCED_FROM_S, Clock
 
 FOLDER = "credentials"

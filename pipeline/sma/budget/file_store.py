@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import free_lock, take_lock
+from pipeline.common.files.file_locks import free_lock, take_lock
 from pipeline.sma.clock import ANNOUNCED_FROM_S, Announcer, announce_nothing
 
 T = TypeVar("T")

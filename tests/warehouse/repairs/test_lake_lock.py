@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.common import file_locks
-from pipeline.common.lock_waits import LockBusyError
+from pipeline.common.files import file_locks
+from pipeline.common.files.lock_waits import LockBusyError
 from schemas import EnergyDaily
 from tests.programs import PATIENCE_S, start
 from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of, values

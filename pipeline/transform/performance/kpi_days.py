@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.common.local_time import UTC_US
 from pipeline.transform.daily import sum_exactly
-from pipeline.transform.irradiance import (
+from pipeline.transform.performance.irradiance import (
     IRRADIANCE_COLUMNS,
     PRODUCTIVE_W_PER_M2,
     build_sky,
@@ -25,7 +25,7 @@ from pipeline.transform.irradiance import (
     measure_worked,
     sum_irradiation,
 )
-from pipeline.transform.kpi_formulas import compute_figures
+from pipeline.transform.performance.kpi_formulas import compute_figures
 
 # So much of the daylight a sensor must cover for the irradiation of the whole day to be known.
 SENSOR_ENOUGH = 0.95

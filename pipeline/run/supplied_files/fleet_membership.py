@@ -13,10 +13,10 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.user_text import read_user_text
 from pipeline.common.settings import Settings, name_variable
-from pipeline.common.user_text import read_user_text
-from pipeline.run.plant_attributes import build_pattern, find_members
-from pipeline.transform.plant_moves import add_former_ids
+from pipeline.run.supplied_files.plant_attributes import build_pattern, find_members
+from pipeline.transform.lists.plant_moves import add_former_ids
 
 INCLUDE, EXCLUDE = name_variable("include_plants"), name_variable("exclude_plants")
 TODAY = name_variable("today_plants")

@@ -12,7 +12,7 @@ import polars as pl
 
 from pipeline.common.local_time import is_timezone
 from pipeline.transform.answer_text import DETAIL_CHARACTERS
-from pipeline.transform.list_rows import read_list_rows
+from pipeline.transform.lists.list_rows import read_list_rows
 from pipeline.transform.plant_power import DEVICE_POWERS, POWERS, build_no_former
 from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
 from schemas.base import CAPACITY_CLASSES, FINITE

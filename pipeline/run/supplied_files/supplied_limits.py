@@ -14,10 +14,10 @@ from typing import Any, Final
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.user_text import build_file_error, read_user_text, split_separator
 from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings, name_variable
-from pipeline.common.user_text import build_file_error, read_user_text, split_separator
-from pipeline.run.user_files import read_unchanged, refuse_rows, write_decimal_points
+from pipeline.run.supplied_files.user_files import read_unchanged, refuse_rows, write_decimal_points
 from schemas.base import FINITE
 from schemas.curtailment import ASKED_BY, FEED_IN, KINDS, METHODS
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
-from pipeline.transform import inventory
+from pipeline.transform.lists import inventory
 from schemas import RawAnswers, RawDevices, RawPlants, polars_schema, storage
 from warehouse.lake import Lake
 

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from pipeline.transform.answer_text import DETAIL_CHARACTERS
-from pipeline.transform.broken_lists import find_odd_parts
-from pipeline.transform.inventory import DEVICES_QUERY, PLANTS_QUERY, USABLE_ID, read_list_entries
-from pipeline.transform.list_rows import read_list_rows
+from pipeline.transform.lists.broken_lists import find_odd_parts
+from pipeline.transform.lists.inventory import DEVICES_QUERY, PLANTS_QUERY, USABLE_ID, read_list_entries
+from pipeline.transform.lists.list_rows import read_list_rows
 from pipeline.transform.row_rules import BROKEN_ENTRY, BROKEN_TEXT, DOUBLED_KEY, NOT_A_NUMBER
 
 # The entries of a list, with their id and whether a name in one is there twice: readers then disagree on its value.

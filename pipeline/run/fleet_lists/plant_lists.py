@@ -7,8 +7,8 @@ from functools import lru_cache
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
-from pipeline.run.stored_lists import list_past_days
-from pipeline.transform import inventory
+from pipeline.run.fleet_lists.stored_lists import list_past_days
+from pipeline.transform.lists import inventory
 from schemas import RawPlants, storage
 from warehouse.lake import Lake
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.common.atomic_files import name_target
 from pipeline.common.errors import SunledgerError
+from pipeline.common.files.atomic_files import name_target
 from pipeline.common.store_faults import find_store_error, list_causes
 
 # What Python, pyarrow, DuckDB and delta-rs say, each in its own words.

@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.transform.hourly import QUARTER
-from pipeline.transform.theoretical_power import select_binding
+from pipeline.transform.performance.theoretical_power import select_binding
 from schemas import curtailment as c
 
 # A method must know so much of the binding time before a better one without that is left.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.file_locks import POLL_S, hold_descriptor
+from pipeline.common.files.file_locks import POLL_S, hold_descriptor
 
 # A person notices a shorter wait as slowness, and a line about each would hide the rest.
 TELL_FROM_S = 5.0

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from pipeline.common.user_text import build_file_error, check_user_file
+from pipeline.common.files.user_text import build_file_error, check_user_file
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from pipeline.transform.daily import sum_exactly
-from pipeline.transform.kpi_formulas import compute_figures
+from pipeline.transform.performance.kpi_formulas import compute_figures
 from pipeline.transform.plant_power import POWERS, find_month_powers
 from schemas import kpi as k
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.common.file_locks import take_lock
+from pipeline.common.files.file_locks import take_lock
 
 
 def create_owned(folder: Path, suffix: str, content: bytes = b"") -> tuple[int, Path]:

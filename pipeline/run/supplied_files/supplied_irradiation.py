@@ -12,10 +12,10 @@ from typing import Final
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.user_text import build_file_error, read_user_text, split_separator
 from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings, name_variable
-from pipeline.common.user_text import build_file_error, read_user_text, split_separator
-from pipeline.run.user_files import read_unchanged, refuse_rows, write_decimal_points
+from pipeline.run.supplied_files.user_files import read_unchanged, refuse_rows, write_decimal_points
 
 _HEAD_BYTES: Final = 2**16
 COLUMNS: Final = ("plant_id", "interval_start", "interval_end")

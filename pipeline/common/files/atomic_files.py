@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.common.file_locks import take_lock
+from pipeline.common.files.file_locks import take_lock
 
 # The end of the name of the file that a process holds locked while names beside a target are its own.
 _HELD = ".held"

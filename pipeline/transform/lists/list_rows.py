@@ -11,8 +11,8 @@ from collections import OrderedDict
 
 import polars as pl
 
-from pipeline.transform.broken_lists import decode_lists
 from pipeline.transform.json_engine import run_on
+from pipeline.transform.lists.broken_lists import decode_lists
 
 # At most this much is kept: the rows of the list of 10,000 plants take 2 MB.
 KEPT_BYTES = 2**23

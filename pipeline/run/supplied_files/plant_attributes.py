@@ -19,10 +19,10 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError, UsageError
+from pipeline.common.files.user_text import build_file_error, read_user_text, split_separator
 from pipeline.common.settings import Settings, name_variable
-from pipeline.common.user_text import build_file_error, read_user_text, split_separator
-from pipeline.run.user_files import read_unchanged
-from pipeline.transform.plant_moves import find_successors
+from pipeline.run.supplied_files.user_files import read_unchanged
+from pipeline.transform.lists.plant_moves import find_successors
 from schemas import PlantAttributes, polars_schema
 from schemas.base import FINITE
 from warehouse.lake_reader import build_empty_frame

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from pipeline.run.stored_lists import OWNER
+from pipeline.run.fleet_lists.stored_lists import OWNER
 from schemas import ApiRequests, Devices
 from warehouse.lake import Lake
 

@@ -1,0 +1,1 @@
+"""Limits of plants' power: when they held, and the energy that they prevented."""
