@@ -10,7 +10,9 @@ from pipeline.common.text import pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
+from pipeline.run.plants import find_excluded_plants
 from pipeline.run.step import StepResult
+from pipeline.run.supplied_files.fleet_membership import select_days_of_months
 from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
@@ -40,7 +42,7 @@ NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
 
 @writes(
     Reconciliation,
-    reads=(RawEnergyMonths, EnergyDaily, EnergyValueIntervals, DcEnergyIntervals, Plants),
+    reads=(RawEnergyMonths, EnergyDaily, EnergyMonthly, EnergyValueIntervals, DcEnergyIntervals, Plants),
     stage=Stage.VENDOR,
     every="month",
 )
@@ -117,9 +119,11 @@ def _reconcile_month(runtime: RunContext, month: dt.date) -> pl.DataFrame:
     vendor = _read_vendor_energies(
         runtime, RawEnergyMonths, month, find_month_end(month), moved, "1d"
     ).filter(within)
-    daily = (
-        runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != restatements.PROVISIONAL).collect()
-    )
+    days = runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != restatements.PROVISIONAL)
+    # The days of energy_monthly, beside whose figures these stand.
+    is_closed = pl.col("month") == month, pl.col("closed_at").is_not_null()
+    closed = runtime.lake.scan(EnergyMonthly).filter(*is_closed).select("month").unique().collect()["month"]
+    daily = select_days_of_months(days, find_excluded_plants(runtime), closed).collect()
     # Data that was not fetched can't be compared.
     there = daily.select("plant_id", "local_date")
     vendor = vendor.join(there, on=["plant_id", "local_date"], how="semi")

@@ -20,6 +20,7 @@ from pipeline.report.write_report import choose_month, write_report
 from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
+from warehouse.published_file.month_rows import select_month_rows
 from warehouse.published_file.publish import connect
 
 Rows = Callable[..., pl.DataFrame]
@@ -121,6 +122,14 @@ def test_plants_of_one_name_are_told_apart(file: Path, tmp_path: Path) -> None:
     with connect(file) as connection:
         done = write_report(connection, OCTOBER, tmp_path / "out")
     assert [row[0] for row in page(done.index).tables[-1][1:]] == ["C", "Roof (1)", "Roof (2)"]
+
+
+def test_hours_are_of_the_days_on_which_the_plant_is_yours(file: Path) -> None:
+    with duckdb.connect(str(file)) as writer:
+        writer.execute("UPDATE plants SET excluded_from = '2021-10-02' WHERE plant_id = '1'")
+    with connect(file) as connection:
+        hours = select_month_rows(connection, OCTOBER).read_hours(["1"])
+    assert hours["local_date"].unique().to_list() == [OCTOBER]
 
 
 def test_figures_that_differ_from_sma_s_own_are_shown(folder: Path) -> None:

@@ -3,9 +3,19 @@
 import datetime as dt
 from collections.abc import Callable
 
+import polars as pl
+
 from pipeline.run.context import RunContext
-from pipeline.tables.reconciliation_tables import write_reconciliation_yearly
-from schemas import EnergyMonthly, Plants, RawEnergyYears, ReconciliationYearly
+from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
+from schemas import (
+    EnergyDaily,
+    EnergyMonthly,
+    Plants,
+    RawEnergyMonths,
+    RawEnergyYears,
+    Reconciliation,
+    ReconciliationYearly,
+)
 from tests.warehouse.published_file.conftest import NOW, put
 
 YEAR, MAY = dt.date(2021, 1, 1), dt.date(2021, 5, 1)
@@ -29,3 +39,24 @@ def test_a_month_that_was_closed_before_its_plant_moved_is_compared_under_the_ne
         ("new", "month", 500.0, 500.0, "none"),
         ("new", "year", 500.0, 500.0, "none"),
     ]
+
+
+def test_an_open_month_is_compared_by_the_days_on_which_its_plant_is_yours(
+    new_runtime: Callable[..., RunContext],
+) -> None:
+    """The plant is left out from 2 May on; a closed month keeps all days."""
+    runtime = new_runtime()
+    runtime.settings = runtime.settings.model_copy(update={"exclude_plants": "1 from 2021-05-02"})
+    lake, days = runtime.lake, (MAY, MAY.replace(day=2))
+    put(lake, Plants, [{"plant_id": "1", "timezone": "Etc/GMT"}])
+    put(lake, EnergyDaily, [{"plant_id": "1", "local_date": day, "pv_generation_kwh": 5.0} for day in days])
+    rows = b", ".join(b'{"time": "%sT00:00:00", "pvGeneration": 5000}' % str(day).encode() for day in days)
+    answer = {"status": 200, "attempts": 1, "time_basis": "utc", "final": True}
+    body = b'{"resolution": "OneDay", "set": [%s]}' % rows
+    put(lake, RawEnergyMonths, [answer | {"plant_id": "1", "local_date": MAY, "body": body}])
+    month = {"plant_id": "1", "month": MAY}
+    for closed_at, kwh in ((None, 5.0), (NOW, 10.0)):
+        put(lake, EnergyMonthly, [month | {"closed_at": closed_at}])
+        write_reconciliation(runtime)
+        found = lake.scan(Reconciliation).filter(pl.col("period") == "month")
+        assert found.select("measured_kwh", "vendor_kwh").collect().rows() == [(kwh, kwh)]

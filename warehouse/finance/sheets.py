@@ -10,8 +10,8 @@ import duckdb
 from pipeline.common.calendar_months import find_month_end
 from warehouse.finance.labels import BilingualText, Language
 from warehouse.finance.words import VALUES
-from warehouse.published_file.month_completeness import is_closed, write_plant_days
-from warehouse.published_file.month_rows import knows_exclusion
+from warehouse.published_file.month_completeness import write_plant_days
+from warehouse.published_file.own_days import write_own_day
 from warehouse.quoting import quote_identifier, quote_text
 from warehouse.views import load_shared
 
@@ -244,7 +244,7 @@ SHEETS: Final = (
             "noted_at",
         ),
         "plant_name, plant_id, local_date, quantity, noted_at",
-        where="local_date BETWEEN {month} AND {end}",
+        where="local_date BETWEEN {month} AND {end} AND {own_day}",
     ),
     PackSheet(
         "days-to-check",
@@ -310,7 +310,7 @@ def write_query(connection: duckdb.DuckDBPyConnection, sheet: PackSheet, selecti
     words = {
         "month": month,
         "end": end,
-        "own_day": _write_own_day(connection, selection.month),
+        "own_day": write_own_day(connection, selection.month, "found"),
         "moves": moves,
         "completeness": _COMPLETENESS.format(plant_days=write_plant_days(connection, selection.month)),
     }
@@ -359,11 +359,3 @@ def _write_words(column: str, language: Language) -> str:
         f"array_to_string(list_transform({codes}, lambda code: coalesce(MAP {{{words}}}[code], code)), ', ')"
     )
     return f"CASE WHEN {name} IS NOT NULL THEN {found} END"
-
-
-def _write_own_day(connection: duckdb.DuckDBPyConnection, month: dt.date) -> str:
-    """A condition: the plant is yours on the day. The days of a closed month are those that it was closed with."""
-    if is_closed(connection, month) or not knows_exclusion(connection):
-        return "true"
-    gone = "gone.plant_id = found.plant_id AND gone.excluded_from <= found.local_date"
-    return f"NOT EXISTS (SELECT 1 FROM plants AS gone WHERE {gone})"  # noqa: S608 - our own words

@@ -231,18 +231,19 @@ def read_from_day_file(macro: Macro, files: Sequence[str], guard: HomeGuard | No
     file = name if len(widths) == 1 else f"rtrim({name})"
     path = f"concat({quote_text(alike)}, {file}, left(CAST(plant AS VARCHAR), 0))"
     source = read_files(EnergyBalanceIntervals, path)
-    # The columns and the clock of the view, with the plant found once: its time zone is then known before the rows are.
+    # The columns, the clock and the condition of the view, with the plant found once: its time zone is then known
+    # before the rows are.
     columns, _, joins = next(view.query for view in load_curated_views() if view.name == "v_power").partition(
         "\nFROM "
     )
-    clock = "LEFT JOIN _clocks AS " + joins.partition("LEFT JOIN _clocks AS ")[2]
+    clock, _, mine = joins.partition("LEFT JOIN _clocks AS ")[2].rpartition("\nWHERE ")
     plants = "(SELECT name, timezone FROM plants WHERE plant_id = CAST(plant AS VARCHAR)) AS plants"
-    rows = "power.plant_id = CAST(plant AS VARCHAR) AND power.local_date = CAST(day AS DATE)"
+    rows = f"power.plant_id = CAST(plant AS VARCHAR) AND power.local_date = CAST(day AS DATE) AND ({mine})"
     if guard is not None:
         rows = f"{rows} AND {guard.condition}"
         source = f"{guard.empty_source} AS home, {source}"
     return macro._replace(
-        query=f"{columns} FROM {source} AS power LEFT JOIN {plants} ON true {clock} WHERE {rows}"
+        query=f"{columns} FROM {source} AS power LEFT JOIN {plants} ON true LEFT JOIN _clocks AS {clock} WHERE {rows}"
     )
 
 

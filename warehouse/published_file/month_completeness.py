@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.calendar_months import find_month_end
-from warehouse.published_file.month_rows import knows_exclusion
+from warehouse.published_file.own_days import is_closed, knows_exclusion
 
 NOT_FETCHED = "not_fetched"
 
@@ -63,12 +63,6 @@ def write_plant_days(connection: duckdb.DuckDBPyConnection, month: dt.date) -> s
         closed="true" if is_closed(connection, month) else "false",
         excluded_from="excluded_from" if knows_exclusion(connection) else "CAST(NULL AS DATE)",
     )
-
-
-def is_closed(connection: duckdb.DuckDBPyConnection, month: dt.date) -> bool:
-    """Whether the month is closed."""
-    query = "SELECT count(*) FROM energy_monthly WHERE month = ? AND closed_at IS NOT NULL"
-    return bool(connection.execute(query, [month]).fetchall()[0][0])
 
 
 def read_plant_days(

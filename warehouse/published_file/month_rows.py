@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.common.calendar_months import find_month_end
 from pipeline.common.errors import UsageError
+from warehouse.published_file.own_days import knows_exclusion, write_own_day
 from warehouse.published_file.published_units import explain_empty_month
 from warehouse.quoting import quote_identifier
 
@@ -33,7 +34,7 @@ WITH quarters AS (
         sum({_LENGTH}) FILTER (total_consumption_kwh IS NOT NULL) AS load_hours
     FROM energy_balance_intervals
     JOIN plants USING (plant_id)
-    WHERE local_date BETWEEN ? AND ? AND plant_id IN (SELECT unnest(?))
+    WHERE local_date BETWEEN ? AND ? AND plant_id IN (SELECT unnest(?)){{own_days}}
     GROUP BY ALL
 ), clocks AS (
     -- To turn every row into local time would cost more than all the rest.
@@ -175,7 +176,8 @@ class MonthRows:
 
         An interval counts in the hour that its middle lies in.
         """
-        return self.connection.execute(_HOURS, [self.month, self.end, list(plant_ids)]).pl()
+        query = _HOURS.format(own_days=self._write_own_days("energy_balance_intervals"))
+        return self.connection.execute(query, [self.month, self.end, list(plant_ids)]).pl()
 
     def read_meta(self) -> dict[str, Any]:
         """The row of _meta."""
@@ -186,12 +188,7 @@ class MonthRows:
 
     def _write_own_days(self, table: str) -> str:
         """A condition on the table's rows: the settings include the plant on the day. Closed figures stay unchanged."""
-        query = "SELECT count(*) FROM energy_monthly WHERE month = ? AND closed_at IS NOT NULL"
-        closed = bool(self.connection.execute(query, [self.month]).fetchall()[0][0])
-        if closed or not knows_exclusion(self.connection):
-            return ""
-        begins = f"SELECT max(excluded_from) FROM plants WHERE plants.plant_id = {quote_identifier(table)}.plant_id"  # noqa: S608
-        return f" AND local_date < coalesce(({begins}), DATE '9999-12-31')"
+        return f" AND {write_own_day(self.connection, self.month, table)}"
 
     def _read_rows(self, table: str, columns: str, where: str, order: str) -> pl.DataFrame:
         query = (
@@ -229,14 +226,6 @@ def select_month_rows(
     if not (here if only else found):
         raise explain_empty_month(connection, month)
     return MonthRows(connection, month, sorted(set(only) or here))
-
-
-def knows_exclusion(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the file says which plants are not yours; files of older versions do not."""
-    query = (
-        "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'plants' AND column_name = 'excluded_from'"
-    )
-    return bool(connection.execute(query).fetchall()[0][0])
 
 
 def _find_left_out(connection: duckdb.DuckDBPyConnection, month: dt.date) -> set[str]:

@@ -47,13 +47,24 @@ WITH moves AS (
     GROUP BY ALL
 ), vendor AS (
     -- A comparison that was not made since a move has an id of before, too.
-    SELECT
-        coalesce(moves.newest_id, reconciliation.plant_id) AS plant_id,
-        reconciliation.month,
-        arg_min(reconciliation.vendor_kwh, coalesce(moves.n_moves, 0)) AS vendor_kwh
-    FROM reconciliation
-    LEFT JOIN moves ON moves.former_id = reconciliation.plant_id
-    WHERE reconciliation.period = 'month' AND reconciliation.quantity = 'pv_generation'
+    SELECT present_id AS plant_id, month, arg_min(vendor_kwh, n_moves) AS vendor_kwh
+    FROM (
+        SELECT
+            coalesce(moves.newest_id, found.plant_id) AS present_id,
+            found.month,
+            coalesce(moves.n_moves, 0) AS n_moves,
+            -- An open month has the days before its plant is excluded, and may have been compared before that was set.
+            CASE WHEN any_value(plants.excluded_from) <= last_day(found.month)
+                AND found.month NOT IN (SELECT month FROM energy_monthly WHERE closed_at IS NOT NULL)
+                THEN exact_sum(found.vendor_kwh) FILTER (WHERE found.period = 'day' AND found.local_date < plants.excluded_from)
+                ELSE max(found.vendor_kwh) FILTER (WHERE found.period = 'month')
+            END AS vendor_kwh
+        FROM reconciliation AS found
+        LEFT JOIN moves ON moves.former_id = found.plant_id
+        LEFT JOIN plants ON plants.plant_id = coalesce(moves.newest_id, found.plant_id)
+        WHERE found.quantity = 'pv_generation'
+        GROUP BY found.plant_id, found.month, moves.newest_id, moves.n_moves
+    )
     GROUP BY ALL
 )
 SELECT

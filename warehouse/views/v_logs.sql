@@ -87,4 +87,10 @@ LEFT JOIN devices ON devices.plant_id = logs.plant_id AND devices.device_id = lo
 LEFT JOIN sub_plants AS sections ON sections.plant_id = logs.plant_id
     AND sections.sub_plant_id = coalesce(logs.sub_plant_id, devices.sub_plant_id)
 LEFT JOIN tags ON tags.message_tag_id = logs.message_tag_id
+-- Entries of a plant that moved keep the id that it had then. The settings may name either.
+LEFT JOIN (
+-- shared: plant_moves
+) AS moves ON moves.former_id = logs.plant_id
+LEFT JOIN plants AS present ON present.plant_id = coalesce(moves.newest_id, logs.plant_id)
+WHERE present.excluded_from IS NULL OR logs.local_date < present.excluded_from
 ORDER BY logs.logged_at DESC, plant_name, logs.plant_id

@@ -33,3 +33,9 @@ FROM energy_balance_intervals AS power
 LEFT JOIN plants ON plants.plant_id = power.plant_id
 LEFT JOIN _clocks AS clock ON clock.timezone = plants.timezone
     AND power.interval_start >= clock.since AND power.interval_start < clock.until
+-- Intervals of a plant that moved keep the id that it had then. The settings may name either.
+LEFT JOIN (
+-- shared: plant_moves
+) AS moves ON moves.former_id = power.plant_id
+LEFT JOIN plants AS present ON present.plant_id = coalesce(moves.newest_id, power.plant_id)
+WHERE present.excluded_from IS NULL OR power.local_date < present.excluded_from

@@ -27,6 +27,11 @@ SELECT
     max(quarantine.local_date) AS last_day
 FROM quarantine
 LEFT JOIN plants ON plants.plant_id = quarantine.plant_id
-WHERE plants.excluded_from IS NULL OR quarantine.local_date < plants.excluded_from
+-- What was found before a plant moved keeps the id that it had then. The settings may name either.
+LEFT JOIN (
+-- shared: plant_moves
+) AS moves ON moves.former_id = quarantine.plant_id
+LEFT JOIN plants AS present ON present.plant_id = coalesce(moves.newest_id, quarantine.plant_id)
+WHERE present.excluded_from IS NULL OR quarantine.local_date < present.excluded_from
 GROUP BY ALL
 ORDER BY n_found DESC, quarantine.plant_id, quarantine.source, quarantine.reason

@@ -10,10 +10,12 @@ from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,
     Devices,
+    EnergyBalanceIntervals,
     EnergyDaily,
     EnergyMonthly,
     KpiDaily,
     KpiMonthly,
+    Logs,
     PlantAttributes,
     Plants,
     Quarantine,
@@ -24,6 +26,8 @@ from warehouse.lake import Lake
 from warehouse.published_file.publish import connect, publish
 
 LAST_OF_CLOSED = dt.date(2021, 9, 30)
+EVER = dt.date(1970, 1, 1)
+NOON, QUARTER = dt.datetime(2021, 10, 1, 12, tzinfo=dt.UTC), dt.timedelta(minutes=15)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +35,23 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     """A published lake of plants of which each is a case of its own; `own` is one beside whose figure no other is."""
     root = tmp_path_factory.mktemp("cases")
     lake = Lake(str(root / "lake"), root / "scratch")
-    plants = ("night", "meter", "own", "gap", "sold", "left", "moved", "late", "between", "idle")
+    plants = (
+        "night",
+        "meter",
+        "own",
+        "gap",
+        "sold",
+        "left",
+        "moved",
+        "late",
+        "between",
+        "idle",
+        "left behind",
+    )
     more = {
-        "sold": {"excluded_from": SECOND},
+        "sold": {"excluded_from": SECOND, "migrated_from": "left behind"},
+        # No entry of the settings names this id, and one that includes plants names the newest.
+        "left behind": {"excluded_from": EVER},
         "left": {"excluded_from": LAST_OF_CLOSED},
         "moved": {"migrated_from": "between"},
         "between": {"migrated_from": "former"},
@@ -45,6 +63,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     put(lake, PlantAttributes, [{"plant_id": one} | facts for one, facts in groups.items()])
     put_night(lake)
     put_inverters(lake)
+    put_before_a_move(lake)
     publish(lake, root / "x.duckdb", now=NOW, version="1")
     with connect(root / "x.duckdb") as connection:
         yield connection
@@ -92,9 +111,25 @@ def put_night(lake: Lake) -> None:
     own = [{"plant_id": plant, "month": MONTH, "pv_generation_kwh": 10.0} for plant in ("meter", "own")]
     closed = {"month": LAST_OF_CLOSED.replace(day=1), "closed_at": NOW}
     both = [closed | {"plant_id": plant} for plant in ("left", "former", "early")]
-    put(lake, EnergyMonthly, [month, *own, *both])
+    sold = {"plant_id": "sold", "month": MONTH, "pv_generation_kwh": 4.5}
+    put(lake, EnergyMonthly, [month, *own, sold, *both])
     of_plants = [{"plant_id": plant, "month": closed["month"]} for plant in ("former", "idle")]
     put(lake, KpiMonthly, [month, *of_plants])
+
+
+def put_before_a_move(lake: Lake) -> None:
+    """Rows that keep the id of before a move: `left behind` is `sold` now, and is left out by its newest id alone."""
+    days = [
+        {"plant_id": plant, "local_date": day, "interval_end": moment}
+        for plant in ("sold", "left behind", "kept")
+        for day, moment in ((FIRST, NOON), (SECOND, NOON + dt.timedelta(days=1)))
+    ]
+    put(
+        lake,
+        EnergyBalanceIntervals,
+        [day | {"interval_start": day["interval_end"] - QUARTER} for day in days],
+    )
+    put(lake, Logs, [{name: day[name] for name in ("plant_id", "local_date")} for day in days])
 
 
 def put_inverters(lake: Lake) -> None:
@@ -161,13 +196,19 @@ def put_inverters(lake: Lake) -> None:
         + [
             of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured", "reason": "none"}
             for period, kwh in (("day", 13.0), ("month", 27.5))
+        ]
+        # SMA's own figures of a month that was compared before its plant was excluded.
+        + [
+            of_month | told | {"plant_id": "sold", "local_date": day, "period": period, "vendor_kwh": kwh}
+            for day, period, kwh in ((FIRST, "day", 4.0), (SECOND, "day", 5.0), (MONTH, "month", 9.0))
         ],
     )
     put(
         lake,
         Quarantine,
         [
-            {"local_date": day, "source": "x", "plant_id": "sold", "reason": "spike"}
+            {"local_date": day, "source": "x", "plant_id": plant, "reason": "spike"}
+            for plant in ("sold", "left behind")
             for day in (FIRST, SECOND)
         ],
     )
@@ -198,6 +239,13 @@ def test_what_the_inverters_say_stands_beside_the_plants_figure(cases: duckdb.Du
     assert found == [("meter", 27.0, 27.5), ("own", None, None)]
 
 
+def test_sma_s_own_figure_is_of_the_days_that_the_month_of_an_excluded_plant_has(
+    cases: duckdb.DuckDBPyConnection,
+) -> None:
+    query = "SELECT pv_generation_kwh, vendor_pv_generation_kwh FROM v_energy_monthly WHERE plant_id = 'sold'"
+    assert cases.execute(query).fetchall() == [(4.5, 4.0)]
+
+
 def test_an_inverter_with_a_gap_is_held_against_none(cases: duckdb.DuckDBPyConnection) -> None:
     query = "SELECT device_id, relative_yield FROM v_inverters_daily WHERE plant_id = 'gap' ORDER BY ALL"
     assert cases.execute(query).fetchall() == [
@@ -212,8 +260,17 @@ def test_inverters_and_reasons_leave_out_the_days_of_excluded_plants(
 ) -> None:
     query = "SELECT local_date FROM v_inverters_daily WHERE plant_id = 'sold'"
     assert cases.execute(query).fetchall() == [(FIRST,)]
-    query = "SELECT n_found, last_day FROM v_quarantine_by_reason"
-    assert cases.execute(query).fetchall() == [(1, FIRST)]
+    query = "SELECT plant_id, n_found, last_day FROM v_quarantine_by_reason ORDER BY ALL"
+    assert cases.execute(query).fetchall() == [("left behind", 1, FIRST), ("sold", 1, FIRST)]
+
+
+def test_power_and_events_leave_out_the_days_of_excluded_plants_by_their_newest_id(
+    cases: duckdb.DuckDBPyConnection,
+) -> None:
+    mine = [("kept", FIRST), ("kept", SECOND), ("left behind", FIRST), ("sold", FIRST)]
+    for view in ("v_power", "v_logs"):
+        found = cases.execute(f"SELECT plant_id, local_date FROM {view} ORDER BY ALL").fetchall()
+        assert found == mine, view
 
 
 def test_a_closed_month_keeps_the_days_on_which_its_plant_is_excluded_since_then(
