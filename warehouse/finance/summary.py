@@ -99,15 +99,17 @@ def build_summary(
 ) -> Summary:
     """The summary of the month; `checked` says whether there is an invoice check."""
     days = _read_sums(connection, selection, "completeness", (*DAY_COUNTS, "covered_h", "expected_month_h"))
-    ((n_plants, closed_at),) = connection.execute(
-        f"SELECT count(*), max(closed_at) FROM ({_query(connection, selection, 'energy-monthly')})"  # noqa: S608
+    ((n_plants, n_measured, closed_at),) = connection.execute(
+        f"SELECT count(*), count(coalesce({', '.join(ENERGIES)})), max(closed_at) "  # noqa: S608
+        f"FROM ({_query(connection, selection, 'energy-monthly')})"
     ).fetchall()
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
     notices, warns = _explain_month(connection, selection, days, n_plants, language)
     pick = _Picker(language)
     open_remark = "" if closed_at else _OPEN.choose(language)
     figures = [
-        pick(BilingualText("Plants with energy", "Anlagen mit Energie"), n_plants),
+        pick(BilingualText("Plants", "Anlagen"), n_plants),
+        pick(BilingualText("Plants with energy", "Anlagen mit Energie"), n_measured),
         *_list_energies(connection, selection, n_plants, language),
         pick(BilingualText("Closed", "Abgeschlossen"), closed_at, "UTC", open_remark),
         *_list_coverage(days, language),

@@ -22,7 +22,7 @@ from schemas.usage import DECISIONS, PRICINGS
 from warehouse.finance import pack
 from warehouse.finance.labels import TERMS, BilingualText, format_count
 from warehouse.finance.pack import PackChoice, write_pack
-from warehouse.finance.sheets import CHECKED, SHEETS
+from warehouse.finance.sheets import CHECKED, ENERGIES, SHEETS
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
 from warehouse.published_file.publish import PublishedFile, connect
 from warehouse.published_file.published_units import list_members
@@ -290,6 +290,15 @@ def test_a_sum_says_how_many_plants_it_holds(billed: Connection, tmp_path: Path)
     assert book.rows("Vollständigkeit")[-1]["A"][0] == "Summe (Zeilen: 2)"
 
 
+@pytest.mark.usefixtures("without_sheets")
+def test_a_silent_plant_is_none_with_energy(changed: Connection, tmp_path: Path) -> None:
+    nothing = ", ".join(f"{name} = NULL" for name in ENERGIES)
+    changed.execute(f"UPDATE energy_monthly SET {nothing} WHERE plant_id = 'b'")
+    write_pack(changed, OCTOBER, tmp_path / "pack", CSV)
+    readme = (tmp_path / "pack" / "README.md").read_text("utf-8")
+    assert "* Plants: 2\n* Plants with energy: 1\n" in readme
+
+
 @pytest.mark.long
 def test_text_of_others_stays_in_its_row_and_the_price_list_s_remark_is_german(
     billed: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -339,10 +348,16 @@ def test_days_that_were_never_fetched_make_the_month_incomplete(changed: Connect
 @pytest.mark.long
 def test_days_of_excluded_plants_are_in_no_sheet(changed: Connection, tmp_path: Path) -> None:
     changed.execute("UPDATE plants SET excluded_from = '2021-10-02' WHERE plant_id = 'a'")
+    changed.execute(
+        "INSERT INTO restatements BY NAME SELECT 'a' AS plant_id, unnest([DATE '2021-10-01', DATE '2021-10-02']) AS "
+        "local_date, 'pv_generation' AS quantity, 1 AS difference_kwh, 'complete' AS status_before, 'first_answer' AS "
+        "cause, false AS closed, published_at AS noted_at, '' AS replaces FROM _meta"
+    )
     write_pack(changed, OCTOBER, tmp_path / "pack", CSV)
-    for name in ("energy-daily", "set-aside"):
+    for name in ("energy-daily", "set-aside", "restatements"):
         frame = pl.read_csv(tmp_path / "pack" / f"{name}.csv", infer_schema=False)
         assert not frame.filter(pl.col("Plant id") == "a", pl.col("Day") >= "2021-10-02").height, name
+    assert "* Restated figures: 1\n" in (tmp_path / "pack" / "README.md").read_text("utf-8")
     whole = pl.read_csv(tmp_path / "pack" / "completeness.csv")
     assert whole.filter(pl.col("Plant id") == "a")["Stored days"].to_list() == [1]
 
