@@ -82,7 +82,7 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
         unused=_find_unused(lake, ours, moves, prices),
         unpriced=tuple(every.filter(of_year, pl.col("fee_eur").is_null())["plant_id"].unique().sort()),
         in_vain=vain.filter(of_year)["plant_id"].n_unique(),
-        expected_systems=priced["plant_id"].n_unique(),
+        expected_systems=find_expected_systems(units, listed, moves, month).height,
         lower_bound=explain_lower_bound(
             runtime.settings.home, [dt.date(year, m, 1) for m in range(1, DECEMBER + 1)]
         ),
@@ -94,18 +94,10 @@ def expect_units(
 ) -> pl.DataFrame:
     """plant_id and month of the PU that are still to come in a year: none in a year that is over.
 
-    Who was asked for in the running month `month` or in the one before, and is in SMA's newest list, is expected in
-    every month from the current one on in which it was not asked for yet. A system that was asked for by the id that it
-    had before it moved (`moves` as in `count_asked_systems`) is expected by its new one.
+    The systems of `find_expected_systems` are expected in every month from the current one, `month`, on in which they
+    were not asked for yet.
     """
-    before = find_month_before(month)
-    lately = units.filter(pl.col("month").is_in([before, month])).select("plant_id", month=pl.lit(month))
-    systems = (
-        move_to_new_ids(lately, moves)
-        .filter(pl.col("plant_id").is_in(list(listed)))
-        .select("plant_id")
-        .unique()
-    )
+    systems = find_expected_systems(units, listed, moves, month)
     first, last = max(month, dt.date(year, 1, 1)), dt.date(year, DECEMBER, 1)
     months = pl.DataFrame({"month": pl.date_range(first, last, "1mo", eager=True) if first <= last else []})
     return (
@@ -113,6 +105,20 @@ def expect_units(
         .join(units, on=["plant_id", "month"], how="anti")
         .sort("plant_id", "month")
     )
+
+
+def find_expected_systems(
+    units: pl.DataFrame, listed: Collection[str], moves: pl.DataFrame, month: dt.date
+) -> pl.DataFrame:
+    """plant_id of who was asked for in the running month or in the one before, and is in SMA's newest list.
+
+    A system that was asked for by the id that it had before it moved (`moves` as in `count_asked_systems`) is expected
+    by its new one.
+    """
+    before = find_month_before(month)
+    lately = units.filter(pl.col("month").is_in([before, month])).select("plant_id", month=pl.lit(month))
+    moved = move_to_new_ids(lately, moves)
+    return moved.filter(pl.col("plant_id").is_in(list(listed))).select("plant_id").unique()
 
 
 def _sum_classes(ours: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:

@@ -23,10 +23,13 @@ from pipeline.run.notices import Notices
 from pipeline.run.step import StepResult
 from pipeline.sma.requests import Request
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
+from pipeline.transform.reconciliation import NONE, ROUNDING
 from schemas import Reconciliation, ReconciliationYearly
 
 # The number of largest differences to show; the table holds all of them.
 SHOWN = 20
+# The reasons of figures that agree, in words; the others are shown as the table has them.
+AGREES = {NONE: "equal", ROUNDING: "equal within the tolerance"}
 
 
 def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
@@ -97,9 +100,12 @@ def _announce(
 
 def show_differences(rows: pl.DataFrame, date: str) -> None:
     """Print the differences by reason, and the largest ones. `date` names the column of the day or month."""
-    counts = ", ".join(
-        f"{count} {reason}" for reason, count in rows["reason"].value_counts().sort("reason").rows()
-    )
+    found = dict(rows["reason"].value_counts().sort("reason").rows())
+    ordered = [
+        *(reason for reason in AGREES if reason in found),
+        *(name for name in found if name not in AGREES),
+    ]
+    counts = ", ".join(f"{found[reason]:,} {AGREES.get(reason, reason)}" for reason in ordered)
     say(
         f"Compared {pluralize(rows.height, 'figure')} of {pluralize(rows['plant_id'].n_unique(), 'plant')}: "
         f"{counts or 'there was nothing to compare'}."

@@ -153,6 +153,11 @@ def test_the_forecast_of_a_year(runtime: RunContext, capsys: pytest.CaptureFixtu
     later = shown(runtime, capsys, forecast=True, year=2022)
     assert "Q1 74.70 0.00 0.00 74.70 carried over: at most 1,000 EUR expected" in later
     assert "nothing to save" not in later
+    # In its last month all PU of the year may be there already, of as many systems as before.
+    runtime.now = lambda: at("2021-12-20")
+    store(runtime, *(request("2021-12-02", plant_id=plant) for plant in ("11", "12")))
+    text = shown(runtime, capsys, forecast=True)
+    assert "2 systems requested in 2021-11 or 2021-12 and in SMA's newest list are expected" in text
     runtime.now = lambda: at("2022-03-01")
     assert "Forecast: 2021 is over, so no further PU are expected." in shown(runtime, capsys, forecast=True)
 

@@ -293,7 +293,7 @@ def test_a_month_and_a_year_are_compared_with_smas_own_figures(
     assert done.exit_code == 0, done.stderr
     assert [(asked.period, asked.date) for asked in sma.asked] == [("Month", MONTH)] * 2
     assert f"{MONTH} needs 2 requests" in done.stderr
-    assert "Compared 4 figures of 2 plants: 2 none, 2 unexplained" in done.stderr
+    assert "Compared 4 figures of 2 plants: 2 equal, 2 unexplained" in done.stderr
     shown = [line.split() for line in done.stdout.splitlines() if str(FIRST) in line]
     assert [word for word in shown[0] if word[0].isalnum() or word[0] == "-"] == [
         PLANT, str(FIRST), "pv_generation", "24.000", "26.400", "-2.400", "0.129", "unexplained", "measured"
