@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.backup_commands import run_backup, run_restore
-from pipeline.cli.billing_commands import app as billing_app
+from pipeline.cli.bills.billing_commands import app as billing_app
 from pipeline.cli.cluster_commands import app as cluster_app
 from pipeline.cli.cluster_commands import run_worker
-from pipeline.cli.consent_commands import app as consent_app
-from pipeline.cli.demo_command import run_demo
+from pipeline.cli.demos.demo_command import run_demo
 from pipeline.cli.exports import run_export, run_pack
-from pipeline.cli.fault_commands import run_doctor, run_repair, run_verify
 from pipeline.cli.fetch_commands import run_backfill, run_plan, run_reconcile, run_refresh
-from pipeline.cli.grid_control_commands import app as grid_app
-from pipeline.cli.live_command import run_live
-from pipeline.cli.login_commands import run_login, run_logout
+from pipeline.cli.grid_and_live.grid_control_commands import app as grid_app
+from pipeline.cli.grid_and_live.live_command import run_live
+from pipeline.cli.health.fault_commands import run_doctor, run_repair, run_verify
+from pipeline.cli.logins.consent_commands import app as consent_app
+from pipeline.cli.logins.login_commands import run_login, run_logout
 from pipeline.cli.months import run_close, run_open
 from pipeline.cli.plant_commands import run_plants
 from pipeline.cli.push_command import run_push

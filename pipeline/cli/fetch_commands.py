@@ -76,8 +76,8 @@ def run_backfill(
         load_prices(runtime.settings.prices)
         # The rest takes a second to load, so mistakes in options are reported first.
         from assets.spared_runs import open_spared_runs
-        from pipeline.cli.backfill_plan import refuse_beyond_limits
-        from pipeline.cli.cost_consent import agree_on_fleet, parse_eur
+        from pipeline.cli.bills.backfill_plan import refuse_beyond_limits
+        from pipeline.cli.bills.cost_consent import agree_on_fleet, parse_eur
         from pipeline.run.measurement_sets import check_sets
 
         amount = parse_eur("--max-eur", max_eur)
@@ -151,7 +151,7 @@ def run_refresh(
     """Fetch the list of plants, and of those that may have changed or that --plants names the devices and sets."""
     from assets.runs import record_runs
     from pipeline.billing import load_prices
-    from pipeline.cli.cost_consent import agree_on_fleet
+    from pipeline.cli.bills.cost_consent import agree_on_fleet
     from pipeline.tables.zone_corrections import list_other_zones
 
     everything |= bool(plants or groups)
@@ -199,7 +199,7 @@ def run_plan(
     again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
     """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that SMA charges."""
-    from pipeline.cli.backfill_plan import make_plan, show_plan, show_today
+    from pipeline.cli.bills.backfill_plan import make_plan, show_plan, show_today
 
     with open_runtime(plants, sets, groups=groups, again=again) as runtime:
         show_plan(make_plan(runtime, parse_day("--from", first), parse_day("--to", last)))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from assets.runs import record_runs
+from pipeline.cli.bills.cost_consent import agree
 from pipeline.cli.console import Bars, say, say_all, show_table
-from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import (

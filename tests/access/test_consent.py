@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import owners as commands
+from pipeline.cli.logins import owners as commands
 from pipeline.common.errors import ClockApartError, SmaError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.consent_refresh import refresh_consents, store_consents

@@ -12,7 +12,7 @@ from pipeline.billing import PriceList, load_prices
 from pipeline.billing.bill import Bill, build_bill, expect_units
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.billing.unused_units import NO_DATA, NO_DAY, find_unused_units
-from pipeline.cli.yearly_bill import show_bill
+from pipeline.cli.bills.yearly_bill import show_bill
 from pipeline.run.context import RunContext
 from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
 from tests.e2e.test_days import refresh, run

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.billing.compare import compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
-from pipeline.cli.invoice import check_file
+from pipeline.cli.bills.invoice import check_file
 from pipeline.cli.run_options import parse_month_option
 from pipeline.common.errors import UsageError
 from pipeline.run.context import RunContext
@@ -209,7 +209,9 @@ def home(new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
     for name in ("SUNLEDGER_LAKE", "SUNLEDGER_WAREHOUSE", "SUNLEDGER_PRICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SUNLEDGER_HOME", str(runtime.settings.home))
-    monkeypatch.setattr("pipeline.cli.invoice.RunContext", partial(RunContext, now=lambda: at("2027-02-03")))
+    monkeypatch.setattr(
+        "pipeline.cli.bills.invoice.RunContext", partial(RunContext, now=lambda: at("2027-02-03"))
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

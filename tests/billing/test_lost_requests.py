@@ -14,7 +14,7 @@ from pipeline.billing.lost_requests import (
     find_incomplete_months,
     read_lost_days,
 )
-from pipeline.cli.yearly_bill import show_bill
+from pipeline.cli.bills.yearly_bill import show_bill
 from pipeline.common.errors import SunledgerError
 from pipeline.run.context import RunContext
 from pipeline.tables.billing_tables import write_billing_units

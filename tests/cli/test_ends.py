@@ -129,7 +129,8 @@ main()
 @pytest.mark.parametrize(
     "module",
     take_samples(
-        2, ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing_commands", "polars"]
+        2,
+        ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.bills.billing_commands", "polars"],
     ),
 )
 def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:

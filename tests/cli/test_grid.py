@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import grid_work
 from pipeline.cli.commands import app
+from pipeline.cli.grid_and_live import grid_work
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.extract import grid_follow, grid_orders

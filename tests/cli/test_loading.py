@@ -71,7 +71,7 @@ def loaded_in_turn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[st
         "watch": watch,
         "backfill": "import assets.spared_runs, pipeline.cli.completeness_summary",
         "runs": "import assets.runs",
-        "demo": "import pipeline.cli.demo; assert not searched",
+        "demo": "import pipeline.cli.demos.demo; assert not searched",
     }
     return dict(zip(pieces, list_loaded(tmp_path_factory.mktemp("turn"), *pieces.values()), strict=True))
 

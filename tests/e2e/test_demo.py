@@ -13,8 +13,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.cli.demo import MELBOURNE, NETHERLANDS
-from pipeline.cli.invoice import check_file
+from pipeline.cli.bills.invoice import check_file
+from pipeline.cli.demos.demo import MELBOURNE, NETHERLANDS
 from pipeline.cli.sql import save_rows
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis

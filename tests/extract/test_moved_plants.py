@@ -10,7 +10,7 @@ import pytest
 
 from assets.runs import record_runs
 from pipeline.billing.spending import find_new_units
-from pipeline.cli.cost_consent import agree_on_fleet
+from pipeline.cli.bills.cost_consent import agree_on_fleet
 from pipeline.extract.fetch import fetch_plants
 from pipeline.extract.moved_plants import find_possible_moves
 from pipeline.run.context import RunContext

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 
-from pipeline.cli.verification import Verification
+from pipeline.cli.health.verification import Verification
 from pipeline.common.files.refused_files import FileRefusedError
 from schemas import EnergyDaily
 from tests.warehouse.damaged_lake import double_generation

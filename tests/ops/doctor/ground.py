@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.doctor_output import format_finding
+from pipeline.cli.health.doctor_output import format_finding
 from pipeline.common.settings import Settings, load_settings
 from pipeline.ops.doctor.examination import examine
 from pipeline.ops.doctor.result import Diagnosis

@@ -21,7 +21,7 @@ def run_verify(
     ] = False,
 ) -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
-    from pipeline.cli.verification import COPY, LAKE, Verification
+    from pipeline.cli.health.verification import COPY, LAKE, Verification
     from pipeline.common.settings import load_settings
     from pipeline.ops.set_aside import describe_set_aside
     from warehouse.integrity.full_comparison import compare_with_full
@@ -90,7 +90,7 @@ def run_repair(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Repair the damaged tables that verify finds and unreadable records of runs, and end runs of dead processes."""
-    from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run_repair_parts
+    from pipeline.cli.health.repair_parts import build_dry_run_parts, build_parts, run_repair_parts
     from pipeline.common.settings import load_settings
 
     settings = load_settings()
@@ -118,7 +118,7 @@ def run_doctor(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Check everything that a run needs. Each line says whether a check passed, and if not, what to do."""
-    from pipeline.cli.doctor_output import show_examination
+    from pipeline.cli.health.doctor_output import show_examination
 
     if not show_examination(ask_plants, yes=yes):
         raise typer.Exit(FAILED)

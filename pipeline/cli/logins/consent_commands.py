@@ -16,7 +16,7 @@ Emails = Annotated[list[str], typer.Argument(metavar="EMAIL", help="E-mail addre
 @app.command("request")
 def run_request(emails: Emails, credential: By = None) -> None:
     """Have SMA ask owners for consent by e-mail. It can be repeated at any time, for instance for new plants."""
-    from pipeline.cli.owners import request_consents
+    from pipeline.cli.logins.owners import request_consents
 
     _leave(request_consents(emails, credential))
 
@@ -24,7 +24,7 @@ def run_request(emails: Emails, credential: By = None) -> None:
 @app.command("status")
 def run_status(emails: Emails, credential: By = None) -> None:
     """Ask SMA for the current state of each consent."""
-    from pipeline.cli.owners import ask_states
+    from pipeline.cli.logins.owners import ask_states
 
     _leave(ask_states(emails, credential))
 
@@ -32,7 +32,7 @@ def run_status(emails: Emails, credential: By = None) -> None:
 @app.command("list")
 def run_list(credential: By = None) -> None:
     """Show the stored states of all owners without a request to SMA."""
-    from pipeline.cli.owners import show_states
+    from pipeline.cli.logins.owners import show_states
 
     _leave(show_states(credential))
 
@@ -46,7 +46,7 @@ def run_watch(
     credential: By = None,
 ) -> None:
     """Wait until every owner has answered. Asks SMA as often as it allows, and prints each change at once."""
-    from pipeline.cli.owners import watch_states
+    from pipeline.cli.logins.owners import watch_states
 
     _leave(watch_states(wait, credential))
 

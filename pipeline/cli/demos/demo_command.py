@@ -21,7 +21,7 @@ def run_demo(
 
     # It loads on another core while the pipeline does.
     with start_sandbox(*SANDBOX_OPTIONS) as wait:
-        from pipeline.cli.demo import play_demo
+        from pipeline.cli.demos.demo import play_demo
 
         with Bars() as bars:
             play_demo(folder, bars, wait)

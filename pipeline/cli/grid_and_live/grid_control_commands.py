@@ -8,7 +8,7 @@ from pipeline.cli.exit_codes import FAILED, IN_PART
 from pipeline.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.cli.grid_work import GridWork
+    from pipeline.cli.grid_and_live.grid_work import GridWork
     from pipeline.extract.grid_orders import OrderOutcome
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ FOLLOW = typer.Option("--follow", help="Look at the orders until they have ended
 @app.command("eligible")
 def run_eligible(plants: Annotated[list[str] | None, PLANTS] = None) -> None:
     """Ask SMA which plants take FeedInLimit, and why the others do not."""
-    from pipeline.cli.grid_work import open_work
+    from pipeline.cli.grid_and_live.grid_work import open_work
 
     with open_work(plants) as work:
         work.show_eligibility()
@@ -70,7 +70,7 @@ def run_schedule(
     follow: Annotated[bool, FOLLOW] = False,
 ) -> None:
     """Order a limit of feed-in (FeedInLimit) for plants. A dry run, unless --send is given."""
-    from pipeline.cli.grid_work import open_work
+    from pipeline.cli.grid_and_live.grid_work import open_work
 
     if resend is not None:
         if plants or limit_kw is not None or start is not None or hours is not None or supersede:
@@ -97,7 +97,7 @@ def run_cancel(
     yes: Annotated[bool, YES] = False,
 ) -> None:
     """Cancel orders, and say in which state they really are then. A dry run, unless --send is given."""
-    from pipeline.cli.grid_work import open_work
+    from pipeline.cli.grid_and_live.grid_work import open_work
 
     with open_work(None) as work:
         _end(work, work.cancel(keys, send=send, yes=yes), send=send, follow=False)
@@ -113,7 +113,7 @@ def run_grid_list(
     follow: Annotated[bool, FOLLOW] = False,
 ) -> None:
     """List orders that are not over, and commands that SMA has. Sends nothing without --read or --follow."""
-    from pipeline.cli.grid_work import open_work
+    from pipeline.cli.grid_and_live.grid_work import open_work
 
     with open_work(plants) as work:
         if follow:

@@ -21,7 +21,7 @@ def run_billing(
 ) -> None:
     """Show the PU and fees of a year by quarter, month and class, its invoices, and possible savings."""
     if context.invoked_subcommand is None:
-        from pipeline.cli.yearly_bill import show_year
+        from pipeline.cli.bills.yearly_bill import show_year
 
         show_year(year, forecast=forecast)
 
@@ -53,7 +53,7 @@ def run_check(
     ] = None,
 ) -> None:
     """Compare SMA's invoice line by line with our count. The exit code is 0 if all lines agree, otherwise 3."""
-    from pipeline.cli.invoice import check_file
+    from pipeline.cli.bills.invoice import check_file
 
     code = check_file(invoice, first, last, output)
     if code:

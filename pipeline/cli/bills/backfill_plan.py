@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from pipeline.billing import load_prices
 from pipeline.billing.spending import allow_units, find_new_units
+from pipeline.cli.bills.cost_consent import know_plants
 from pipeline.cli.console import out, say, show_table
-from pipeline.cli.cost_consent import know_plants
 from pipeline.common.calendar_months import find_next_month
 from pipeline.common.day_availability import check_days
 from pipeline.common.text import format_money, pluralize

@@ -12,8 +12,8 @@ from typing import Final
 import polars as pl
 import typer
 
+from pipeline.cli.bills.cost_consent import know_plants, may_ask
 from pipeline.cli.console import list_item, say, show_table
-from pipeline.cli.cost_consent import know_plants, may_ask
 from pipeline.cli.run_options import open_runtime
 from pipeline.common.errors import SmaError, UsageError
 from pipeline.common.text import pluralize

@@ -42,7 +42,7 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool
     `lost_hosts` and `lost_lake` name what is gone for good.
     """
     from assets.mend_records import mend_records  # Loads Dagster.
-    from pipeline.cli.repair_lake import mend_lake
+    from pipeline.cli.health.repair_lake import mend_lake
 
     def end_runs(settings: Settings) -> Iterator[str]:
         return _end_runs(settings, lost_hosts)
@@ -57,7 +57,7 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool
 
 def build_dry_run_parts() -> list[Part]:
     """Build the parts that only report: what the lake needs, and what was set aside too long ago."""
-    from pipeline.cli.repair_lake import look_at_lake
+    from pipeline.cli.health.repair_lake import look_at_lake
 
     return [
         Part("lake", look_at_lake),

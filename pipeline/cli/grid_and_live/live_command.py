@@ -27,8 +27,8 @@ def run_live(
     import time
 
     from pipeline.billing.live_plan import LiveBook, read_live_plan
-    from pipeline.cli.cost_consent import agree_on_live, know_plants
-    from pipeline.cli.live_view import LiveView
+    from pipeline.cli.bills.cost_consent import agree_on_live, know_plants
+    from pipeline.cli.grid_and_live.live_view import LiveView
     from pipeline.common.errors import SunledgerError
     from pipeline.extract.live_session import LiveSession, list_live_plants
     from pipeline.run.plants import list_own_plants

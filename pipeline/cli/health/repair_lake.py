@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from pipeline.billing import load_prices
 from pipeline.billing.spending import CostNotAllowedError, find_new_units
+from pipeline.cli.bills.cost_consent import agree
 from pipeline.cli.console import Bars, out, say, say_all, show_table
-from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize

@@ -7,8 +7,8 @@ from itertools import chain
 from rich.text import Text
 
 from assets.dagster_findings import examine_runs
+from pipeline.cli.bills.cost_consent import agree
 from pipeline.cli.console import out, say
-from pipeline.cli.cost_consent import agree
 from pipeline.common.env_file import find_misspelled_variables
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings, name_variable

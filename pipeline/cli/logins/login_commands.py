@@ -28,7 +28,7 @@ def run_login(
     credential: Annotated[str | None, CREDENTIAL] = None,
 ) -> None:
     """Log in with the code flow (SMA_FLOW=code), in which a user grants access to the plants that the user owns."""
-    from pipeline.cli.login import log_in_here
+    from pipeline.cli.logins.login import log_in_here
     from pipeline.sma.auth.code_login import LoginOptions
 
     log_in_here(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), credential, browser=browser)
@@ -42,6 +42,6 @@ def run_logout(
     credential: Annotated[str | None, CREDENTIAL] = None,
 ) -> None:
     """Log out of the code flow: revoke the login at SMA and delete it here."""
-    from pipeline.cli.login import log_out_here
+    from pipeline.cli.logins.login import log_out_here
 
     log_out_here(credential, local_only=local_only)

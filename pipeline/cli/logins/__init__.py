@@ -1,0 +1,1 @@
+"""`sunledger login`, `logout` and `consent`: who may read which plants."""
