@@ -17,7 +17,9 @@
 -- round_trip_basis: state_of_charge (stored_kwh was taken into account) or energy (it is not known; the shorter the time, the less certain is the efficiency). Null: see round_trip_reason.
 -- round_trip_reason: Why there is no efficiency: no_charging (less than one kWh was charged), contradictory (it would be above 1). Null: there is one.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
-WITH counted_days AS (
+WITH moves AS (
+-- shared: plant_moves
+), counted_days AS (
     SELECT
         plant_id,
         local_date,
@@ -39,14 +41,17 @@ WITH counted_days AS (
     FROM counted_days
     GROUP BY ALL
 ), charge AS (
+    -- Intervals of a plant that moved keep the id that it had then; its days have the newest one.
     SELECT
-        plant_id,
-        local_date,
-        arg_min(battery_state_of_charge_pct, interval_end) AS first_pct,
-        arg_max(battery_state_of_charge_pct, interval_end) AS last_pct
-    FROM energy_balance_intervals
-    LEFT JOIN plants USING (plant_id)
-    WHERE battery_state_of_charge_pct IS NOT NULL AND (excluded_from IS NULL OR local_date < excluded_from)
+        coalesce(moves.newest_id, intervals.plant_id) AS plant_id,
+        intervals.local_date,
+        arg_min(intervals.battery_state_of_charge_pct, intervals.interval_end) AS first_pct,
+        arg_max(intervals.battery_state_of_charge_pct, intervals.interval_end) AS last_pct
+    FROM energy_balance_intervals AS intervals
+    LEFT JOIN moves ON moves.former_id = intervals.plant_id
+    LEFT JOIN plants ON plants.plant_id = coalesce(moves.newest_id, intervals.plant_id)
+    WHERE intervals.battery_state_of_charge_pct IS NOT NULL
+        AND (plants.excluded_from IS NULL OR intervals.local_date < plants.excluded_from)
     GROUP BY ALL
 ), held AS (
     SELECT

@@ -13,15 +13,20 @@
 -- share_of_inverter: Share in the DC energy of all inputs of the inverter. Unit: 1. Null: an input lacks rows on that day, or there is hardly any energy (below 0.1 kWh).
 -- usual_share: Median of that share on the days of the 30 days before. Unit: 1. Null: fewer than 5 of them have one.
 -- relative_yield: Share divided by the usual share; 0.9: the string gives 10 % less than usual beside the others. Unit: 1. Null: one of them is not known.
-WITH days AS (
+WITH moves AS (
+-- shared: plant_moves
+), days AS (
     SELECT
         plant_id,
+        -- Intervals of a plant that moved keep the id that it had then.
+        coalesce(moves.newest_id, plant_id) AS newest_id,
         device_id,
         input_index,
         local_date,
         sum(dc_power_input_kwh) AS kwh,
         coalesce(sum(epoch(interval_end) - epoch(interval_start)) FILTER (dc_power_input_kwh IS NOT NULL), 0) / 3600 AS covered_h
     FROM dc_intervals
+    LEFT JOIN moves ON moves.former_id = plant_id
     GROUP BY ALL
 ), shares AS (
     SELECT *, CASE
@@ -34,7 +39,7 @@ WITH days AS (
     SELECT *, CASE WHEN count(share) OVER before >= 5 THEN median(share) OVER before END AS usual_share
     FROM shares
     WINDOW before AS (
-        PARTITION BY plant_id, device_id, input_index ORDER BY local_date
+        PARTITION BY newest_id, device_id, input_index ORDER BY local_date
         RANGE BETWEEN INTERVAL 30 DAY PRECEDING AND INTERVAL 1 DAY PRECEDING
     )
 )
@@ -53,5 +58,6 @@ SELECT
 FROM compared
 LEFT JOIN plants ON plants.plant_id = compared.plant_id
 LEFT JOIN devices ON devices.plant_id = compared.plant_id AND devices.device_id = compared.device_id
-WHERE plants.excluded_from IS NULL OR compared.local_date < plants.excluded_from
+LEFT JOIN plants AS present ON present.plant_id = compared.newest_id
+WHERE present.excluded_from IS NULL OR compared.local_date < present.excluded_from
 ORDER BY compared.local_date, plant_name, compared.device_id, compared.input_index

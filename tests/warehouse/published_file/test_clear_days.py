@@ -133,7 +133,8 @@ def string_rows(number: int) -> Iterator[dict[str, Any]]:
         # On the last day, an input lacks its rows after the first hour.
         for hour in range(1 if name == "C" and number == 14 else 4):
             yield {
-                "plant_id": "dirty",
+                # Rows keep the id of before the plant moved.
+                "plant_id": "dirty before" if number < 3 else "dirty",
                 "device_id": "i",
                 "input_index": name,
                 "local_date": day,
@@ -190,11 +191,15 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
         "plain",
         "idle",
         "odd",
+        "dirty before",
     ]
     changes = {
         "no limit": {"ac_power_kw": None},
         "no place": {"latitude": None},
-        "full": {"excluded_from": SOLD},
+        "full": {"excluded_from": SOLD, "migrated_from": "full before"},
+        "dirty": {"migrated_from": "dirty before"},
+        # SUNLEDGER_INCLUDE_PLANTS names the newest id alone.
+        "dirty before": {"excluded_from": dt.date(1970, 1, 1)},
     }
     put(
         lake,
@@ -218,8 +223,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConn
             lake,
             EnergyBalanceIntervals,
             [
-                {"plant_id": "full", "local_date": day, "interval_start": noon, "interval_end": noon + STEP}
-                | {"battery_state_of_charge_pct": charge}
+                {"plant_id": "full before" if number == 1 else "full", "local_date": day}
+                | {"interval_start": noon, "interval_end": noon + STEP, "battery_state_of_charge_pct": charge}
             ],
         )
     published = publish(lake, root / "sunledger.duckdb", now=NOW, version="test")
