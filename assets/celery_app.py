@@ -4,7 +4,7 @@ from dagster_celery.config import DEFAULT_CONFIG
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-from assets.cluster_home import QUEUE
+from assets.home_setup.cluster_home import QUEUE
 from pipeline.common.settings import load_settings
 
 _URL = load_settings().cluster_broker_url.get_secret_value()

@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 
 from assets.control_room import UNTIL_STDIN_CLOSES, end_with_parent
-from assets.future_ticks import bound_ticks, wait_until_set_back
-from assets.record_files import OPEN_FILES
+from assets.dagster_records.future_ticks import bound_ticks, wait_until_set_back
+from assets.dagster_records.record_files import OPEN_FILES
 
 # How often the clock is looked at.
 LOOK_EVERY_S = 10.0

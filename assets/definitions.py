@@ -14,13 +14,13 @@ import dagster as dg
 
 from assets.asset_builders import EVERY
 from assets.asset_checks import build_day_checks, build_vendor_checks, list_checks, publish_checks
+from assets.dagster_records.record_files import OPEN_FILES
 from assets.docs import add_links
 from assets.prefix import NOTICES, RUNTIME, build_key, build_name
 from assets.published import build_monthly_report, build_warehouse
 from assets.publishing import build_publish_job, build_publish_sensor
 from assets.pushed import build_push_job, build_push_sensor, build_pushed_tables
-from assets.record_files import OPEN_FILES
-from assets.run_resources import build_context_resource, build_notices
+from assets.run_control.run_resources import build_context_resource, build_notices
 from assets.schedules import build_day_schedules, build_job_schedule
 from assets.sensors import (
     build_alert_sensor,

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.asset_builders import EVERY, LAST, OWNERS, convert_errors
-from assets.dagster_home import PUBLISH_POOL
+from assets.home_setup.dagster_home import PUBLISH_POOL
 from assets.prefix import build_key, split_prefix
 from pipeline.common.settings import Settings
 from pipeline.ops.stored_publication import WAREHOUSE, publish_stored

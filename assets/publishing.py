@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from assets.prefix import build_name
-from assets.run_tags import UNFINISHED
+from assets.run_control.run_tags import UNFINISHED
 from assets.sensors import choose_sensor_status
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings

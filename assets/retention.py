@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.record_files import OPEN_FILES
-from assets.run_processes import is_private, read_home
+from assets.dagster_records.record_files import OPEN_FILES
+from assets.run_control.run_processes import is_private, read_home
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # A tick is short, so a long pause is made up for by several.

@@ -12,14 +12,14 @@ import dagster as dg
 
 from assets.asset_builders import DAYS_PER_RUN, MODELS, find_failed_days
 from assets.asset_checks import build_day_checks, list_checks, publish_checks
-from assets.changed_days import find_unchanged_days
-from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
-from assets.dead_runs import end_own_runs
-from assets.pool_waits import PoolWait, wait_for_pools, watch_pools
+from assets.home_setup.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from assets.prefix import NOTICES, RUNTIME, build_step_key
 from assets.published import build_warehouse
-from assets.run_processes import THIS_PROCESS
-from assets.run_tags import RANGE_END, RANGE_START, build_command_tags
+from assets.run_control.changed_days import find_unchanged_days
+from assets.run_control.dead_runs import end_own_runs
+from assets.run_control.pool_waits import PoolWait, wait_for_pools, watch_pools
+from assets.run_control.run_processes import THIS_PROCESS
+from assets.run_control.run_tags import RANGE_END, RANGE_START, build_command_tags
 from assets.sensors import DECISIVE
 from assets.table_assets import (
     DayFetch,

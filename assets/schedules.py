@@ -12,7 +12,7 @@ import polars as pl
 
 from assets.asset_builders import DAYS_PER_RUN
 from assets.prefix import build_name
-from assets.run_tags import (
+from assets.run_control.run_tags import (
     ALL,
     ASK,
     BACKENDS,

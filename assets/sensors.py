@@ -8,11 +8,20 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from assets.asset_builders import find_failed_days
-from assets.dead_runs import end_dead_runs
-from assets.pool_waits import describe_ended_run
 from assets.prefix import build_name, build_step_key
 from assets.retention import purge_runs
-from assets.run_tags import PARENT, RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, UNFINISHED, WILL_RETRY
+from assets.run_control.dead_runs import end_dead_runs
+from assets.run_control.pool_waits import describe_ended_run
+from assets.run_control.run_tags import (
+    PARENT,
+    RANGE_END,
+    RANGE_START,
+    SCHEDULE,
+    SHARD,
+    TICK,
+    UNFINISHED,
+    WILL_RETRY,
+)
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import ONE_DAY

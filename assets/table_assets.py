@@ -19,7 +19,7 @@ from assets.asset_builders import (
     build_days_asset,
     build_whole_asset,
 )
-from assets.dagster_home import API_POOL
+from assets.home_setup.dagster_home import API_POOL
 from assets.whole_steps import TABLE_MODULES, list_asked
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import (

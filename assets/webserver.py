@@ -13,8 +13,8 @@ from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
 from assets.control_room import end_with_parent
+from assets.dagster_records.record_files import OPEN_FILES
 from assets.page_guard import PageGuard
-from assets.record_files import OPEN_FILES
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The steps of the asset graph without Dagster: which there are in each stage, and in which order they can be done.
 
-`assets.table_assets` makes assets of them, `assets.spared_runs` does them where nothing has changed.
+`assets.table_assets` makes assets of them, `assets.run_control.spared_runs` does them where nothing has changed.
 """
 
 from graphlib import TopologicalSorter

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from httpx._transports import default
 
-from assets.kept_revisions import keep_revisions
+from assets.dagster_records.kept_revisions import keep_revisions
 
 _make_context = httpx.create_ssl_context
 _contexts: dict[tuple[object, ...], ssl.SSLContext] = {}

@@ -17,7 +17,7 @@ def _group() -> None:
 @app.command("init")
 def run_init() -> None:
     """Set up PostgreSQL, pools and dagster.yaml for the cluster of the settings. It can be repeated at any time."""
-    from assets.dagster_home import prepare_cluster
+    from assets.home_setup.dagster_home import prepare_cluster
     from pipeline.cli.console import say_all
     from pipeline.common.settings import load_settings
 
@@ -29,7 +29,7 @@ def run_worker(
 ) -> None:
     """Do runs of Dagster on this machine, as a worker of a cluster of the kind celery, until it is stopped."""
     from assets.control_room import Service, run_services
-    from assets.dagster_home import build_environment, build_worker_command, prepare
+    from assets.home_setup.dagster_home import build_environment, build_worker_command, prepare
     from pipeline.cli.console import say
     from pipeline.common.errors import UsageError
     from pipeline.common.settings import load_settings

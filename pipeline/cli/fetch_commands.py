@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
 
+    from assets.run_control.spared_runs import SparedRuns
     from assets.runs import Runs
-    from assets.spared_runs import SparedRuns
     from pipeline.run.context import RunContext
 
 
@@ -75,7 +75,7 @@ def run_backfill(
         # Publishing needs the price list. A wrong one must stop the run before requests have cost fees.
         load_prices(runtime.settings.prices)
         # The rest takes a second to load, so mistakes in options are reported first.
-        from assets.spared_runs import open_spared_runs
+        from assets.run_control.spared_runs import open_spared_runs
         from pipeline.cli.bills.backfill_plan import refuse_beyond_limits
         from pipeline.cli.bills.cost_consent import agree_on_fleet, parse_eur
         from pipeline.run.measurement_sets import check_sets

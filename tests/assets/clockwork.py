@@ -12,7 +12,7 @@ import dagster as dg
 
 from assets.definitions import DAYS_JOB, LISTS_JOB, SHARD_JOB, build_definitions
 from assets.prefix import RUNTIME
-from assets.run_tags import read_limits
+from assets.run_control.run_tags import read_limits
 from bench.lists import refresh_lists
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import SetFetch

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assets.home_configuration import CONFIGURATION
+from assets.home_setup.home_configuration import CONFIGURATION
 from tests.ports import find_free_port
 
 PASSWORD = "only-on-loopback"

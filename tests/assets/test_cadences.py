@@ -6,9 +6,9 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from assets.dagster_home import open_dagster
 from assets.definitions import DAYS_JOB, build_definitions
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.home_setup.dagster_home import open_dagster
+from assets.run_control.run_tags import RANGE_END, RANGE_START
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from schemas import EnergyMonthly

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 import pytest
 
-from assets.dagster_home import prepare_dagster_home
+from assets.home_setup.dagster_home import prepare_dagster_home
 from assets.runs import record_runs
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assets.cluster_home import FORMER_FILE, build_cluster_configuration
-from assets.dagster_home import prepare_cluster, prepare_dagster_home
-from assets.home_configuration import CONFIGURATION
+from assets.home_setup.cluster_home import FORMER_FILE, build_cluster_configuration
+from assets.home_setup.dagster_home import prepare_cluster, prepare_dagster_home
+from assets.home_setup.home_configuration import CONFIGURATION
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings

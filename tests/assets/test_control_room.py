@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from assets.control_room import LOOK_EVERY_S
-from assets.start_lock import StartLockedError, hold_daemon_lock
+from assets.home_setup.start_lock import StartLockedError, hold_daemon_lock
 from tests.programs import PATIENCE_S, environment, is_there, wait_until
 
 # A service that has started a program of its own, as Dagster's daemon has its code servers. It says which both are.

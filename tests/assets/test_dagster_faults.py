@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from assets.dagster_faults import explain
+from assets.home_setup.dagster_faults import explain
 
 
 def test_a_postgresql_that_was_stopped_is_named_and_not_a_disk(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import dagster as dg
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from assets import pool_waits
-from assets.dagster_home import open_dagster
-from assets.dead_runs import end_dead_runs, list_going_runs
-from assets.pool_waits import PoolBusyError, PoolWait, wait_for_pools, watch_pools
-from assets.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
+from assets.home_setup.dagster_home import open_dagster
+from assets.run_control import pool_waits
+from assets.run_control.dead_runs import end_dead_runs, list_going_runs
+from assets.run_control.pool_waits import PoolBusyError, PoolWait, wait_for_pools, watch_pools
+from assets.run_control.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, run, run_states, slots, start, wait_until
 
@@ -248,7 +248,7 @@ def test_a_run_that_ended_well_while_it_was_looked_at_stays_so(
     instance.report_dagster_event(
         dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=ended.job_name), run_id
     )
-    monkeypatch.setattr("assets.dead_runs.list_going_runs", lambda _: seen)
+    monkeypatch.setattr("assets.run_control.dead_runs.list_going_runs", lambda _: seen)
     assert end_dead_runs(instance) == []
     ended = instance.get_run_by_id(run_id)
     assert ended

@@ -12,9 +12,9 @@ import dagster as dg
 import pytest
 import yaml
 
-from assets.dagster_home import open_dagster, prepare_dagster_home
-from assets.former_storage import COMMENT, FORMER_COMMENT, name_own_storage
-from assets.home_configuration import CONFIGURATION
+from assets.dagster_records.former_storage import COMMENT, FORMER_COMMENT, name_own_storage
+from assets.home_setup.dagster_home import open_dagster, prepare_dagster_home
+from assets.home_setup.home_configuration import CONFIGURATION
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, run, start

@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 from dagster_shared.serdes import deserialize_value
 
-from assets.dagster_home import open_dagster
-from assets.future_ticks import bound_ticks, wait_until_set_back
+from assets.dagster_records.future_ticks import bound_ticks, wait_until_set_back
+from assets.home_setup.dagster_home import open_dagster
 from assets.prefix import RUNTIME
 from assets.sensors import build_retention_sensor
 from pipeline.common.settings import Settings

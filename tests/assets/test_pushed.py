@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from assets import pushed
-from assets.dagster_home import open_dagster
 from assets.definitions import build_definitions
+from assets.home_setup.dagster_home import open_dagster
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from tests.assets.postgres_server import needs_postgres, postgres

@@ -18,9 +18,9 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from assets import event_batches, kept_engines, kept_revisions, record_files
-from assets.dagster_home import open_dagster
-from assets.record_files import OPEN_FILES
+from assets.dagster_records import event_batches, kept_engines, kept_revisions, record_files
+from assets.dagster_records.record_files import OPEN_FILES
+from assets.home_setup.dagster_home import open_dagster
 from assets.retention import purge_runs
 from pipeline.common.settings import Settings
 

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.dagster_home import POOL_LIMITS, limit_pools
+from assets.home_setup.dagster_home import POOL_LIMITS, limit_pools
 from assets.runs import ONE_DAY, RunFailedError, Runs, record_runs, split_days
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.run.context import RunContext

@@ -8,8 +8,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.dagster_home import open_dagster
-from assets.run_tags import ASK, BACKENDS, GROUPS, MAX_EUR, TURN, read_limits
+from assets.home_setup.dagster_home import open_dagster
+from assets.run_control.run_tags import ASK, BACKENDS, GROUPS, MAX_EUR, TURN, read_limits
 from pipeline.billing.spending import CostNotAllowedError
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings

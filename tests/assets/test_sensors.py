@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 import pytest
 
-from assets.dagster_home import open_dagster
 from assets.definitions import DAYS_JOB, build_definitions
+from assets.home_setup.dagster_home import open_dagster
 from assets.prefix import build_name
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_control.run_tags import RANGE_END, RANGE_START
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext

@@ -6,9 +6,18 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from assets.dagster_home import open_dagster
 from assets.definitions import DAYS_JOB, SHARD_JOB, build_definitions
-from assets.run_tags import PARENT, RANGE_END, RANGE_START, SCHEDULE, SHARD, TICK, WILL_RETRY, read_limits
+from assets.home_setup.dagster_home import open_dagster
+from assets.run_control.run_tags import (
+    PARENT,
+    RANGE_END,
+    RANGE_START,
+    SCHEDULE,
+    SHARD,
+    TICK,
+    WILL_RETRY,
+    read_limits,
+)
 from pipeline.common.settings import Settings
 from pipeline.run.shards import Shard
 from tests.assets.clockwork import ClockedSma, Clockwork

@@ -11,9 +11,9 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
-from assets.dagster_home import open_dagster
+from assets.home_setup.dagster_home import open_dagster
+from assets.run_control.spared_runs import open_spared_runs
 from assets.runs import RunFailedError
-from assets.spared_runs import open_spared_runs
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.common.finding import Finding
 from pipeline.common.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from assets.run_tags import MAX_EUR, read_limits
+from assets.run_control.run_tags import MAX_EUR, read_limits
 from pipeline.billing.spending import (
     CostNotAllowedError,
     MonthGate,

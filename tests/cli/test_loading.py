@@ -69,7 +69,7 @@ def loaded_in_turn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[st
     )
     pieces = {
         "watch": watch,
-        "backfill": "import assets.spared_runs, pipeline.cli.completeness_summary",
+        "backfill": "import assets.run_control.spared_runs, pipeline.cli.completeness_summary",
         "runs": "import assets.runs",
         "demo": "import pipeline.cli.demos.demo; assert not searched",
     }

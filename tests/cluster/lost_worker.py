@@ -13,8 +13,8 @@ import duckdb
 import polars as pl
 import yaml
 
-from assets.run_processes import PROCESS
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_control.run_processes import PROCESS
+from assets.run_control.run_tags import RANGE_END, RANGE_START
 from assets.runs import split_days
 from schemas import TABLES, ApiRequests, storage
 from tests.cluster.alone import copy_home, do_alone

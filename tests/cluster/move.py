@@ -4,7 +4,7 @@ import datetime as dt
 import time
 from pathlib import Path
 
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_control.run_tags import RANGE_END, RANGE_START
 from tests.cluster.alone import copy_home, do_alone
 from tests.cluster.lost_worker import Report, compare_with
 from tests.cluster.stage import LOOK_AT_RUNS_S, copy_lake, serve, start_machine, wait_for

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assets.run_tags import RANGE_START
+from assets.run_control.run_tags import RANGE_START
 from tests.cluster import lost_worker
 
 

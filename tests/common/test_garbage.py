@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from assets.dagster_home import open_dagster
+from assets.home_setup.dagster_home import open_dagster
 from pipeline import cli
 from pipeline.cli import end
 from pipeline.common import garbage

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.dead_runs import _forget_processes
+from assets.run_control.dead_runs import _forget_processes
 from pipeline.common.files.owned_files import create_owned
 from pipeline.common.files.regular_files import (
     is_regular,

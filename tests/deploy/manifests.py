@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from assets.cluster_home import build_cluster_configuration
+from assets.home_setup.cluster_home import build_cluster_configuration
 from pipeline.common.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import typer
 import yaml
 from packaging.requirements import Requirement
 
-from assets.cluster_home import (
+from assets.home_setup.cluster_home import (
     CONTAINER_HOME,
     CONTAINER_USER,
     build_cluster_configuration,

@@ -23,7 +23,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.dagster_home import open_dagster
+from assets.home_setup.dagster_home import open_dagster
 from assets.runs import record_runs
 from pipeline.billing.lost_requests import add_lost_days, read_lost_days
 from pipeline.common.day_availability import list_days

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from assets.run_processes import PROCESS
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_control.run_processes import PROCESS
+from assets.run_control.run_tags import RANGE_END, RANGE_START
 from tests.control_room import ControlRoom, control_room
 from tests.programs import environment, is_there
 from tests.torture.cases import Case

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.run_tags import DUE_AT, RANGE_END, RANGE_START
+from assets.run_control.run_tags import DUE_AT, RANGE_END, RANGE_START
 from schemas import ApiRequests, EnergyDaily
 from tests.control_room import REPOSITORY, ControlRoom, eventually
 from tests.ui.conftest import BUDGET, PLANTS

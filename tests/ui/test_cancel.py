@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_control.run_tags import RANGE_END, RANGE_START
 from schemas import RawEnergyBalance
 from tests.control_room import REPOSITORY, ControlRoom, eventually
 from tests.ui.test_at_once import LAUNCH_BACKFILL

@@ -41,7 +41,7 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool
 
     `lost_hosts` and `lost_lake` name what is gone for good.
     """
-    from assets.mend_records import mend_records  # Loads Dagster.
+    from assets.dagster_records.mend_records import mend_records  # Loads Dagster.
     from pipeline.cli.health.repair_lake import mend_lake
 
     def end_runs(settings: Settings) -> Iterator[str]:
@@ -66,9 +66,9 @@ def build_dry_run_parts() -> list[Part]:
 
 
 def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:
-    from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
-    from assets.dead_runs import end_dead_runs  # Loads Dagster.
-    from assets.pool_waits import describe_ended_run
+    from assets.home_setup.dagster_home import explain_faults, open_dagster, prepare_dagster_home
+    from assets.run_control.dead_runs import end_dead_runs  # Loads Dagster.
+    from assets.run_control.pool_waits import describe_ended_run
 
     if not (settings.home / "dagster").is_dir():
         return

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from assets.dagster_home import open_dagster
+from assets.home_setup.dagster_home import open_dagster
 from assets.prefix import RUNTIME
 from assets.sensors import build_alert_sensor
 from bench.lists import refresh_lists

@@ -26,9 +26,9 @@ def examine_runs(settings: Settings) -> Iterator[Diagnosis]:
 
 def _examine(settings: Settings) -> Iterator[Diagnosis]:
     # Dagster takes a second to load.
-    from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home  # noqa: PLC0415
-    from assets.dead_runs import list_going_runs  # noqa: PLC0415
-    from assets.run_processes import Life  # noqa: PLC0415
+    from assets.home_setup.dagster_home import explain_faults, open_dagster, prepare_dagster_home  # noqa: PLC0415
+    from assets.run_control.dead_runs import list_going_runs  # noqa: PLC0415
+    from assets.run_control.run_processes import Life  # noqa: PLC0415
 
     with (
         open_dagster(settings) as instance,

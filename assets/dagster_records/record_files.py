@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from assets.kept_revisions import keep_revisions
+from assets.dagster_records.kept_revisions import keep_revisions
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect

@@ -14,8 +14,8 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from assets.dead_runs import OpenRun, end_dead_runs, list_going_runs
-from assets.run_processes import Life
+from assets.run_control.dead_runs import OpenRun, end_dead_runs, list_going_runs
+from assets.run_control.run_processes import Life
 from pipeline.common.errors import SunledgerError
 from pipeline.common.signals import SIGNALS
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.pool_waits import PoolWait, watch_pools
-from assets.run_processes import THIS_PROCESS
-from assets.run_tags import read_limits
+from assets.run_control.pool_waits import PoolWait, watch_pools
+from assets.run_control.run_processes import THIS_PROCESS
+from assets.run_control.run_tags import read_limits
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.slow_stores import announce_slow_stores

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from assets.run_processes import (
+from assets.home_setup.start_lock import start_lock
+from assets.run_control.run_processes import (
     FOLDER,
     PROCESS_LOCK,
     THIS_PROCESS,
@@ -22,7 +23,6 @@ from assets.run_processes import (
     note_lost_sessions,
     read_home,
 )
-from assets.start_lock import start_lock
 from pipeline.common.files.regular_files import list_regular_files
 
 # Dagster's type for the state of a pool has no public name.

@@ -5,7 +5,7 @@ writes such a batch in one go; that in SQLite opens two files, each with an engi
 each event. Here it finds both files opened, in transactions that end with the batch. Events of days are written by one
 statement for each file, as Dagster does it in PostgreSQL: what it keeps of an asset as a whole is its last event's.
 Which rows those are is its own affair. What is stored and read one by one comes by kept engines
-(`assets/kept_engines.py`).
+(`assets/dagster_records/kept_engines.py`).
 
 A batch that can't be written leaves nothing behind, and Dagster then writes its events one by one.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from assets.kept_engines import KeptEngines
+from assets.dagster_records.kept_engines import KeptEngines
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, EventLogEntry

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from assets.home_configuration import CONFIGURATION
+from assets.home_setup.home_configuration import CONFIGURATION
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.files.atomic_files import write_file
 from pipeline.common.settings import Settings

@@ -10,18 +10,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assets.cluster_home import (
+from assets.dagster_records.event_batches import join_event_batches
+from assets.dagster_records.former_storage import replace_former_storage
+from assets.dagster_records.record_files import OPEN_FILES
+from assets.home_setup.cluster_home import (
     QUEUE,
     check_cluster_configuration,
     format_cluster_configuration,
     write_cluster_configuration,
 )
-from assets.event_batches import join_event_batches
-from assets.former_storage import replace_former_storage
-from assets.home_configuration import CONFIGURATION
-from assets.plain_path import find_plain_path
-from assets.record_files import OPEN_FILES
-from assets.start_lock import PATIENCE_S, StartLockedError, start_lock
+from assets.home_setup.home_configuration import CONFIGURATION
+from assets.home_setup.plain_path import find_plain_path
+from assets.home_setup.start_lock import PATIENCE_S, StartLockedError, start_lock
 from pipeline.billing.spending import FOLDER as SPENDING
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import ConfigurationError, SunledgerError
@@ -152,7 +152,7 @@ def explain_faults(home: Path, *, records_only: bool = False) -> Iterator[None]:
     except SunledgerError:
         raise
     except Exception as fault:
-        from assets.dagster_faults import explain  # noqa: PLC0415 - loads Dagster
+        from assets.home_setup.dagster_faults import explain  # noqa: PLC0415 - loads Dagster
 
         error = explain(fault, home, records_only=records_only)
         if error is None:

@@ -1,4 +1,4 @@
-"""Dagster's configuration of a home on one machine; `assets.cluster_home` makes that of several from it."""
+"""Dagster's configuration of a home on one machine; `assets.home_setup.cluster_home` makes that of several from it."""
 
 # docs/operations.md explains every figure of this file.
 CONFIGURATION = """\

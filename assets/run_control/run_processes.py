@@ -21,8 +21,8 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from assets.run_tags import PARENT
-from assets.start_lock import start_lock
+from assets.home_setup.start_lock import start_lock
+from assets.run_control.run_tags import PARENT
 from pipeline.common.shared_session import find_shared_session
 
 # Whose run it is, for people: `4711 on plantserver`.

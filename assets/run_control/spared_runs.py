@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from assets.changed_days import find_unchanged_days
-from assets.dagster_home import prepare_dagster_home
-from assets.run_records import is_quiet_home
+from assets.dagster_records.run_records import is_quiet_home
+from assets.home_setup.dagster_home import prepare_dagster_home
+from assets.run_control.changed_days import find_unchanged_days
 from assets.whole_steps import CHECK_MODULES, list_whole_steps
 from pipeline.common.day_availability import list_days
 from pipeline.ops.stored_publication import LOG_REMOVED, WAREHOUSE, publish_stored

@@ -1,0 +1,1 @@
+"""Runs of the graph beside their assets: tags, processes, waits for pools, and runs that need no record."""
