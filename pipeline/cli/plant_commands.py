@@ -22,7 +22,7 @@ COLUMNS = (
 def run_plants(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False
 ) -> None:
-    """List the stored plants with time zone, AC power, sets, first and last day, day of exclusion, and group."""
+    """List the stored plants: time zone, AC power, sets, first and last day with data, day of exclusion, group."""
     import polars as pl
     from rich import box
     from rich.table import Table as Grid

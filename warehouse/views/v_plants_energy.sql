@@ -1,5 +1,5 @@
 -- table
--- One row for each plant: which days the warehouse holds, how complete they are, and the total energy. Plants without any day are listed too.
+-- One row for each plant: which days the warehouse holds, how complete they are, and the total energy. Plants without any day are listed too. A plant that moved is listed once, by its newest id.
 -- Key: plant_id.
 --
 -- plant_id: Plant's id.
@@ -24,7 +24,9 @@
 -- owner: Owner of the plant, by plant_attributes. Null: not given.
 -- region: Region of the plant, by plant_attributes. Null: not given.
 -- tariff: Name of the plant's tariff, by plant_attributes. Null: none.
-WITH held AS (
+WITH moves AS (
+-- shared: plant_moves
+), held AS (
     SELECT energy.*
     FROM energy_daily AS energy
     LEFT JOIN plants ON plants.plant_id = energy.plant_id
@@ -67,6 +69,8 @@ LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = plants.plant_i
 LEFT JOIN best ON best.plant_id = plants.plant_id
 LEFT JOIN held AS energy ON energy.plant_id = plants.plant_id
 -- Plants that the settings exclude on all days are not listed.
-WHERE plants.excluded_from IS NULL OR plants.excluded_from > DATE '1970-01-01'
+WHERE (plants.excluded_from IS NULL OR plants.excluded_from > DATE '1970-01-01')
+    -- An id of before a move has no days of its own.
+    AND (energy.plant_id IS NOT NULL OR plants.plant_id NOT IN (SELECT former_id FROM moves))
 GROUP BY ALL
 ORDER BY plant_name, plants.plant_id

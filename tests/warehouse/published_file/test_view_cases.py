@@ -246,6 +246,12 @@ def test_sma_s_own_figure_is_of_the_days_that_the_month_of_an_excluded_plant_has
     assert cases.execute(query).fetchall() == [(4.5, 4.0)]
 
 
+def test_a_plant_that_moved_is_listed_once(cases: duckdb.DuckDBPyConnection) -> None:
+    listed = {plant for (plant,) in cases.execute("SELECT plant_id FROM v_plants_energy").fetchall()}
+    assert {"moved", "sold", "idle"} <= listed
+    assert not {"between", "left behind"} & listed
+
+
 def test_an_inverter_with_a_gap_is_held_against_none(cases: duckdb.DuckDBPyConnection) -> None:
     query = "SELECT device_id, relative_yield FROM v_inverters_daily WHERE plant_id = 'gap' ORDER BY ALL"
     assert cases.execute(query).fetchall() == [
