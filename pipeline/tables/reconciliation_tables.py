@@ -212,6 +212,12 @@ def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:
     vendor = vendor.filter(within)
     open_month = pl.col("status") == restatements.PROVISIONAL
     months = _join_moved(runtime.lake.scan(EnergyMonthly).filter(within, ~open_month), moved, ["month"])
+    # SMA's figure of a month has all of its days, also those on which the plant is not yours.
+    left_on = pl.col("excluded_from")
+    is_whole = (
+        left_on.is_null() | (left_on > pl.col("month").dt.month_end()) | pl.col("closed_at").is_not_null()
+    )
+    months = months.join(find_excluded_plants(runtime), on="plant_id", how="left").filter(is_whole)
     measured = reconciliation.unpivot_measured(months, QUANTITIES, ["month", "n_days"])
     key = ["plant_id", "month", "quantity"]
     days = runtime.lake.scan(Reconciliation).filter(within, pl.col("period") == reconciliation.MONTH)

@@ -60,3 +60,24 @@ def test_an_open_month_is_compared_by_the_days_on_which_its_plant_is_yours(
         write_reconciliation(runtime)
         found = lake.scan(Reconciliation).filter(pl.col("period") == "month")
         assert found.select("measured_kwh", "vendor_kwh").collect().rows() == [(kwh, kwh)]
+
+
+def test_a_year_leaves_out_the_month_in_which_a_plant_left(new_runtime: Callable[..., RunContext]) -> None:
+    """SMA's figure of May has days on which the plant is not yours, unless May is closed with all of them."""
+    runtime = new_runtime()
+    runtime.settings = runtime.settings.model_copy(update={"exclude_plants": "1 from 2021-05-20"})
+    lake, april = runtime.lake, MAY.replace(month=4)
+    put(lake, Plants, [{"plant_id": "1", "timezone": "Etc/GMT"}])
+    rows = b", ".join(
+        b'{"time": "%sT00:00:00", "pvGeneration": 500000}' % str(month).encode() for month in (april, MAY)
+    )
+    answer = {"status": 200, "attempts": 1, "time_basis": "utc", "final": True}
+    body = b'{"resolution": "OneMonth", "set": [%s]}' % rows
+    put(lake, RawEnergyYears, [answer | {"plant_id": "1", "local_date": YEAR, "body": body}])
+    plant = {"plant_id": "1", "pv_generation_kwh": 500.0}
+    put(lake, EnergyMonthly, [plant | {"month": april, "n_days": 30}])
+    for closed_at, kwh in ((None, 500.0), (NOW, 1000.0)):
+        put(lake, EnergyMonthly, [plant | {"month": MAY, "n_days": 19, "closed_at": closed_at}])
+        write_reconciliation_yearly(runtime)
+        found = lake.scan(ReconciliationYearly).filter(pl.col("period") == "year")
+        assert found.select("measured_kwh", "vendor_kwh").collect().rows() == [(kwh, kwh)]
