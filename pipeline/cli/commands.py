@@ -3,6 +3,7 @@
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 done in part (the command lists what is missing).
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated
 
@@ -64,34 +65,48 @@ def _prepare(
         limit_readers(settings.home, settings.readable_by)
 
 
-app.add_typer(sandbox_app, name="sandbox")
-app.add_typer(consent_app, name="consent")
-app.add_typer(billing_app, name="billing")
-app.add_typer(cluster_app, name="cluster")
-app.add_typer(grid_app, name="grid")
-app.command("export")(run_export)
-app.command("pack")(run_pack)
-app.command("close")(run_close)
-app.command("open")(run_open)
-app.command("plants")(run_plants)
-app.command("report")(run_report)
-app.command("ui")(run_ui)
-app.command("worker")(run_worker)
-app.command("demo")(run_demo)
-app.command("backfill")(run_backfill)
-app.command("refresh")(run_refresh)
-app.command("plan")(run_plan)
-app.command("reconcile")(run_reconcile)
-app.command("rebuild")(run_rebuild)
-app.command("live")(run_live)
-app.command("publish")(run_publish)
-app.command("push")(run_push)
-app.command("verify")(run_verify)
-app.command("repair")(run_repair)
-app.command("upkeep")(run_upkeep)
-app.command("sql")(run_sql)
-app.command("backup")(run_backup)
-app.command("restore")(run_restore)
-app.command("login")(run_login)
-app.command("logout")(run_logout)
-app.command("doctor")(run_doctor)
+# The boxes of `sunledger --help`, each with its commands in the order in which a user meets them.
+BEGIN, DAYS, RESULTS, OPERATE = "Begin", "Fetch and make days", "Results and costs", "Operate"
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    BEGIN: {"demo": run_demo, "doctor": run_doctor, "login": run_login, "logout": run_logout},
+    DAYS: {
+        "plan": run_plan,
+        "backfill": run_backfill,
+        "refresh": run_refresh,
+        "rebuild": run_rebuild,
+        "publish": run_publish,
+        "reconcile": run_reconcile,
+        "live": run_live,
+    },
+    RESULTS: {
+        "sql": run_sql,
+        "export": run_export,
+        "report": run_report,
+        "plants": run_plants,
+        "close": run_close,
+        "open": run_open,
+        "pack": run_pack,
+        "push": run_push,
+    },
+    OPERATE: {
+        "ui": run_ui,
+        "verify": run_verify,
+        "repair": run_repair,
+        "upkeep": run_upkeep,
+        "backup": run_backup,
+        "restore": run_restore,
+        "worker": run_worker,
+    },
+}
+GROUPS = {
+    "consent": (consent_app, BEGIN),
+    "sandbox": (sandbox_app, BEGIN),
+    "grid": (grid_app, DAYS),
+    "billing": (billing_app, RESULTS),
+    "cluster": (cluster_app, OPERATE),
+}
+for _panel, _commands in COMMANDS.items():
+    for _name, _run in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_run)
+for _name, (_group, _panel) in GROUPS.items():
+    app.add_typer(_group, name=_name, rich_help_panel=_panel)
