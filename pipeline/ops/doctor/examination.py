@@ -5,7 +5,7 @@ none is repeated more than once, since a person waits.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +13,7 @@ from functools import partial
 from pipeline.billing.spending import (
     CostNotAllowedError,
 )
+from pipeline.common.credentials import Credential
 from pipeline.common.errors import ClockApartError, SunledgerError
 from pipeline.common.files.refused_files import explain_bad_file, find_refusal
 from pipeline.common.settings import Settings
@@ -94,24 +95,7 @@ def examine(
             return
         patient = Patient(runtime, clock, plants_asked, agree, credentials[0])
         for check in CHECKS:
-            passes = False
-            for patient.credential in credentials if check.of_each else credentials[:1]:
-                if not _concerns(check, patient):
-                    passes = True
-                    continue
-                name = patient.credential.name if check.of_each else ""
-                if lacking := failures.find_lacking(check, name):
-                    findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
-                else:
-                    findings = _run_check(check, patient)
-                if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
-                    failures.of_credential[name].add(check.name)
-                else:
-                    passes = True
-                yield from (_name_credential(finding, name) for finding in findings)
-            # A check of the whole passes if it passes for one credential.
-            if not passes:
-                failures.of_all.add(check.name)
+            yield from _check_credentials(check, patient, credentials, failures)
 
 
 @dataclass(slots=True)
@@ -124,6 +108,30 @@ class _Failures:
     def find_lacking(self, check: DoctorCheck, credential: str) -> list[str]:
         """The checks that this one needs, and that failed."""
         return [one for one in check.needs if one in self.of_all | self.of_credential[credential]]
+
+
+def _check_credentials(
+    check: DoctorCheck, patient: Patient, credentials: Sequence[Credential], failures: _Failures
+) -> Iterator[Diagnosis]:
+    """Findings of one check, for each credential if it is of each; notes in `failures` where it did not pass."""
+    passes = False
+    for patient.credential in credentials if check.of_each else credentials[:1]:
+        if not _concerns(check, patient):
+            passes = True
+            continue
+        name = patient.credential.name if check.of_each else ""
+        if lacking := failures.find_lacking(check, name):
+            findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
+        else:
+            findings = _run_check(check, patient)
+        if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
+            failures.of_credential[name].add(check.name)
+        else:
+            passes = True
+        yield from (_name_credential(finding, name) for finding in findings)
+    # A check of the whole passes if it passes for one credential.
+    if not passes:
+        failures.of_all.add(check.name)
 
 
 def _name_credential(finding: Diagnosis, name: str) -> Diagnosis:
