@@ -1,9 +1,12 @@
 """`sunledger plants`: the stored fleet, shown without a request to SMA."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import polars as pl
 
 COLUMNS = (
     "plant_id",
@@ -29,6 +32,24 @@ def run_plants(
     from rich.text import Text
 
     from pipeline.cli.console import HarmlessStream, out, say
+
+    found = _read_plants()
+    if as_json:
+        HarmlessStream().write(json.dumps(found.to_dicts(), default=str, indent=2) + "\n")
+        return
+    if not found.height:
+        say("No plant is stored yet: fetch the list with 'sunledger refresh'.")
+        return
+    grid = Grid(*COLUMNS, box=box.SIMPLE)
+    for row in found.with_columns(pl.col("sets").list.len()).rows():
+        grid.add_row(*(Text("" if value is None else str(value)) for value in row))
+    out.print(grid)
+
+
+def _read_plants() -> "pl.DataFrame":
+    """The stored plants with COLUMNS, by name; their sets as a list."""
+    import polars as pl
+
     from pipeline.common.settings import load_settings
     from pipeline.run.supplied_files.fleet_membership import read_fleet
     from pipeline.run.supplied_files.plant_attributes import match_plants
@@ -48,7 +69,7 @@ def run_plants(
         .group_by("plant_id")
         .agg(first_day=day.min(), last_day=day.max())
     )
-    found = (
+    return (
         known.join(excluded, on="plant_id", how="left")
         .join(sets.collect(), on="plant_id", how="left")
         .join(days.collect(), on="plant_id", how="left")
@@ -57,13 +78,3 @@ def run_plants(
         .select(COLUMNS)
         .sort("name", "plant_id")
     )
-    if as_json:
-        HarmlessStream().write(json.dumps(found.to_dicts(), default=str, indent=2) + "\n")
-        return
-    if not found.height:
-        say("No plant is stored yet: fetch the list with 'sunledger refresh'.")
-        return
-    grid = Grid(*COLUMNS, box=box.SIMPLE)
-    for row in found.with_columns(pl.col("sets").list.len()).rows():
-        grid.add_row(*(Text("" if value is None else str(value)) for value in row))
-    out.print(grid)
