@@ -56,6 +56,9 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
     match_plants(runtime.settings, plants)
     unknown = sorted(runtime.only_plants - set(known["plant_id"]))
     if unknown:
+        moved = dict(find_successors(plants).select("plant_id", "successor").iter_rows())
+        if newest := moved.get(unknown[0]):
+            raise UsageError(f"Plant {unknown[0]} has moved to a new id, {newest}: name it by that one.")
         raise UsageError(
             f"Plant {unknown[0]} is not in SMA's list of {pluralize(known.height, 'plant')}: "
             "choose an id from the table plants."

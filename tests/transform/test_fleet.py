@@ -25,6 +25,7 @@ from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
+from tests.warehouse.published_file.conftest import put
 from warehouse.published_file.month_rows import select_month_rows
 from warehouse.published_file.publish import connect, publish
 
@@ -165,6 +166,14 @@ def test_a_plant_that_is_left_out_cannot_be_named(new_runtime: New) -> None:
     refresh(new_runtime())
     with pytest.raises(UsageError, match="Plant 12 is excluded by SUNLEDGER_INCLUDE_PLANTS or"):
         list_plants(fleet(new_runtime("12"), exclude_plants="12"))
+
+
+def test_a_plant_that_moved_is_named_by_its_new_id(new_runtime: New) -> None:
+    runtime = new_runtime("11")
+    listed = {"last_seen": SOLD, "timezone": "Etc/GMT"}
+    put(runtime.lake, Plants, [listed | {"plant_id": "13", "migrated_from": "11"}])
+    with pytest.raises(UsageError, match="Plant 11 has moved to a new id, 13: name it by that one"):
+        list_plants(runtime)
 
 
 @pytest.mark.long

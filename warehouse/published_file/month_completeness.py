@@ -8,11 +8,13 @@ import polars as pl
 
 from pipeline.common.calendar_months import find_month_end
 from warehouse.published_file.own_days import is_closed, knows_exclusion
+from warehouse.views import load_shared
 
 NOT_FETCHED = "not_fetched"
 
 # A day is due when it has ended in every zone of the world (12 hours behind UTC) and SMA has had two hours for it.
-# Plants that SMA no longer lists are due on no day: nobody can fetch them.
+# Plants that SMA no longer lists are due on no day: nobody can fetch them. On the day of its move a plant was listed
+# under both of its ids.
 _PLANT_DAYS = """
 WITH excluded AS (
     SELECT plant_id, {excluded_from} AS left_on FROM plants
@@ -34,6 +36,7 @@ WITH excluded AS (
     JOIN excluded USING (plant_id)
     CROSS JOIN calendar
     WHERE plants.last_seen = (SELECT max(last_seen) FROM plants)
+        AND plants.plant_id NOT IN (SELECT former_id FROM ({moves}) AS moves)
         AND plants.plant_id IN (SELECT plant_id FROM fetchable)
         AND (left_on IS NULL OR calendar.local_date < left_on)
         AND (plants.start_up IS NULL OR local_day(plants.start_up, plants.timezone) <= calendar.local_date)
@@ -61,6 +64,7 @@ def write_plant_days(connection: duckdb.DuckDBPyConnection, month: dt.date) -> s
         month=f"DATE '{month}'",
         end=f"DATE '{end}'",
         closed="true" if is_closed(connection, month) else "false",
+        moves=load_shared("plant_moves"),
         excluded_from="excluded_from" if knows_exclusion(connection) else "CAST(NULL AS DATE)",
     )
 

@@ -24,6 +24,7 @@ from warehouse.finance.labels import TERMS, BilingualText, format_count
 from warehouse.finance.pack import PackChoice, write_pack
 from warehouse.finance.sheets import CHECKED, ENERGIES, SHEETS
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
+from warehouse.published_file.month_completeness import read_plant_days
 from warehouse.published_file.publish import PublishedFile, connect
 from warehouse.published_file.published_units import list_members
 from warehouse.results.csv_file import CSV_STYLES
@@ -343,6 +344,17 @@ def test_days_that_were_never_fetched_make_the_month_incomplete(changed: Connect
     assert shown["Status"] == "partial"
     energy, letters = book.rows("Energy")[1], book.columns("Energy")
     assert energy[letters["Status"]][0] == "partial"
+
+
+def test_a_plant_that_moved_today_is_due_by_its_new_id_alone(changed: Connection) -> None:
+    changed.execute("DELETE FROM energy_daily WHERE plant_id = 'b'")
+    changed.execute("INSERT INTO measurement_sets VALUES ('b', NULL, 'EnergyBalance')")
+    changed.execute("UPDATE _meta SET published_at = '2021-11-05 00:00:00+00'")
+    days = {plant: read_plant_days(changed, OCTOBER, [plant]).height for plant in ("a", "b")}
+    assert days == {"a": 31, "b": 31}
+    changed.execute("UPDATE plants SET migrated_from = 'b' WHERE plant_id = 'a'")
+    days = {plant: read_plant_days(changed, OCTOBER, [plant]).height for plant in ("a", "b")}
+    assert days == {"a": 31, "b": 0}
 
 
 @pytest.mark.long
