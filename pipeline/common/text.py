@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from math import floor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def pluralize(count: int, noun: str) -> str:
 def format_money(amount: "Decimal | float | None") -> str:
     """An amount of money to the cent, without its currency: 1,234.50; a question mark where there is none."""
     return "?" if amount is None else f"{amount:,.2f}"
+
+
+def format_covered(share: float) -> str:
+    """A share that was covered in percent, cut to one decimal: only what is whole is written as 100.0%."""
+    # The tiny step keeps 0.57 from becoming 569 of 1000: their product is just below 570.
+    return f"{floor(share * 1000 + 1e-6) / 10:.1f}%"
 
 
 def join_first(names: Sequence[str], most: int, between: str = ", ") -> str:

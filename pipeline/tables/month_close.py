@@ -10,7 +10,7 @@ from pipeline.common.calendar_months import find_month_end
 from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
-from pipeline.common.text import join_first, pluralize
+from pipeline.common.text import format_covered, join_first, pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.plants import add_day_bounds, compute_delay, find_excluded_plants, list_plants
@@ -176,7 +176,7 @@ def _explain_coverage(rows: pl.DataFrame, not_fetched: pl.DataFrame) -> list[Dou
         return []
     covered, expected = (float(plants[name].sum()) for name in ("covered_h", "month_h"))
     share = (
-        f"Values cover {covered / expected:.1%} of the expected time of the month"
+        f"Values cover {format_covered(covered / expected)} of the expected time of the month"
         if expected
         else "No time was expected"
     )

@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.errors import UsageError
+from pipeline.common.text import format_covered
 from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import CHECKED, SHEETS, PackSheet, Selection, name_values, write_query
 from warehouse.finance.summary import Figure, Summary, build_summary
@@ -276,7 +277,7 @@ def _write_figure(figure: Figure, language: Language) -> str:
     if isinstance(value, dt.datetime):
         text = f"{value:%Y-%m-%d %H:%M}"
     elif isinstance(value, float | Decimal):
-        text = f"{value:.1%}" if figure.unit == "%" else f"{value:,.2f} {figure.unit}"
+        text = format_covered(float(value)) if figure.unit == "%" else f"{value:,.2f} {figure.unit}"
     elif isinstance(value, int):
         text = f"{value:,}"
     else:

@@ -21,6 +21,7 @@ from pipeline.cli.demos.demo_command import TIME_BASIS
 from pipeline.common.errors import UsageError
 from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
+from pipeline.common.text import format_covered
 from pipeline.report.page import render_fleet_page
 from pipeline.report.picture import draw_month_picture
 from pipeline.run.context import RunContext
@@ -192,7 +193,7 @@ def _show_months(
                 f"{row['month']:%Y-%m}",
                 _format_kwh(row["pv_generation_kwh"]),
                 _format_kwh(row["total_consumption_kwh"]),
-                "" if row["coverage"] is None else f"{row['coverage']:.1%}",
+                "" if row["coverage"] is None else format_covered(row["coverage"]),
                 row["status"],
                 str(row["n_days"]),
             )

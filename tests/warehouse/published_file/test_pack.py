@@ -292,6 +292,13 @@ def test_a_sum_says_how_many_plants_it_holds(billed: Connection, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("without_sheets")
+def test_what_lacks_a_minute_is_not_written_as_all(changed: Connection, tmp_path: Path) -> None:
+    changed.execute("UPDATE energy_daily SET covered_h = 23.99, expected_h = 24")
+    write_pack(changed, OCTOBER, tmp_path / "pack", CSV)
+    assert "* Coverage of the month: 99.9% (" in (tmp_path / "pack" / "README.md").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("without_sheets")
 def test_a_silent_plant_is_none_with_energy(changed: Connection, tmp_path: Path) -> None:
     nothing = ", ".join(f"{name} = NULL" for name in ENERGIES)
     changed.execute(f"UPDATE energy_monthly SET {nothing} WHERE plant_id = 'b'")
