@@ -13,7 +13,7 @@ from pipeline.common.text import pluralize
 from pipeline.ops.completeness import Completeness, measure_completeness, summarize
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_chosen_plants
-from warehouse.published_file.month_completeness import NOT_FETCHED, read_plant_days
+from warehouse.month_queries.month_completeness import NOT_FETCHED, read_plant_days
 
 # A list longer than a screen is not read; the view v_days_to_check holds the rest.
 LINES_SHOWN = 20

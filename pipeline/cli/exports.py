@@ -75,9 +75,9 @@ def run_pack(
     from pipeline.cli.console import say
     from pipeline.common.settings import load_settings
     from warehouse.finance.pack import PackChoice, write_pack
+    from warehouse.month_queries.published_units import list_members
     from warehouse.published_file.publish import connect
     from warehouse.published_file.published_object import fetch_published
-    from warehouse.published_file.published_units import list_members
     from warehouse.results.csv_file import CSV_STYLES
 
     first, settings = parse_month_option("--month", month), load_settings()

@@ -31,9 +31,9 @@ def run_report(
     from pipeline.cli.console import Bars, say
     from pipeline.common.settings import load_settings
     from pipeline.report.write_report import write_report as write
+    from warehouse.month_queries.published_units import list_members
     from warehouse.published_file.publish import connect
     from warehouse.published_file.published_object import fetch_published
-    from warehouse.published_file.published_units import list_members
 
     first = parse_month_option("--month", month)
     only = [word for plant in plants or [] for word in plant.split(",") if word]

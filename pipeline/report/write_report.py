@@ -16,8 +16,8 @@ from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_
 from pipeline.report.record import Record
 from pipeline.run.context import Progress, Silence
 from pipeline.transform.lists.plant_moves import find_successors
-from warehouse.published_file import published_units
-from warehouse.published_file.month_rows import MonthRows, select_month_rows
+from warehouse.month_queries import published_units
+from warehouse.month_queries.month_rows import MonthRows, select_month_rows
 from warehouse.results.folder import replace_folder
 
 STEP = "report"

@@ -6,7 +6,7 @@ So a search for a name finds one thing, and the name says what it does. The exce
 import ast
 import importlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("pipeline", "assets", "schemas", "warehouse", "sandbox")
+# A folder with more is divided by subject (docs/decisions/0001-rooms.md).
+MOST_MODULES = 25
 FILES = sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
 
 # A function's first word. A new word here is a verb in the sense in which the function uses it.
@@ -68,6 +70,11 @@ def test_each_module_has_a_name_of_its_own() -> None:
     modules = ((file.stem, file) for file in FILES if not file.stem.startswith("__"))
     packages = ((file.parent.name, file) for file in FILES if file.stem == "__init__")
     assert find_doubles(iter([*modules, *packages])) == {}
+
+
+def test_a_folder_has_no_more_modules_than_can_be_read_as_a_list() -> None:
+    counts = Counter(file.parent.relative_to(ROOT) for file in FILES if file.stem != "__init__")
+    assert {str(folder): count for folder, count in counts.items() if count > MOST_MODULES} == {}
 
 
 def test_each_public_function_and_type_has_a_name_of_its_own() -> None:

@@ -20,7 +20,7 @@ from pipeline.report.write_report import choose_month, write_report
 from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
-from warehouse.published_file.month_rows import select_month_rows
+from warehouse.month_queries.month_rows import select_month_rows
 from warehouse.published_file.publish import connect
 
 Rows = Callable[..., pl.DataFrame]

@@ -17,7 +17,7 @@ from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from schemas import KpiDaily, KpiMonthly, Plants
 from tests.e2e.test_days import MONDAY, TUESDAY, run
 from tests.scripted import NOW
-from warehouse.published_file.month_rows import select_month_rows
+from warehouse.month_queries.month_rows import select_month_rows
 from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]

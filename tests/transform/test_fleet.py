@@ -26,7 +26,7 @@ from tests.e2e.test_days import build, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
 from tests.warehouse.published_file.conftest import put
-from warehouse.published_file.month_rows import select_month_rows
+from warehouse.month_queries.month_rows import select_month_rows
 from warehouse.published_file.publish import connect, publish
 
 New = Callable[..., RunContext]

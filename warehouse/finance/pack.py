@@ -16,7 +16,7 @@ from warehouse.finance.sheets import CHECKED, SHEETS, PackSheet, Selection, name
 from warehouse.finance.summary import Figure, Summary, build_summary
 from warehouse.finance.words import SHEET_NAMES
 from warehouse.finance.workbook import SheetRows, write_workbook
-from warehouse.published_file.published_units import explain_empty_month, list_former_ids, list_months
+from warehouse.month_queries.published_units import explain_empty_month, list_former_ids, list_months
 from warehouse.quoting import quote_identifier
 from warehouse.results.csv_file import STANDARD, CsvStyle
 from warehouse.results.export import FORMATS, ExportedFile, export_query

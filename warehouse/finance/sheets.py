@@ -10,8 +10,8 @@ import duckdb
 from pipeline.common.calendar_months import find_month_end
 from warehouse.finance.labels import BilingualText, Language
 from warehouse.finance.words import VALUES
-from warehouse.published_file.month_completeness import write_plant_days
-from warehouse.published_file.own_days import write_own_day
+from warehouse.month_queries.month_completeness import write_plant_days
+from warehouse.month_queries.own_days import write_own_day
 from warehouse.quoting import quote_identifier, quote_text
 from warehouse.views import load_shared
 

@@ -12,7 +12,7 @@ from pipeline.common.calendar_months import find_next_month
 from warehouse.finance.labels import TERMS, BilingualText, Language, format_count
 from warehouse.finance.sheets import DAY_COUNTS, ENERGIES, SHEETS, Selection, write_query
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
-from warehouse.published_file.published_units import record_begins
+from warehouse.month_queries.published_units import record_begins
 
 Value: TypeAlias = str | int | float | Decimal | dt.datetime | None
 

@@ -24,9 +24,9 @@ from warehouse.finance.labels import TERMS, BilingualText, format_count
 from warehouse.finance.pack import PackChoice, write_pack
 from warehouse.finance.sheets import CHECKED, ENERGIES, SHEETS
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
-from warehouse.published_file.month_completeness import read_plant_days
+from warehouse.month_queries.month_completeness import read_plant_days
+from warehouse.month_queries.published_units import list_members
 from warehouse.published_file.publish import PublishedFile, connect
-from warehouse.published_file.published_units import list_members
 from warehouse.results.csv_file import CSV_STYLES
 
 OCTOBER = dt.date(2021, 10, 1)

@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.calendar_months import find_month_end
-from warehouse.published_file.own_days import is_closed, knows_exclusion
+from warehouse.month_queries.own_days import is_closed, knows_exclusion
 from warehouse.views import load_shared
 
 NOT_FETCHED = "not_fetched"

@@ -10,8 +10,8 @@ import polars as pl
 
 from pipeline.common.calendar_months import find_month_end
 from pipeline.common.errors import UsageError
-from warehouse.published_file.own_days import knows_exclusion, write_own_day
-from warehouse.published_file.published_units import explain_empty_month
+from warehouse.month_queries.own_days import knows_exclusion, write_own_day
+from warehouse.month_queries.published_units import explain_empty_month
 from warehouse.quoting import quote_identifier
 
 PLANT_COLUMNS = "plant_id, name, backend, timezone, peak_power_kw, ac_power_kw, capacity_class, start_up"
