@@ -85,14 +85,12 @@ class Request:
         set_type: str,
         period: Period,
         day: dt.date | str,
-        *,
-        energies: bool = False,
     ) -> Self:
         """A set of a plant (empty `device_id`) or device in the highest resolution, for a day or for seven.
 
         Whether a week begins with its date or is that date's calendar week is not known: ask with a Monday.
         """
-        return cls("measurements", plant_id, device_id, set_type, period, _format_day(day), energies)
+        return cls("measurements", plant_id, device_id, set_type, period, _format_day(day))
 
     @classmethod
     def plant_month(cls, plant_id: str, set_type: str, month: dt.date) -> Self:

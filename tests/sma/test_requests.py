@@ -1,6 +1,7 @@
 """Requests: their addresses, and that a vendor's id cannot lead anywhere else."""
 
 import datetime as dt
+from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -29,7 +30,7 @@ DAY = dt.date(2021, 10, 3)
             "/v1/devices/14/measurements/sets/EnergyAndPowerPv/Day?Date=2021-10-03",
         ),
         (
-            Request.measured("13", "", "EnergyBalance", "Day", DAY, energies=True),
+            replace(Request.measured("13", "", "EnergyBalance", "Day", DAY), energies=True),
             "/v1/plants/13/measurements/sets/EnergyBalance/Day?Date=2021-10-03&ReturnEnergyValues=true",
         ),
         (
