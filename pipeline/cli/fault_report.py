@@ -46,6 +46,13 @@ CAUSES = (
         "A disk{at} is read-only: make it writable ('sunledger doctor' names the folders), then run it again.",
     ),
     (
+        re.compile(r"No locks available|os error 37\b"),
+        (
+            "The disk{at} can't lock files, so nothing would keep two processes apart: mount it with locks, or set "
+            "SUNLEDGER_HOME to a folder on a disk that has them, such as a local one, then run it again."
+        ),
+    ),
+    (
         re.compile(r"Input/output error|os error 5\b"),
         (
             "The disk{at} fails: it could not read or write there. Look at the disk and at the system's log, run "

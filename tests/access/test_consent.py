@@ -316,6 +316,18 @@ def test_the_book_says_when_it_is_damaged(make: Make) -> None:
         book.read_owners()
 
 
+@pytest.mark.parametrize("left", [b"", b"half of a key", bytes(32)])
+def test_no_owner_is_hashed_by_what_a_crash_left_of_the_key(make: Make, left: bytes) -> None:
+    """Anybody could try addresses then, and the table had each owner a second time."""
+    book = ConsentBook.of(make())
+    Path(book.place).with_name("consents.key").write_bytes(left)
+    for use in (book.read_owners, lambda: book.hash(OWNER)):
+        with pytest.raises(
+            SecretFileError, match=r"consents\.key does not hold a key.* restore it from a backup"
+        ):
+            use()
+
+
 def test_two_machines_note_in_one_book_though_one_has_lost_its_lock(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

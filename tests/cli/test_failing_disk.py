@@ -1,12 +1,15 @@
 """What a disk that fails and a store that lies make libraries say, and what a person reads of it."""
 
 import errno
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli.fault_report import explain_fault
 from pipeline.common.files.atomic_files import reserve_beside
+from pipeline.common.files.file_locks import take_lock
 
 DUCKDB = (
     'TransactionContext Error: Failed to commit: Could not write file "/srv/home/.sunledger.duckdb.new.wal": '
@@ -53,6 +56,24 @@ def test_a_fault_of_a_disk_or_a_store_is_no_bug_of_the_program(said: str, read: 
 def test_a_disk_that_fails_is_named_by_the_file() -> None:
     fault = OSError(errno.EIO, "Input/output error", "/srv/home/known-tables.json")
     assert explain_fault(fault).startswith("The disk at /srv/home/known-tables.json fails: ")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_disk_without_locks_is_named_by_the_file_that_could_not_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As a network disk that is mounted without them: the system names no file, and some name another fault."""
+
+    def refuse(_descriptor: int, _kind: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "turn.lock"
+    with path.open("w") as file, pytest.raises(OSError, match="No locks available") as caught:
+        take_lock(file.fileno())
+    said = explain_fault(caught.value)
+    assert said.startswith(f"The disk at {path} can't lock files")
+    assert "SUNLEDGER_HOME" in said
 
 
 @pytest.mark.parametrize("end", ["new", "held", "new-6o5ql5mi"])

@@ -9,6 +9,7 @@ Its views would show that lake's rows, or fail with the path of a file that nobo
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +50,18 @@ class HomeGuard:
 
 
 def place_guard(lake: str, places: Iterable[Path]) -> HomeGuard:
-    """Write the marker into the folder of a lake, if it is not there yet. Raises OSError."""
-    marker = Path(lake) / FOLDER / f"{MARKER}.parquet"
-    if not marker.exists():
-        import polars as pl  # noqa: PLC0415 - who only reads the published file needs no frames
+    """Write the marker into the folder of a lake, if it is not there yet or can't be read. Raises OSError."""
+    import polars as pl  # noqa: PLC0415 - who only reads the published file needs no frames
 
+    marker, content = Path(lake) / FOLDER / f"{MARKER}.parquet", pl.DataFrame({"is_here": [True]})
+    found = None
+    # Without it every view fails, and so does each publication that makes one.
+    with suppress(OSError, pl.exceptions.PolarsError):
+        found = pl.read_parquet(marker, glob=False)
+    if found is None or not found.equals(content):
         marker.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(marker) as file:
-            pl.DataFrame({"is_here": [True]}).write_parquet(file)
+            content.write_parquet(file)
     return HomeGuard(str(marker), tuple(dict.fromkeys(map(str, places))))
 
 

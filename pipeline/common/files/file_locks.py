@@ -3,29 +3,42 @@
 docs/decisions/0010-locks-and-atomic-files.md says why not all of them are filelock's.
 """
 
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pipeline.common.slow_stores import watch_lock
 
 POLL_S = 0.05
+# What disks say that lock no files, as some over a network, each in its own way.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP})
 
 
 def take_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Lock the open file unless somebody else has; whether it is ours. It ends with the last copy of the descriptor.
 
-    Those that take it `shared` have it together.
+    Those that take it `shared` have it together. Raises OSError, with ENOLCK and the file where its disk locks none.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as fault:
+        if fault.errno in _NO_LOCKS:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), _find_path(descriptor)) from fault
+        raise
     return True
+
+
+def _find_path(descriptor: int) -> str | None:
+    with suppress(OSError):
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    return None
 
 
 def free_lock(descriptor: int) -> None:

@@ -127,7 +127,8 @@ class ConsentBook:
         return self._document.place
 
     def read_owners(self) -> dict[str, Owner]:
-        """All owners by address. Raises SecretFileError for a file that is no book."""
+        """All owners by address. Raises SecretFileError for a file that is no book, or a key that is none."""
+        self._check_key(self._key.read())
         return self._parse(self._document.read())
 
     def _parse(self, content: bytes | None) -> dict[str, Owner]:
@@ -187,7 +188,7 @@ class ConsentBook:
             yield
 
     def hash(self, address: str) -> str:
-        """The owner as tables know it. Makes the key at first use."""
+        """The owner as tables know it. Makes the key at first use. Raises SecretFileError for a damaged one."""
         return hmac.new(self._read_key(), address.encode(), hashlib.sha256).hexdigest()[:HASH_CHARS]
 
     def read_rows(self) -> pl.DataFrame:
@@ -213,7 +214,19 @@ class ConsentBook:
             with self._key.lock():
                 # Another machine's may be there meanwhile, and by two keys one owner would be two.
                 self._key.replace(None, secrets.token_bytes(KEY_BYTES))
+        self._check_key(key)
         return key
+
+    def _check_key(self, key: bytes | None) -> None:
+        """Raise SecretFileError for what a crash may leave of a key: nothing of it, or zeros.
+
+        By such a key anybody could try addresses, and the table would have each owner a second time.
+        """
+        if key is not None and (len(key) != KEY_BYTES or not any(key)):
+            raise SecretFileError(
+                f"{self._key.place} does not hold a key of sunledger: restore it from a backup. Without one delete it; "
+                "owners get other hashes then, and the table consents keeps what it has by the former ones."
+            )
 
 
 def _decode_owner(address: str, facts: dict[str, Any]) -> Owner:
