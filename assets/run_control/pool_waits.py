@@ -21,12 +21,14 @@ from pipeline.common.signals import SIGNALS
 
 LOOK_EVERY_S = 2.0
 TELL_EVERY_S = 60.0
+# Dagster asks at most this often, by the machine's clock, whether its step has been given a slot: every 15 s.
+LOOKS_UNTIL_TAKEN = 30
 
 Say = Callable[[str], None]
 
 
 class PoolBusyError(SunledgerError):
-    """No slot of a pool was free within the time that a run waits."""
+    """A run got no slot of a pool within the time that it waits, or did not take the one that it was given."""
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class PoolWait:
     fault: PoolBusyError | None = field(default=None, init=False)
     _since: float | None = field(default=None, init=False)
     _told: float = field(default=0.0, init=False)
+    _untaken: int = field(default=0, init=False)
 
     def look(self, pools: Collection[str]) -> None:
         """Announce once a minute which runs hold these full pools. Raises PoolBusyError after the time limit."""
@@ -64,6 +67,18 @@ class PoolWait:
     def end(self) -> None:
         """Record that the wait is over; the next wait starts from zero."""
         self._since = None
+
+    def count_untaken(self, pools: Collection[str]) -> None:
+        """Count the looks since the run was given slots of these pools. Raises PoolBusyError if it can't take them.
+
+        Looks are counted and not seconds, because a process that was stopped for a while takes its slot afterwards.
+        """
+        self._untaken = self._untaken + 1 if pools else 0
+        if self._untaken > LOOKS_UNTIL_TAKEN:
+            raise PoolBusyError(
+                f"A slot of pool {', '.join(sorted(pools))} is free for this run, but Dagster does not take it: the "
+                "machine's clock was set back while the run waited. Check the clock, then run this again."
+            )
 
     def free_dead(self) -> None:
         """End dead runs and announce it, so that no run waits for them."""
@@ -130,7 +145,8 @@ def watch_pools(
     done = threading.Event()
 
     def look() -> None:
-        pools = _list_awaited_pools(wait.instance, run_id)
+        pools, given = _list_awaited_pools(wait.instance, run_id)
+        wait.count_untaken(given)
         if not pools:
             wait.end()
             return
@@ -176,12 +192,13 @@ def assign_free_slots(instance: dg.DagsterInstance, pools: Collection[str]) -> b
     return bool(free)
 
 
-def _list_awaited_pools(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """The pools for which a step of the run waits."""
+def _list_awaited_pools(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list[str]]:
+    """The pools for which a step of the run waits, and those of which it was given a slot that it has not taken yet."""
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
-        return []
-    names = [pool.name for pool in storage.get_pool_limits()]
-    return [
-        name for name, info in storage.get_concurrency_infos(names).items() if run_id in info.pending_run_ids
-    ]
+        return [], []
+    found = storage.get_concurrency_infos([pool.name for pool in storage.get_pool_limits()])
+    return (
+        [name for name, info in found.items() if run_id in info.pending_run_ids],
+        [name for name, info in found.items() if run_id in info.assigned_run_ids],
+    )

@@ -20,6 +20,7 @@ from assets.run_control.dead_runs import end_dead_runs, list_going_runs
 from assets.run_control.pool_waits import PoolBusyError, PoolWait, wait_for_pools, watch_pools
 from assets.run_control.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
 from pipeline.common.settings import Settings
+from pipeline.common.signals import SIGNALS
 from tests.programs import PATIENCE_S, run, run_states, slots, start, wait_until
 
 pytestmark = pytest.mark.long
@@ -175,6 +176,24 @@ def test_a_slot_that_is_given_back_before_the_next_step_waits_for_it_is_not_lost
     with watch_pools(PoolWait(instance, [].append, 60.0), waiting):
         assert assigned.wait(30)
     assert storage.claim_concurrency_slot("publish", waiting, "step").is_claimed
+
+
+def test_a_run_that_cannot_take_its_slot_because_the_clock_was_set_back_ends(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster asks for the slot at a time of the clock, which may come next year only."""
+    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(pool_waits, "LOOKS_UNTIL_TAKEN", 3)
+    ended = threading.Event()
+    monkeypatch.setattr(SIGNALS, "interrupt_own_run", ended.set)
+    storage: Any = instance.event_log_storage
+    holder = add_run(instance, **THIS_PROCESS.build_tags(instance))
+    waiting = add_run(instance, **THIS_PROCESS.build_tags(instance))
+    wait = PoolWait(instance, [].append, 60.0)
+    with watch_pools(wait, waiting):
+        storage.free_concurrency_slots_for_run(holder)
+        assert ended.wait(30)
+    assert "clock was set back" in str(wait.fault)
 
 
 def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:
