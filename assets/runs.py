@@ -384,5 +384,11 @@ def _find_failure(result: dg.ExecuteInProcessResult, decisive: str) -> Exception
             )
         return RuntimeError(data.error_display_string)
     ended = next((event.job_failure_data for event in result.all_events if event.is_run_failure), None)
-    cause = ended.error.to_string() if ended and ended.error else "Dagster does not say why"
+    if ended is None:
+        return RunFailedError(
+            "The run was ended from outside, as in Dagster's page. All finished days are stored: run it again for the "
+            "rest.",
+            INTERRUPTED,
+        )
+    cause = ended.error.to_string() if ended.error else "Dagster does not say why"
     return RuntimeError(f"The run failed before its first step: {cause}")

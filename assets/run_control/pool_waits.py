@@ -4,6 +4,7 @@ Dagster itself waits without a word, forever, and with a whole core: so a comman
 a run that has to wait in its midst is watched.
 """
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -17,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from assets.run_control.dead_runs import OpenRun, end_dead_runs, list_going_runs
 from assets.run_control.run_processes import Life
 from pipeline.common.errors import SunledgerError
-from pipeline.common.signals import SIGNALS
 
 LOOK_EVERY_S = 2.0
 TELL_EVERY_S = 60.0
@@ -142,32 +142,37 @@ def watch_pools(
     With `say_fault` the failure is announced like the wait, for callers that do not read `wait.fault`. `let_go` is
     called while the run waits, so that it holds nothing for which the holder of a slot may wait.
     """
-    done = threading.Event()
+    done, runs_steps = threading.Event(), threading.get_ident()
 
-    def look() -> None:
+    def look() -> bool:
+        """Whether the run may go on waiting."""
         pools, given = _list_awaited_pools(wait.instance, run_id)
+        if (pools or given) and _was_ended(wait.instance, run_id):
+            return False
         wait.count_untaken(given)
         if not pools:
             wait.end()
-            return
+            return True
         let_go()
         wait.free_dead()
         if not assign_free_slots(wait.instance, pools):
             wait.look(pools)
+        return True
 
     def watch() -> None:
-        while not done.wait(LOOK_EVERY_S):
+        may_wait = True
+        while may_wait and not done.wait(LOOK_EVERY_S):
             try:
                 # Records that can't be read for a moment end the run itself, if they do: the next look is soon.
                 with suppress(SQLAlchemyError):
-                    look()
+                    may_wait = look()
             except PoolBusyError as fault:
                 wait.fault = fault
                 if say_fault:
                     wait.say(str(fault))
-                # Dagster looks for this while it waits, and ends the run as by Ctrl-C.
-                SIGNALS.interrupt_own_run()
-                return
+                may_wait = False
+        if not may_wait:
+            _interrupt(runs_steps)
 
     thread = threading.Thread(target=watch, name="pool-waits", daemon=True)
     thread.start()
@@ -176,6 +181,22 @@ def watch_pools(
     finally:
         done.set()
         thread.join()
+
+
+def _was_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether somebody else wants the run to end, or has recorded that it did."""
+    found = instance.get_run_by_id(run_id)
+    return found is None or found.is_finished or found.status is dg.DagsterRunStatus.CANCELING
+
+
+def _interrupt(thread: int) -> None:
+    """End the run whose steps that thread runs, as Ctrl-C ends a step.
+
+    A signal would not do it: while Dagster waits for a slot, it keeps signals for the step that comes then.
+    """
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), ctypes.py_object(dg.DagsterExecutionInterruptedError)
+    )
 
 
 def assign_free_slots(instance: dg.DagsterInstance, pools: Collection[str]) -> bool:
@@ -200,5 +221,12 @@ def _list_awaited_pools(instance: dg.DagsterInstance, run_id: str) -> tuple[list
     found = storage.get_concurrency_infos([pool.name for pool in storage.get_pool_limits()])
     return (
         [name for name, info in found.items() if run_id in info.pending_run_ids],
-        [name for name, info in found.items() if run_id in info.assigned_run_ids],
+        [name for name, info in found.items() if _has_untaken(info, run_id)],
     )
+
+
+def _has_untaken(info: Any, run_id: str) -> bool:
+    """Whether a step of the run was given a slot that it has not taken: Dagster lists those too that have taken one."""
+    taken = {slot.step_key for slot in info.claimed_slots if slot.run_id == run_id}
+    given = {one.step_key for one in info.pending_steps if one.run_id == run_id and one.assigned_timestamp}
+    return not given <= taken

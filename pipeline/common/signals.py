@@ -36,7 +36,6 @@ class Signals:
         self.received: int | None = None
         # The program is leaving: whatever comes now must not interrupt it in saying why.
         self.leaving = False
-        self._own = 0
         self._ending = False
 
     def install(self) -> None:
@@ -60,17 +59,10 @@ class Signals:
         """What a shell expects of a program that was ended by a signal; `otherwise` for any other."""
         return otherwise if self.received is None else 128 + self.received
 
-    def interrupt_own_run(self) -> None:
-        """Send SIGINT to this process for a reason of its own: the program goes on after it."""
-        self._own += 1
-        os.kill(os.getpid(), signal.SIGINT)
-
     def _watch(self, pipe: int) -> None:
         while True:
             for number in os.read(pipe, 64):
-                if number == signal.SIGINT and self._own:
-                    self._own -= 1
-                elif number in ENDING and not self._ending:
+                if number in ENDING and not self._ending:
                     self._ending = True
                     self.received = self.received or number
                     # In this thread: where memory is short, there may be no other.

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ import dagster as dg
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from assets import runs
 from assets.home_setup.dagster_home import open_dagster
 from assets.run_control import pool_waits
 from assets.run_control.dead_runs import end_dead_runs, list_going_runs
 from assets.run_control.pool_waits import PoolBusyError, PoolWait, wait_for_pools, watch_pools
 from assets.run_control.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
+from assets.runs import record_runs
+from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.common.signals import SIGNALS
+from pipeline.run.context import RunContext
+from tests.e2e.test_days import refresh
 from tests.programs import PATIENCE_S, run, run_states, slots, start, wait_until
 
 pytestmark = pytest.mark.long
@@ -185,7 +189,7 @@ def test_a_run_that_cannot_take_its_slot_because_the_clock_was_set_back_ends(
     monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(pool_waits, "LOOKS_UNTIL_TAKEN", 3)
     ended = threading.Event()
-    monkeypatch.setattr(SIGNALS, "interrupt_own_run", ended.set)
+    monkeypatch.setattr(pool_waits, "_interrupt", lambda _: ended.set())
     storage: Any = instance.event_log_storage
     holder = add_run(instance, **THIS_PROCESS.build_tags(instance))
     waiting = add_run(instance, **THIS_PROCESS.build_tags(instance))
@@ -194,6 +198,53 @@ def test_a_run_that_cannot_take_its_slot_because_the_clock_was_set_back_ends(
         storage.free_concurrency_slots_for_run(holder)
         assert ended.wait(30)
     assert "clock was set back" in str(wait.fault)
+
+
+@pytest.mark.parametrize("by_a_person", [False, True], ids=["by its bound", "by a person"])
+def test_a_run_that_waits_for_a_slot_in_its_midst_can_be_ended(
+    new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch, by_a_person: bool
+) -> None:
+    """Dagster keeps each signal for the step that begins after the wait, so a signal would not end it."""
+    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.05)
+    # Another run takes the slot between the look before a run and its step.
+    monkeypatch.setattr(runs, "wait_for_pools", lambda *_: None)
+    refresh(new_runtime())
+    with new_runtime() as runtime, record_runs(runtime) as found:
+        add_run(found.instance, **THIS_PROCESS.build_tags(found.instance))
+        found.wait.patience_s = 60.0 if by_a_person else 0.1
+
+        def cancel(_: str) -> None:
+            for run in found.instance.get_runs(dg.RunsFilter(job_name=found.command)):
+                found.instance.report_run_canceling(run)
+
+        if by_a_person:
+            found.wait.say = cancel
+        cause = "ended from outside" if by_a_person else "No slot became free within"
+        with pytest.raises(SunledgerError, match=cause):
+            found.publish()
+        (run,) = found.instance.get_runs(dg.RunsFilter(job_name=found.command))
+        assert run.status is (dg.DagsterRunStatus.CANCELED if by_a_person else dg.DagsterRunStatus.FAILURE)
+        info = found.instance.event_log_storage.get_concurrency_info("publish")
+        assert run.run_id not in {step.run_id for step in info.pending_steps}
+
+
+def test_a_run_that_has_taken_its_slot_is_let_work(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(pool_waits, "LOOKS_UNTIL_TAKEN", 0)
+    looked, list_awaited = threading.Semaphore(0), pool_waits._list_awaited_pools
+
+    def list_and_count(*given: Any) -> Any:
+        looked.release()
+        return list_awaited(*given)
+
+    monkeypatch.setattr(pool_waits, "_list_awaited_pools", list_and_count)
+    works = add_run(instance, **THIS_PROCESS.build_tags(instance))
+    wait = PoolWait(instance, [].append, 60.0)
+    with watch_pools(wait, works):
+        assert all(looked.acquire(timeout=30) for _ in range(3))
+    assert wait.fault is None
 
 
 def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:
