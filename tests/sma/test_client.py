@@ -1,6 +1,7 @@
 """The client against a scripted server: what is tried again, what is not, and what the user reads."""
 
 import asyncio
+import base64
 import gzip
 import json
 import logging
@@ -429,6 +430,22 @@ def test_refused_credentials_say_the_cure_and_are_not_tried_again(
     assert all(cure in str(outcome) and error in str(outcome) for outcome in outcomes)
     assert not any(secret in str(outcome) for outcome in outcomes for secret in secrets)
     assert (server.count("/oauth2/token"), server.count(PLANTS)) == (1, 0)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_no_form_of_the_secret_that_a_token_service_repeats_is_shown(status, server, settings, time) -> None:
+    settings = settings.model_copy(update={"sma_client_secret": SecretStr("9f+a/b&1=")})
+
+    def echo(text: str) -> str:
+        server.on("/oauth2/token", afresh=True).reply(status, json.dumps({"error": text}))
+        return str(fails(settings, time, SmaError))
+
+    encoded = "9f%2Ba%2Fb%261%3D"
+    basic = base64.b64encode(f"{settings.sma_client_id}:9f+a/b&1=".encode()).decode()
+    for form in ("9f+a/b&1=", encoded, encoded.lower(), basic):
+        told = echo(f"can't take {form}")
+        assert "can't take [secret]" in told
+        assert form not in told
 
 
 @pytest.mark.parametrize("body", ["<html>login</html>", "[]", "{}", '{"access_token":"a\\r\\nX: y"}'])

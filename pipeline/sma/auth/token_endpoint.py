@@ -6,7 +6,7 @@ docs/decisions/0018-tokens.md says why this is no OAuth library.
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,8 +71,10 @@ class TokenEndpoint:
         self._secret = settings.sma_client_secret
         self._base = settings.sma_auth_url
         host = urlsplit(settings.sma_auth_url).netloc
-        self._token_call = Call("POST", TOKEN_PATH, host, "SMA_AUTH_URL")
-        self._logout_call = Call("POST", LOGOUT_PATH, host, "SMA_AUTH_URL")
+        self._basic = self._encode_basic_credentials()
+        secrets = (self._secret.get_secret_value(), self._basic)
+        self._token_call = Call("POST", TOKEN_PATH, host, "SMA_AUTH_URL", secrets)
+        self._logout_call = Call("POST", LOGOUT_PATH, host, "SMA_AUTH_URL", secrets)
         self._wire = wire
         self._calm = asyncio.Event()
         self._calm.set()
@@ -96,24 +98,23 @@ class TokenEndpoint:
         Raises CredentialsError for a refusal, PermanentError for an answer that is none of OAuth's, and
         TransientError after the last try.
         """
+        call = _add_secrets(self._token_call, form)
         tries = 0
         while True:
             tries += 1
             # Counted from before the request: the server's clock starts somewhere after that.
             asked_at = self._wire.clock.monotonic()
-            request = self._wire.post_form(
-                f"{self._base}{TOKEN_PATH}", self._build_basic_authorization(), dict(form)
-            )
+            request = self._wire.post_form(f"{self._base}{TOKEN_PATH}", f"Basic {self._basic}", dict(form))
             self._calm.clear()
             try:
-                outcome = await self._wire.try_once(self._token_call, request)
+                outcome = await self._wire.try_once(call, request)
                 if isinstance(outcome, Reply) and not is_transient(outcome.status):
-                    grant = self._read(outcome, form, asked_at)
+                    grant = self._read(call, outcome, form["grant_type"], asked_at)
                     keep(grant)
                     return grant
             finally:
                 self._calm.set()
-            await self._wire.back_off(self._token_call, outcome, tries)
+            await self._wire.back_off(call, outcome, tries)
 
     async def log_out(self, refresh_token: str) -> bool:
         """End the session of a refresh token; False when SMA no longer knows it. Raises SmaError."""
@@ -122,31 +123,30 @@ class TokenEndpoint:
             "client_secret": self._secret.get_secret_value(),
             "refresh_token": refresh_token,
         }
+        call = _add_secrets(self._logout_call, form)
         tries = 0
         while True:
             tries += 1
             request = self._wire.post_form(f"{self._base}{LOGOUT_PATH}", None, form)
-            outcome = await self._wire.try_once(self._logout_call, request)
+            outcome = await self._wire.try_once(call, request)
             if isinstance(outcome, Reply) and not is_transient(outcome.status):
                 break
-            await self._wire.back_off(self._logout_call, outcome, tries)
+            await self._wire.back_off(call, outcome, tries)
         if outcome.status in _REFUSALS:
             if read_error_fields(outcome.body).get("error") == "invalid_grant":
                 return False
-            raise self._build_refusal(self._logout_call, outcome, "")
+            raise _build_refusal(call, outcome, "")
         if not 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
-            raise _build_no_oauth_error(self._logout_call, outcome.status)
+            raise _build_no_oauth_error(call, outcome.status)
         return True
 
-    def _build_basic_authorization(self) -> str:
+    def _encode_basic_credentials(self) -> str:
         credentials = f"{self._client_id}:{self._secret.get_secret_value()}".encode()
-        return f"Basic {base64.b64encode(credentials).decode()}"
+        return base64.b64encode(credentials).decode()
 
-    def _read(self, reply: Reply, form: Mapping[str, str], asked_at: float) -> Grant:
-        call = self._token_call
+    def _read(self, call: Call, reply: Reply, grant_type: str, asked_at: float) -> Grant:
         if reply.status in _REFUSALS:
-            secrets = [form[name] for name in ("refresh_token", "code", "code_verifier") if name in form]
-            raise self._build_refusal(call, reply, form["grant_type"], secrets)
+            raise _build_refusal(call, reply, grant_type)
         fields = read_error_fields(reply.body) if reply.status == _OK else {}
         access, refresh = fields.get("access_token"), fields.get("refresh_token")
         if not _is_token(access):
@@ -161,22 +161,27 @@ class TokenEndpoint:
             refresh_never_expires=never == 0 and not isinstance(never, bool),
         )
 
-    def _build_refusal(
-        self, call: Call, reply: Reply, grant_type: str, secrets: list[str] | None = None
-    ) -> CredentialsError:
-        """The reason and the cure, from OAuth's error code."""
-        fields = read_error_fields(reply.body)
-        cure = _CURES.get(str(fields.get("error")), _WRONG)
-        if isinstance(cure, dict):
-            cure = cure.get(grant_type, _WRONG)
-        parts = [part for key in ("error", "error_description") if isinstance(part := fields.get(key), str)]
-        said = redact_text("; ".join(parts), secrets=(self._secret.get_secret_value(), *(secrets or ())))
-        return CredentialsError(
-            f"{call.host} refused the credentials{f' ({said})' if said else ''}: {cure}.",
-            method=call.method,
-            path=call.path,
-            status=reply.status,
-        )
+
+def _add_secrets(call: Call, form: Mapping[str, str]) -> Call:
+    """The call with those secrets that this form holds."""
+    held = (form[name] for name in ("refresh_token", "code", "code_verifier") if name in form)
+    return replace(call, secrets=(*call.secrets, *held))
+
+
+def _build_refusal(call: Call, reply: Reply, grant_type: str) -> CredentialsError:
+    """The reason and the cure, from OAuth's error code."""
+    fields = read_error_fields(reply.body)
+    cure = _CURES.get(str(fields.get("error")), _WRONG)
+    if isinstance(cure, dict):
+        cure = cure.get(grant_type, _WRONG)
+    parts = [part for key in ("error", "error_description") if isinstance(part := fields.get(key), str)]
+    said = redact_text("; ".join(parts), call.secrets)
+    return CredentialsError(
+        f"{call.host} refused the credentials{f' ({said})' if said else ''}: {cure}.",
+        method=call.method,
+        path=call.path,
+        status=reply.status,
+    )
 
 
 def _build_no_oauth_error(call: Call, status: int) -> PermanentError:

@@ -6,8 +6,8 @@ headers and is never used.
 
 import socket
 import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -57,12 +57,16 @@ PLANT_LIST = "/v1/plants"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How a message names a request: method, path, host, and the setting that names the host."""
+    """How a message names a request: method, path, host, and the setting that names the host.
+
+    `secrets` are what the request holds and no message may repeat from its answer.
+    """
 
     method: str
     path: str
     host: str
     setting: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         return f"{self.method} {redact_text(self.path)}"
@@ -82,7 +86,7 @@ def build_refusal_error(call: Call, reply: Reply) -> SmaError:
     cure = _CURES.get(reply.status, "this answer is not from SMA's API; check {setting}")
     if reply.status == HTTPStatus.NOT_FOUND and call.path == PLANT_LIST:
         cure = "check {setting}, the part before /v1: with /monitoring in SMA's sandbox, without it in production"
-    said = read_vendor_message(reply.body)
+    said = read_vendor_message(reply.body, call.secrets)
     text = f"{call} answered {format_status(reply.status)}{f' ({said})' if said else ''}"
     return PermanentError(
         f"{text}: {cure.format(setting=call.setting)}.",
@@ -105,7 +109,7 @@ def build_not_yet_error(call: Call, reply: Reply) -> SmaError:
 def build_last_try_error(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     """The error for a call that still fails after the last try."""
     if isinstance(outcome, Reply):
-        said = read_vendor_message(outcome.body)
+        said = read_vendor_message(outcome.body, call.secrets)
         cure = _CURES.get(outcome.status, "SMA's service has a fault; run it again later")
         what = f"{call} answered {format_status(outcome.status)}{f' ({said})' if said else ''}"
         return TransientError(
@@ -186,7 +190,7 @@ def explain_transport_fault(fault: BaseException, host: str) -> str:
     return f"the connection to {host} failed"
 
 
-def read_vendor_message(body: bytes) -> str:
+def read_vendor_message(body: bytes, secrets: Iterable[str] = ()) -> str:
     """The vendor's own words in an error body, cleaned and cut; empty when there are none (as in HTML).
 
     Knows SMA's `{"message","code"}`, OAuth's `{"error","error_description"}` and ASP.NET's
@@ -194,7 +198,8 @@ def read_vendor_message(body: bytes) -> str:
     """
     fields = read_error_fields(body)
     words = [fields.get(key) for key in ("message", "error", "error_description", "title", "errors")]
-    return redact_text("; ".join(w if isinstance(w, str) else orjson.dumps(w).decode() for w in words if w))
+    text = "; ".join(w if isinstance(w, str) else orjson.dumps(w).decode() for w in words if w)
+    return redact_text(text, secrets)
 
 
 def read_error_fields(body: bytes) -> dict[str, Any]:
