@@ -125,7 +125,7 @@ def restore_backup(settings: Settings, source: Path) -> int:
         try:
             with tarfile.open(source) as archive:
                 _unpack(archive, unpacked)
-        except (OSError, tarfile.TarError) as fault:
+        except (OSError, tarfile.TarError, ValueError, OverflowError) as fault:
             raise SunledgerError(
                 f"{source} can't be read as a backup ({fault}): choose another backup file."
             ) from fault
@@ -329,12 +329,14 @@ def _hash_file(path: Path) -> str:
 
 def _verify(unpacked: Path, source: Path) -> int:
     try:
-        sums: dict[str, str] = json.loads((unpacked / MANIFEST).read_text())
-    except (OSError, ValueError):
+        sums = json.loads((unpacked / MANIFEST).read_text())
+    except (OSError, ValueError, RecursionError):
+        sums = None
+    if not isinstance(sums, dict):
         raise SunledgerError(
             f"{source} has no list of its files at its end, so it is truncated or not a backup: choose another backup "
             "file."
-        ) from None
+        )
     for name, digest in sums.items():
         path = unpacked / name
         if not path.is_file() or _hash_file(path) != digest:

@@ -247,6 +247,31 @@ def test_a_strange_archive_writes_nothing(settings: Settings, tmp_path: Path, na
     assert list(other.home.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "listed"),
+    [
+        ({"path": "home/a\0b"}, b"{}"),
+        ({"mtime": "nan"}, b"{}"),
+        ({"mtime": "1e400"}, b"{}"),
+        ({}, b"[]"),
+        ({}, b"[" * 100_000),
+    ],
+)
+def test_an_archive_with_values_that_nothing_can_have_is_no_backup(
+    settings: Settings, tmp_path: Path, headers: dict[str, str], listed: bytes
+) -> None:
+    source = tmp_path / "strange.tar"
+    with tarfile.open(source, "w") as archive:
+        for name, content, more in (("home/x", b"", headers), ("manifest.json", listed, {})):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.pax_headers = len(content), more
+            archive.addfile(entry, io.BytesIO(content))
+    other = elsewhere(settings, tmp_path)
+    with pytest.raises(SunledgerError, match="choose another backup file"):
+        restore_backup(other, source)
+    assert list(other.home.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("step", ["gettarinfo", "addfile"])
 def test_what_a_run_adds_to_a_file_meanwhile_spoils_no_backup(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
