@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.common.errors import SunledgerError
+
 # How often the children are looked at, and how long one may take to end: a webserver waits for open pages.
 LOOK_EVERY_S = 0.5
 END_WITHIN_S = 30.0
@@ -109,6 +111,12 @@ def _start(service: Service, environment: Mapping[str, str]) -> _Running:
     if service.place:
         # Somebody may have removed its folder together with other temporary files.
         service.place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Another user may have taken its name then, and would put a program of his own in the place of this one.
+        if service.place.parent.lstat().st_uid != os.geteuid():
+            raise SunledgerError(
+                f"{service.name} can't use {service.place.parent}, because the folder belongs to another user: start "
+                "the control room again."
+            )
         # A socket that is found there from now on is this process's own.
         service.place.unlink(missing_ok=True)
     process = subprocess.Popen(  # noqa: S603 - Dagster's own programs, no shell

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.common.text import escape_line
 
@@ -34,7 +34,7 @@ class PageGuard:
         """Pass the request on, or refuse it with a sentence; a refused web socket does not open."""
         refusal = self._find_refusal(scope) if scope["type"] in {"http", "websocket"} else None
         if refusal is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _forbid_frames(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -64,6 +64,17 @@ class PageGuard:
                 405,
             )
         return None
+
+
+def _forbid_frames(send: Send) -> Send:
+    """Answers that no page of another site shows inside of itself, where a click meant for it could launch a run."""
+
+    async def send_guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["X-Frame-Options"] = "SAMEORIGIN"
+        await send(message)
+
+    return send_guarded
 
 
 def _only_reads(scope: Scope) -> bool:

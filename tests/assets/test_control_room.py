@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from assets.control_room import LOOK_EVERY_S
+from assets.control_room import LOOK_EVERY_S, Service, run_services
 from assets.home_setup.start_lock import StartLockedError, hold_daemon_lock
+from pipeline.common.errors import SunledgerError
 from tests.programs import PATIENCE_S, environment, is_there, wait_until
 
 # A service that has started a program of its own, as Dagster's daemon has its code servers. It says which both are.
@@ -142,6 +143,14 @@ def test_services_end_with_a_control_room_that_is_killed(tmp_path: Path) -> None
         room.wait()
         for pid in filter(is_there, pids):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_folder_of_another_user_takes_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes the folder after somebody has tidied temporary files could answer in the place of our code."""
+    code = Service("The code", [sys.executable, "-c", ""], tmp_path / "code")
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(SunledgerError, match="belongs to another user"):
+        run_services([code], {}, print)
 
 
 def test_a_home_has_one_daemon(tmp_path: Path) -> None:

@@ -113,6 +113,16 @@ def test_an_address_alone_changes_nothing(query: str, headers: dict[str, str], e
     assert status("GET", "/graphql", headers, params={"query": query}) == expected
 
 
+def test_no_page_of_another_site_can_frame_it() -> None:
+    """Else a click that is meant for that page could launch a run."""
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(GUARDED), base_url=HERE) as client:
+            return await client.get("/runs/abc")
+
+    assert asyncio.run(ask()).headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
 def test_links_from_elsewhere_lead_to_pages() -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert status("GET", "/runs/abc", headers) == 200
