@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from assets.day_partitions import DayPartitions
+from assets.day_partitions import DayPartitions, list_run_days
 from assets.prefix import build_key, split_prefix
 from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import FIRST_ZONE
@@ -182,7 +182,8 @@ def build_days_asset(
         sunledger_notices: dg.ResourceParam[Notices],
     ) -> dg.MaterializeResult[None]:
         begun = time.monotonic()
-        days = [dt.date.fromisoformat(key) for key in context.partition_keys]
+        with convert_errors():
+            days = list_run_days(context, sunledger_runtime)
         done: dict[str, dict[str, Any]] = {}
         with (
             convert_errors(),

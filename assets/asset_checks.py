@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from assets.asset_builders import DAYS_PER_RUN, bound_facts, build_day_partitions, convert_errors
+from assets.day_partitions import list_run_days
 from assets.prefix import build_key
 from assets.whole_steps import CHECK_MODULES
 from pipeline.common.finding import Finding
@@ -105,7 +106,8 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
             context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
             with convert_errors():
-                found = judge_completeness(sunledger_runtime, _list_days(context))
+                days = list_run_days(context.op_execution_context, sunledger_runtime)
+                found = judge_completeness(sunledger_runtime, days)
                 if len(found) > 1:
                     _report_days(context, key, found)
                 return convert_finding(_join_findings(found, _summarize_days(sunledger_runtime, found)))
@@ -119,7 +121,8 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
             context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
             with convert_errors():
-                return convert_finding(checks.check_quality(sunledger_runtime, _list_days(context)))
+                days = list_run_days(context.op_execution_context, sunledger_runtime)
+                return convert_finding(checks.check_quality(sunledger_runtime, days))
 
     return [complete, quality]
 
@@ -136,10 +139,6 @@ def convert_finding(finding: Finding) -> dg.AssetCheckResult:
 
 def _choose_severity(finding: Finding) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if finding.severe else dg.AssetCheckSeverity.WARN
-
-
-def _list_days(context: dg.AssetCheckExecutionContext) -> list[dt.date]:
-    return [dt.date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
 
 
 def _summarize_days(runtime: RunContext, found: Mapping[dt.date, Finding]) -> str:

@@ -1,20 +1,48 @@
 """Finds and deletes old runs that are no longer needed. Dagster itself keeps all runs forever.
 
 The colours of partitions and the metadata of days are made of runs. So a run stays as long as it holds the newest
-materialization of anything, however old it is; what later runs have done again can go.
+materialization of anything, however old it is; what later runs have done again can go. The daemon looks for them by a
+sensor, and commands by themselves, because many homes have no daemon.
 """
 
 import datetime as dt
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
 
 from assets.dagster_records.record_files import OPEN_FILES
 from assets.run_control.run_processes import is_private, read_home
+from pipeline.common.files.atomic_files import write_file
+from pipeline.common.local_time import ONE_DAY
+from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.stored_lists import find_confirmed_time
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # A tick is short, so a long pause is made up for by several.
 MOST_AT_ONCE = 200
+# The day on which commands have looked last. Of a year's runs a look takes a second or two.
+LOOKED_ON = "retention.day"
+
+
+def purge_daily(instance: dg.DagsterInstance, runtime: RunContext) -> int:
+    """Delete the runs that `SUNLEDGER_KEEP_RUNS_DAYS` no longer keeps, if nobody has looked today; how many.
+
+    As old counts what is old by an answer of SMA's too, so that a clock that is ahead deletes nothing. In a cluster
+    nothing is deleted, because its daemon does so. Raises SunledgerError where the lists of plants can't be read, and
+    OSError.
+    """
+    if not is_private(instance):
+        return 0
+    looked = read_home(instance) / LOOKED_ON
+    today = str(runtime.find_today())
+    with suppress(FileNotFoundError):
+        if looked.read_text() == today:
+            return 0
+    before = find_confirmed_time(runtime.lake, runtime.now()) - runtime.settings.keep_runs_days * ONE_DAY
+    # Noted first, so that of commands that end at once one looks.
+    write_file(looked, today.encode())
+    return purge_runs(instance, before)
 
 
 def purge_runs(instance: dg.DagsterInstance, before: dt.datetime) -> int:
@@ -31,13 +59,16 @@ def purge_runs(instance: dg.DagsterInstance, before: dt.datetime) -> int:
 
 
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
-    instance.delete_run(run_id)
+    # What the run has written goes first: as long as the run is known, a purge that was killed is done by the next.
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    instance.event_log_storage.delete_events(run_id)
     if is_private(instance):
         # Dagster leaves the run's own database behind, empty.
         file = read_home(instance) / "history" / "runs" / f"{run_id}.db"
         OPEN_FILES.close(file)
         for end in ("", "-wal", "-shm"):
             Path(f"{file}{end}").unlink(missing_ok=True)
+    instance.run_storage.delete_run(run_id)
 
 
 def _holds_newest(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -15,6 +15,7 @@ from assets.asset_checks import build_day_checks, list_checks, publish_checks
 from assets.home_setup.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from assets.prefix import NOTICES, RUNTIME, build_step_key
 from assets.published import build_warehouse
+from assets.retention import purge_daily
 from assets.run_control.changed_days import find_unchanged_days
 from assets.run_control.dead_runs import end_own_runs
 from assets.run_control.pool_waits import PoolWait, wait_for_pools, watch_pools
@@ -347,13 +348,14 @@ def record_runs(
         days=days,
         shard=runtime.shard,
     )
-    with (
-        open_dagster(settings) as instance,
-        explain_faults(prepare_dagster_home(settings), records_only=True),
-    ):
+    home = prepare_dagster_home(settings)
+    with open_dagster(settings) as instance, explain_faults(home, records_only=True):
         wait = PoolWait(instance, runtime.tell, settings.pool_wait_minutes * 60)
         wait.free_dead()
         yield Runs(runtime, instance, wait, command, tags)
+        # Old records that can't be deleted are no fault of a command that has done its work.
+        with suppress(SunledgerError, OSError), explain_faults(home, records_only=True):
+            purge_daily(instance, runtime)
 
 
 def split_days(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:

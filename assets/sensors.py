@@ -61,7 +61,7 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
         days = _list_days(run)
         if SHARD in run.tags:
             return dg.SkipReason("Skipped, because the last shard of these days has them made.")
-        if days is None or not failures.keys() & set(fetched):
+        if not days or not failures.keys() & set(fetched):
             return dg.SkipReason("Skipped, because no failed run has fetched days that lack their energy.")
         left = set(days) - find_failed_days(failures.get(build_step_key(settings, DECISIVE)))
         return [
@@ -217,11 +217,15 @@ def choose_sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if settings.schedules == "on" else dg.DefaultSensorStatus.STOPPED
 
 
-def _list_days(run: dg.DagsterRun) -> list[dt.date] | None:
-    """The days of the run."""
-    if PARTITION in run.tags:
-        return [dt.date.fromisoformat(run.tags[PARTITION])]
-    if RANGE_START not in run.tags:
-        return None
-    first, last = (dt.date.fromisoformat(run.tags[end]) for end in (RANGE_START, RANGE_END))
+def _list_days(run: dg.DagsterRun) -> list[dt.date]:
+    """The days of the run; none where its partitions are no days, as those of other assets of a project.
+
+    An error here would stop the sensor for good: of several failed runs Dagster takes no answer beside an error, and
+    asks for the same ones again.
+    """
+    ends = (PARTITION, PARTITION) if PARTITION in run.tags else (RANGE_START, RANGE_END)
+    try:
+        first, last = (dt.date.fromisoformat(run.tags[end]) for end in ends)
+    except (KeyError, ValueError):
+        return []
     return list_days(first, last)

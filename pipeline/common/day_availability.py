@@ -132,7 +132,10 @@ def catch_up_window(
 def find_days_to_retry(
     now: dt.datetime, days: Iterable[dt.date], attempts: Collection[Attempt]
 ) -> list[dt.date]:
-    """The days of `days` that may be tried now: each waits longer from try to try, and the tries have an end."""
+    """The days of `days` that may be tried now: each waits longer from try to try, and the tries have an end.
+
+    A try in the future counts for nothing: this machine's clock was ahead then, and SMA's answer was not stored.
+    """
     return [day for day in sorted(days) if _may_try(now, day, attempts)]
 
 
@@ -169,7 +172,7 @@ def is_overtaken(scheduled: dt.datetime, now: dt.datetime, every: dt.timedelta) 
 
 
 def _may_try(now: dt.datetime, day: dt.date, attempts: Collection[Attempt]) -> bool:
-    tries = _count_tries(day, attempts)
+    tries = [at for at in _count_tries(day, attempts) if at <= now]
     if not tries:
         return True
     return len(tries) <= len(WAITS) and now >= tries[-1] + WAITS[len(tries) - 1]

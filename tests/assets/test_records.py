@@ -5,6 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ from assets.dagster_records import event_batches, kept_engines, kept_revisions, 
 from assets.dagster_records.record_files import OPEN_FILES
 from assets.home_setup.dagster_home import open_dagster
 from assets.retention import purge_runs
+from assets.runs import record_runs
 from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_plants
+from tests.scripted import ScriptedSma
+from tests.scripted_home import make_runtime
 
 DAYS = dg.DailyPartitionsDefinition("2021-10-01", end_date="2021-10-20")
 RANGE = {
@@ -373,3 +378,48 @@ def test_old_runs_go_once_all_that_they_made_was_made_again(settings: Settings) 
         assert index.execute("SELECT count(*) FROM event_logs WHERE run_id = ?", (replaced,)).fetchone() == (
             0,
         )
+
+
+def test_a_purge_that_is_killed_is_done_by_the_next(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_dagster(settings) as instance:
+        run = do_days(instance)
+        newest = do_days(instance)
+        later = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+        logs = settings.home / "dagster" / "storage" / run
+        assert any(logs.iterdir())
+        with monkeypatch.context() as killed:
+            killed.setattr(instance.event_log_storage, "delete_events", raise_killed)
+            with pytest.raises(InterruptedError):
+                purge_runs(instance, later)
+        assert purge_runs(instance, later) == 1
+        assert [record.run_id for record in instance.get_runs()] == [newest]
+    home = settings.home / "dagster"
+    assert not (home / "history" / "runs" / f"{run}.db").exists()
+    assert not logs.exists()
+    with closing(sqlite3.connect(home / "history" / "runs" / "index.db")) as index:
+        counted = index.execute("SELECT count(*) FROM event_logs WHERE run_id = ?", [run])
+        assert counted.fetchone() == (0,)
+
+
+def raise_killed(_run: str) -> None:
+    raise InterruptedError
+
+
+def test_commands_delete_old_runs_once_a_day(settings: Settings, sma: ScriptedSma) -> None:
+    begun = dt.datetime.now(dt.UTC)
+    runtime, keep = make_runtime(settings, sma), settings.keep_runs_days
+
+    def count_left(day: int) -> int:
+        """How many runs a command of that day leaves, of one more than there are."""
+        with record_runs(replace(runtime, now=lambda: begun + dt.timedelta(days=day))) as recorded:
+            recorded.instance.add_run(dg.DagsterRun("made_nothing", status=dg.DagsterRunStatus.SUCCESS))
+        return recorded.instance.get_runs_count()
+
+    assert [count_left(day) for day in (keep - 1, keep + 1)] == [1, 0]
+    # Somebody has looked on this day.
+    assert [count_left(day) for day in (keep + 1, keep + 2)] == [1, 0]
+    # An answer of SMA's says that the clock is ahead.
+    fetch_plants(runtime)
+    assert count_left(keep + 3) == 1

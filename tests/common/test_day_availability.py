@@ -142,6 +142,14 @@ def test_the_tries_of_one_day_are_not_those_of_another() -> None:
     assert find_days_to_retry(later, days("2026-10-23"), attempts) == days("2026-10-23")
 
 
+def test_a_try_while_the_clock_was_ahead_keeps_no_day_waiting() -> None:
+    now, label = utc("2026-10-26T04:35"), day("2026-10-24")
+    ahead = [Attempt(label, label, now + dt.timedelta(days=10, hours=i)) for i in range(5)]
+    assert find_days_to_retry(now, [label], ahead) == [label]
+    tried = [*ahead, Attempt(label, label, now - dt.timedelta(minutes=30))]
+    assert find_days_to_retry(now, [label], tried) == []
+
+
 def test_days_become_ranges_without_holes() -> None:
     found = join_days(days("2026-10-05", "2026-10-01", "2026-10-02", "2026-10-02"), 31)
     assert found == [(day("2026-10-01"), day("2026-10-02")), (day("2026-10-05"), day("2026-10-05"))]
