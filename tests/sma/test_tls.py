@@ -9,19 +9,11 @@ from pipeline.common.errors import ConfigurationError, PermanentError, SmaError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents.consent_api import ConsentApi
-from pipeline.sma.requests import Request
+from tests.sma.client_calls import ask
 from tests.sma.conftest import TOKEN_PATH, ScriptedServer
 
 SELF_SIGNED = Path(__file__).parent / "data" / "self-signed.pem"
 CONSENT = "/oauth2/v2/bc-authorize"
-
-
-def ask(settings: Settings, time) -> None:  # type: ignore[no-untyped-def]
-    async def run() -> None:
-        async with SmaClient(settings, clock=time.clock) as client:
-            await client.send(Request.plants())
-
-    asyncio.run(run())
 
 
 @pytest.fixture
