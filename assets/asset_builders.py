@@ -24,7 +24,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import count_turn
 from pipeline.run.sent_ahead import DaysToFetch, SentAhead
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.run.store_waits import retry_after_outage, wait_for_store
 from pipeline.run.unchanged_steps import UnchangedSteps
 from schemas import TABLES, Table, columns, comment, storage

@@ -37,7 +37,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.made_ahead import DayTable, MakeDay
 from pipeline.run.measurement_sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
 from pipeline.run.sent_ahead import DaysToFetch
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.run.table_step import Stage, TableStep, list_steps
 from pipeline.tables.interval_tables import write_intervals
 from schemas import (

@@ -19,7 +19,7 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import SetFetch, fetch_logs
 from pipeline.run.context import OpenResources, RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.log_tables import write_logs

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from sandbox.faults.fault_plan import FaultPlan, parse_fault
 from sandbox.faults.middleware import FaultPlayer
+from sandbox.http_answers import build_error_answer
 from sandbox.services.authorize import AuthorizeService
 from sandbox.services.consent_service import ConsentService
 from sandbox.services.control import ControlService
@@ -15,7 +16,6 @@ from sandbox.services.express import Express
 from sandbox.services.gateway import DateMiddleware, Gateway, TokenBucket
 from sandbox.services.gridcontrol import GridControlService
 from sandbox.services.hosts import HostCheck, SandboxHosts
-from sandbox.services.http_answers import build_error_answer
 from sandbox.services.live import LiveService
 from sandbox.services.logs import LogService
 from sandbox.services.measurements import MeasurementService

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from pipeline.run.notices import Notices
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 
 
 def noticed(reports: Iterable[StepResult | Notices | tuple[dt.date, StepResult]]) -> Notices:

@@ -1,1 +1,1 @@
-"""Dagster's records as files: how this process keeps them open, what an older version left, and what mends them."""
+"""Dagster's records as files: their lock, how this process keeps them open, and what an older version left."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from assets.home_setup.start_lock import start_lock
+from assets.dagster_records.start_lock import start_lock
 from pipeline.common.errors import SunledgerError
 from pipeline.common.files.atomic_files import write_file
 

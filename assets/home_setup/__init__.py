@@ -1,1 +1,1 @@
-"""Dagster's home: its configuration on one machine or several, and what can be wrong with it."""
+"""Dagster's home: its configuration on one machine or several, what can be wrong with it, and its repair."""

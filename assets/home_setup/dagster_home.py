@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from assets.dagster_records.event_batches import join_event_batches
 from assets.dagster_records.former_storage import replace_former_storage
 from assets.dagster_records.record_files import OPEN_FILES
+from assets.dagster_records.start_lock import PATIENCE_S, StartLockedError, start_lock
 from assets.home_setup.cluster_home import (
     QUEUE,
     check_cluster_configuration,
@@ -21,7 +22,6 @@ from assets.home_setup.cluster_home import (
 )
 from assets.home_setup.home_configuration import CONFIGURATION
 from assets.home_setup.plain_path import find_plain_path
-from assets.home_setup.start_lock import PATIENCE_S, StartLockedError, start_lock
 from pipeline.billing.spending import FOLDER as SPENDING
 from pipeline.common.cluster_rules import check_cluster
 from pipeline.common.errors import ConfigurationError, SunledgerError

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from assets.home_setup.start_lock import start_lock
+from assets.dagster_records.start_lock import start_lock
 from assets.run_control.run_processes import (
     FOLDER,
     PROCESS_LOCK,

@@ -21,7 +21,7 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from assets.home_setup.start_lock import start_lock
+from assets.dagster_records.start_lock import start_lock
 from assets.run_control.run_tags import PARENT
 from pipeline.common.shared_session import find_shared_session
 

@@ -41,7 +41,7 @@ def run_restore(
     ],
 ) -> None:
     """Restore a backup into an empty SUNLEDGER_HOME and publish it."""
-    from assets.dagster_records.mend_records import mend_records
+    from assets.home_setup.mend_records import mend_records
     from assets.runs import record_runs
     from pipeline.billing.lost_requests import FILE, explain_lower_bound
     from pipeline.billing.spending import LIMIT

@@ -20,7 +20,7 @@ from pipeline.extract.vendor_energies import (
 )
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.sma.requests import Request
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from pipeline.transform.reconciliation import NONE, ROUNDING

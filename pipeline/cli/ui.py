@@ -27,6 +27,7 @@ def run_ui(
 ) -> None:
     """Start the control room: Dagster's page and daemon on this machine."""
     from assets.control_room import Service, run_services
+    from assets.dagster_records.start_lock import hold_daemon_lock
     from assets.home_setup.dagster_home import (
         build_code_command,
         build_daemon_command,
@@ -35,7 +36,6 @@ def run_ui(
         open_code_place,
         prepare,
     )
-    from assets.home_setup.start_lock import hold_daemon_lock
     from pipeline.common.settings import load_settings
 
     settings = load_settings()

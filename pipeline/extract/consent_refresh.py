@@ -13,7 +13,7 @@ from pipeline.common.settings import Settings
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
-from pipeline.run.step import StepResult, build_result
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents import access_problems

@@ -19,7 +19,7 @@ from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_s
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import list_plant_ids_of_newest
 from pipeline.run.sent_ahead import DaysToFetch
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.requests import Request
 from schemas import (

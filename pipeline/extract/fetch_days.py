@@ -27,20 +27,12 @@ from pipeline.extract.raw_rows import (
 )
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
-from pipeline.run.context import RunContext
+from pipeline.run.context import RequestsAhead, RunContext
 from pipeline.run.fleet_lists.unlisted_devices import NOT_FOUND, find_unlisted_devices
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import list_own_plants
-from pipeline.run.sent_ahead import SentAhead
-from pipeline.run.step import (
-    EMPTY_NOW,
-    NOT_LISTED,
-    REQUEST_FAILED,
-    StepResult,
-    build_raw_part,
-    build_result,
-    quarantine,
-)
+from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED, build_raw_part, quarantine
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.consents import access_problems
 from pipeline.sma.pending_results import PendingResults
@@ -110,7 +102,7 @@ def fetch_days(
 
 
 def _store_plan(
-    runtime: RunContext, sent: SentPlan, ahead: SentAhead | None
+    runtime: RunContext, sent: SentPlan, ahead: RequestsAhead | None
 ) -> Iterator[tuple[dt.date, StepResult]]:
     plan = sent.plan
     if not plan.requests:
@@ -173,7 +165,7 @@ def _is_not_found(failure: Failure) -> bool:
     return failure.error.status == NOT_FOUND and bool(failure.request.device_id)
 
 
-def _send_ahead(results: Iterable[PlannedResult], ahead: SentAhead) -> Iterator[PlannedResult]:
+def _send_ahead(results: Iterable[PlannedResult], ahead: RequestsAhead) -> Iterator[PlannedResult]:
     """The same results. As soon as SMA answers, and refuses no week, the next days are sent.
 
     Without an answer the run may end with these days, and where weeks are refused the next ones are asked for by day.

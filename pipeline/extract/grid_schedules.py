@@ -12,7 +12,7 @@ from pipeline.run.grid_order_book import GridOrderBook
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_sessions import ask_by_plant
 from pipeline.run.plants import list_own_plants
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.sma.unproven_grid_control import GridAnswer, GridRequest, ask_grid
 from schemas import GridCommands, RawGridSchedules, polars_schema, storage
 from schemas.grid_control import ACTIVE, SCHEDULED

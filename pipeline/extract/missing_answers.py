@@ -21,7 +21,8 @@ from pipeline.run.measurement_sets import (
     list_other_sets,
 )
 from pipeline.run.plants import compute_delay, list_plants, select_days_in_operation
-from pipeline.run.step import StepResult, build_quarantine_part, build_raw_part
+from pipeline.run.step import build_quarantine_part, build_raw_part
+from pipeline.run.step_result import StepResult
 from pipeline.run.unchanged_steps import UnchangedSteps
 from pipeline.transform.lists.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs

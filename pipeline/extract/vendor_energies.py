@@ -13,7 +13,7 @@ from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import compute_delay, list_plants, select_in_operation
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.sma.requests import Request
 from schemas import MeasurementSets, RawAnswers, RawEnergyMonths, RawEnergyYears, polars_schema
 

@@ -30,11 +30,11 @@ from pipeline.common.settings import Settings
 from pipeline.ops.database_copy import write_database_copy
 from schemas import TABLES, ApiRequests, storage
 from warehouse.integrity.digests import FOLDER as DIGESTS
-from warehouse.integrity.known_tables import FILE as KNOWN_TABLES
-from warehouse.integrity.known_tables import KnownTables
 from warehouse.lake import Lake
 from warehouse.published_file.publication_base import forget_base
 from warehouse.results.folder import resolve_place
+from warehouse.verification.known_tables import FILE as KNOWN_TABLES
+from warehouse.verification.known_tables import KnownTables
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"

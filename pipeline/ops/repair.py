@@ -75,14 +75,14 @@ from schemas import (
     Table,
     storage,
 )
-from warehouse.integrity.known_tables import FILE as KNOWN_TABLES
-from warehouse.integrity.known_tables import KnownTables
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
 from warehouse.published_file.published_copy import PublishedCopy
 from warehouse.repairs.lake_mirror import open_mirror
 from warehouse.repairs.lake_repair import LakeRepair
 from warehouse.repairs.lost_parts import LostPart, Step
+from warehouse.verification.known_tables import FILE as KNOWN_TABLES
+from warehouse.verification.known_tables import KnownTables
 
 # Tables that hold what happened: nothing but a copy brings it back.
 RECORDS = (Restatements, RowChanges, ApiRequests, LiveReadings, RawGridSchedules, GridCommandAudit)

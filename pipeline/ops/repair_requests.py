@@ -21,7 +21,7 @@ from pipeline.extract.vendor_energies import (
 )
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SETS, VALUES, build_other_set
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.sma.requests import Request
 from schemas import (
     RAW,

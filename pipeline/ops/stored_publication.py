@@ -7,9 +7,9 @@ from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
 from pipeline.tables.inventory_tables import write_plant_attributes
-from warehouse.integrity.known_tables import KnownTables
 from warehouse.published_file.publish import PublishedFile, publish
 from warehouse.published_file.published_object import PublishedObject, publish_object
+from warehouse.verification.known_tables import KnownTables
 
 # The step's name.
 WAREHOUSE = "warehouse"

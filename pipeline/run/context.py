@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from pipeline.common.credentials import Credential, read_credentials
 from pipeline.common.errors import SunledgerError
@@ -20,17 +20,14 @@ from pipeline.run.request_log import RECORD_FOLDER, MovedRequests, RequestLog
 from pipeline.run.result_file import ResultFile
 from pipeline.run.shards import Shard
 from pipeline.run.shared_request_log import SharedRequestLog
+from pipeline.run.step_result import StepResult
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
 from pipeline.sma.session_set import SessionSet
-from warehouse.integrity.known_tables import KnownTables
-from warehouse.integrity.older_states import check_age
 from warehouse.lake import Lake
-
-if TYPE_CHECKING:
-    from pipeline.run.made_ahead import MadeAhead
-    from pipeline.run.sent_ahead import SentAhead
+from warehouse.verification.known_tables import KnownTables
+from warehouse.verification.older_states import check_age
 
 # The file of the results of steps.
 RESULTS = "step-results.sqlite"
@@ -56,6 +53,40 @@ class Silence:
         """Nothing to show."""
 
 
+class DaysAhead(Protocol):
+    """Somebody who makes days of tables before it is their turn (`pipeline.run.made_ahead`)."""
+
+    def note_stored(self, table: str, day: dt.date) -> None:
+        """A day of the table is stored: what is made of it may be ready."""
+
+    def take(self, table: str, day: dt.date) -> StepResult | None:
+        """The result of the day if it was made ahead and still holds; None if it is for the caller to make."""
+
+
+class SentRequests(Protocol):
+    """Requests that are on their way, and what they hold until they are closed."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def close(self) -> None:
+        """End what is still on its way. May be called twice."""
+
+
+class RequestsAhead(Protocol):
+    """Somebody who sends the requests of days before it is their turn (`pipeline.run.sent_ahead`)."""
+
+    def take(self, name: str, days: tuple[dt.date, ...]) -> SentRequests | None:
+        """The requests of these days if they were sent ahead; the caller closes them, or sends them where None is."""
+
+    def send_next(self) -> None:
+        """Send the requests of the next days that lack something, unless some are sent ahead already."""
+
+    def drop(self) -> None:
+        """End what is sent ahead, and leave it to its turn."""
+
+
 def read_clock() -> dt.datetime:
     """The wall clock."""
     return dt.datetime.now(dt.UTC)
@@ -75,9 +106,9 @@ class OpenResources:
     requests: RequestLog | SharedRequestLog | None = None
     results: ResultFile | None = None
     # While a run brings days: who makes some of them before it is their turn.
-    ahead: "MadeAhead | None" = None
+    ahead: DaysAhead | None = None
     # And who sends the requests of the next days.
-    sent_ahead: "SentAhead | None" = None
+    sent_ahead: RequestsAhead | None = None
     # What was done of whole tables before the run that records it.
     done: DoneSteps = field(default_factory=DoneSteps)
 

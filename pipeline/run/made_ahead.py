@@ -17,7 +17,7 @@ from typing import Self, TypeAlias
 from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import is_closed_everywhere
 from pipeline.run.context import RunContext
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.run.unchanged_steps import HeldResult, UnchangedSteps
 
 MakeDay: TypeAlias = Callable[[RunContext, dt.date], StepResult]

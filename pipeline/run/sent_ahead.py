@@ -10,23 +10,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import Self, TypeAlias
 
-from pipeline.run.context import RunContext
+from pipeline.run.context import RunContext, SentRequests
 
 # The name of what is fetched, and its days.
 Place: TypeAlias = tuple[str, tuple[dt.date, ...]]
-
-
-class SentRequests(Protocol):
-    """Requests that are on their way, and what they hold until they are closed."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-
-    def close(self) -> None:
-        """End what is still on its way. May be called twice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,16 @@
-"""What every step works with: its report, the parts of tables, the quarantine, and sources that hold still."""
+"""What every step works with: the parts of tables, the quarantine, and sources that hold still."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.notices import Notices
 from pipeline.run.shards import MOST_SHARDS
 from schemas import Quarantine, Table, storage
 from schemas.quantities import SetSource
-from warehouse.lake import Lake, Part, WriteResult
+from warehouse.lake import Lake, Part
 from warehouse.lake_holds import PartChangedError, hold_parts
 
 T = TypeVar("T")
@@ -22,17 +20,6 @@ CONFLICT_ATTEMPTS = MOST_SHARDS
 REQUEST_FAILED = "request_failed"
 EMPTY_NOW = "empty_now"
 NOT_LISTED = "not_listed"
-
-
-@dataclass(slots=True)
-class StepResult:
-    """What a step did with one part, and what a person should know of it; `pictures` are Markdown by name."""
-
-    rows: int = 0
-    changed: bool = False
-    facts: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)
-    notices: Notices = field(default_factory=Notices)
 
 
 def quarantine(
@@ -85,8 +72,3 @@ def work_without_conflict(lake: Lake, parts: Iterable[tuple[type[Table], Part]],
                     raise
                 refused = fault
     raise refused
-
-
-def build_result(written: WriteResult, notices: Notices | None = None, /, **facts: Any) -> StepResult:
-    """The report of a part that was written."""
-    return StepResult(written.rows, written.changed, facts, notices=notices or Notices())

@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any, Literal, TypeVar, cast
 
 from pipeline.run.context import RunContext
-from pipeline.run.step import StepResult, work_without_conflict
+from pipeline.run.step import work_without_conflict
+from pipeline.run.step_result import StepResult
 from schemas import Table, storage
 from warehouse.lake import Part
 

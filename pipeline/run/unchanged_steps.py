@@ -28,11 +28,12 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.plant_lists import list_newest_ids
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.result_file import KeptResult
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.run.supplied_files.fleet_membership import list_entry_files
 from schemas import TABLES, Devices, MeasurementSets, Plants, RawPlants, Table, storage
 from warehouse.lake import Lake, Snapshot
-from warehouse.lake_trace import Describe, LakeLook, LakeStates, LakeTrace, watch_lake
+from warehouse.lake_states import Describe, LakeStates
+from warehouse.lake_trace import LakeLook, LakeTrace, watch_lake
 
 # Whose code and versions a step's figures depend on.
 _ROOMS = ("pipeline", "schemas", "warehouse", "assets")
@@ -97,7 +98,7 @@ class UnchangedSteps:
             step,
             day,
             result,
-            trace.describe_state(self.find_states()) if lasting else None,
+            self.find_states().describe_trace(trace) if lasting else None,
             frozenset(trace.written),
         )
 

@@ -12,7 +12,7 @@ from pipeline.common.finding import Finding
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.step import StepResult, build_result
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.table_step import Stage, writes
 from schemas import RAW, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
 

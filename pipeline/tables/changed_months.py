@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.tables.month_close import read_closed_months
 from schemas import Table
 

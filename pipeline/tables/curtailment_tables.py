@@ -11,7 +11,7 @@ from pipeline.common.text import pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.run.supplied_files.fleet_membership import select_own_days
 from pipeline.run.supplied_files.supplied_limits import SETTING, read_supplied_limits
 from pipeline.run.table_step import Stage, writes

@@ -13,7 +13,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.unlisted_devices import select_unlisted
 from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
-from pipeline.run.step import StepResult, build_result
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.supplied_files.fleet_membership import select_days_of_months
 from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes

@@ -7,7 +7,7 @@ from pipeline.common.text import pluralize
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.step import StepResult, build_result
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.stored_schedules import read_stored_commands
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform.limited_power.grid_states import sum_schedules

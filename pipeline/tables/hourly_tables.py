@@ -11,7 +11,7 @@ import polars as pl
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_excluded_plants
-from pipeline.run.step import StepResult, build_result
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.supplied_files.fleet_membership import select_own_days
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.changed_months import MonthSources, find_kept_months, replace_changed_months

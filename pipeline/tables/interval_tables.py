@@ -12,14 +12,8 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, SetSource, build_other_set
 from pipeline.run.notices import Notices
 from pipeline.run.plants import find_chosen_plants, list_known_places
-from pipeline.run.step import (
-    StepResult,
-    build_raw_part,
-    build_result,
-    quarantine,
-    read_answers,
-    work_without_conflict,
-)
+from pipeline.run.step import build_raw_part, quarantine, read_answers, work_without_conflict
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows

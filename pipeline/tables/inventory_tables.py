@@ -14,7 +14,8 @@ from pipeline.run.fleet_lists.stored_lists import TOLERANCE, read_newest_answers
 from pipeline.run.fleet_lists.unlisted_devices import select_unlisted
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import add_exclusion, find_chosen_plants
-from pipeline.run.step import StepResult, build_result, quarantine
+from pipeline.run.step import quarantine
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.supplied_files.fleet_membership import read_fleet
 from pipeline.run.supplied_files.plant_attributes import match_plants
 from pipeline.run.table_step import Stage, writes

@@ -7,7 +7,7 @@ import polars as pl
 
 from pipeline.run.context import RunContext
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
-from pipeline.run.step import StepResult, build_result
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.supplied_files.fleet_membership import select_days_of_months
 from pipeline.run.supplied_files.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes

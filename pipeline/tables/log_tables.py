@@ -6,12 +6,8 @@ import polars as pl
 
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.step import (
-    StepResult,
-    build_quarantine_part,
-    build_result,
-    quarantine,
-)
+from pipeline.run.step import build_quarantine_part, quarantine
+from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform import log_entries
 from pipeline.transform.batch_account import build_quarantine

@@ -11,7 +11,7 @@ from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_excluded_plants
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.run.supplied_files.fleet_membership import select_days_of_months
 from pipeline.run.supplied_files.supplied_thresholds import read_thresholds
 from pipeline.run.table_step import Stage, writes

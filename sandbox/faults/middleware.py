@@ -14,9 +14,9 @@ from sandbox.faults import wire
 from sandbox.faults.catalogue import FaultStage
 from sandbox.faults.fault_plan import Fault, FaultCall, FaultPlan
 from sandbox.faults.rows import make_names_hostile, spoil, spoil_lists
+from sandbox.http_answers import build_json_answer
 from sandbox.random_streams import Topic, open_random_stream
 from sandbox.series import set_names
-from sandbox.services.http_answers import build_json_answer
 from sandbox.world import World
 
 _PIECES = 10

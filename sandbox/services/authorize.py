@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from sandbox.http_answers import read_body
 from sandbox.options import OWNER_PASSWORD
 from sandbox.services.html_pages import Markup, render_hidden_fields, render_list_items, render_page
-from sandbox.services.http_answers import read_body
 from sandbox.tokens import Client
 from sandbox.world import World
 

@@ -5,8 +5,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.granted_consents import POLL_INTERVAL_S, SandboxConsentState, UnknownOwnerError
+from sandbox.http_answers import ApiError, build_json_answer, build_not_found, read_json_object
 from sandbox.services.gateway import read_access
-from sandbox.services.http_answers import ApiError, build_json_answer, build_not_found, read_json_object
 from sandbox.world import World
 
 _PATH = "/oauth2/v2/bc-authorize"

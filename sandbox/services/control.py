@@ -14,10 +14,10 @@ from starlette.routing import Route
 from sandbox.faults.catalogue import KINDS
 from sandbox.faults.fault_plan import Fault, FaultError, FaultPlan, make_fault, parse_fault
 from sandbox.granted_consents import SandboxConsentState
+from sandbox.http_answers import ApiError, build_json_answer, read_json_object
 from sandbox.options import RetryAfter
 from sandbox.services.consent_service import parse_state
 from sandbox.services.gateway import TokenBucket
-from sandbox.services.http_answers import ApiError, build_json_answer, read_json_object
 from sandbox.world import World
 
 MAX_NEW_PLANTS = 10_000

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from datetime import date
 
 from sandbox.faults.fault_plan import FaultPlan
+from sandbox.http_answers import JSON
 from sandbox.series import set_names
 from sandbox.services.gateway import TokenBucket, format_http_date
 from sandbox.services.hosts import SandboxHosts
-from sandbox.services.http_answers import JSON
 from sandbox.services.lookup import FoundResource
 from sandbox.services.measurements import MeasurementService
 from sandbox.tokens import Access

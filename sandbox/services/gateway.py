@@ -8,9 +8,9 @@ from functools import lru_cache
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandbox.http_answers import ApiError, build_error_answer
 from sandbox.options import RetryAfter
 from sandbox.sandbox_clock import SandboxClock
-from sandbox.services.http_answers import ApiError, build_error_answer
 from sandbox.tokens import Access
 from sandbox.world import World
 

@@ -14,11 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.fleet.plant_model import Device, Plant, Role
-from sandbox.series.held_limits import PowerLimit
-from sandbox.series.simulated_source import SimulatedSource
-from sandbox.services.command_kinds import judge_commands
-from sandbox.services.gateway import read_access
-from sandbox.services.http_answers import (
+from sandbox.http_answers import (
     ApiError,
     build_json_answer,
     build_not_found,
@@ -26,6 +22,10 @@ from sandbox.services.http_answers import (
     read_json_object,
     read_query,
 )
+from sandbox.series.held_limits import PowerLimit
+from sandbox.series.simulated_source import SimulatedSource
+from sandbox.services.command_kinds import judge_commands
+from sandbox.services.gateway import read_access
 from sandbox.services.lookup import find_resource
 from sandbox.services.plant_schedules import Schedule, read_command_names, read_schedule
 from sandbox.world import World

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.services.http_answers import ApiError, build_error_answer
+from sandbox.http_answers import ApiError, build_error_answer
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,253})(?::[0-9]{1,5})?")
 _REMEMBERED = 256

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sandbox.http_answers import ApiError, build_json_answer, build_not_found
 from sandbox.series import set_names
 from sandbox.series.periods import Periods
 from sandbox.series.render import write_rows
 from sandbox.series.table import Source
 from sandbox.services.describe import describe_plant_briefly, name_plant_status
-from sandbox.services.http_answers import ApiError, build_json_answer, build_not_found
 from sandbox.services.lookup import find_resource
 from sandbox.world import World
 

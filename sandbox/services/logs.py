@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from sandbox.days import find_day_bounds, list_dates, load_zone
 from sandbox.fleet.plant_model import Plant, Role
+from sandbox.http_answers import build_bad_value, build_json_answer, parse_date, read_query
 from sandbox.random_streams import Topic, open_day_stream
 from sandbox.services.describe import describe_plant_briefly
-from sandbox.services.http_answers import build_bad_value, build_json_answer, parse_date, read_query
 from sandbox.services.lookup import find_resource
 from sandbox.world import World
 

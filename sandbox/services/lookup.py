@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from sandbox.fleet.plant_model import Device
+from sandbox.http_answers import ApiError, build_not_found
 from sandbox.series.table import Source
 from sandbox.services.gateway import read_access
-from sandbox.services.http_answers import ApiError, build_not_found
 from sandbox.world import World
 
 

@@ -10,12 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from sandbox.fleet.plant_model import Device, Plant
-from sandbox.series import set_names
-from sandbox.series.periods import Periods, Rows
-from sandbox.series.render import write_lists, write_object, write_rows
-from sandbox.series.table import Source
-from sandbox.services.describe import describe_device_briefly, describe_plant_briefly
-from sandbox.services.http_answers import (
+from sandbox.http_answers import (
     JSON,
     build_bad_value,
     build_json_answer,
@@ -24,6 +19,11 @@ from sandbox.services.http_answers import (
     read_flag,
     read_query,
 )
+from sandbox.series import set_names
+from sandbox.series.periods import Periods, Rows
+from sandbox.series.render import write_lists, write_object, write_rows
+from sandbox.series.table import Source
+from sandbox.services.describe import describe_device_briefly, describe_plant_briefly
 from sandbox.services.lookup import FoundResource, find_resource
 from sandbox.world import World
 

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sandbox.http_answers import build_json_answer, build_not_found, read_flag, read_query
 from sandbox.services.describe import (
     describe_device,
     describe_plant,
@@ -11,7 +12,6 @@ from sandbox.services.describe import (
     name_plant_status,
 )
 from sandbox.services.gateway import read_access
-from sandbox.services.http_answers import build_json_answer, build_not_found, read_flag, read_query
 from sandbox.services.lookup import FoundResource, find_resource
 from sandbox.world import World
 

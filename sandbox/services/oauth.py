@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.services.http_answers import build_json_answer, read_body
+from sandbox.http_answers import build_json_answer, read_body
 from sandbox.tokens import Client, TokenError
 from sandbox.world import World
 

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sandbox.http_answers import build_json_answer
 from sandbox.series import set_names
 from sandbox.services.command_kinds import COMMANDS
 from sandbox.services.html_pages import Markup, render_page
-from sandbox.services.http_answers import build_json_answer
 
 Json = dict[str, Any]
 

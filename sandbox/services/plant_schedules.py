@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 from sandbox.fleet.plant_model import Plant
+from sandbox.http_answers import ApiError
 from sandbox.series.held_limits import PowerLimit
 from sandbox.services.command_kinds import COMMANDS, WHOLE, CommandKind, Unit, compute_limit_w
-from sandbox.services.http_answers import ApiError
 
 MAX_COMMANDS = 288
 MAX_DURATION_S = 366 * 86400

@@ -7,14 +7,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.fleet.plant_model import Device
-from sandbox.series.table import Source
-from sandbox.services.http_answers import (
+from sandbox.http_answers import (
     ApiError,
     build_bad_value,
     build_json_answer,
     build_not_found,
     read_query,
 )
+from sandbox.series.table import Source
 from sandbox.world import World
 
 MAX_DAYS = 40 * 366

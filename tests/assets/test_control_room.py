@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from assets.control_room import LOOK_EVERY_S, Service, run_services
-from assets.home_setup.start_lock import StartLockedError, hold_daemon_lock
+from assets.dagster_records.start_lock import StartLockedError, hold_daemon_lock
 from pipeline.common.errors import SunledgerError
 from tests.programs import PATIENCE_S, environment, is_there, wait_until
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from assets.dagster_records.mend_records import DATABASES, mend_records
 from assets.home_setup.dagster_faults import DagsterHomeError
 from assets.home_setup.dagster_home import open_dagster, prepare_dagster_home
+from assets.home_setup.mend_records import DATABASES, mend_records
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, rows, run, start
 

@@ -36,8 +36,8 @@ from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, run
 from tests.programs import PATIENCE_S, environment
 from tests.programs import run as program
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
+from warehouse.verification.verify import verify_lake
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from pipeline.run import made_ahead
 from pipeline.run.context import RunContext
 from pipeline.run.made_ahead import DayTable, MadeAhead, MakeDay
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from schemas import Quarantine
 from tests.run.test_unchanged_steps import SOURCE, write
 from tests.scripted import NOW

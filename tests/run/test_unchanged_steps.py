@@ -14,7 +14,7 @@ import pytest
 from pipeline.run import unchanged_steps
 from pipeline.run.context import RESULTS, RunContext
 from pipeline.run.notices import MissingItem, Notices
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from pipeline.run.unchanged_steps import UnchangedSteps
 from pipeline.transform.batch_account import build_quarantine
 from schemas import EnergyDaily, MeasurementSets, Quarantine, polars_schema

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from assets.dagster_records.mend_records import DATABASES
+from assets.home_setup.mend_records import DATABASES
 from tests.programs import rows
 from tests.torture.cases import Case
 from tests.torture.kills import SHOWN, compare, look_for_remains, verify

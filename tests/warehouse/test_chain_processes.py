@@ -11,8 +11,8 @@ import pytest
 from schemas import PvIntervals
 from tests.warehouse.test_lake import DAY, pv
 from warehouse.integrity.digest_chain import Chain
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
+from warehouse.verification.verify import verify_lake
 
 ROOT = Path(__file__).parents[2]
 WRITERS, COMMITS = 3, 6

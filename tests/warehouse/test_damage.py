@@ -20,8 +20,8 @@ from tests.warehouse.published_file.conftest import put
 from warehouse.integrity.damage import DamagedError, DamageKind
 from warehouse.integrity.digest_chain import Chain
 from warehouse.integrity.digests import digest_of
-from warehouse.integrity.verify import verify_lake
 from warehouse.published_file.publish import DamagedLakeError
+from warehouse.verification.verify import verify_lake
 
 FLIPS, SOME_FLIPS, MANY_FLIPS = 16, 120, 1000
 NEXT = FIRST + dt.timedelta(days=1)

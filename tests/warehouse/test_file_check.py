@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 
-from pipeline.cli.health.verification import Verification
+from pipeline.cli.health.verify_output import Verification
 from pipeline.common.files.refused_files import FileRefusedError
 from schemas import EnergyDaily
 from tests.warehouse.damaged_lake import double_generation
@@ -14,8 +14,8 @@ from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of, values
 from warehouse.integrity import file_check
 from warehouse.integrity.damage import DamagedError, DamageKind
 from warehouse.integrity.gate import find_damage, take_snapshots
-from warehouse.integrity.verify import list_damages, verify_lake
 from warehouse.lake import Lake
+from warehouse.verification.verify import list_damages, verify_lake
 
 PART = {"local_date": DAYS[0]}
 

@@ -11,11 +11,11 @@ import pytest
 from schemas import EnergyDaily, RawEnergyBalance, Table
 from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, values
 from warehouse.integrity.damage import DamageKind
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
 from warehouse.repairs.lake_mirror import LakeInUseError, open_mirror
 from warehouse.repairs.lake_repair import LakeRepair
 from warehouse.repairs.lost_parts import LostPart
+from warehouse.verification.verify import verify_lake
 
 MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyDaily)
 DAY = {"local_date": DAYS[1]}

@@ -14,7 +14,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.store_faults import StoreUnavailableError
 from pipeline.run import store_waits
 from pipeline.run.context import RunContext
-from pipeline.run.step import StepResult
+from pipeline.run.step_result import StepResult
 from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, EnergyDaily
 from tests.cluster.stage import start_machine, wait_for

@@ -24,9 +24,9 @@ from tests.warehouse.test_published_object import (
     read,
     target_of,
 )
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
 from warehouse.published_file.published_object import publish_object
+from warehouse.verification.verify import verify_lake
 
 __all__ = ["lake", "nine_days", "store"]
 

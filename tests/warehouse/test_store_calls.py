@@ -12,11 +12,11 @@ from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, val
 from tests.warehouse.stopped_proxy import open_proxy
 from tests.warehouse.test_object_store import MODELS, Store, store
 from warehouse import version_looks
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
 from warehouse.object_store import ObjectStore
 from warehouse.published_file.publish import publish
 from warehouse.table_upkeep import keep_up_table
+from warehouse.verification.verify import verify_lake
 
 __all__ = ["store"]
 

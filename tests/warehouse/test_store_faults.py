@@ -25,9 +25,9 @@ from tests.ports import find_free_port
 from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of
 from tests.warehouse.test_object_store import Store, store
 from warehouse import object_store
-from warehouse.integrity.known_tables import KnownTables, LakeLostError
 from warehouse.integrity.store_check import check_store
 from warehouse.lake import Lake
+from warehouse.verification.known_tables import KnownTables, LakeLostError
 
 __all__ = ["store"]
 

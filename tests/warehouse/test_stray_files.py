@@ -7,10 +7,10 @@ from pathlib import Path
 from schemas import EnergyDaily
 from tests.common.test_regular_files import lay_strays
 from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, entry, mend, recorded, values, whole  # noqa: F401
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
 from warehouse.repairs.lost_parts import LostPart
 from warehouse.table_upkeep import keep_up_table
+from warehouse.verification.verify import verify_lake
 
 NOW = dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
 

@@ -25,11 +25,11 @@ from tests.warehouse.published_file.conftest import make_frame
 from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, values
 from tests.warehouse.test_object_store import Store, store
 from warehouse.dead_files import KEEP_ENTRIES, KEEP_FILES, list_shown_files
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
 from warehouse.published_file.publish import publish
 from warehouse.removed_answers import AnswerRetention
 from warehouse.table_upkeep import WrongClockError, check_clock, keep_up_table
+from warehouse.verification.verify import verify_lake
 
 __all__ = ["store"]
 

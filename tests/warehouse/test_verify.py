@@ -6,8 +6,8 @@ import pytest
 
 from schemas.core import PvIntervals
 from tests.warehouse.test_lake import DAY, PART, lake, pv  # noqa: F401 - the fixture
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
+from warehouse.verification.verify import verify_lake
 
 
 @pytest.fixture

@@ -3,17 +3,18 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote
 
 import polars as pl
+import pyarrow.fs as pafs
 from deltalake.exceptions import TableNotFoundError
 
 from pipeline.common.files.refused_files import translate_refusals
-from schemas import Table, storage
+from schemas import TABLES, Table, storage
 from warehouse.integrity.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.integrity.digest_chain import Chain
 from warehouse.integrity.digests import DigestRecord, StoredFile, list_record_versions
-from warehouse.integrity.known_tables import list_known_tables
 from warehouse.integrity.unreadable_log import UnreadableLogError
 from warehouse.lake_reader import LakeReader
 from warehouse.lake_table import LakeTable
@@ -47,7 +48,19 @@ class LakeListing:
         """None for a lake in a folder, where a look at each table costs nothing. Raises StoreError."""
         if not lake.remote:
             return None
-        return cls(list_known_tables(lake), list_record_versions(lake.open_root()))
+        return cls(list_tables_with_log(lake), list_record_versions(lake.open_root()))
+
+
+def list_tables_with_log(lake: LakeReader) -> set[type[Table]]:
+    """The tables that have a log. Raises OSError.
+
+    On an object store one listing tells of all of them.
+    """
+    if lake.remote:
+        found = lake.open_root().get_file_info(pafs.FileSelector("/", allow_not_found=True))
+        names = {info.path.strip("/") for info in found}
+        return {model for model in TABLES if storage(model).table in names}
+    return {model for model in TABLES if (Path(lake.find_uri(model)) / "_delta_log").is_dir()}
 
 
 def check_log(lake: LakeReader, model: type[Table], listing: LakeListing | None = None) -> CheckedLog:

@@ -25,7 +25,6 @@ from warehouse.frames import sort, validate
 from warehouse.integrity.damage import Damage, DamageKind
 from warehouse.integrity.digests import FOLDER as DIGESTS
 from warehouse.integrity.log_check import check_log
-from warehouse.integrity.verify import list_damages
 from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
     LOG,
@@ -50,6 +49,7 @@ from warehouse.repairs.table_remains import (
     list_data_files,
     names_part,
 )
+from warehouse.verification.verify import list_damages
 
 
 @dataclass(slots=True)

@@ -16,8 +16,7 @@ from rich.text import Text
 
 from assets.runs import Runs, record_runs
 from pipeline.cli.console import Bars, out, say, show_table
-from pipeline.cli.demos.demo_attributes import write_demo_attributes
-from pipeline.cli.demos.demo_command import TIME_BASIS
+from pipeline.cli.demos.demo_fleet import TIME_BASIS, write_demo_attributes
 from pipeline.common.errors import UsageError
 from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings

@@ -1,14 +1,12 @@
 """`sunledger demo`: the whole pipeline against the embedded sandbox."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from pipeline.cli.console import Bars
-
-TIME_BASIS: Final = "plant_local"
-SANDBOX_OPTIONS = ("--plants", "12", "--seed", "7", "--recordings", "--time-basis", TIME_BASIS)
+from pipeline.cli.demos.demo_fleet import SANDBOX_OPTIONS
 
 
 def run_demo(

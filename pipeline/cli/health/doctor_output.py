@@ -6,7 +6,7 @@ from itertools import chain
 
 from rich.text import Text
 
-from assets.home_setup.dagster_findings import examine_runs
+from assets.run_control.dagster_findings import examine_runs
 from pipeline.cli.bills.cost_consent import agree
 from pipeline.cli.console import out, say
 from pipeline.common.env_file import find_misspelled_variables

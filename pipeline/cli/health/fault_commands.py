@@ -21,20 +21,20 @@ def run_verify(
     ] = False,
 ) -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
-    from pipeline.cli.health.verification import COPY, LAKE, Verification
+    from pipeline.cli.health.verify_output import COPY, LAKE, Verification
     from pipeline.common.settings import load_settings
     from pipeline.ops.set_aside import describe_set_aside
-    from warehouse.integrity.full_comparison import compare_with_full
-    from warehouse.integrity.known_tables import KnownTables
-    from warehouse.integrity.verify import (
+    from warehouse.lake import Lake
+    from warehouse.published_file.published_object import open_target
+    from warehouse.removed_answers import AnswerRetention
+    from warehouse.verification.full_comparison import compare_with_full
+    from warehouse.verification.known_tables import KnownTables
+    from warehouse.verification.verify import (
         verify_lake,
         verify_published,
         verify_tables,
         verify_versions,
     )
-    from warehouse.lake import Lake
-    from warehouse.published_file.published_object import open_target
-    from warehouse.removed_answers import AnswerRetention
 
     settings = load_settings()
     # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.

@@ -26,14 +26,14 @@ from pipeline.run.preflight import check_before_requests
 from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import TABLES, RawPlants, storage
 from warehouse.integrity.damage import Damage
-from warehouse.integrity.known_tables import KnownTables, LakeLostError
-from warehouse.integrity.older_states import find_older_states
-from warehouse.integrity.verify import list_damages, verify_published
 from warehouse.lake import Lake
 from warehouse.published_file.publish import forget_published
 from warehouse.published_file.published_copy import PublishedCopy, open_published_copy
 from warehouse.published_file.published_object import open_target
 from warehouse.repairs.lost_parts import LostPart, Step
+from warehouse.verification.known_tables import KnownTables, LakeLostError
+from warehouse.verification.older_states import find_older_states
+from warehouse.verification.verify import list_damages, verify_published
 
 
 def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iterator[str]:

@@ -41,7 +41,7 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool
 
     `lost_hosts` and `lost_lake` name what is gone for good.
     """
-    from assets.dagster_records.mend_records import mend_records  # Loads Dagster.
+    from assets.home_setup.mend_records import mend_records  # Loads Dagster.
     from pipeline.cli.health.repair_lake import mend_lake
 
     def end_runs(settings: Settings) -> Iterator[str]:

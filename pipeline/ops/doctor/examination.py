@@ -50,7 +50,7 @@ from pipeline.run.context import RunContext
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from warehouse.integrity.known_tables import LakeLostError
+from warehouse.verification.known_tables import LakeLostError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from pipeline.ops.doctor.patient import Patient
 from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check, warn
 from pipeline.ops.set_aside import describe_set_aside
 from pipeline.ops.upkeep_due import describe_dead_bytes, find_dead_bytes
-from warehouse.integrity.known_tables import KnownTables, LakeLostError
 from warehouse.integrity.store_check import check_store
 from warehouse.published_file.foreign_publication import describe_other_lake, is_of_other_lake
 from warehouse.published_file.publication_lag import find_lag
 from warehouse.published_file.published_object import open_target
+from warehouse.verification.known_tables import KnownTables, LakeLostError
 
 
 def examine_versions(_: Patient) -> list[Diagnosis]:

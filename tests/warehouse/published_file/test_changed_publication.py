@@ -33,13 +33,13 @@ from schemas import (
 )
 from tests.home_template import HomeTemplate
 from tests.warehouse.published_file.conftest import NOW, fill, flip_bit, make_frame
-from warehouse.integrity.full_comparison import compare_with_full
 from warehouse.lake import Lake
 from warehouse.published_file import publication_base, published_changes, published_content
 from warehouse.published_file import publish as publishing
 from warehouse.published_file.publication import digest_file, record_publication
 from warehouse.published_file.publication_base import forget_base
 from warehouse.published_file.publish import forget_published, publish
+from warehouse.verification.full_comparison import compare_with_full
 from warehouse.views import CuratedView
 
 DAYS = [dt.date(2021, 9, 28) + dt.timedelta(days=number) for number in range(8)]

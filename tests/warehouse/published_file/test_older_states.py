@@ -12,10 +12,10 @@ from tests.scripted_home import make_settings
 from tests.warehouse.published_file.conftest import FIRST, NOW, fill, put
 from warehouse.integrity.damage import DamagedError
 from warehouse.integrity.digests import FOLDER
-from warehouse.integrity.older_states import OlderLakeError
-from warehouse.integrity.verify import verify_versions
 from warehouse.lake import Lake
 from warehouse.published_file.publish import forget_published, publish
+from warehouse.verification.older_states import OlderLakeError
+from warehouse.verification.verify import verify_versions
 
 OLDER = r"energy_daily: the published file shows version \d+ of the table, but its log ends with version \d+"
 

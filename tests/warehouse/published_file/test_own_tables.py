@@ -14,12 +14,12 @@ from pipeline.run.preflight import check_before_requests
 from schemas import Plants, QuarterHours
 from tests.programs import run
 from tests.warehouse.published_file.conftest import NOW, fill, put
-from warehouse.integrity.verify import verify_published
 from warehouse.lake import Lake
 from warehouse.published_file.own_tables import LeftOut, read_own_tables
 from warehouse.published_file.publish import PublishedFile, connect, publish
 from warehouse.published_file.published_content import list_taken_names
 from warehouse.results.export import export_table
+from warehouse.verification.verify import verify_published
 
 DOCS = Path(__file__).parents[3] / "docs" / "own-tables.md"
 SHAPE = """

@@ -13,12 +13,12 @@ from deltalake import DeltaTable
 from schemas import EnergyDaily, RawEnergyBalance, Table, storage
 from tests.samples import take_samples
 from tests.warehouse.published_file.conftest import make_frame
-from warehouse.integrity.verify import verify_lake
 from warehouse.lake import Lake
 from warehouse.lake_log import read_log, replay
 from warehouse.repairs import lake_repair
 from warehouse.repairs.lake_repair import LakeRepair
 from warehouse.repairs.lost_parts import LostPart, Step
+from warehouse.verification.verify import verify_lake
 
 DAYS = [dt.date(2021, 10, day) for day in (1, 2, 3)]
 # The second day was replaced by the fourth commit; its first file lies there still.

@@ -1,4 +1,12 @@
-"""What an owner of the demo's plants would know about them, as the file of SUNLEDGER_PLANT_ATTRIBUTES."""
+"""The plants of the demo: how the sandbox is started, and what an owner would know about its plants.
+
+Their ids follow from the number of plants and the seed, so both stand in one place.
+"""
+
+from typing import Final
+
+TIME_BASIS: Final = "plant_local"
+SANDBOX_OPTIONS = ("--plants", "12", "--seed", "7", "--recordings", "--time-basis", TIME_BASIS)
 
 # kWh that one kW of modules makes in January to December: round figures of the place.
 _PLACES = {
@@ -24,7 +32,10 @@ _PLANTS = (
 
 
 def write_demo_attributes() -> str:
-    """The file as TOML. The two recordings have no attributes, like plants that the owner has not described yet."""
+    """The file of SUNLEDGER_PLANT_ATTRIBUTES, as TOML.
+
+    The two recordings have no attributes, like plants that the owner has not described yet.
+    """
     entries = []
     for plant, place, peak_kw, tariff, battery_kwh in _PLANTS:
         expected = ", ".join(f"{peak_kw * each:.0f}" for each in _PLACES[place])

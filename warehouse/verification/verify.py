@@ -19,13 +19,13 @@ from warehouse.frames import BadFrameError, name_place, sort, validate
 from warehouse.integrity.damage import CURE, Damage, DamageKind
 from warehouse.integrity.digests import StoredFile
 from warehouse.integrity.file_check import find_file_damage
-from warehouse.integrity.known_tables import KnownTables, report_lost_table
 from warehouse.integrity.log_check import LakeListing, check_log
-from warehouse.integrity.older_states import OlderLakeError, check_age, find_older_states
 from warehouse.lake_reader import LakeReader
 from warehouse.part_folders import Part, find_part
 from warehouse.published_file.open_published import NotPublishedError, check_published
 from warehouse.published_file.published_copy import open_published_copy
+from warehouse.verification.known_tables import KnownTables, report_lost_table
+from warehouse.verification.older_states import OlderLakeError, check_age, find_older_states
 
 
 @dataclass(frozen=True, slots=True)

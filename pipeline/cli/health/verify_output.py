@@ -8,8 +8,8 @@ from pipeline.cli.console import list_item, say
 from pipeline.common.files.refused_files import FileRefusedError, find_refusal
 from pipeline.common.store_faults import StoreError, StoreUnavailableError
 from pipeline.common.text import pluralize
-from warehouse.integrity.verify import VerifiedPart
 from warehouse.published_file.published_object import PublishedObject
+from warehouse.verification.verify import VerifiedPart
 
 # Refused files that are named one by one.
 SHOWN = 20

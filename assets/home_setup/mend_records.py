@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from assets.dagster_records.start_lock import start_lock
 from assets.home_setup.dagster_home import explain_faults, open_dagster, prepare_dagster_home
-from assets.home_setup.start_lock import start_lock
 from pipeline.common.settings import Settings
 
 # Each of Dagster's databases in a home, and what is lost with it.

@@ -12,13 +12,13 @@ import duckdb
 from pipeline.common.files.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 from pipeline.common.text import pluralize
 from warehouse.integrity.damage import Damage, DamageKind
-from warehouse.integrity.verify import VerifiedPart
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import NotPublishedError, check_published
 from warehouse.published_file.own_tables import SCHEMA
 from warehouse.published_file.publication_turn import LOCK_WAIT_S, PublishError
 from warehouse.published_file.publish import publish
 from warehouse.quoting import quote_identifier, quote_text
+from warehouse.verification.verify import VerifiedPart
 
 # These say when and where the file was made.
 OF_THE_FILE = ("_meta",)

@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
-import pyarrow.fs as pafs
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.files.atomic_files import write_file
 from pipeline.common.text import pluralize
 from schemas import TABLES, Table, storage
 from warehouse.integrity.damage import CURE, Damage, DamagedError, DamageKind
+from warehouse.integrity.log_check import list_tables_with_log
 from warehouse.lake_reader import LakeReader
 from warehouse.published_file.open_published import NotPublishedError, connect
 
@@ -52,7 +52,7 @@ class KnownTables:
 
     def record(self, lake: LakeReader) -> None:
         """Keep the tables that the lake has now. Raises OSError."""
-        self._write(list_known_tables(lake))
+        self._write(list_tables_with_log(lake))
 
     def forget(self, models: Collection[type[Table]]) -> None:
         """Keep no longer that these were there, since they are known to be lost. Raises OSError."""
@@ -61,13 +61,13 @@ class KnownTables:
     def find_missing(self, lake: LakeReader) -> list[type[Table]]:
         """The tables that were there and of which neither a log nor digests are left. Raises OSError."""
         known = self.read()
-        gone = known - list_known_tables(lake) if known else frozenset()
+        gone = known - list_tables_with_log(lake) if known else frozenset()
         return [model for model in TABLES if model in gone and not lake.open_records(model).list_versions()]
 
     def check_lake(self, lake: LakeReader) -> None:
         """Raise LakeLostError where none of the tables is left. Raises OSError."""
         known = self.read()
-        if known and not known & list_known_tables(lake):
+        if known and not known & list_tables_with_log(lake):
             raise LakeLostError(lake.root, len(known))
 
     def check_tables(self, lake: LakeReader) -> None:
@@ -95,18 +95,6 @@ class KnownTables:
         except (NotPublishedError, duckdb.Error, ValueError):
             return []
         return [name for name, version in json.loads(versions).items() if version >= 0]
-
-
-def list_known_tables(lake: LakeReader) -> set[type[Table]]:
-    """The tables that have a log. Raises OSError.
-
-    On an object store one listing tells of all of them.
-    """
-    if lake.remote:
-        found = lake.open_root().get_file_info(pafs.FileSelector("/", allow_not_found=True))
-        names = {info.path.strip("/") for info in found}
-        return {model for model in TABLES if storage(model).table in names}
-    return {model for model in TABLES if (Path(lake.find_uri(model)) / "_delta_log").is_dir()}
 
 
 def report_lost_table(model: type[Table]) -> Damage:
