@@ -1,10 +1,11 @@
 """Announces and bounds waits for a slot of a pool, with the name of the run that holds it.
 
 Dagster itself waits without a word, forever, and with a whole core: so a command waits here before its run begins, and
-a run that has to wait in its midst is watched.
+a run that has to wait in its midst is watched, and sleeps between two looks.
 """
 
 import ctypes
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -21,14 +22,14 @@ from pipeline.common.errors import SunledgerError
 
 LOOK_EVERY_S = 2.0
 TELL_EVERY_S = 60.0
-# Dagster asks at most this often, by the machine's clock, whether its step has been given a slot: every 15 s.
-LOOKS_UNTIL_TAKEN = 30
+# How often a step that waits for a slot looks whether it was given one.
+CLAIM_EVERY_S = 1.0
 
 Say = Callable[[str], None]
 
 
 class PoolBusyError(SunledgerError):
-    """A run got no slot of a pool within the time that it waits, or did not take the one that it was given."""
+    """A run got no slot of a pool within the time that it waits."""
 
 
 @dataclass(slots=True)
@@ -42,7 +43,6 @@ class PoolWait:
     fault: PoolBusyError | None = field(default=None, init=False)
     _since: float | None = field(default=None, init=False)
     _told: float = field(default=0.0, init=False)
-    _untaken: int = field(default=0, init=False)
 
     def look(self, pools: Collection[str]) -> None:
         """Announce once a minute which runs hold these full pools. Raises PoolBusyError after the time limit."""
@@ -67,18 +67,6 @@ class PoolWait:
     def end(self) -> None:
         """Record that the wait is over; the next wait starts from zero."""
         self._since = None
-
-    def count_untaken(self, pools: Collection[str]) -> None:
-        """Count the looks since the run was given slots of these pools. Raises PoolBusyError if it can't take them.
-
-        Looks are counted and not seconds, because a process that was stopped for a while takes its slot afterwards.
-        """
-        self._untaken = self._untaken + 1 if pools else 0
-        if self._untaken > LOOKS_UNTIL_TAKEN:
-            raise PoolBusyError(
-                f"A slot of pool {', '.join(sorted(pools))} is free for this run, but Dagster does not take it: the "
-                "machine's clock was set back while the run waited. Check the clock, then run this again."
-            )
 
     def free_dead(self) -> None:
         """End dead runs and announce it, so that no run waits for them."""
@@ -146,13 +134,12 @@ def watch_pools(
 
     def look() -> bool:
         """Whether the run may go on waiting."""
-        pools, given = _list_awaited_pools(wait.instance, run_id)
-        if (pools or given) and _was_ended(wait.instance, run_id):
-            return False
-        wait.count_untaken(given)
+        pools = _list_awaited_pools(wait.instance, run_id)
         if not pools:
             wait.end()
             return True
+        if _was_ended(wait.instance, run_id):
+            return False
         let_go()
         wait.free_dead()
         if not assign_free_slots(wait.instance, pools):
@@ -177,10 +164,38 @@ def watch_pools(
     thread = threading.Thread(target=watch, name="pool-waits", daemon=True)
     thread.start()
     try:
-        yield
+        with _pause_claims(wait.instance, run_id):
+            yield
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def _pause_claims(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """While this run goes on, let each of its steps that waits for a slot sleep before it looks for one again.
+
+    Dagster would not sleep until the moment of its next look, but compare it with the clock without end. Here each look
+    is due at once, whatever the clock says, also one that was set back.
+    """
+    storage: Any = instance.event_log_storage
+    claim = storage.claim_concurrency_slot
+    looked: dict[str, float] = {}
+
+    def claim_after_pause(pool: str, run: str, step: str, priority: int | None = None) -> Any:
+        if run == run_id and step in looked:
+            time.sleep(max(0.0, looked[step] + CLAIM_EVERY_S - time.monotonic()))
+        found = claim(pool, run, step, priority)
+        if found.is_claimed:
+            return found
+        looked[step] = time.monotonic()
+        return found.with_sleep_interval(-math.inf)
+
+    storage.claim_concurrency_slot = claim_after_pause
+    try:
+        yield
+    finally:
+        storage.claim_concurrency_slot = claim
 
 
 def _was_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -213,20 +228,10 @@ def assign_free_slots(instance: dg.DagsterInstance, pools: Collection[str]) -> b
     return bool(free)
 
 
-def _list_awaited_pools(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list[str]]:
-    """The pools for which a step of the run waits, and those of which it was given a slot that it has not taken yet."""
+def _list_awaited_pools(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """The pools for which a step of the run waits."""
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
-        return [], []
+        return []
     found = storage.get_concurrency_infos([pool.name for pool in storage.get_pool_limits()])
-    return (
-        [name for name, info in found.items() if run_id in info.pending_run_ids],
-        [name for name, info in found.items() if _has_untaken(info, run_id)],
-    )
-
-
-def _has_untaken(info: Any, run_id: str) -> bool:
-    """Whether a step of the run was given a slot that it has not taken: Dagster lists those too that have taken one."""
-    taken = {slot.step_key for slot in info.claimed_slots if slot.run_id == run_id}
-    given = {one.step_key for one in info.pending_steps if one.run_id == run_id and one.assigned_timestamp}
-    return not given <= taken
+    return [name for name, info in found.items() if run_id in info.pending_run_ids]

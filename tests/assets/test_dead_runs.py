@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -182,24 +183,6 @@ def test_a_slot_that_is_given_back_before_the_next_step_waits_for_it_is_not_lost
     assert storage.claim_concurrency_slot("publish", waiting, "step").is_claimed
 
 
-def test_a_run_that_cannot_take_its_slot_because_the_clock_was_set_back_ends(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Dagster asks for the slot at a time of the clock, which may come next year only."""
-    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(pool_waits, "LOOKS_UNTIL_TAKEN", 3)
-    ended = threading.Event()
-    monkeypatch.setattr(pool_waits, "_interrupt", lambda _: ended.set())
-    storage: Any = instance.event_log_storage
-    holder = add_run(instance, **THIS_PROCESS.build_tags(instance))
-    waiting = add_run(instance, **THIS_PROCESS.build_tags(instance))
-    wait = PoolWait(instance, [].append, 60.0)
-    with watch_pools(wait, waiting):
-        storage.free_concurrency_slots_for_run(holder)
-        assert ended.wait(30)
-    assert "clock was set back" in str(wait.fault)
-
-
 @pytest.mark.parametrize("by_a_person", [False, True], ids=["by its bound", "by a person"])
 def test_a_run_that_waits_for_a_slot_in_its_midst_can_be_ended(
     new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch, by_a_person: bool
@@ -228,23 +211,29 @@ def test_a_run_that_waits_for_a_slot_in_its_midst_can_be_ended(
         assert run.run_id not in {step.run_id for step in info.pending_steps}
 
 
-def test_a_run_that_has_taken_its_slot_is_let_work(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_waits_for_a_slot_in_its_midst_sleeps_and_takes_it_whatever_the_clock_says(
+    new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_waits, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(pool_waits, "LOOKS_UNTIL_TAKEN", 0)
-    looked, list_awaited = threading.Semaphore(0), pool_waits._list_awaited_pools
+    """Dagster compares the clock with the moment of its next look without a pause, also with one of next year."""
+    monkeypatch.setattr(runs, "wait_for_pools", lambda *_: None)
+    clock, pauses = time.time, 0
+    refresh(new_runtime())
+    with new_runtime() as runtime, record_runs(runtime) as found:
+        holder = add_run(found.instance, **THIS_PROCESS.build_tags(found.instance))
+        found.wait.patience_s = 20.0
 
-    def list_and_count(*given: Any) -> Any:
-        looked.release()
-        return list_awaited(*given)
+        def pause(_: float) -> None:
+            nonlocal pauses
+            pauses += 1
+            if pauses == 2:
+                monkeypatch.setattr(time, "time", lambda: clock() - 86400 * 365)
+            if pauses == 3:
+                found.instance.event_log_storage.free_concurrency_slots_for_run(holder)
 
-    monkeypatch.setattr(pool_waits, "_list_awaited_pools", list_and_count)
-    works = add_run(instance, **THIS_PROCESS.build_tags(instance))
-    wait = PoolWait(instance, [].append, 60.0)
-    with watch_pools(wait, works):
-        assert all(looked.acquire(timeout=30) for _ in range(3))
-    assert wait.fault is None
+        monkeypatch.setattr(time, "sleep", pause)
+        found.publish()
+        monkeypatch.undo()
+    assert pauses >= 3
 
 
 def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:
