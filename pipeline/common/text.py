@@ -33,10 +33,11 @@ def format_money(amount: "Decimal | float | None") -> str:
     return "?" if amount is None else f"{amount:,.2f}"
 
 
-def format_covered(share: float) -> str:
-    """A share that was covered in percent, cut to one decimal: only what is whole is written as 100.0%."""
+def format_covered(share: float, decimals: int = 1) -> str:
+    """A share that was covered in percent, cut to its decimals: only what is whole is written as 100.0%."""
+    parts = 10**decimals
     # The tiny step keeps 0.57 from becoming 569 of 1000: their product is just below 570.
-    return f"{floor(share * 1000 + 1e-6) / 10:.1f}%"
+    return f"{floor(share * 100 * parts + 1e-6) / parts:.{decimals}f}%"
 
 
 def join_first(names: Sequence[str], most: int, between: str = ", ") -> str:

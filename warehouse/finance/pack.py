@@ -232,8 +232,8 @@ def _write_value(figure: Figure, style: CsvStyle) -> str | None:
     if isinstance(value, dt.datetime):
         return value.strftime(style.time or "%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
-        value = value * 100 if figure.unit == "%" else value
-        return f"{value:.3f}".replace(".", style.decimal)
+        text = format_covered(value, 3).removesuffix("%") if figure.unit == "%" else f"{value:.3f}"
+        return text.replace(".", style.decimal)
     if isinstance(value, Decimal):
         return str(value).replace(".", style.decimal)
     return None if value is None else str(value)

@@ -62,6 +62,9 @@ _SUMMARY_HEADINGS = (
 _MONTH_FORMAT: Final = BilingualText("[$-409]mmmm yyyy", "[$-407]mmmm yyyy")
 _DAY_FORMAT: Final = BilingualText("yyyy-mm-dd", "dd.mm.yyyy")
 _TIME_FORMAT: Final = BilingualText("yyyy-mm-dd hh:mm", "dd.mm.yyyy hh:mm")
+# Rounded to a tenth, a coverage that lacks an hour of a year would read 100.0%: only what is whole does. Sums of hours
+# are floats, so what is whole may be a little less than 1.
+COVERED: Final = '[<0.9995]0.0%;[<0.999999999]"<100%";0.0%'
 _ENDINGS: Final = {
     "_kwh": "#,##0.00",
     "_eur": "#,##0.00",
@@ -238,7 +241,7 @@ class _BookWriter:
         if not is_number(kind):
             return ""
         if name.startswith("coverage"):
-            return "0.0%"
+            return COVERED
         if name in {"year", "quarter", "line"}:
             return "0"
         return next((form for ending, form in _ENDINGS.items() if name.endswith(ending)), "#,##0")
@@ -251,7 +254,7 @@ class _BookWriter:
             return "#,##0", "BIGINT"
         if not isinstance(value, float | Decimal):
             return _TIME_FORMAT.choose(self._language), "TIMESTAMP WITH TIME ZONE"
-        return {"%": "0.0%", "h": "#,##0.0"}.get(unit, "#,##0.00"), "DOUBLE"
+        return {"%": COVERED, "h": "#,##0.0"}.get(unit, "#,##0.00"), "DOUBLE"
 
     def _choose_width(self, name: str, kind: str, heading: str) -> int:
         if name in _TEXT_WIDTHS:

@@ -122,6 +122,18 @@ class Book:
             found.append(cells)
         return found
 
+    def form(self, name: str, place: str) -> str:
+        """The number format of a cell."""
+        styles = ElementTree.fromstring(self._book.read("xl/styles.xml"))  # noqa: S314
+        forms = {one.get("numFmtId"): one.get("formatCode", "") for one in styles.iter(f"{MAIN}numFmt")}
+        (style,) = (
+            int(cell.get("s", "0"))
+            for cell in self.root(name).iter(f"{MAIN}c")
+            if cell.get("r") == place
+        )
+        used = styles.findall(f"{MAIN}cellXfs/{MAIN}xf")[style].get("numFmtId")
+        return forms.get(used, "")
+
     def columns(self, name: str) -> dict[str, str]:
         """The letter of each heading."""
         return {value: letter for letter, (value, _) in self.rows(name)[0].items()}
@@ -293,9 +305,10 @@ def test_a_sum_says_how_many_plants_it_holds(billed: Connection, tmp_path: Path)
 
 @pytest.mark.usefixtures("without_sheets")
 def test_what_lacks_a_minute_is_not_written_as_all(changed: Connection, tmp_path: Path) -> None:
-    changed.execute("UPDATE energy_daily SET covered_h = 23.99, expected_h = 24")
+    changed.execute("UPDATE energy_daily SET covered_h = 23.9999999, expected_h = 24")
     write_pack(changed, OCTOBER, tmp_path / "pack", CSV)
     assert "* Coverage of the month: 99.9% (" in (tmp_path / "pack" / "README.md").read_text("utf-8")
+    assert "\nCoverage of the month,99.999,%," in (tmp_path / "pack" / "summary.csv").read_text("utf-8")
 
 
 @pytest.mark.usefixtures("without_sheets")
@@ -453,6 +466,34 @@ def test_the_longest_month_fits_its_column(workbook: Path) -> None:
     first = next(Book(workbook).root("Energy of the year").iter(f"{MAIN}col"))
     longest = max(len(label.choose(language)) for label in MONTHS for language in ("en", "de"))
     assert (first.get("min"), float(first.get("width", "0")) >= longest + len(" 2026") + 2) == ("1", True)
+
+
+def show(share: float, form: str) -> str:
+    """What a spreadsheet shows of a share: by the first section whose condition holds, else by the last one."""
+    for section in form.split(";"):
+        below = re.match(r"\[<([\d.]+)\]", section)
+        if below is None or share < float(below[1]):
+            return f"{share:.1%}" if section.endswith("0.0%") else section.partition('"')[2].removesuffix('"')
+    raise AssertionError(form)
+
+
+def test_only_a_whole_month_is_shown_as_covered_to_100_percent(workbook: Path) -> None:
+    book = Book(workbook)
+    forms = {
+        book.form(name, f"{letter}{row}")
+        for name in ("Energy", "Energy of the year", "Energy by day", "Completeness")
+        for heading, letter in book.columns(name).items()
+        for row in (2, len(book.rows(name)))
+        if heading.startswith("Coverage") and letter in book.rows(name)[row - 1]
+    }
+    forms |= {
+        book.form("Summary", f"B{number}")
+        for number, cells in enumerate(book.rows("Summary"), 1)
+        if cells.get("C", ("", ""))[0] == "%"
+    }
+    (form,) = forms - {"", "General"}
+    shares = (0.5, 0.9994, 0.9996, 1 - 1e-8, 1 - 1e-13, 1.0)
+    assert [show(share, form) for share in shares] == ["50.0%", "99.9%", "<100%", "<100%", "100.0%", "100.0%"]
 
 
 def test_an_id_of_a_device_fits_its_column(workbook: Path) -> None:
