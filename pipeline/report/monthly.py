@@ -144,7 +144,7 @@ class MonthReport:
         grouped = bool(frames.attributes["plant_group"].count())
         strangers = frames.units.filter(~pl.col("plant_id").is_in(list(self._rows)))
         sections = [
-            sheet_tables.tabulate_yields(self._ranked, self._no_unit),
+            sheet_tables.tabulate_yields(self._ranked, self._last.day, self._no_unit),
             *([tabulate_groups(self._ranked, self._last.day)] if grouped else []),
             *self._compare(frames, groups=grouped),
             *_list_known_tables(frames, self._names),
@@ -207,7 +207,7 @@ class MonthReport:
                     format_number(row["specific_yield"], 1),
                     "kWh/kW",
                 ),
-                ("Coverage of PV", format_percent(month.coverage), ""),
+                ("Coverage of PV", format_percent(month.coverage), self._name_stored(found)),
                 ("Consumption", *_split_energy(_sum(inside, "total_consumption_kwh"))),
                 ("Days with PV values", format_number(month.n_held - month.n_missing), f"of {month.n_days}"),
                 ("PU fee of the month", costs.format_fee(row, self._no_unit), self._before),
@@ -215,7 +215,7 @@ class MonthReport:
             ],
             plots=draw_plots(name, month, found.days, profile, clock),
             tables=[
-                sheet_tables.tabulate_gaps(inside),
+                sheet_tables.tabulate_gaps(inside, month.n_days),
                 *self._compare(found, groups=False),
                 *_list_known_tables(found, self._names),
                 costs.tabulate_plant(found.units, self._limit),
@@ -242,7 +242,7 @@ class MonthReport:
                 format_number(energy / power if power else None, 1),
                 "kWh/kW",
             ),
-            ("Coverage of PV", format_percent(month.coverage), ""),
+            ("Coverage of PV", format_percent(month.coverage), self._name_stored(frames)),
             (
                 "Plants with a complete month",
                 format_number(complete),
@@ -251,6 +251,11 @@ class MonthReport:
             *self._build_money(),
             *describe_limits(frames.curtailment),
         ]
+
+    def _name_stored(self, found: Frames) -> str:
+        """What a coverage is of, where a plant lacks days of the month: they are not in it."""
+        stored = found.days.filter(pl.col("local_date") >= self._first).height
+        return "of the stored days" if stored < found.plants.height * self._last.day else ""
 
     def _build_money(self) -> list[tuple[str, str, str]]:
         """The requested systems and their cost, for the time of the record of requests."""

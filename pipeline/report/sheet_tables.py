@@ -39,8 +39,11 @@ def name_file(plant_id: str) -> str:
     return f"plant-{plant_id if plain else sha256(plant_id.encode()).hexdigest()[:24]}.html"
 
 
-def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
-    """Every plant, best specific yield first, with a link to its page; `no_unit` is said of those without a PU."""
+def tabulate_yields(ranked: pl.DataFrame, n_days: int, no_unit: str) -> SheetTable:
+    """Every plant, best specific yield first, with a link to its page.
+
+    `n_days` is the length of the month; `no_unit` is said of plants without a PU.
+    """
     best = ranked["specific_yield"].max() or 1.0
     rows = [
         (
@@ -50,7 +53,7 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
             Cell(format_number(row["pv_generation_kwh"], 1)),
             Cell(format_percent(row["pv_coverage"]), share=row["pv_coverage"]),
             Cell(row["status"] or "no day", status=row["status"] or ""),
-            Cell(_count_days(row)),
+            Cell(_count_days(row, n_days)),
             Cell(format_minutes(row["largest_gap_min"])),
             Cell(format_number(row["n_flagged"])),
             Cell(format_fee(row, no_unit)),
@@ -60,7 +63,8 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
     return SheetTable(
         "ranking",
         "Plants by specific yield",
-        "PV energy per kW of DC peak power. It only counts measured energy, so look at the coverage too.",
+        "PV energy per kW of DC peak power. It only counts measured energy, so look at the coverage, which is that of "
+        "the stored days, and at the number of days too.",
         "There is no plant.",
         (
             SheetColumn("Plant", numeric=False),
@@ -78,8 +82,11 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
     )
 
 
-def tabulate_gaps(days: pl.DataFrame) -> SheetTable:
-    """The days of a plant that are not simply fine."""
+def tabulate_gaps(days: pl.DataFrame, n_days: int) -> SheetTable:
+    """The stored days of a plant that are not simply fine, and how many of the month's `n_days` are not stored."""
+    absent = n_days - days.height
+    verb = "is" if absent == 1 else "are"
+    more = f" {absent} of the {n_days} days of the month {verb} not stored." if absent else ""
     odd = (pl.col("status") != "complete") | (pl.col("n_flagged") > 0) | (pl.col("n_suspect") > 0)
     rows = [
         (
@@ -97,8 +104,8 @@ def tabulate_gaps(days: pl.DataFrame) -> SheetTable:
     return SheetTable(
         "gaps",
         "Days to check",
-        "Days with data gaps, and days with suspicious values or values that were set aside.",
-        "Every day is complete, and nothing was set aside.",
+        f"Days with data gaps, and days with suspicious values or values that were set aside.{more}",
+        f"Every stored day is complete, and nothing was set aside.{more}",
         (
             SheetColumn("Day", numeric=False),
             SheetColumn("Status", numeric=False),
@@ -175,10 +182,10 @@ def format_name(row: Mapping[str, Any]) -> Cell:
     return Cell(clean_name(row["name"]), href=name_file(plant), below=clean_name(plant))
 
 
-def _count_days(row: Mapping[str, Any]) -> str:
+def _count_days(row: Mapping[str, Any], n_days: int) -> str:
     if row["n_days"] is None:
         return "–"
-    return f"{row['n_days'] - row['n_days_missing']} of {row['n_days']}"
+    return f"{row['n_days'] - row['n_days_missing']} of {n_days}"
 
 
 def _format_share(value: float | None, best: Any) -> float | None:

@@ -146,7 +146,7 @@ def published_fleet(home: Path, day_rows: Rows, interval_rows: Rows, month_rows:
         lake.replace(EnergyBalanceIntervals, part, [interval_rows([day])])
     months = month_rows(
         {"pv_generation_kwh": 20.0},
-        {"pv_generation_kwh": 24.0, "status": "partial", "coverage": 0.5, "n_flagged": 6},
+        {"pv_generation_kwh": 24.0, "status": "partial", "coverage": 0.5, "n_flagged": 6, "n_days": 2},
         {"plant_id": STRANGE_ID, "pv_generation_kwh": None, "status": "missing", "coverage": 0.0},
     )
     lake.replace(CurtailmentMonthly, {"month": OCTOBER}, [curtailment()])

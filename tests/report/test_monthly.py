@@ -63,6 +63,18 @@ def test_plants_are_ranked_by_specific_yield_with_coverage_beside_it(folder: Pat
     ]
 
 
+def test_pages_of_a_month_of_which_days_are_not_stored_say_so(folder: Path) -> None:
+    """A coverage is that of the stored days: two of October's."""
+    fleet, whole = page(folder / "index.html"), page(folder / name_file("1"))
+    assert "Coverage of PV 50 % of the stored days" in fleet.text
+    assert [row[6] for row in fleet.tables[0][1:3]] == ["2 of 31", "31 of 31"]
+    assert "Coverage of PV 100 % of the stored days" in whole.text
+    absent = "29 of the 31 days of the month are not stored."
+    assert f"Every stored day is complete, and nothing was set aside. {absent}" in whole.text
+    partly = page(folder / name_file("2")).text
+    assert f"values that were set aside. {absent}" in partly
+
+
 def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
     fleet = page(folder / "index.html").text
     for words in (
