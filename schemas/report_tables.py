@@ -86,7 +86,12 @@ class Month(Table):
 
     month: pl.Date = column("First day of the calendar month.", of=("local_date",))
     n_days: pl.Int64 = column(
-        "Days of the month that the warehouse holds.", unit="count", ge=0, le=31, of=("local_date",)
+        "Days of the month that the warehouse holds. Energy and coverage are of these days alone; a month that lacks a "
+        "day is partial at best, whatever its coverage is.",
+        unit="count",
+        ge=0,
+        le=31,
+        of=("local_date",),
     )
     n_days_missing: pl.Int64 = column(
         "Stored days without any row.",

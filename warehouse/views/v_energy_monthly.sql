@@ -5,10 +5,10 @@
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.
 -- month: First day of the calendar month.
--- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- n_days: Days of the month that the warehouse holds. Unit: count.
+-- status: complete, partial (rows or days are missing), missing (no row at all) or provisional (may still change).
+-- n_days: Days of the month that the warehouse holds; energy and coverage are of these days alone. Unit: count.
 -- n_days_missing: Days in the warehouse without any row. Unit: count.
--- coverage: Share of the expected time that is covered by rows with a value, including the night where there is a meter. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time of the stored days that is covered by rows with a value, including the night where there is a meter. Unit: 1. Null: nothing was expected.
 -- pv_generation_coverage: Share of the time between sunrise and sunset that is covered by values of PV generation, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- bridged_h: Time to which a later row's power was applied, because rows before that row may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).

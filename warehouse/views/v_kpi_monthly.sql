@@ -5,8 +5,8 @@
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.
 -- month: First day of the calendar month.
--- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that is covered by rows with a value, including the night where there is a meter. Unit: 1. Null: nothing was expected.
+-- status: complete, partial (rows or days are missing), missing (no row at all) or provisional (may still change).
+-- coverage: Share of the expected time of the stored days that is covered by rows with a value, including the night where there is a meter. Unit: 1. Null: nothing was expected.
 -- pv_generation_coverage: Share of the time between sunrise and sunset that is covered by values of PV generation, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- irradiation_source: sensor, supplied (the user's own series), clear_sky (there is neither, so there is no performance ratio, and availability is calculated with a cloudless sky) or none.
 -- irradiation_series: Name of the user's own series. Null: none.

@@ -1,6 +1,6 @@
 -- n_plants: Plants with at least one day in the month. Unit: count.
 -- n_plants_not_complete: Plants among them whose month is partial, missing or provisional. Unit: count.
--- coverage: Covered time divided by expected time, over all plants. Unit: 1. Null: nothing was expected.
+-- coverage: Covered time divided by expected time, over the stored days of all plants. Unit: 1. Null: nothing was expected.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
 -- peak_power_kw: DC peak power of the plants in the sum. Unit: kW. Null: not known for any of them.
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power, over the plants that have both. Unit: kWh/kW. Null: no such plant.
