@@ -13,8 +13,9 @@ from warehouse.views import load_shared
 NOT_FETCHED = "not_fetched"
 
 # A day is due when it has ended in every zone of the world (12 hours behind UTC) and SMA has had two hours for it.
-# Plants that SMA no longer lists are due on no day: nobody can fetch them. On the day of its move a plant was listed
-# under both of its ids.
+# A plant that SMA no longer lists is due where the month has days of it: without the others its month is not complete,
+# as energy_monthly says. Of a month in which it has no day it is gone. On the day of its move a plant was listed under
+# both of its ids.
 _PLANT_DAYS = """
 WITH excluded AS (
     SELECT plant_id, {excluded_from} AS left_on FROM plants
@@ -35,7 +36,10 @@ WITH excluded AS (
     FROM plants
     JOIN excluded USING (plant_id)
     CROSS JOIN calendar
-    WHERE plants.last_seen = (SELECT max(last_seen) FROM plants)
+    WHERE (
+            plants.last_seen = (SELECT max(last_seen) FROM plants)
+            OR plants.plant_id IN (SELECT plant_id FROM stored)
+        )
         AND plants.plant_id NOT IN (SELECT former_id FROM ({moves}) AS moves)
         AND plants.plant_id IN (SELECT plant_id FROM fetchable)
         AND (left_on IS NULL OR calendar.local_date < left_on)

@@ -127,9 +127,7 @@ class Book:
         styles = ElementTree.fromstring(self._book.read("xl/styles.xml"))  # noqa: S314
         forms = {one.get("numFmtId"): one.get("formatCode", "") for one in styles.iter(f"{MAIN}numFmt")}
         (style,) = (
-            int(cell.get("s", "0"))
-            for cell in self.root(name).iter(f"{MAIN}c")
-            if cell.get("r") == place
+            int(cell.get("s", "0")) for cell in self.root(name).iter(f"{MAIN}c") if cell.get("r") == place
         )
         used = styles.findall(f"{MAIN}cellXfs/{MAIN}xf")[style].get("numFmtId")
         return forms.get(used, "")
@@ -375,6 +373,20 @@ def test_a_plant_that_moved_today_is_due_by_its_new_id_alone(changed: Connection
     changed.execute("UPDATE plants SET migrated_from = 'b' WHERE plant_id = 'a'")
     days = {plant: read_plant_days(changed, OCTOBER, [plant]).height for plant in ("a", "b")}
     assert days == {"a": 31, "b": 0}
+
+
+def test_a_plant_that_left_the_list_amid_the_month_lacks_the_days_that_follow(changed: Connection) -> None:
+    changed.execute("UPDATE plants SET last_seen = last_seen - 1 WHERE plant_id = 'b'")
+    changed.execute("UPDATE _meta SET published_at = '2021-11-05 00:00:00+00'")
+    reasons = read_plant_days(changed, OCTOBER, ["b"])["reason"].to_list()
+    assert (len(reasons), reasons.count("not_fetched")) == (31, 29)
+    # Of another month it has no day.
+    changed.execute("UPDATE _meta SET published_at = '2021-12-05 00:00:00+00'")
+    changed.execute(
+        "INSERT INTO measurement_sets VALUES ('a', NULL, 'EnergyBalance'), ('b', NULL, 'EnergyBalance')"
+    )
+    assert read_plant_days(changed, dt.date(2021, 11, 1), ["b"]).is_empty()
+    assert read_plant_days(changed, dt.date(2021, 11, 1), ["a"]).height == 30
 
 
 @pytest.mark.long
