@@ -15,6 +15,8 @@ from warehouse.results.csv_file import STANDARD, CsvStyle, guard_cell
 
 MOST_ROWS = 1000
 PRINTED = ("table", "csv")
+# A number below 1 is not written as 1.000, as rounding to three decimals would do.
+LAST_BELOW_ONE, WHOLE = 0.999, 1 - 1e-9
 NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGINT", "SMALLINT", "TINYINT")
 
 
@@ -92,4 +94,7 @@ def run_interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:
 def _format_cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    # A coverage of 0.9996 is no whole one. Sums of hours are floats, so a whole one may be a little less than 1.
+    return f"{min(value, LAST_BELOW_ONE) if value < WHOLE else value:.3f}"

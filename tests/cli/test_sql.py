@@ -232,3 +232,11 @@ def test_where_an_object_is_published_this_machines_copy_of_it_is_fetched_first(
     run_sql("SELECT plant FROM yields ORDER BY plant", "csv")
     assert fetched == ["s3://bucket/sunledger.duckdb"]
     assert capsys.readouterr().out.split() == ["plant", "a", "b"]
+
+
+def test_what_is_not_whole_is_not_printed_as_one(
+    connection: duckdb.DuckDBPyConnection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = "(VALUES (0.9996::DOUBLE), (1 - 1e-13), (0.12345), (1.9996), ('NaN')) AS t(share)"
+    show_rows(connection, f"FROM {shares}", "table")
+    assert capsys.readouterr().out.split()[2:] == ["0.999", "1.000", "0.123", "2.000", "nan"]
