@@ -49,6 +49,9 @@ from warehouse.lake import Lake, Part, WriteResult
 
 # The set that a device has if it is a meter at the grid.
 METER_SET = "EnergyAndPowerInOut"
+# The types of devices, as SMA's lists name them, in small letters, that generate nothing: what one of them measures of
+# PV is energy of an inverter, measured a second time.
+MEASURING_TYPES = ("energy meter", "monitoring and control", "sensor technology", "remote socket")
 
 
 @writes(
@@ -202,7 +205,9 @@ def _list_asked(
     asked = pl.concat([answered, *failed, *_list_inverter_plants(runtime, source, day)])
     if source.of_devices:
         # A plant that is no longer listed is reported as a whole, without a device.
-        asked = asked.filter(pl.col("device_id") != "")
+        asked = asked.filter(pl.col("device_id") != "").join(
+            _find_measuring_devices(runtime.lake), on=["plant_id", "device_id"], how="anti"
+        )
     plants = runtime.lake.read_whole(Plants)
     placed = add_day_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
     return (
@@ -231,6 +236,12 @@ def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) 
         batch.filter(without).with_columns(device_id=pl.lit(""))
         for batch in runtime.lake.read_batches(RawPv, {"local_date": day}, columns=list(_ASKED))
     ]
+
+
+def _find_measuring_devices(lake: Lake) -> pl.DataFrame:
+    """plant_id and device_id of the devices that are no inverters by their type; one without a type may be one."""
+    kind = pl.col("type").str.to_lowercase()
+    return lake.read_whole(Devices).filter(kind.is_in(MEASURING_TYPES)).select("plant_id", "device_id")
 
 
 def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:

@@ -10,12 +10,15 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SETS
 from pipeline.sma.requests import Request
 from pipeline.tables.interval_tables import write_intervals
+from pipeline.transform.anomalies import INVERTERS
 from pipeline.transform.daily import METERED
 from schemas import (
     DeviceEnergyDaily,
     EnergyDaily,
     EnergyMonthly,
     GridIntervals,
+    PvIntervals,
+    Quarantine,
     Table,
     polars_schema,
     storage,
@@ -68,6 +71,26 @@ def test_a_meter_that_devices_share_counts_once(new_runtime: New, sma: ScriptedS
         assert kwh(runtime, model, "plant_id") == {"11": pytest.approx(24.0)}
     devices = runtime.lake.scan(DeviceEnergyDaily).collect()
     assert devices["pv_generation_kwh"].round(9).to_list() == [12.0, 12.0]
+
+
+def test_pv_that_a_meter_measures_as_well_counts_once(new_runtime: New, sma: ScriptedSma) -> None:
+    """The inverter has no type, the other devices have: they measure what it makes, and a battery's makes its own."""
+    kinds = {"110": None, "111": "Energy Meter", "112": "Monitoring and control", "113": "Battery Inverter"}
+    sma.devices["11"] = [
+        {"deviceId": name, "isActive": True} | ({"type": kind} if kind else {})
+        for name, kind in kinds.items()
+    ]
+    sma.special = one_meter
+    runtime = new_runtime("11")
+    refresh(runtime)
+    fetch(runtime, MONDAY)
+    build(runtime, MONDAY)
+    devices = runtime.lake.scan(DeviceEnergyDaily).collect()
+    assert devices["device_id"].to_list() == ["110", "113"]
+    assert devices["pv_generation_kwh"].sum() == pytest.approx(24.0)
+    assert INVERTERS not in runtime.lake.scan(Quarantine).collect()["reason"].to_list()
+    # What it measures stays as its rows.
+    assert runtime.lake.scan(PvIntervals).collect()["device_id"].n_unique() == 4
 
 
 def test_the_table_of_devices_has_no_figure_of_a_meter() -> None:
