@@ -45,7 +45,7 @@ def run_restore(
     from assets.runs import record_runs
     from pipeline.billing.lost_requests import FILE, explain_lower_bound
     from pipeline.billing.spending import LIMIT
-    from pipeline.ops.backup import restore_backup as put_back
+    from pipeline.ops.restore import restore_backup as put_back
 
     with open_runtime(None) as runtime:
         files = put_back(runtime.settings, file)

@@ -3,7 +3,9 @@
 import datetime as dt
 import errno
 import fcntl
+import hashlib
 import io
+import json
 import os
 import resource
 import shutil
@@ -30,7 +32,8 @@ from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.ops import backup, database_copy
-from pipeline.ops.backup import back_up, restore_backup
+from pipeline.ops.backup import back_up
+from pipeline.ops.restore import restore_backup
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, run
@@ -270,6 +273,54 @@ def test_an_archive_with_values_that_nothing_can_have_is_no_backup(
     with pytest.raises(SunledgerError, match="choose another backup file"):
         restore_backup(other, source)
     assert list(other.home.parent.iterdir()) == []
+
+
+def archive(source: Path, files: dict[str, int], listed: dict[str, str]) -> Path:
+    """An archive of empty files, each with its mode, and the list of them that a backup has."""
+    text = json.dumps(listed).encode()
+    with tarfile.open(source, "w") as tar:
+        for name, mode in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.mode = mode
+            tar.addfile(entry)
+        entry = tarfile.TarInfo("manifest.json")
+        entry.size = len(text)
+        tar.addfile(entry, io.BytesIO(text))
+    return source
+
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize("more", ["home/dagster/added", "lake/added", "added"])
+def test_what_the_list_does_not_name_is_not_taken(settings: Settings, tmp_path: Path, more: str) -> None:
+    source = archive(tmp_path / "added.tar", {"home/x": 0o640, more: 0o640}, {"home/x": EMPTY})
+    other = elsewhere(settings, tmp_path)
+    with pytest.raises(SunledgerError, match=rf"added\.tar holds {more}, which its list .* choose another"):
+        restore_backup(other, source)
+    assert list(other.home.parent.iterdir()) == []
+
+
+def test_a_listed_file_outside_of_the_archive_is_not_looked_at(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"")
+    source = archive(
+        tmp_path / "strange.tar", {"home/x": 0o640}, {"home/x": EMPTY, str(tmp_path / "outside"): EMPTY}
+    )
+    with pytest.raises(SunledgerError, match=r"is damaged at .*outside"):
+        restore_backup(elsewhere(settings, tmp_path), source)
+
+
+@pytest.mark.parametrize(("readers", "mode"), [("owner", 0o600), ("group", 0o640), ("all", 0o644)])
+def test_the_settings_say_who_may_read_what_was_restored(
+    settings: Settings, tmp_path: Path, readers: str, mode: int
+) -> None:
+    files = {"home/open": 0o6777, "home/closed": 0o600, "home/none": 0, "home/credentials/login": 0o6777}
+    source = archive(tmp_path / "open.tar", files, dict.fromkeys(files, EMPTY))
+    other = elsewhere(settings, tmp_path).model_copy(update={"readable_by": readers})
+    restore_backup(other, source)
+    modes = {name: stat.S_IMODE((other.home.parent / name).stat().st_mode) for name in files}
+    assert modes == dict(zip(files, (mode, 0o600, 0o600, 0o600), strict=True))
+    assert stat.S_IMODE((other.home / "credentials").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("step", ["gettarinfo", "addfile"])

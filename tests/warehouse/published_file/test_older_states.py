@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ops.backup import back_up, restore_backup
+from pipeline.ops.backup import back_up
+from pipeline.ops.restore import restore_backup
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily, storage
 from tests.scripted_home import make_settings
