@@ -120,7 +120,11 @@ class EnergyDaily(
     layer="report",
     key=("plant_id", "local_date"),
 ):
-    """Energy of each plant and day, and how complete it is. A plant that sent no data has a row with status missing."""
+    """Energy of each plant and day, and how complete it is. A plant that sent no data has a row with status missing.
+
+    A day that was never fetched has no row. Days on which the settings exclude the plant are here, and not in
+    v_energy_daily and energy_monthly.
+    """
 
     timezone: str = column(
         "IANA time zone by which the day begins and ends; the zone in plants may have been corrected since then.",

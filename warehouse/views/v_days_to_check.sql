@@ -1,5 +1,5 @@
 -- table
--- Days of your plants that need a look: partial, missing or provisional days, days with values that were set aside or are suspicious, and days that were cut by a time zone that has been corrected since then. Newest first.
+-- Days of your plants that need a look: partial, missing or provisional days, days with values that were set aside or are suspicious, and days that were cut by a time zone that has been corrected since then. A day that was never fetched has no row, here as in energy_daily. Newest first.
 -- Key: plant_id, local_date.
 --
 -- local_date: Calendar day in the plant's own time zone.

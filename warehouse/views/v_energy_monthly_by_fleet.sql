@@ -1,5 +1,5 @@
 -- table
--- Energy of the whole fleet per month, with the share that was measured. A sum includes the plants that reported the quantity.
+-- Energy of the whole fleet per month, with the share that was measured. A sum includes the plants that reported the quantity, so two sums may be of different plants: where one is divided by the other, add up plants that have both.
 -- Key: month.
 --
 -- month: First day of the calendar month.

@@ -1,5 +1,5 @@
 -- table
--- Energy of each group of plants per month, by plant_attributes, with the share that was measured and the energy that was expected. A sum includes the plants that reported the quantity.
+-- Energy of each group of plants per month, by plant_attributes, with the share that was measured and the energy that was expected. A sum includes the plants that reported the quantity, so two sums may be of different plants: where one is divided by the other, add up plants that have both.
 -- Key: month, plant_group.
 --
 -- month: First day of the calendar month.

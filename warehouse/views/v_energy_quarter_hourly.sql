@@ -1,5 +1,5 @@
 -- view
--- Energy of each plant and quarter of an hour with the plant's name and its wall clock, without days on which the settings exclude the plant. It serves settlement, peak demand, tariffs by the time of day, and prices by the quarter. Mean power in kW is energy divided by covered_h. Filter by plant_id and local_date to be fast.
+-- Energy of each plant and quarter of an hour with the plant's name and its wall clock, without days on which the settings exclude the plant. It serves settlement, peak demand, tariffs by the time of day, and prices by the quarter. Mean power in kW is an energy divided by its own time (grid_consumption_kwh / grid_consumption_covered_h); covered_h is of rows with any value. Filter by plant_id and local_date to be fast.
 -- Key: plant_id, quarter_start.
 --
 -- plant_id: Plant's id.

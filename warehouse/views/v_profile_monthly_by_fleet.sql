@@ -1,5 +1,5 @@
 -- table
--- When the whole fleet makes and uses its energy: sums of each month by the hour of the plants' own clocks. A sum includes the plants that reported the quantity.
+-- When the whole fleet makes and uses its energy: sums of each month by the hour of the plants' own clocks. A sum includes the plants that reported the quantity, so two sums may be of different plants: where one is divided by the other, add up plants that have both.
 -- Key: month, local_hour.
 --
 -- month: First day of the calendar month.
