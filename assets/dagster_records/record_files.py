@@ -37,6 +37,9 @@ BUSY_TIMEOUT_MS = 60_000
 # each look at whether a file's tables are the newest leaves one of 0.1 MB, with a table of its own, that nobody uses.
 STATEMENTS_AT_MOST = 300
 
+# A function of SQL that each connection has, and nobody calls.
+PROBE = "sunledger_probe"
+
 # The process that opened a connection, and the file: no process may use what it has from a fork.
 Place: TypeAlias = tuple[int, Path]
 
@@ -111,6 +114,8 @@ class OpenFiles:
                 return False
             # The next user must find it as if it were new.
             connection.rollback()
+            if _has_open_statement(connection):
+                return False
             resting.append(connection)
             self._resting.move_to_end(place)
             while len(self._resting) > OPEN_AT_MOST:
@@ -146,6 +151,7 @@ class OpenFiles:
         connection.owner, connection.file, connection.options = self, file, dict(options)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        connection.create_function(PROBE, 0, int)
         found = file.stat()
         connection.identity = (found.st_dev, found.st_ino)
         return connection
@@ -177,6 +183,18 @@ def _is_same_file(connection: KeptConnection) -> bool:
     with suppress(OSError):
         found = connection.file.stat()
         return (found.st_dev, found.st_ino) == connection.identity
+    return False
+
+
+def _has_open_statement(connection: KeptConnection) -> bool:
+    """Whether a statement has not been read to its end, as a run leaves one that is interrupted in the middle of it.
+
+    It goes on reading the file as it was then. SQLite says nothing of it, but replaces no function in the meantime.
+    """
+    try:
+        connection.create_function(PROBE, 0, int)
+    except sqlite3.OperationalError:
+        return True
     return False
 
 

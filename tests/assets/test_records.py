@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from assets.dagster_records import event_batches, kept_engines, kept_revisions, record_files
 from assets.dagster_records.record_files import OPEN_FILES
@@ -91,6 +92,22 @@ def test_few_files_are_open_however_many_runs_are_read(
         counts = {len(instance.all_logs(run)) for run in runs}
         assert len(counts) == 1
         assert len(logs(settings)) == 2
+
+
+def test_a_connection_that_was_interrupted_in_the_middle_of_a_statement_is_not_used_again(
+    settings: Settings,
+) -> None:
+    with open_dagster(settings) as instance:
+        engine = create_engine(f"sqlite:///{instance.root_directory}/history/runs.db", poolclass=NullPool)
+        with engine.connect() as connection:
+            left = connection.connection.cursor()
+            left.execute("SELECT 1 UNION SELECT 2")
+            assert left.fetchone() == (1,)
+            interrupted = connection.connection.dbapi_connection
+        # The traceback of an interrupted run still has its cursor.
+        with engine.connect() as connection:
+            assert connection.connection.dbapi_connection is not interrupted
+        assert instance.get_runs_count() == 0
 
 
 def test_dagsters_own_storage_keeps_them_and_reads_them_without_us(settings: Settings) -> None:
