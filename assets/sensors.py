@@ -27,7 +27,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
-from pipeline.ops.alerts import Concern, build_channels, tell
+from pipeline.ops.alerts import Concern, build_channels, read_told, tell
 from pipeline.ops.set_aside import delete_outdated
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.stored_lists import find_confirmed_time
@@ -129,7 +129,10 @@ def _request_days_of_shards(context: dg.RunStatusSensorContext) -> dg.RunRequest
 
 
 def build_alert_sensor(settings: Settings, *, jobs: Collection[str]) -> dg.SensorDefinition:
-    """Send people alerts, by the channels of the settings. The cursor of the sensor holds what was sent."""
+    """Send people alerts, by the channels of the settings. The cursor of the sensor holds what was sent.
+
+    Dagster's page lets people write a cursor of their own. One that can't be read says nothing, so all is sent again.
+    """
 
     @dg.sensor(
         name=build_name(settings, "alerts"),
@@ -149,7 +152,7 @@ def build_alert_sensor(settings: Settings, *, jobs: Collection[str]) -> dg.Senso
             *alert_conditions.collect_concerns(sunledger_runtime),
             *_list_failed_jobs(context.instance, jobs),
         ]
-        told, faults = tell(json.loads(context.cursor or "{}"), concerns, found)
+        told, faults = tell(read_told(context.cursor or ""), concerns, found)
         reason = "; ".join(faults) or f"Skipped, because all {len(concerns)} problems were reported before."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(told, sort_keys=True))
 

@@ -109,6 +109,19 @@ def tell(told: Told, concerns: Iterable[Concern], channels: Mapping[str, Channel
     return after, faults
 
 
+def read_told(text: str) -> Told:
+    """What was sent so far, as JSON; of anything else nothing was sent."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    channels = found.values() if isinstance(found, dict) else [None]
+    is_told = all(
+        isinstance(told, dict) and all(isinstance(title, str) for title in told.values()) for told in channels
+    )
+    return found if is_told else {}
+
+
 def build_channels(settings: Settings) -> dict[str, Channel]:
     """The channels that the settings name."""
     found: dict[str, Channel] = {}

@@ -22,7 +22,7 @@ from pipeline.billing.prices import PUBLISHED
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_plants
 from pipeline.ops import alert_conditions, alerts
-from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, build_channels, tell
+from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, build_channels, read_told, tell
 from pipeline.run.context import RunContext
 from pipeline.tables.inventory_tables import write_plants
 from schemas import BillingUnits, Consents, polars_schema, storage
@@ -200,13 +200,18 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
             return sensor.evaluate_tick(context).cursor
 
     with open_dagster(settings) as instance:
-        cursor = look(None)
+        cursor = look("written by a person")
         add(dg.DagsterRunStatus.FAILURE)
         cursor = look(look(cursor))
         add(dg.DagsterRunStatus.SUCCESS)
         look(look(cursor))
     assert web.titles("/hook") == ["energy_days failed", "Resolved: energy_days failed"]
     assert "the-secret" not in json.dumps(web.bodies)
+
+
+@pytest.mark.parametrize("text", ["garbage", "[]", "1", '{"webhook": 1}', '{"webhook": {"late": null}}'])
+def test_a_cursor_that_somebody_else_has_written_says_nothing(text: str) -> None:
+    assert tell(read_told(text), [], {"webhook": lambda _: None}) == ({"webhook": {}}, [])
 
 
 def test_plants_that_come_and_go_late_days_and_access_concern_people(
