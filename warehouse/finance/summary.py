@@ -65,6 +65,10 @@ _UNPRICED = BilingualText(
     "{count} der PU haben keinen Preis, die Summe ist also zu niedrig.",
 )
 _ACCOUNT = BilingualText("of the whole account", "des ganzen Kontos")
+_SO_FAR = BilingualText(
+    "of the whole account, by the PU so far: the quarter is not over",
+    "des ganzen Kontos, nach den bisherigen PU: Das Quartal ist nicht vorbei",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +267,15 @@ def _explain_month(
 
 
 def _list_invoice(connection: duckdb.DuckDBPyConnection, month: dt.date, pick: "_Picker") -> list[Figure]:
-    query = "SELECT invoiced_eur, carried_out_eur, currency FROM invoices WHERE year = ? AND quarter = ?"
+    query = """
+    SELECT invoiced_eur, carried_out_eur, currency, is_closed FROM invoices WHERE year = ? AND quarter = ?
+    """
     quarter = (month.month + 2) // 3
-    remark = _ACCOUNT.choose(pick.language)
+    found = connection.execute(query, [month.year, quarter]).fetchall()
+    remarks = [(_ACCOUNT if is_closed else _SO_FAR).choose(pick.language) for *_, is_closed in found]
     return [
         figure
-        for invoiced, carried, currency in connection.execute(query, [month.year, quarter]).fetchall()
+        for (invoiced, carried, currency, _), remark in zip(found, remarks, strict=True)
         for figure in (
             pick(
                 BilingualText(

@@ -552,7 +552,13 @@ def test_a_month_with_its_quarter_s_invoice_alone_is_packed(changed: Connection,
     )
     done = write_pack(changed, dt.date(2021, 9, 1), tmp_path / "pack", CSV)
     assert {one.path.stem: one.rows for one in done}["invoices"] == 1
-    assert "There is no energy of this month." in (tmp_path / "pack" / "README.md").read_text()
+    readme = (tmp_path / "pack" / "README.md").read_text()
+    assert "There is no energy of this month." in readme
+    assert "* To be invoiced, quarter 3: 12.45 EUR (of the whole account)\n" in readme
+    changed.execute("UPDATE invoices SET is_closed = false")
+    write_pack(changed, dt.date(2021, 9, 1), tmp_path / "pack", CSV)
+    readme = (tmp_path / "pack" / "README.md").read_text()
+    assert "12.45 EUR (of the whole account, by the PU so far: the quarter is not over)\n" in readme
 
 
 def test_every_word_of_the_pack_has_a_german_form() -> None:
