@@ -63,20 +63,22 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
     more = expect_units(units, listed, moves, month, year)
     if not forecast:
         more = more.clear()
-    priced = prices.add_fees(add_capacity(more, read_capacities(lake, more))).select(COST)
+    expected = prices.add_fees(add_capacity(more, read_capacities(lake, more)))
+    priced = expected.select(COST)
     every = pl.concat([units.select(COST), priced])
     # A Live plan costs every month until it ends, whoever is asked for.
     until = max(month, dt.date(year, DECEMBER, 1)) if forecast else month
     found = build_invoices(every, prices, until)
     of_year = pl.col("month").dt.year() == year
     ours = units.filter(of_year)
+    sources = pl.concat([ours["price_source"], expected.filter(of_year)["price_source"]])
     vain = find_unanswered_systems(lake.scan(ApiRequests), moves, prices)
     return Bill(
         year=year,
         month=month,
         first_month=min(units["month"], default=None),
         currency=prices.currency,
-        sources=tuple(ours["price_source"].drop_nulls().unique(maintain_order=True)),
+        sources=tuple(sources.drop_nulls().unique(maintain_order=True)),
         classes=_sum_classes(ours.select(COST), priced.filter(of_year)),
         invoices=found.filter(pl.col("year") == year),
         unused=_find_unused(lake, ours, moves, prices),

@@ -151,6 +151,7 @@ def test_the_forecast_of_a_year(runtime: RunContext, capsys: pytest.CaptureFixtu
     assert "in every month up to 2021-12" in text
     assert "Q4 74.70 0.00 74.70 0.00 end of the year expected" in text
     later = shown(runtime, capsys, forecast=True, year=2022)
+    assert "PU and fees of 2022 (published figures, check against your contract)" in later
     assert "Q1 74.70 0.00 0.00 74.70 carried over: at most 1,000 EUR expected" in later
     assert "nothing to save" not in later
     # In its last month all PU of the year may be there already, of as many systems as before.
