@@ -9,7 +9,7 @@ at once share one limit, and nobody is asked twice for the same PU.
 import datetime as dt
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TypeVar
@@ -22,6 +22,7 @@ from pipeline.billing.requested_units import read_capacities, read_moves
 from pipeline.billing.units import add_capacity, count_asked_systems, move_to_new_ids
 from pipeline.common.calendar_months import find_month_before
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
+from pipeline.common.files.regular_files import list_regular_names
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings, name_variable
 from pipeline.common.text import pluralize
@@ -116,6 +117,16 @@ def allow_units(runtime: RunContext, found: NewUnits) -> None:
     book = _Book(runtime.settings, found.month)
     with book.lock():
         book.change(lambda agreed: (agreed | found.ids, None))
+
+
+def check_agreements(settings: Settings, now: dt.datetime) -> None:
+    """Read what was agreed to in each month. Raises SunledgerError for the first file that is none of ours."""
+    months = {now.date().replace(day=1)}
+    for name in list_regular_names(settings.home / FOLDER):
+        with suppress(ValueError):
+            months.add(dt.datetime.strptime(name, "%Y-%m.json").replace(tzinfo=dt.UTC).date())
+    for month in sorted(months):
+        _Book(settings, month).read()
 
 
 def admit(runtime: RunContext, plants: Iterable[str], listed: pl.DataFrame | None = None) -> Admission:

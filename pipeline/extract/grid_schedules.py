@@ -8,11 +8,12 @@ import polars as pl
 from pipeline.common.errors import CredentialsError, SmaError
 from pipeline.extract.order_states import note_order_states
 from pipeline.run.context import RunContext
-from pipeline.run.grid_order_book import GridOrderBook
+from pipeline.run.grid_order_book import GridOrderBook, OrderBookError
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_sessions import ask_by_plant
 from pipeline.run.plants import list_own_plants
 from pipeline.run.step_result import StepResult
+from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.unproven_grid_control import GridAnswer, GridRequest, ask_grid
 from schemas import GridCommands, RawGridSchedules, polars_schema, storage
 from schemas.grid_control import ACTIVE, SCHEDULED
@@ -24,11 +25,19 @@ def fetch_grid_schedules(runtime: RunContext) -> StepResult:
     """Fetch the schedules of each plant once a day, and again of those with commands or orders that are not over.
 
     Notes what became of orders of `sunledger grid`. Sends no request while SUNLEDGER_GRID_CONTROL is off.
+    A damaged book of orders is missing in the report, and what needs no book is done.
     """
     if runtime.settings.grid_control == "off":
         return StepResult(facts={"requests": 0})
     book = GridOrderBook(runtime.settings)
-    ordered = {one.order.plant_id for one in book.list_orders()}
+    try:
+        ordered = {one.order.plant_id for one in book.list_orders()}
+    except (OrderBookError, SecretFileError) as fault:
+        result = read_schedules(
+            runtime, _find_due(runtime, list_own_plants(runtime)["plant_id"].to_list(), ())
+        )
+        result.notices.missing.append(MissingItem(str(runtime.find_today()), _TABLE, "", str(fault)))
+        return result
     due = _find_due(runtime, list_own_plants(runtime)["plant_id"].to_list(), ordered)
     result = read_schedules(runtime, due)
     silent = {one.plant_id for one in result.notices.missing}

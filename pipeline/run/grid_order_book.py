@@ -28,6 +28,10 @@ from warehouse.lake import Lake
 ORDER_FOLDER, _NAME = "grid", "orders.json"
 
 
+class OrderBookError(SunledgerError):
+    """The book does not hold orders."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenOrder:
     """An order that is not over. `accepted`: whether SMA is known to have it. `last_event` is one of ORDER_EVENTS."""
@@ -88,7 +92,10 @@ class GridOrderBook:
         self._document = open_document(settings, _NAME, ORDER_FOLDER)
 
     def list_orders(self, plants: Collection[str] | None = None) -> list[OpenOrder]:
-        """The orders that are not over, of these plants or of all, as they were sent."""
+        """The orders that are not over, of these plants or of all, as they were sent.
+
+        Raises OrderBookError for a damaged book, and SecretFileError for one that can't be read.
+        """
         found = self._parse(self._document.read()).orders.values()
         return sorted(
             (one for one in found if plants is None or one.order.plant_id in plants),
@@ -138,10 +145,11 @@ class GridOrderBook:
             orders = {key: _read_order(one) for key, one in found["orders"].items()}
             events = [_read_moments(one, _EVENT_MOMENTS) for one in found["events"]]
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise SunledgerError(
+            raise OrderBookError(
                 f"{self._document.place} does not hold orders of 'sunledger grid', so no command is sent: restore it "
                 "from a backup. What was sent is in the table api_requests (grid_command), and SMA's portal lists what "
-                "holds."
+                "holds. Without a backup cancel there what you do not want any more, then delete this file: nobody "
+                "follows the orders in it then."
             ) from None
         return BookContent(orders, events)
 

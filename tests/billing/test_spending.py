@@ -22,6 +22,7 @@ from pipeline.billing.spending import (
     find_new_units,
     look_ahead,
 )
+from pipeline.cli.health.repair_parts import build_document_parts, run_repair_parts
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_plants
 from pipeline.extract.fetch_days import SentPlan
@@ -232,13 +233,20 @@ def test_a_price_list_that_cannot_be_read_stops_only_what_costs(new_runtime: New
 
 
 @pytest.mark.parametrize("content", ["{", '"12"', '{"12": 1}'])
-def test_a_file_of_consents_that_is_none_is_told(new_runtime: New, content: str) -> None:
+def test_a_file_of_consents_that_is_none_is_told(
+    new_runtime: New, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     runtime = with_list(new_runtime())
     admit(runtime, ["11"])
     (file,) = (runtime.settings.home / "spending").glob("*.json")
     file.write_text(content)
     with pytest.raises(SunledgerError, match=r"2021-10\.json does not hold a list of plants: delete it"):
         admit(runtime, ["11"])
+    capsys.readouterr()
+    assert not run_repair_parts(runtime.settings, build_document_parts())
+    assert "2021-10.json does not hold a list of plants" in " ".join(capsys.readouterr().err.split())
+    file.unlink()
+    assert run_repair_parts(runtime.settings, build_document_parts())
 
 
 # Processes that know the program already, so that they race and do not load it one after another.

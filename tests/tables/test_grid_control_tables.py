@@ -1,6 +1,7 @@
 """Schedules and commands from stored answers, and their limits beside those of the user's file."""
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import polars as pl
 import pytest
 
 from pipeline.common.settings import load_settings
+from pipeline.extract import grid_schedules
 from pipeline.run.context import RunContext
+from pipeline.run.step_result import StepResult
 from pipeline.tables.grid_control_tables import judge_grid_commands, write_grid_commands, write_grid_schedules
 from pipeline.tables.limited_months import list_limited_months
 from pipeline.transform.limited_power.curtailed_energy import cut_limits
@@ -77,6 +80,23 @@ def store_facts(runtime: RunContext) -> None:
             for column in columns(model)
         }
         runtime.lake.replace(model, part, [pl.DataFrame([row], schema=polars_schema(model))])
+
+
+@pytest.mark.parametrize("put", [Path.touch, Path.mkdir])
+def test_a_damaged_book_of_orders_does_not_stop_the_reading_of_plants(
+    runtime: RunContext, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], None]
+) -> None:
+    runtime.settings = runtime.settings.model_copy(update={"grid_control": "read"})
+    book = runtime.settings.home / "grid" / "orders.json"
+    book.parent.mkdir(parents=True)
+    put(book)
+    monkeypatch.setattr(grid_schedules, "list_own_plants", lambda _: pl.DataFrame({"plant_id": [PLANT]}))
+    monkeypatch.setattr(
+        grid_schedules, "read_schedules", lambda _, due: StepResult(facts={"requests": len(due)})
+    )
+    result = grid_schedules.fetch_grid_schedules(runtime)
+    (missing,) = result.notices.missing
+    assert (result.facts, str(book) in missing.reason) == ({"requests": 1}, True)
 
 
 def test_nothing_is_stored_where_nothing_was_read(runtime: RunContext) -> None:

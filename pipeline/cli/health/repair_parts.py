@@ -51,18 +51,46 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool
         Part("records of runs", mend_records),
         Part("runs", end_runs),
         Part("lake", lambda settings: mend_lake(settings, yes=yes, lost_lake=lost_lake)),
+        *build_document_parts(),
         Part("set aside", lambda settings: delete_outdated(settings, dt.datetime.now(dt.UTC))),
     ]
 
 
 def build_dry_run_parts() -> list[Part]:
-    """Build the parts that only report: what the lake needs, and what was set aside too long ago."""
+    """Build the parts that only report: what the lake needs, what no repair can make, and what is kept for too long."""
     from pipeline.cli.health.repair_lake import look_at_lake
 
     return [
         Part("lake", look_at_lake),
+        *build_document_parts(),
         Part("set aside", lambda settings: describe_outdated(settings, dt.datetime.now(dt.UTC))),
     ]
+
+
+def build_document_parts() -> list[Part]:
+    """The parts that read what no repair can make: consents to costs and of owners, and ordered limits."""
+    from pipeline.billing.spending import check_agreements
+    from pipeline.extract.consent_refresh import read_owners
+    from pipeline.run.grid_order_book import GridOrderBook
+
+    def read_agreements(settings: Settings) -> None:
+        check_agreements(settings, dt.datetime.now(dt.UTC))
+
+    return [
+        Part("agreed costs", _build_reader(read_agreements)),
+        Part("orders of limits", _build_reader(lambda settings: GridOrderBook(settings).list_orders())),
+        Part("owners' consents", _build_reader(read_owners)),
+    ]
+
+
+def _build_reader(read: Callable[[Settings], object]) -> Callable[[Settings], Iterator[str]]:
+    """What repairs nothing, and raises the SunledgerError of `read`, which names the cure."""
+
+    def mend(settings: Settings) -> Iterator[str]:
+        read(settings)
+        yield from ()
+
+    return mend
 
 
 def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:

@@ -41,6 +41,7 @@ from pipeline.ops.doctor.patient import LIMITS, CostAgreement, Patient, agree_to
 from pipeline.ops.doctor.plant_checks import (
     examine_consents,
     examine_costs,
+    examine_orders,
     examine_plants,
     examine_time_zones,
 )
@@ -140,7 +141,12 @@ def _name_credential(finding: Diagnosis, name: str) -> Diagnosis:
 
 def _concerns(check: DoctorCheck, patient: Patient) -> bool:
     """Whether these settings have what is checked."""
-    has = {"login": not patient.custom, "consent": patient.custom, STORE: _has_store(patient.settings)}
+    has = {
+        "login": not patient.custom,
+        "consent": patient.custom,
+        "orders": patient.settings.grid_control != "off",
+        STORE: _has_store(patient.settings),
+    }
     return has.get(check.name, True)
 
 
@@ -182,6 +188,7 @@ CHECKS = (
     DoctorCheck("login", examine_login, ("credentials",), of_each=True),
     DoctorCheck("budget", examine_budget, ("folders", "locks"), of_each=True),
     DoctorCheck("costs", examine_costs, ("folders", "files", STORE)),
+    DoctorCheck("orders", examine_orders),
     DoctorCheck(
         "token", examine_token, ("files", STORE, "hosts", "credentials", "login", "budget"), of_each=True
     ),

@@ -7,11 +7,13 @@ import polars as pl
 
 from pipeline.billing.spending import find_new_units
 from pipeline.common.credentials import find_flow
+from pipeline.common.text import pluralize
 from pipeline.extract.consent_refresh import look_again, read_owners
 from pipeline.extract.due_lists import plan_plant_lists
 from pipeline.ops.doctor import access_diagnoses, time_zones
 from pipeline.ops.doctor.patient import Patient
-from pipeline.ops.doctor.result import Diagnosis, warn
+from pipeline.ops.doctor.result import Diagnosis, pass_check, warn
+from pipeline.run.grid_order_book import GridOrderBook
 from pipeline.run.supplied_files.fleet_membership import read_fleet
 from pipeline.sma.consents.access_problems import GONE_FOR
 from pipeline.sma.requests import Answer, Failure
@@ -34,6 +36,16 @@ def examine_costs(patient: Patient) -> list[Diagnosis]:
     bill = find_new_units(patient.runtime, ())
     schedules = settings.schedules == "on"
     return access_diagnoses.judge_costs(bill, settings.max_eur_per_month, schedules=schedules)
+
+
+def examine_orders(patient: Patient) -> list[Diagnosis]:
+    """Whether the book of orders of `sunledger grid` can be read. Raises SunledgerError."""
+    orders = GridOrderBook(patient.settings).list_orders()
+    return [
+        pass_check(
+            "orders", f"the book of 'sunledger grid' has {pluralize(len(orders), 'order')} that can change"
+        )
+    ]
 
 
 def examine_plants(patient: Patient) -> list[Diagnosis]:

@@ -55,3 +55,16 @@ def test_a_file_of_another_user_is_found(settings: Settings, monkeypatch: pytest
         Level.FAIL,
         True,
     )
+
+
+@pytest.mark.parametrize(("allowed", "found"), [("read", [Level.FAIL]), ("off", [])])
+def test_a_book_of_orders_that_would_end_commands_is_found(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, allowed: str, found: list[Level]
+) -> None:
+    book = settings.home / "grid" / "orders.json"
+    book.parent.mkdir(parents=True)
+    book.write_bytes(b"")
+    monkeypatch.setattr(examination, "CHECKS", [one for one in examination.CHECKS if one.name == "orders"])
+    said = list(examine(settings.model_copy(update={"grid_control": allowed})))
+    assert [one.level for one in said] == found
+    assert all(f"{book} does not hold orders" in one.text for one in said)
