@@ -16,7 +16,7 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
-from pipeline.common.files.refused_files import translate_refusals
+from pipeline.common.files.refused_files import explain_bad_file, translate_refusals
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError, StoreUnavailableError, translate_store_faults
 from pipeline.common.text import escape_controls, join_lines, shorten_text
@@ -368,8 +368,7 @@ def convert_errors() -> Iterator[None]:
     except OSError as error:
         said = error.strerror or join_lines(str(error))
         raise dg.Failure(
-            description=f"{error.filename or 'A file'} can't be read or written ({said}): check the disk and the "
-            "permissions there. 'sunledger verify' finds damage in the lake.",
+            description=f"{explain_bad_file(error, said)} 'sunledger verify' finds damage in the lake.",
             allow_retries=False,
         ) from error
 

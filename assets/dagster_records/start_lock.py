@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.files.file_locks import open_lock, take_lock
+from pipeline.common.files.file_locks import name_missing_locks, open_lock, take_lock
 from pipeline.common.files.lock_waits import find_holders
 from pipeline.common.slow_stores import watch_lock
 
@@ -44,12 +44,13 @@ def start_lock(dagster_home: Path) -> Iterator[None]:
 
 
 def _acquire(lock: FileLock, file: Path) -> None:
-    """Wait for the lock, and say so when it takes seconds. Raises Timeout."""
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        with watch_lock(f"lock {file}", f"it is waited for {PATIENCE_S:.0f} s at most"):
-            lock.acquire()
+    """Wait for the lock, and say so when it takes seconds. Raises Timeout, and OSError where no file can be locked."""
+    with name_missing_locks(lambda: str(file)):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            with watch_lock(f"lock {file}", f"it is waited for {PATIENCE_S:.0f} s at most"):
+                lock.acquire()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Faults of Dagster's home, each as a sentence with what to do. Who imports this loads Dagster."""
 
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dagster_shared.check import CheckError
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from assets.dagster_records.record_databases import DATABASES
 from pipeline.common.errors import SunledgerError
 from pipeline.common.shared_session import find_shared_session
 
@@ -70,13 +72,26 @@ def _find_database(fault: Exception, home: Path) -> str:
             "'sunledger doctor', then run this again."
         )
     if "readonly" in said or "unable to open" in said or "disk" in said:
-        return (
-            f"Dagster's records in {home} can't be read or written ({said}): check the free space and the permissions "
-            "there, then run it again."
-        )
+        return _describe_disk(said, home)
     return (
         f"Dagster's records in {home} can't be read or written ({type(fault).__name__}: {said}): check the disk and "
         "the permissions with 'sunledger doctor', and repair the records with 'sunledger repair'."
+    )
+
+
+def _describe_disk(said: str, home: Path) -> str:
+    if folder := next((home / name for name in DATABASES if (home / name).is_dir()), None):
+        return (
+            f"{folder} is a folder where Dagster has a database: run 'sunledger repair', which sets it aside."
+        )
+    if "I/O error" in said and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        return (
+            f"Dagster's records in {home} can't be written ({said}), probably because this process may not write files "
+            "of that size: raise the limit, as with 'ulimit -f unlimited', then run this again."
+        )
+    return (
+        f"Dagster's records in {home} can't be read or written ({said}): check the free space and the permissions "
+        "there, then run it again."
     )
 
 

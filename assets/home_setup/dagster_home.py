@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from assets.dagster_records.event_batches import join_event_batches
 from assets.dagster_records.former_storage import replace_former_storage
+from assets.dagster_records.record_databases import describe_emptied
 from assets.dagster_records.record_files import OPEN_FILES
 from assets.dagster_records.start_lock import PATIENCE_S, StartLockedError, start_lock
 from assets.home_setup.cluster_home import (
@@ -104,6 +105,7 @@ def open_dagster(settings: Settings) -> "Iterator[DagsterInstance]":
         with start_lock(home), _take_turn(settings):
             OPEN_FILES.keep(home)
             opened.callback(OPEN_FILES.close, home)
+            sys.stderr.write(escape_controls(describe_emptied(home)))
             instance = opened.enter_context(_open(home, settings))
             # Dagster is the last of what a command loads.
             skip_loaded_objects()

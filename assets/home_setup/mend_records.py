@@ -10,16 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from assets.dagster_records.record_databases import DATABASES, list_emptied
 from assets.dagster_records.start_lock import start_lock
 from assets.home_setup.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from pipeline.common.settings import Settings
-
-# Each of Dagster's databases in a home, and what is lost with it.
-DATABASES = {
-    "history/runs.db": "the list of runs",
-    "history/runs/index.db": "the records of materialized partitions, and the results of checks",
-    "schedules/schedules.db": "the ticks of schedules and sensors, and which of them were switched on or off",
-}
 
 
 def mend_records(settings: Settings) -> Iterator[str]:
@@ -31,12 +25,12 @@ def mend_records(settings: Settings) -> Iterator[str]:
         return
     home = prepare_dagster_home(settings)
     with start_lock(home), explain_faults(home, records_only=True):
-        mixed = False
+        mixed, emptied = False, list_emptied(home)
         for name, content in DATABASES.items():
             file = home / name
             if not file.exists():
                 continue
-            if fault := _find_damage(file):
+            if fault := "it is empty" if file in emptied else _find_damage(file):
                 yield (
                     f"{file} is damaged ({fault}), so it was moved to {_put_aside(file, home)}. "
                     f"What is lost with it: {content}."
@@ -55,7 +49,9 @@ def mend_records(settings: Settings) -> Iterator[str]:
 
 
 def _find_damage(file: Path) -> str:
-    """What SQLite finds wrong with the file; empty for nothing."""
+    """What is wrong with the file, mostly in SQLite's words; empty for nothing."""
+    if file.is_dir():
+        return "it is a folder"
     try:
         with contextlib.closing(sqlite3.connect(file)) as database:
             ((found,),) = database.execute("PRAGMA quick_check(1)").fetchall()

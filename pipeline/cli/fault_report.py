@@ -25,6 +25,13 @@ CAUSES = (
         "The disk{at} is full or fails. What was stored before is intact: free some space, then run it again.",
     ),
     (
+        re.compile(r"File too large|os error 27\b"),
+        (
+            "This process may not write files of the size that is needed{at}: raise the limit, as with 'ulimit -f "
+            "unlimited', then run it again."
+        ),
+    ),
+    (
         re.compile(r"Too many open files|os error 24\b", re.IGNORECASE),
         (
             "This process may not open enough files{at}: raise the limit, as with 'ulimit -n 4096', then run it again."

@@ -4,17 +4,25 @@ Native libraries abort the process with pages of output when they get no file or
 """
 
 import resource
+import sys
 
-from pipeline.common.errors import SunledgerError
+from pipeline.common.errors import SunledgerError, UsageError
 
 # A run holds the lake's files, the records of runs and its connections open: a rebuild some 50, a backfill some 90.
 FILES_WANTED, FILES_NEEDED = 4096, 128
 # Bytes of address space, most of which is reserved and never used. With 2 GB a publish made no progress.
 SPACE_NEEDED = 3 * 10**9
+# The level of PYTHONOPTIMIZE, or of -O, from which on nothing has a docstring.
+_WITHOUT_DESCRIPTIONS = 2
 
 
 def check_limits() -> None:
-    """Raise SunledgerError where the process may open too few files, or use too little memory, to do anything."""
+    """Raise SunledgerError where this process has too few files or too little memory, or Python drops descriptions."""
+    if sys.flags.optimize >= _WITHOUT_DESCRIPTIONS:
+        raise UsageError(
+            "Python leaves out all descriptions of tables here, which are published and tell versions of tables apart: "
+            "unset PYTHONOPTIMIZE, or set it to 1, then run it again."
+        )
     files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _is_below(files, FILES_WANTED):
         files = FILES_WANTED if most_files == resource.RLIM_INFINITY else min(FILES_WANTED, most_files)

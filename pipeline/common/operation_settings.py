@@ -9,13 +9,13 @@ from pydantic_settings import NoDecode
 
 from pipeline.common.files.file_modes import Readers
 from pipeline.common.setting_values import (
-    AbsolutePath,
     BudgetUrl,
     ClusterKey,
     PostgresUrl,
     SettingGroup,
     check_asset_prefix,
     check_detail,
+    check_home,
     check_lake,
     check_publish_target,
     check_warehouse,
@@ -27,7 +27,7 @@ from pipeline.common.setting_values import (
 class StorageSettings(SettingGroup):
     """Where everything is stored."""
 
-    home: AbsolutePath = Field(
+    home: Annotated[Path, AfterValidator(check_home)] = Field(
         default=Path("data"), description="Folder that holds all state. Default: ./data."
     )
     readable_by: Readers = Field(

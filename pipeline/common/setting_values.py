@@ -3,6 +3,7 @@
 Each check raises a rejection whose text follows the variable and its value in the message.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,9 @@ DETAIL_DAYS = re.compile(r"([1-9]\d{0,3})d")
 # A longer name would be cut by PostgreSQL.
 ROLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SHORTEST_KEY = 32
+# In bytes: SQLite's own limit, and without the longest name of a database below the home with that of its journal.
+LONGEST_PATH = 511
+LONGEST_HOME = LONGEST_PATH - len("/dagster/schedules/schedules.db-journal")
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -63,6 +67,17 @@ def _check_base_url(value: str) -> str:
 
 def _make_absolute(value: Path) -> Path:
     return value.expanduser().absolute()
+
+
+def check_home(value: Path) -> Path:
+    """An absolute folder whose path is short enough for the databases in it."""
+    home = _make_absolute(value)
+    if len(os.fsencode(os.path.realpath(home))) > LONGEST_HOME:
+        raise _build_rejection(
+            f"can't be the home: SQLite opens no file with a path of more than {LONGEST_PATH} bytes, so that of the "
+            f"home may have {LONGEST_HOME}. Set SUNLEDGER_HOME to a shorter one"
+        )
+    return home
 
 
 # S3 and what speaks it; Azure's and Google's stores, which nobody has tried.

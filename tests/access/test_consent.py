@@ -328,6 +328,24 @@ def test_no_owner_is_hashed_by_what_a_crash_left_of_the_key(make: Make, left: by
             use()
 
 
+def test_a_lost_key_beside_known_owners_is_not_replaced_in_silence(make: Make) -> None:
+    """The table had each owner a second time, under another hash."""
+    book = ConsentBook.of(make())
+    with book.hold_room():
+        book.note({OWNER: Consent(ConsentState.ACCEPTED, None, 1800.0)}, NOW)
+    key = Path(book.place).with_name("consents.key")
+    kept = key.read_bytes()
+    key.unlink()
+    for use in (book.read_owners, lambda: book.hash(OWNER)):
+        with pytest.raises(SecretFileError, match=r"consents\.key is gone.* restore it from a backup"):
+            use()
+    key.write_bytes(kept)
+    assert list(book.read_owners()) == [OWNER]
+    key.unlink()
+    Path(book.place).unlink()
+    assert book.hash(OWNER)
+
+
 def test_two_machines_note_in_one_book_though_one_has_lost_its_lock(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

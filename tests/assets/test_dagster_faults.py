@@ -1,5 +1,6 @@
 """Faults of Dagster's records, as sentences."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,20 @@ def test_a_postgresql_that_was_stopped_is_named_and_not_a_disk(tmp_path: Path) -
     assert str(error).startswith("Dagster's records in PostgreSQL can't be read or written.")
     assert str(error).endswith("Then run this again: what is stored is not fetched a second time.")
     assert not [word for word in ("disk", "repair", "secret", str(tmp_path)) if word in str(error)]
+
+
+def test_a_limit_of_sizes_and_a_folder_are_named_and_not_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(said: str) -> str:
+        fault = OperationalError("INSERT INTO runs", {}, sqlite3.OperationalError(said))
+        return str(explain(fault, tmp_path, records_only=True))
+
+    assert "check the free space" in ask("disk I/O error")
+    monkeypatch.setattr("resource.getrlimit", lambda _: (102_400, 102_400))
+    assert "ulimit -f unlimited" in ask("disk I/O error")
+    folder = tmp_path / "history" / "runs" / "index.db"
+    folder.mkdir(parents=True)
+    assert ask("unable to open database file").startswith(
+        f"{folder} is a folder where Dagster has a database"
+    )

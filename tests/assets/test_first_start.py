@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from assets.dagster_records.record_databases import DATABASES
 from assets.home_setup.dagster_faults import DagsterHomeError
 from assets.home_setup.dagster_home import open_dagster, prepare_dagster_home
-from assets.home_setup.mend_records import DATABASES, mend_records
+from assets.home_setup.mend_records import mend_records
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, rows, run, start
 
@@ -75,6 +76,30 @@ def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Sett
         assert instance.get_runs_count() == 0
     assert len(list(home.glob("damaged-*/runs.db"))) == 1
     assert list(mend_records(settings)) == []
+
+
+def test_an_emptied_database_is_not_replaced_in_silence_and_a_folder_is_put_aside(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SQLite takes an empty file for a new database."""
+    home = prepare_dagster_home(settings)
+    for name in DATABASES:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    with open_dagster(settings):
+        # So a first start that was killed leaves them.
+        assert capsys.readouterr().err == ""
+    (home / "retention.day").touch()
+    (home / "history" / "runs.db").write_bytes(b"")
+    with open_dagster(settings) as instance:
+        assert instance.get_runs_count() == 0
+    assert "runs.db is empty (the list of runs)" in capsys.readouterr().err
+    (home / "history" / "runs.db").write_bytes(b"")
+    (home / "schedules" / "schedules.db").unlink()
+    (home / "schedules" / "schedules.db").mkdir()
+    said = " ".join(mend_records(settings))
+    assert ("is damaged (it is empty)" in said, "is damaged (it is a folder)" in said) == (True, True)
+    assert (len(list(home.glob("damaged-*/*.db"))), capsys.readouterr().err) == (2, "")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pipeline.cli.limits import check_limits
+from pipeline.common.errors import UsageError
 from sandbox.launch import SandboxAddress
 from tests.programs import PATIENCE_S, PROGRAM, environment, run, start, wait_until
 from tests.samples import take_samples
@@ -42,6 +45,13 @@ def assert_one_sentence(said: str) -> None:
     errors = [line for line in said.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1, said
     assert said.splitlines()[-1] == errors[0]
+
+
+def test_a_python_without_descriptions_publishes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are comments in the published file, and another file was taken for one of another version."""
+    monkeypatch.setattr("sys.flags", SimpleNamespace(optimize=2))
+    with pytest.raises(UsageError, match="unset PYTHONOPTIMIZE"):
+        check_limits()
 
 
 @pytest.mark.parametrize(

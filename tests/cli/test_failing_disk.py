@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from assets.dagster_records.start_lock import LOCK_FILE, start_lock
 from pipeline.cli.fault_report import explain_fault
 from pipeline.common.files.atomic_files import reserve_beside
 from pipeline.common.files.file_locks import take_lock
@@ -68,12 +69,16 @@ def test_a_disk_without_locks_is_named_by_the_file_that_could_not_be_locked(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    path = tmp_path / "turn.lock"
+    path = tmp_path / LOCK_FILE
     with path.open("w") as file, pytest.raises(OSError, match="No locks available") as caught:
         take_lock(file.fileno())
-    said = explain_fault(caught.value)
-    assert said.startswith(f"The disk at {path} can't lock files")
-    assert "SUNLEDGER_HOME" in said
+    # This one is a lock of filelock's.
+    with pytest.raises(OSError, match="No locks available") as another, start_lock(tmp_path):
+        pass
+    for fault in (caught.value, another.value):
+        said = explain_fault(fault)
+        assert said.startswith(f"The disk at {path} can't lock files")
+        assert "SUNLEDGER_HOME" in said
 
 
 @pytest.mark.parametrize("end", ["new", "held", "new-6o5ql5mi"])

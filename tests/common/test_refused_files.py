@@ -8,7 +8,13 @@ import pytest
 
 from pipeline.cli.fault_report import explain_fault
 from pipeline.common.files import refused_files
-from pipeline.common.files.refused_files import FileRefusedError, find_refusal, translate_refusals
+from pipeline.common.files.refused_files import (
+    FileRefusedError,
+    explain_by_number,
+    find_refusal,
+    translate_refusals,
+)
+from pipeline.sma.auth.secret_files import SecretFileError, read_private
 
 ARROW = "\x1b[31m↳\x1b[0m"
 
@@ -47,3 +53,29 @@ def test_a_fault_without_a_name_of_a_file_is_no_bug_of_the_program() -> None:
         "A file can't be read or written (Kernel error -> Generic : Unable to walk dir): check the disk and the "
         "permissions there."
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EISDIR, "is a folder where a file should be: move it away, then run this again."),
+        (
+            errno.EFBIG,
+            "raise the limit, as with 'ulimit -f unlimited', then run",
+        ),
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_and_a_limit_of_sizes_are_no_fault_of_the_disk(
+    tmp_path: Path, number: int, said: str
+) -> None:
+    fault = OSError(number, os.strerror(number), str(tmp_path / "known-tables.json"))
+    explained = explain_fault(fault)
+    assert (said in explained, "disk" in explained) == (True, False)
+    by_duckdb = explain_by_number(
+        RuntimeError('Could not write file "/x.new": File too large'), tmp_path / "x"
+    )
+    assert str(by_duckdb).startswith(
+        f"{tmp_path / 'x'} can't be written, because this process may not write files of"
+    )
+    with pytest.raises(SecretFileError, match="is a folder where a file should be"):
+        read_private(tmp_path)

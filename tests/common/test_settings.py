@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.common.env_file import find_misspelled_variables
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.setting_values import LONGEST_HOME
 from pipeline.common.settings import Settings, load_settings, name_variable
 from pipeline.common.sma_hosts import is_loopback
 
@@ -69,6 +70,14 @@ def test_a_published_file_that_duckdb_can_not_write_is_refused(tmp_path: Path) -
     with pytest.raises(ConfigurationError, match=r"\?/sunledger.duckdb can't be the published file"):
         load_settings(env_file=None, home=tmp_path / "a?")
     assert load_settings(env_file=None, home=tmp_path / "a?", warehouse=tmp_path / "file.duckdb")
+
+
+def test_a_home_whose_databases_sqlite_could_not_open_is_refused(tmp_path: Path) -> None:
+    """Each command said that space or permissions were lacking."""
+    fitting = LONGEST_HOME - len(f"{tmp_path}/")
+    assert load_settings(env_file=None, home=tmp_path / ("x/" * (fitting // 2))).home
+    with pytest.raises(ConfigurationError, match="can't be the home: SQLite opens no file"):
+        load_settings(env_file=None, home=tmp_path / ("x/" * (fitting // 2 + 2)))
 
 
 def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from assets.home_setup.mend_records import DATABASES
+from assets.dagster_records.record_databases import DATABASES
 from tests.programs import rows
 from tests.torture.cases import Case
 from tests.torture.kills import SHOWN, compare, look_for_remains, verify

@@ -25,14 +25,22 @@ def take_lock(descriptor: int, *, shared: bool = False) -> bool:
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        with name_missing_locks(lambda: _find_path(descriptor)):
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+@contextmanager
+def name_missing_locks(find_path: Callable[[], str | None]) -> Iterator[None]:
+    """Raise OSError, with ENOLCK and that file, for each way in which a disk says that it locks none."""
+    try:
+        yield
     except OSError as fault:
         if fault.errno in _NO_LOCKS:
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), _find_path(descriptor)) from fault
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), find_path()) from fault
         raise
-    return True
 
 
 def _find_path(descriptor: int) -> str | None:

@@ -4,6 +4,7 @@ Such a file is whole, so nobody may take it for damage that a repair would put r
 as for a bad disk; here it becomes an error of its own, which is no OSError.
 """
 
+import errno
 import os
 import pwd
 import re
@@ -18,6 +19,13 @@ from pipeline.common.store_faults import find_store_error, list_causes
 # What Python, pyarrow, DuckDB and delta-rs say, each in its own words.
 _REFUSED = re.compile(r"Permission denied|Operation not permitted", re.IGNORECASE)
 _PLACE = re.compile(r"(?:file|dir|directory|path) [\"']?(/[^\n\"'\x1b]+)")
+
+_SAID_BY_NUMBER = {
+    errno.EISDIR: "is a folder where a file should be: move it away",
+    errno.ENOTDIR: "can't be reached, because a file has the place of one of its folders: move that file away",
+    errno.EFBIG: "can't be written, because this process may not write files of that size: raise the limit, as with "
+    "'ulimit -f unlimited'",
+}
 
 
 class FileRefusedError(SunledgerError):
@@ -38,10 +46,32 @@ def find_refusal(fault: BaseException) -> FileRefusedError | None:
     return None
 
 
+def explain_by_number(fault: BaseException, place: Path | None = None) -> str | None:
+    """A sentence for what the number of a fault says exactly, such as a folder in the place of a file; else None.
+
+    `place` is the file, unless the fault names it.
+    """
+    number = fault.errno if isinstance(fault, OSError) else None
+    if "File too large" in str(fault):
+        # As DuckDB says it, without a number.
+        number = errno.EFBIG
+    if number not in _SAID_BY_NUMBER:
+        return None
+    return f"{place or _find_place(fault)} {_SAID_BY_NUMBER[number]}, then run this again."
+
+
 def explain_bad_file(fault: OSError, why: str) -> str:
     """A sentence for any other fault of a file: which one it is, and what to look at."""
-    place = name_target(str(fault.filename or "A file"))
+    if said := explain_by_number(fault):
+        return said
+    place = _find_place(fault)
     return f"{place} can't be read or written ({why}): check the disk and the permissions there."
+
+
+def _find_place(fault: BaseException) -> str:
+    # A file that can't take the place of another one is named first.
+    names = (getattr(fault, name, None) for name in ("filename2", "filename"))
+    return name_target(str(next(filter(None, names), "A file")))
 
 
 def _build_error(path: Path | None) -> FileRefusedError:

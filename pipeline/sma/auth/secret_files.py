@@ -14,6 +14,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.files.atomic_files import put_in_place, reserve_beside
 from pipeline.common.files.file_locks import POLL_S, hold_lock, open_lock, take_lock
 from pipeline.common.files.owned_files import write_whole
+from pipeline.common.files.refused_files import explain_by_number
 from pipeline.sma.clock import ANNOUNCED_FROM_S, Clock
 
 FOLDER = "credentials"
@@ -131,6 +132,8 @@ def _open_lock(path: Path) -> int:
 
 
 def _build_unusable_error(path: Path, fault: OSError) -> SecretFileError:
+    if said := explain_by_number(fault, path):
+        return SecretFileError(said)
     return SecretFileError(
         f"{path} can't be used ({fault.strerror}): make sure that it can be read and written and that the disk has "
         "free space, or set SUNLEDGER_HOME to another folder."

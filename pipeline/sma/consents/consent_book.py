@@ -128,7 +128,10 @@ class ConsentBook:
 
     def read_owners(self) -> dict[str, Owner]:
         """All owners by address. Raises SecretFileError for a file that is no book, or a key that is none."""
-        self._check_key(self._key.read())
+        key = self._key.read()
+        self._check_key(key)
+        if key is None:
+            self._check_unhashed()
         return self._parse(self._document.read())
 
     def _parse(self, content: bytes | None) -> dict[str, Owner]:
@@ -168,6 +171,7 @@ class ConsentBook:
                 "status'."
             )
 
+        self._read_key()
         with self.lock():
             return change_document(self._document, make, _MOST_TRIES, build_error)
 
@@ -211,6 +215,7 @@ class ConsentBook:
 
     def _read_key(self) -> bytes:
         while (key := self._key.read()) is None:
+            self._check_unhashed()
             with self._key.lock():
                 # Another machine's may be there meanwhile, and by two keys one owner would be two.
                 self._key.replace(None, secrets.token_bytes(KEY_BYTES))
@@ -224,9 +229,24 @@ class ConsentBook:
         """
         if key is not None and (len(key) != KEY_BYTES or not any(key)):
             raise SecretFileError(
-                f"{self._key.place} does not hold a key of sunledger: restore it from a backup. Without one delete it; "
-                "owners get other hashes then, and the table consents keeps what it has by the former ones."
+                f"{self._key.place} does not hold a key of sunledger: restore it from a backup. "
+                f"{self._explain_new_key()}"
             )
+
+    def _check_unhashed(self) -> None:
+        """Raise SecretFileError where there is no key, and yet owners who were hashed by one."""
+        if self._parse(self._document.read()) and self._key.read() is None:
+            raise SecretFileError(
+                f"{self._key.place} is gone, by which the owners of {self.place} were hashed: restore it from a "
+                f"backup. {self._explain_new_key()}"
+            )
+
+    def _explain_new_key(self) -> str:
+        return (
+            f"Without one move {self.place} away, and {self._key.place} if it is there, then fetch the state of each "
+            "owner with 'sunledger consent status'. Owners get other hashes then, and the table consents keeps what it "
+            "has by the former ones."
+        )
 
 
 def _decode_owner(address: str, facts: dict[str, Any]) -> Owner:

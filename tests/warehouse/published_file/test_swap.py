@@ -194,7 +194,9 @@ def test_a_lost_file_of_the_lake_is_one_sentence(
 def test_a_folder_in_the_place_of_the_file_is_told_and_kept(lake: Lake, target: Path) -> None:
     target.mkdir(parents=True)
     (target / "keep").touch()
-    with pytest.raises(PublishError, match=r"sunledger\.duckdb was not published: .*directory"):
+    with pytest.raises(
+        PublishError, match=r"was not published. .*sunledger\.duckdb is a folder where a file should be"
+    ):
         put(lake, target)
     assert names(target) == ["keep"]
 
