@@ -12,7 +12,7 @@ from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
 from warehouse.published_file import open_published, published_object
 from warehouse.published_file.publish import NotPublishedError
-from warehouse.published_file.read_only import check_readable_files, restrict
+from warehouse.published_file.read_only import check_query_text, check_readable_files, restrict
 from warehouse.results.export import export_query
 
 
@@ -22,6 +22,8 @@ def folder(tmp_path: Path) -> Path:
     lake = tmp_path / "o'lake" / "local_date=2021-10-01"
     lake.mkdir(parents=True)
     (tmp_path / "mine.csv").write_text("plant,factor\na,2\n")
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "mine.txt").write_text("a text")
     (tmp_path / "secret.txt").write_text("hush-hush")
     quoted = str(lake / "part-1.parquet").replace("'", "''")
     with duckdb.connect(str(tmp_path / "file.duckdb")) as writer:
@@ -33,9 +35,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def connection(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The file that is open to read, as the published one is, with one file granted."""
+    """The file that is open to read, as the published one is, with three files granted."""
     with duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader:
-        restrict(reader, [folder / "mine.csv"])
+        restrict(reader, [folder / name for name in ("mine.csv", "mine.json", "mine.txt")])
         yield reader
 
 
@@ -86,6 +88,19 @@ ATTACKS = [
     "SET allowed_directories = ['/']",
     "SET allowed_configs = ['allowed_directories']",
     "SET temp_directory = '{folder}/new'",
+    "FROM enable_logging(storage = 'file', storage_path = 'mine.csv'); FROM yields",
+    "FROM enable_logging(storage = 'file', storage_path = '{lake}/part-1.parquet'); FROM yields",
+    'FROM system.main."Enable_Logging" /* ( */ ()',
+    "FROM enable_profiling(format = 'json', save_location = '{folder}/mine.json'); FROM yields",
+    "CREATE TEMP MACRO log() AS TABLE FROM enable_profiling(save_location = '{folder}/mine.txt'); FROM log()",
+    "FROM query('FROM enable_' || 'logging()')",
+    "FROM \"query\" /* /* */ */ ('FROM enable_' || 'logging()')",
+    "FROM query\N{ZERO WIDTH SPACE}('FROM enable_' || 'logging()')",
+    "FROM query--\n('FROM enable_' || 'logging()')",
+    "FROM json_execute_serialized_sql(json_serialize_sql('FROM disable_' || 'logging()'))",
+    "PRAGMA json_execute_serialized_sql('{{}}')",
+    "FROM pandas_scan(NULL)",
+    "SELECT '\udcff'",
     "DELETE FROM yields",
     "CREATE TABLE mine AS FROM yields",
     "FROM folder",
@@ -94,14 +109,58 @@ ATTACKS = [
 
 @pytest.mark.parametrize("query", ATTACKS)
 def test_a_query_writes_nothing_and_reads_nothing_else(
-    connection: duckdb.DuckDBPyConnection, folder: Path, capsys: pytest.CaptureFixture[str], query: str
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
 ) -> None:
     before = everything(folder)
+    # The engine takes a name alone for that of a granted file of this folder.
+    monkeypatch.chdir(folder)
     lake = str(folder / "o'lake" / "local_date=2021-10-01").replace("'", "''")
     with pytest.raises(UsageError):
         show_rows(connection, query.format(folder=folder, lake=lake), "csv")
     assert "hush-hush" not in capsys.readouterr().out
     assert everything(folder) == before
+
+
+# Functions of DuckDB that yield rows, beside those that describe it or read files. What is new among them may do more
+# than read, and is then to be refused.
+ROW_FUNCTIONS = {
+    *(
+        "checkpoint",
+        "force_checkpoint",
+        "generate_series",
+        "glob",
+        "icu_calendar_names",
+        "json_each",
+        "json_tree",
+    ),
+    *(
+        "pg_timezone_names",
+        "query_table",
+        "range",
+        "repeat",
+        "repeat_row",
+        "seq_scan",
+        "sniff_csv",
+        "summary",
+    ),
+    *("test_all_types", "test_vector_types", "unnest", "which_secret"),
+}
+
+
+def test_each_function_of_duckdb_that_does_more_than_read_is_refused() -> None:
+    with duckdb.connect() as engine:
+        named = engine.execute("SELECT function_name FROM duckdb_functions() WHERE function_type = 'table'")
+        names = {str(name) for (name,) in named.fetchall()}
+    acting = {name for name in names if not name.startswith(("duckdb_", "pragma_", "read_", "parquet_"))}
+    for name in acting - ROW_FUNCTIONS:
+        with pytest.raises(UsageError, match=f"none with the function {name}, which does more than read"):
+            check_query_text(f"FROM {name}()")
+    for name in ROW_FUNCTIONS:
+        check_query_text(f"FROM {name}()")
 
 
 def test_what_makes_files_is_told_with_the_way_to_make_one(connection: duckdb.DuckDBPyConnection) -> None:
@@ -170,6 +229,7 @@ def test_an_export_reads_nothing_else(folder: Path) -> None:
         "CREATE TEMP TABLE mine AS FROM yields; INSERT INTO mine VALUES ('c', 3); FROM mine",
         "SET VARIABLE plant = 'a'; FROM yields WHERE plant = getvariable('plant')",
         "VALUES (1)",
+        "WITH query AS (FROM yields) SELECT plant AS enable FROM query",
     ],
 )
 def test_what_reads_is_answered(
@@ -190,6 +250,23 @@ def test_several_queries_are_answered_in_turn(
 def test_no_query_is_told(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     with pytest.raises(UsageError, match="The query is empty: write one, for instance SHOW TABLES"):
         show_rows(connection, query, "table")
+
+
+@pytest.mark.parametrize("name", ["\udcff.csv", "\udcff.parquet", "\udcff.xlsx"])
+def test_an_export_to_a_name_that_is_no_text_is_refused(folder: Path, name: str) -> None:
+    with (
+        duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader,
+        pytest.raises(UsageError, match="has a name that is not UTF-8 text: choose another file"),
+    ):
+        export_query(reader, "FROM yields", folder / name)
+
+
+def test_an_export_runs_no_function_that_does_more_than_read(folder: Path) -> None:
+    with (
+        duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader,
+        pytest.raises(UsageError, match="function enable_profiling, which does more than read"),
+    ):
+        save_rows(reader, "FROM enable_profiling()", folder / "out.csv", None)
 
 
 def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:

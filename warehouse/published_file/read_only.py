@@ -55,6 +55,13 @@ _RUN = {
     duckdb.StatementType.VARIABLE_SET,
     duckdb.StatementType.TRANSACTION,
 }
+# SELECT calls them, but they change what the engine does: logs and profiles are written over files that were granted to
+# be read. Others take addresses in memory, or run a text, in which the name of any of them could be put together.
+_ACTING = re.compile(
+    r"""\b(?:(?:enable|disable)_(?:logging|profiling) | truncate_duckdb_logs | arrow_scan(?:_dumb)? | pandas_scan
+        | python_map_function | json_execute_serialized_sql | query(?=\b\W*?(?:\( | /\* | --)))\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(?P<rest>(?:\s*ANALYZE\b)?(?P<options>\s*\([\w\s,]*\))?)", re.IGNORECASE)
 
 
@@ -81,6 +88,7 @@ def check_readable_files(files: Iterable[Path]) -> list[Path]:
 
 def parse_reading_statements(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
     """The statements of a query, each of which only reads. Raises UsageError, and duckdb.Error for what is no SQL."""
+    check_query_text(query)
     statements = connection.extract_statements(query)
     for statement in statements:
         if not _only_reads(connection, statement):
@@ -89,6 +97,19 @@ def parse_reading_statements(connection: duckdb.DuckDBPyConnection, query: str) 
                 "and save its rows with --output FILE."
             )
     return statements
+
+
+def check_query_text(query: str) -> None:
+    """Raise UsageError for a text that is not UTF-8, and for one that names a function that does more than read."""
+    try:
+        query.encode()
+    except UnicodeEncodeError as fault:
+        raise UsageError("The query is not UTF-8 text: write or save it as UTF-8.") from fault
+    if found := _ACTING.search(query):
+        raise UsageError(
+            f"This command runs queries only, and none with the function {found[0]}, which does more than read: remove "
+            "it from the query."
+        )
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:

@@ -22,6 +22,7 @@ from pipeline.common.files.atomic_files import replace_file
 from schemas import TABLES, storage
 from warehouse.published_file.own_tables import SCHEMA
 from warehouse.published_file.publish import build_query_error
+from warehouse.published_file.read_only import check_query_text
 from warehouse.quoting import quote_identifier, quote_text
 from warehouse.results.csv_file import STANDARD, CsvStyle, write_csv
 from warehouse.results.folder import resolve_place
@@ -77,6 +78,7 @@ def export_query(
     """
     form = choose_format(path, form)
     path = resolve_place(path)
+    _check_name(path)
     files = connection.execute("SELECT path FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
     if path in {Path(file).resolve() for (file,) in files}:
         raise UsageError(f"{path} is the warehouse itself: name another file.")
@@ -101,6 +103,16 @@ def export_query(
             raise _build_write_error(fault, path) from fault
         raise failed from None
     return ExportedFile(path, rows, size)
+
+
+def _check_name(path: Path) -> None:
+    """Raise UsageError for a path that DuckDB can't write."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as fault:
+        raise UsageError(
+            f"{path} has a name that is not UTF-8 text: choose another file or folder."
+        ) from fault
 
 
 def _build_write_error(fault: Exception, path: Path) -> OSError:
@@ -167,6 +179,7 @@ def _write_order(connection: Connection, table: str) -> str:
 
 def _check_select(connection: Connection, query: str) -> str:
     """The query in brackets, after a check that it is a single query that only reads."""
+    check_query_text(query)
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as fault:
