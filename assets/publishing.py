@@ -28,6 +28,9 @@ PUBLISH_INTERVAL_S = 60
 MOST_AT_ONCE = 100
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 FINISHED = [dg.DagsterRunStatus.SUCCESS, *FAILED]
+# A run that was refused at its launch, for a partition that is no day, is not started for ten minutes, and publishes
+# nothing.
+AT_WORK = [status for status in UNFINISHED if status is not dg.DagsterRunStatus.NOT_STARTED]
 # The pauses after a publication that failed, in minutes; further ones are as long as the last. A store that is gone for
 # a night is published to in the morning, and what fails for another reason is not tried forever.
 PAUSES_MIN = (1, 2, 5, 10, 20, 40, 60)
@@ -104,7 +107,7 @@ def _build_sensor_for_failures(settings: Settings, job: Any) -> dg.SensorDefinit
             return dg.SensorResult(
                 skip_reason="Skipped, because no run has failed since the last publication: each publishes at its end."
             )
-        if instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
+        if instance.get_runs_count(dg.RunsFilter(statuses=AT_WORK)):
             return dg.SensorResult(
                 skip_reason="Skipped, because a run is at work, which publishes at its end."
             )

@@ -46,14 +46,15 @@ def purge_daily(instance: dg.DagsterInstance, runtime: RunContext) -> int:
 
 
 def purge_runs(instance: dg.DagsterInstance, before: dt.datetime) -> int:
-    """Delete finished runs from before that moment which hold nothing newest; how many."""
+    """Delete finished runs from before that moment which nothing needs; how many."""
     old = dg.RunsFilter(statuses=FINISHED, created_before=before)
     deleted = 0
     for record in instance.get_run_records(old, ascending=True):
         if deleted == MOST_AT_ONCE:
             break
-        if not _holds_newest(instance, record.dagster_run.run_id):
-            _delete(instance, record.dagster_run.run_id)
+        run = record.dagster_run
+        if not (_holds_newest(instance, run.run_id) or _outlasts_failure(instance, run)):
+            _delete(instance, run.run_id)
             deleted += 1
     return deleted
 
@@ -84,3 +85,11 @@ def _holds_newest(instance: dg.DagsterInstance, run_id: str) -> bool:
         if newest and newest[0].run_id == run_id:
             return True
     return False
+
+
+def _outlasts_failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the run ended its job's failures: without it, one that is kept would be its job's newest, and alerted."""
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    newest = instance.get_runs(dg.RunsFilter(job_name=run.job_name, statuses=ended), limit=2)
+    states = [one.status for one in newest]
+    return states == ended and newest[0].run_id == run.run_id

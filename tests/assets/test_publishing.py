@@ -161,6 +161,8 @@ def test_run_of_one_machine_that_failed_to_publish_is_published(
         running = ticks.add("energy_days", dg.DagsterRunStatus.STARTED)
         assert "a run is at work" in ticks.look(5)
         instance.report_run_failed(running)
+        # The page has refused to launch it.
+        ticks.add("energy_days", dg.DagsterRunStatus.NOT_STARTED)
         assert ticks.look(5).startswith("20")
         ticks.add("publish", dg.DagsterRunStatus.FAILURE)
         assert "failed once" in ticks.look()

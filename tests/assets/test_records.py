@@ -397,6 +397,21 @@ def test_old_runs_go_once_all_that_they_made_was_made_again(settings: Settings) 
         )
 
 
+def test_the_success_after_a_failure_that_is_kept_stays(settings: Settings) -> None:
+    with open_dagster(settings) as instance:
+        # It failed, but holds the newest state of a day.
+        failed = instance.get_run_by_id(do_days(instance))
+        assert failed
+        instance.report_run_failed(failed)
+        states = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
+        _, newest, _ = (
+            instance.add_run(dg.DagsterRun(failed.job_name, status=state)).run_id
+            for state in (states[0], *states)
+        )
+        assert purge_runs(instance, dt.datetime.now(dt.UTC) + dt.timedelta(days=1)) == 2
+        assert {run.run_id for run in instance.get_runs()} == {failed.run_id, newest}
+
+
 def test_a_purge_that_is_killed_is_done_by_the_next(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
