@@ -220,7 +220,7 @@ def _build_sensors(settings: Settings, jobs: GraphJobs, fetched: list[str]) -> l
         build_publish_sensor(settings, jobs.publish, after=[*days, *closing, ASSET_JOB]),
         *build_push_sensor(settings, jobs.push),
         build_retention_sensor(settings),
-        build_dead_run_sensor(settings),
+        build_dead_run_sensor(settings, jobs=[jobs.days, jobs.energy, *jobs.shard]),
     ]
 
 

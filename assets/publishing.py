@@ -28,7 +28,7 @@ PUBLISH_INTERVAL_S = 60
 MOST_AT_ONCE = 100
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 FINISHED = [dg.DagsterRunStatus.SUCCESS, *FAILED]
-# A run that was refused at its launch, for a partition that is no day, is not started for ten minutes, and publishes
+# A run that was refused at its launch, for a partition that is not a day, is not started for ten minutes, and publishes
 # nothing.
 AT_WORK = [status for status in UNFINISHED if status is not dg.DagsterRunStatus.NOT_STARTED]
 # The pauses after a publication that failed, in minutes; further ones are as long as the last. A store that is gone for

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -13,10 +13,13 @@ from assets.retention import purge_runs
 from assets.run_control.dead_runs import end_dead_runs
 from assets.run_control.pool_waits import describe_ended_run
 from assets.run_control.run_tags import (
+    BACKFILL,
     PARENT,
     RANGE_END,
     RANGE_START,
+    RETRIED_BY,
     SCHEDULE,
+    SCOPE,
     SHARD,
     TICK,
     UNFINISHED,
@@ -37,6 +40,10 @@ from schemas import storage
 PARTITION = "dagster/partition"
 # The answers from which a day's energy is made.
 DECISIVE = storage(BALANCE.raw).table
+# Dagster's state of a backfill that is over and of which a run failed. Its type has no public name.
+ENDED_BY_FAILURE = "COMPLETED_FAILED"
+# Within this time after a run's end Dagster tries it again, if it does. It looks every five seconds.
+RETRIED_WITHIN_S = 120.0
 ALERT_INTERVAL_S, RETENTION_INTERVAL_S, DEAD_RUNS_INTERVAL_S = 300, 3600, 60
 # What define_asset_job gives has no public name.
 Job: TypeAlias = Any
@@ -185,20 +192,57 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
     return sensor
 
 
-def build_dead_run_sensor(settings: Settings) -> dg.SensorDefinition:
-    """End runs whose process has died, and free their slots of pools. It sends no request to SMA, so it always runs."""
+def build_dead_run_sensor(settings: Settings, *, jobs: Sequence[Job]) -> dg.SensorDefinition:
+    """End runs whose process has died, and free their slots of pools. It always runs.
+
+    Dagster tries such a run again by itself, unless its backfill was found to be over before: then it is started again
+    here, where it is one of the `jobs`.
+    """
 
     @dg.sensor(
         name=build_name(settings, "dead_runs"),
+        jobs=jobs,
         minimum_interval_seconds=DEAD_RUNS_INTERVAL_S,
-        description="Ends runs whose process has died, including runs of commands, and frees their slots of pools.",
+        description="Ends runs whose process has died, including runs of commands, and frees their slots of pools. The "
+        "last runs of a backfill, which Dagster does not try again, are started again.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    def sensor(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         dead = [describe_ended_run(one) for one in end_dead_runs(context.instance)]
-        return dg.SkipReason(" ".join(dead) or "Skipped, because no run was left behind.")
+        left = [request for job in jobs for request in _request_left_days(context.instance, job.name)]
+        return left or dg.SkipReason(" ".join(dead) or "Skipped, because no run was left behind.")
 
     return sensor
+
+
+def _request_left_days(instance: dg.DagsterInstance, job: str) -> Iterator[dg.RunRequest]:
+    """Runs in the place of those that should be tried again, and are not because their backfill is over.
+
+    They ask for what is missing, and may cost no more than the first try has agreed to, as any other try.
+    """
+    now = dt.datetime.now(dt.UTC)
+    found = dg.RunsFilter(
+        job_name=job,
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={WILL_RETRY: "true"},
+        updated_after=now - ONE_DAY,
+    )
+    for record in instance.get_run_records(found):
+        run, ended = record.dagster_run, record.end_time or now.timestamp()
+        days = _list_days(run)
+        if not days or RETRIED_BY in run.tags or ended > now.timestamp() - RETRIED_WITHIN_S:
+            continue
+        backfill = instance.get_backfill(run.tags[BACKFILL]) if BACKFILL in run.tags else None
+        if backfill is not None and backfill.status.value == ENDED_BY_FAILURE:
+            yield dg.RunRequest(
+                run_key=f"again after {run.run_id}",
+                job_name=job,
+                tags={
+                    **{name: value for name, value in run.tags.items() if name in SCOPE},
+                    RANGE_START: days[0].isoformat(),
+                    RANGE_END: days[-1].isoformat(),
+                },
+            )
 
 
 def _list_failed_jobs(instance: dg.DagsterInstance, jobs: Collection[str]) -> Iterator[Concern]:

@@ -20,6 +20,10 @@ PARENT: Final = "dagster/parent_run_id"
 RETRY: Final = "dagster/retry_number"
 # Dagster's own: `true` where the daemon will try the failed run again by itself.
 WILL_RETRY: Final = "dagster/will_retry"
+# Dagster's own: the run by which it has tried a failed run again by itself.
+RETRIED_BY: Final = "dagster/auto_retry_run_id"
+# Dagster's own: the backfill that a run belongs to.
+BACKFILL: Final = "dagster/backfill"
 # Dagster's own: the schedule that started a run, and its tick.
 SCHEDULE: Final = "dagster/schedule_name"
 TICK: Final = "dagster/tick"
@@ -47,6 +51,10 @@ TURN: Final = "sunledger/turn"
 SHARD: Final = "sunledger/shard"
 # The moment for which a schedule found the days of a run due.
 DUE_AT: Final = "sunledger/due_at"
+
+
+# What of a run holds for another one in its place too: which plants and answers it asks for.
+SCOPE: Final = frozenset({BACKENDS, PLANTS, GROUPS, TURN, SHARD})
 
 
 def read_limits(tags: Mapping[str, str]) -> dict[str, Any]:
