@@ -14,7 +14,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.store_waits import retry_after_outage
 from schemas import TABLES, storage
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 from warehouse.published_file.published_object import fetch_published, open_target
 
 

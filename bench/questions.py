@@ -19,7 +19,8 @@ import duckdb
 from bench.fleet import fill
 from bench.tuned import TUNED
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 from warehouse.questions import load_questions
 
 # The published file may take so many times as long as the tuned table.

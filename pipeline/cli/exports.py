@@ -34,7 +34,7 @@ def run_export(
     """Write a published table to a CSV, Parquet or XLSX file. 'sunledger sql --output' does the same for a query."""
     from pipeline.cli.console import say
     from pipeline.common.settings import load_settings
-    from warehouse.published_file.publish import connect
+    from warehouse.published_file.open_published import connect
     from warehouse.published_file.published_object import fetch_published
     from warehouse.results.csv_file import CSV_STYLES
     from warehouse.results.export import export_table
@@ -76,7 +76,7 @@ def run_pack(
     from pipeline.common.settings import load_settings
     from warehouse.finance.pack import PackChoice, write_pack
     from warehouse.month_queries.published_units import list_members
-    from warehouse.published_file.publish import connect
+    from warehouse.published_file.open_published import connect
     from warehouse.published_file.published_object import fetch_published
     from warehouse.results.csv_file import CSV_STYLES
 

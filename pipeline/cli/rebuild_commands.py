@@ -120,7 +120,8 @@ def run_publish(
     from assets.runs import record_runs
     from pipeline.tables.incomplete_days import list_stored_days
     from warehouse.published_file.detail import describe_detail
-    from warehouse.published_file.publish import FIRST_DAYS, connect, forget_published
+    from warehouse.published_file.open_published import FIRST_DAYS, connect
+    from warehouse.published_file.publish import forget_published
     from warehouse.published_file.published_object import DamagedObjectError, open_target
 
     with (

@@ -32,7 +32,7 @@ def run_report(
     from pipeline.common.settings import load_settings
     from pipeline.report.write_report import write_report as write
     from warehouse.month_queries.published_units import list_members
-    from warehouse.published_file.publish import connect
+    from warehouse.published_file.open_published import connect
     from warehouse.published_file.published_object import fetch_published
 
     first = parse_month_option("--month", month)

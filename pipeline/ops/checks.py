@@ -29,7 +29,7 @@ from schemas import (
     QuarterHours,
     storage,
 )
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 
 KNOWN_SETS = frozenset(source.set.name for source in SOURCES)
 # Rows older than that are as late as none.

@@ -26,7 +26,7 @@ from tests.home_template import HomeTemplate
 from tests.programs import ONE_SET
 from tests.scripted import ScriptedSma
 from tests.scripted_home import make_runtime, make_settings
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 
 DAY = dt.date(2021, 10, 4)
 

@@ -19,7 +19,7 @@ from schemas import BillingUnits, Invoices
 from tests.billing.record import at, request, store
 from tests.e2e.test_days import refresh
 from tests.scripted import ScriptedSma
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 
 New = Callable[..., RunContext]
 

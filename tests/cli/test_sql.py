@@ -11,7 +11,7 @@ from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
 from warehouse.published_file import open_published, published_object
-from warehouse.published_file.publish import NotPublishedError
+from warehouse.published_file.open_published import NotPublishedError
 from warehouse.published_file.read_only import check_query_text, check_readable_files, restrict
 from warehouse.results.export import export_query
 

@@ -22,7 +22,7 @@ from schemas import TABLES, Table, storage
 from tests.e2e.conftest import NAMES, ROOT, put_foreign_packages
 from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 from warehouse.questions import load_questions
 from warehouse.questions.__main__ import FILE, write_answers
 

@@ -19,7 +19,8 @@ from schemas import PlantAttributes
 from tests.e2e.test_days import fetch, refresh
 from tests.programs import run
 from tests.scripted import NOW, ScriptedSma
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]
 SEPTEMBER = [dt.date(2021, 9, day) for day in range(1, 31)]

@@ -15,7 +15,7 @@ from schemas import TABLES, Table, storage
 from tests.programs import run
 from tests.small_sma import SmallSma, listed, serving
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 
 DAYS = ("--from", "2026-06-10", "--to", "2026-06-11")
 NO_SMA = {"SMA_MONITORING_URL": "http://127.0.0.1:9"}

@@ -46,7 +46,8 @@ from schemas.site_sets import GRID_SETTINGS
 from tests.e2e.test_days import refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]
 MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)

@@ -13,7 +13,7 @@ from pipeline.report.sheet_tables import name_file
 from pipeline.report.write_report import write_report
 from tests.report.fleet import OCTOBER
 from tests.report.test_costs import put_units
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 
 pytestmark = pytest.mark.long
 

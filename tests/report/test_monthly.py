@@ -21,7 +21,7 @@ from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
 from warehouse.month_queries.month_rows import select_month_rows
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 
 Rows = Callable[..., pl.DataFrame]
 

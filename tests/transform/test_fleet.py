@@ -27,7 +27,8 @@ from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
 from tests.warehouse.published_file.conftest import put
 from warehouse.month_queries.month_rows import select_month_rows
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]
 PLANTS = pl.DataFrame(

@@ -12,7 +12,8 @@ import polars as pl
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants, RawEnergyBalance, Table, storage
 from tests.warehouse.published_file.conftest import NOW, put
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 from warehouse.verification.verify import verify_lake, verify_published
 
 FIRST = dt.date(2021, 10, 1)

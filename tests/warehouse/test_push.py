@@ -33,7 +33,8 @@ from warehouse.database_server.postgresql import (
 from warehouse.database_server.push import PushTarget, push_published
 from warehouse.database_server.push_origin import list_lake_ids
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 PASSWORD = "p@ss/word'1"
 LATER = NOW + dt.timedelta(hours=1)

@@ -35,7 +35,7 @@ from warehouse.database_server.push_tables import (
     read_parts,
 )
 from warehouse.published_file.meta import Meta
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 from warehouse.quoting import quote_identifier, quote_text
 
 STATE = "_pushed"

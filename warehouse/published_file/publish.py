@@ -32,15 +32,7 @@ from warehouse.published_file.clocks import build_clocks
 from warehouse.published_file.detail import NONE
 from warehouse.published_file.foreign_publication import describe_other_lake, is_of_other_lake
 from warehouse.published_file.lake_script import write_lake_script
-from warehouse.published_file.open_published import (
-    FIRST_DAYS,
-    NotPublishedError,
-    build_query_error,
-    check_published,
-    connect,
-    has_days,
-    take_first_line,
-)
+from warehouse.published_file.open_published import take_first_line
 from warehouse.published_file.origin_tables import hash_clocks
 from warehouse.published_file.own_tables import LeftOut, hash_own_files
 from warehouse.published_file.publication import (
@@ -64,7 +56,6 @@ from warehouse.published_file.publication_base import (
 from warehouse.published_file.publication_turn import PublishError, delete_hidden, hold_turn, reserve_name
 from warehouse.published_file.published_content import (
     LITTLE_MEMORY,
-    OFFLINE,
     Content,
     PublicationPlan,
     build,
@@ -72,20 +63,6 @@ from warehouse.published_file.published_content import (
     place_file_guard,
     plan_content,
 )
-
-__all__ = [
-    "FIRST_DAYS",
-    "OFFLINE",
-    "NotPublishedError",
-    "PublishError",
-    "PublishedFile",
-    "build_query_error",
-    "check_published",
-    "connect",
-    "forget_published",
-    "has_days",
-    "publish",
-]
 
 
 class DamagedLakeError(PublishError):

@@ -15,7 +15,7 @@ from warehouse.lake_log import REPAIR, LogState, TableLog
 from warehouse.lake_reader import LakeReader
 from warehouse.part_folders import find_folder
 from warehouse.published_file.foreign_publication import is_of_other_lake
-from warehouse.published_file.publish import NotPublishedError, check_published, connect
+from warehouse.published_file.open_published import NotPublishedError, check_published, connect
 from warehouse.quoting import quote_identifier
 
 

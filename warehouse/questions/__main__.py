@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 from warehouse.questions import load_questions
 
 FILE = Path(__file__).parents[2] / "docs" / "questions.md"

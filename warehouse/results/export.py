@@ -20,8 +20,8 @@ from xlsxwriter.exceptions import XlsxWriterException
 from pipeline.common.errors import UsageError
 from pipeline.common.files.atomic_files import replace_file
 from schemas import TABLES, storage
+from warehouse.published_file.open_published import build_query_error
 from warehouse.published_file.own_tables import SCHEMA
-from warehouse.published_file.publish import build_query_error
 from warehouse.published_file.read_only import check_query_text
 from warehouse.quoting import quote_identifier, quote_text
 from warehouse.results.csv_file import STANDARD, CsvStyle, write_csv

@@ -30,7 +30,7 @@ from pipeline.transform.sun.time_basis import judge_time_basis
 from sandbox.launch import SandboxAddress
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect
+from warehouse.published_file.open_published import connect
 
 MARK = ".sunledger-demo"
 ATTRIBUTES = "plants.toml"

@@ -21,8 +21,8 @@ from pipeline.sma.auth.secret_files import FOLDER
 from schemas import TABLES
 from warehouse.lake_lock import FILE as LAKE_LOCK
 from warehouse.published_file.meta import hash_schema
+from warehouse.published_file.open_published import check_published, connect
 from warehouse.published_file.publication import is_recorded
-from warehouse.published_file.publish import check_published, connect
 
 # Locks are held for moments; whoever has one for longer than all these looks makes no progress or waits for SMA.
 LOOKS = 20

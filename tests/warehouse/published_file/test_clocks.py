@@ -13,7 +13,8 @@ from schemas import EnergyBalanceIntervals, Plants
 from tests.warehouse.published_file.conftest import put
 from warehouse.lake import Lake
 from warehouse.published_file.macros import MACROS
-from warehouse.published_file.publish import PublishedFile, connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import PublishedFile, publish
 
 NOW = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 # Winnipeg's and Havana's clocks did not go back in 2026, which the locked DuckDB does not know; the others skip or

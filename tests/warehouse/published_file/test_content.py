@@ -30,7 +30,8 @@ from warehouse.lake import Lake
 from warehouse.published_file import publish as publishing
 from warehouse.published_file import published_content
 from warehouse.published_file.meta import FILE_TABLES, hash_schema
-from warehouse.published_file.publish import PublishedFile, connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import PublishedFile, publish
 from warehouse.published_file.read_only import restrict
 from warehouse.published_file.row_inserts import FILES_AT_ONCE, put_rows
 from warehouse.views import CuratedView, load_curated_views, parse_view

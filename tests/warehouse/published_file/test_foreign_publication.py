@@ -9,7 +9,8 @@ from tests.warehouse.published_file.conftest import NOW, fill, put_rows_of_all
 from warehouse.lake import Lake
 from warehouse.lake_log import LOG
 from warehouse.published_file.foreign_publication import is_of_other_lake
-from warehouse.published_file.publish import PublishError, forget_published, publish
+from warehouse.published_file.publication_turn import PublishError
+from warehouse.published_file.publish import forget_published, publish
 from warehouse.published_file.published_copy import open_published_copy
 
 

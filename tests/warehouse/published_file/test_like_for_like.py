@@ -12,7 +12,8 @@ import pytest
 from schemas import EnergyDaily, PlantAttributes, Plants
 from tests.warehouse.published_file.conftest import NOW, put
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 PLANTS = {"a": "North", "b": "North", "c": "South", "d": None}
 SOLD = dt.date(2024, 2, 20)

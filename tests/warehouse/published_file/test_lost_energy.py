@@ -26,7 +26,8 @@ from schemas import (
 from schemas.quantities import ENERGY_BALANCE
 from tests.warehouse.published_file.conftest import NOW, put
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
 DAYS = [dt.date(2021, 6, 5) + dt.timedelta(days=number) for number in range(13)]

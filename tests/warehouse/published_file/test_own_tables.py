@@ -15,8 +15,9 @@ from schemas import Plants, QuarterHours
 from tests.programs import run
 from tests.warehouse.published_file.conftest import NOW, fill, put
 from warehouse.lake import Lake
+from warehouse.published_file.open_published import connect
 from warehouse.published_file.own_tables import LeftOut, read_own_tables
-from warehouse.published_file.publish import PublishedFile, connect, publish
+from warehouse.published_file.publish import PublishedFile, publish
 from warehouse.published_file.published_content import list_taken_names
 from warehouse.results.export import export_table
 from warehouse.verification.verify import verify_published

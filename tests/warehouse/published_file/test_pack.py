@@ -26,7 +26,8 @@ from warehouse.finance.sheets import CHECKED, ENERGIES, SHEETS
 from warehouse.finance.words import MONTHS, SHEET_NAMES, VALUES
 from warehouse.month_queries.month_completeness import read_plant_days
 from warehouse.month_queries.published_units import list_members
-from warehouse.published_file.publish import PublishedFile, connect
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import PublishedFile
 from warehouse.results.csv_file import CSV_STYLES
 
 OCTOBER = dt.date(2021, 10, 1)

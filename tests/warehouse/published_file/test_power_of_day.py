@@ -15,7 +15,8 @@ from tests.warehouse.published_file.conftest import HOSTILE, NOW, make_frame, pu
 from warehouse.lake import Lake
 from warehouse.published_file.clocks import build_clocks
 from warehouse.published_file.macros import MACROS, create, read_from_day_file
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 MACRO = next(macro for macro in MACROS if macro.name == "power_of_day")
 POWERS = (

@@ -14,7 +14,8 @@ from schemas import Plants, QuarterHours, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from tests.warehouse.published_file.conftest import put
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 from warehouse.questions import load_questions
 
 QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]

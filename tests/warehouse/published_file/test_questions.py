@@ -8,7 +8,8 @@ import pytest
 
 from schemas import TABLES, storage
 from warehouse.published_file.macros import MACROS
-from warehouse.published_file.publish import OFFLINE, PublishedFile
+from warehouse.published_file.publish import PublishedFile
+from warehouse.published_file.published_content import OFFLINE
 from warehouse.questions import Question, load_questions
 from warehouse.questions.__main__ import FILE, SPEED, read_times
 

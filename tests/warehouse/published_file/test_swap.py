@@ -29,7 +29,9 @@ from tests.programs import PATIENCE_S
 from tests.warehouse.published_file.conftest import make_frame
 from warehouse.lake import Lake, Snapshot
 from warehouse.published_file import publication_turn, published_content
-from warehouse.published_file.publish import NotPublishedError, PublishedFile, PublishError, connect, publish
+from warehouse.published_file.open_published import NotPublishedError, connect
+from warehouse.published_file.publication_turn import PublishError
+from warehouse.published_file.publish import PublishedFile, publish
 from warehouse.published_file.read_only import restrict
 from warehouse.views import CuratedView, load_curated_views
 

@@ -23,7 +23,8 @@ from schemas import (
 )
 from tests.warehouse.published_file.conftest import FIRST, MONTH, NOW, SECOND, put
 from warehouse.lake import Lake
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 LAST_OF_CLOSED = dt.date(2021, 9, 30)
 EVER = dt.date(1970, 1, 1)

@@ -14,8 +14,9 @@ from schemas import EnergyDaily
 from tests.home_template import HomeTemplate
 from tests.warehouse.published_file.conftest import FIRST, NOW, make_frame
 from warehouse.lake import Lake
+from warehouse.published_file.open_published import NotPublishedError, connect
 from warehouse.published_file.publication import find_content_damage, is_recorded
-from warehouse.published_file.publish import NotPublishedError, connect, publish
+from warehouse.published_file.publish import publish
 
 # Opens a file for writing, and runs each line that it is sent.
 CLIENT = """

@@ -21,7 +21,8 @@ import polars as pl
 
 from schemas import EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, Table, storage
 from warehouse.lake import Lake, Snapshot
-from warehouse.published_file.publish import connect, publish
+from warehouse.published_file.open_published import connect
+from warehouse.published_file.publish import publish
 
 DAY = dt.date(2021, 10, 1)
 NOW = dt.datetime(2021, 10, 3, tzinfo=dt.UTC)
