@@ -57,6 +57,7 @@ from warehouse.published_file.publication_turn import PublishError, delete_hidde
 from warehouse.published_file.published_content import (
     LITTLE_MEMORY,
     Content,
+    Occasion,
     PublicationPlan,
     build,
     list_making,
@@ -129,9 +130,11 @@ def publish(
             plan = plan_content(
                 {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}, detail
             )
-            places = places or (target, named.absolute())
-            place_beside = partial(_place_beside, lake, plan, snapshots, places, target)
-            inputs = _list_inputs(lake, plan, places, now=now, version=version, own_tables=own_tables)
+            occasion = Occasion(
+                now, version, places or (target, named.absolute()), own_tables, hash_own_files(own_tables)
+            )
+            place_beside = partial(_place_beside, lake, plan, snapshots, occasion.places, target)
+            inputs = _list_inputs(lake, plan, occasion)
             recorded = read_base(target, inputs.made_by)
             if recorded is None and is_of_other_lake(target, lake):
                 raise PublishError(f"{describe_other_lake(target, lake)} It is unchanged.")
@@ -139,23 +142,9 @@ def publish(
                 # Somebody may have removed the files beside it in the meantime, so they are written again.
                 place_beside()
                 return _report(target, recorded.sources, unchanged, begun, renewed=False)
-            write = partial(
-                build,
-                lake,
-                plan,
-                file,
-                now=now,
-                version=version,
-                own_tables=own_tables,
-                own=inputs.own,
-                places=places,
-            )
+            write = partial(build, lake, plan, file, occasion)
             sources = _write_within_memory(target, recorded, write, file, inputs)
-            had_log = forbid_log(named)
-            place_beside()
-            put = _put(file, target, sources)
-            # A session on the old file that was just emptying its log may have put it back.
-            had_log |= forbid_log(named)
+            put, had_log = _replace_published(named, target, file, sources, place_beside)
     return _report(target, sources, put, begun, had_log=had_log)
 
 
@@ -192,24 +181,16 @@ def _take_sound_snapshots(lake: Lake, target: Path) -> dict[type[Table], Snapsho
     return snapshots
 
 
-def _list_inputs(
-    lake: Lake,
-    plan: PublicationPlan,
-    places: tuple[Path, ...],
-    *,
-    now: dt.datetime,
-    version: str,
-    own_tables: Path | None,
-) -> PublicationInputs:
+def _list_inputs(lake: Lake, plan: PublicationPlan, occasion: Occasion) -> PublicationInputs:
     """What this publication is made of, to compare it with the publication before."""
     # Without views the file can be opened anywhere, so another machine may go on from it.
-    opened_at = () if lake.remote else places
+    opened_at = () if lake.remote else occasion.places
     return PublicationInputs(
-        hash_maker([version, lake.root, opened_at, *list_making(plan)]),
+        hash_maker([occasion.version, lake.root, opened_at, *list_making(plan)]),
         plan.list_sources(),
         {storage(model).table: snapshot.version for model, snapshot in plan.snapshots.items()},
-        hash_own_files(own_tables),
-        find_last_due_day(now),
+        occasion.own,
+        find_last_due_day(occasion.now),
     )
 
 
@@ -323,6 +304,17 @@ def _build_from(base: Sources | None, write: Callable[..., Content], file: Path)
         # A file that is built from nothing does not have the fault of the copy, whatever that is.
         delete_hidden(file.parent, file.name)
         return None
+
+
+def _replace_published(
+    named: Path, target: Path, file: Path, sources: Sources, place_beside: Callable[[], None]
+) -> tuple[PublicationDigest, bool]:
+    """Put the new file in the place of the old one; its digests, and whether a log of the old one was removed."""
+    had_log = forbid_log(named)
+    place_beside()
+    put = _put(file, target, sources)
+    # A session on the old file that was just emptying its log may have put it back.
+    return put, had_log | forbid_log(named)
 
 
 def _put(file: Path, target: Path, sources: Sources) -> PublicationDigest:

@@ -78,6 +78,21 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a publication has beside the lake's rows: its moment, the product's version, and the user's own tables.
+
+    `now` has a time zone. `places` says where the file will be opened: views over the lake's files work nowhere else.
+    `own_tables` is the folder of the user's own tables, and `own` the digest of its files; None where it is not known.
+    """
+
+    now: dt.datetime
+    version: str
+    places: tuple[Path, ...]
+    own_tables: Path | None
+    own: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PublicationPlan:
     """What goes into a publication: which detail is copied, which tables are views, and the files to copy of others."""
 
@@ -128,20 +143,15 @@ def build(
     lake: Lake,
     plan: PublicationPlan,
     file: Path,
+    occasion: Occasion,
     *,
-    now: dt.datetime,
-    version: str,
-    own_tables: Path | None = None,
-    own: str | None = None,
-    places: Sequence[Path] = (),
     base: Sources | None = None,
     memory: Mapping[str, str],
 ) -> Content:
-    """Write the new file, with the tables of the user's own that fit, of which `own` is a digest.
+    """Write the new file, with the tables of the user's own that fit.
 
-    `places` says where it will be opened: views over the lake's files work nowhere else. With `base`, `file` is a copy
-    of the publication before, which was made of that, and only what changed is written. `memory` is what DuckDB may
-    hold, as its settings. Raises duckdb.OutOfMemoryException where that is not enough.
+    With `base`, `file` is a copy of the publication before, which was made of that, and only what changed is written.
+    `memory` is what DuckDB may hold, as its settings. Raises duckdb.OutOfMemoryException where that is not enough.
     """
     with duckdb.connect(config={**OFFLINE, **memory, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute(
@@ -150,7 +160,7 @@ def build(
             "USE published; BEGIN"
         )
         viewed_files = {model: plan.snapshots[model].files for model in plan.viewed}
-        guard = place_file_guard(lake, plan, places)
+        guard = place_file_guard(lake, plan, occasion.places)
         views = LakeViews.of(viewed_files, base.footers if base else {}, guard)
         fill = partial(put_rows, connection, Path(f"{file}.rows"))
         if base is None:
@@ -160,15 +170,17 @@ def build(
             _raise_limit(connection, memory)
             comments, changed = [], _update_tables(connection, lake, plan, base, fill)
             tables = [model for model in plan.files if storage(model).table in changed]
-        comments += write_meta(connection, Origin(plan.snapshots, plan.copied, now, version), base)
-        zones, clocks, of_clocks = write_clocks(connection, fill, now, base)
+        comments += write_meta(
+            connection, Origin(plan.snapshots, plan.copied, occasion.now, occasion.version), base
+        )
+        zones, clocks, of_clocks = write_clocks(connection, fill, occasion.now, base)
         comments += of_clocks
         comments += _write_views(connection, plan, views, base, changed, memory)
         # To optimize a comment takes as long as to write it.
         _execute(connection, ["PRAGMA disable_optimizer", *comments, "PRAGMA enable_optimizer"])
         rows = (base.rows if base else {}) | _count_rows(connection, tables)
         connection.execute("COMMIT")
-        own_rows, left_out = _renew_own_tables(connection, own_tables, own, base)
+        own_rows, left_out = _renew_own_tables(connection, occasion.own_tables, occasion.own, base)
         connection.execute("CHECKPOINT published; USE memory; DETACH published")
     shown = {storage(model).table: found for model, found in views.footers.items()}
     viewed = {table: sum(sum(files.values()) for files in of.values()) for table, of in shown.items()}
