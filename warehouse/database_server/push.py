@@ -79,6 +79,15 @@ class PushResult:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PushedParts:
+    """What was done of one table: its rows in the parts that were replaced (None: none was), and how many these are."""
+
+    rows: int | None
+    parts: int
+    created: bool
+
+
 def push_published(
     source: Path,
     target: PushTarget,
@@ -110,28 +119,51 @@ def push_published(
         if kept.get(META) and not full:
             _check_newer(server, published, target.schema)
         _prepare_schema(server, target.schema, {table.name for table in tables} - kept.keys())
-        rows, parts, created = {}, 0, []
-        for table in tables:
-            old, new = kept.get(table.name, {}), _digest_table(published, table)
-            is_new = old.get(SHAPE) != new[SHAPE]
-            if is_new:
-                _create(server, target.schema, table)
-                created.append(table.name)
-            if is_new or full:
-                old = {}
-            changed = [part for part in {**old, **new} if old.get(part) != new.get(part) and part != SHAPE]
-            if changed or (full and not is_new):
-                # Without a record of its parts, or with one that is not believed, a table may hold any.
-                chosen = changed if old else None
-                rows[table.name] = _replace(published, server, target.schema, table, chosen, is_new=is_new)
-                parts += len(changed)
-            if old != new:
-                _keep_state(server, target.schema, table.name, new)
+        done = {
+            table.name: _push_table(
+                published, server, target.schema, table, kept.get(table.name, {}), full=full
+            )
+            for table in tables
+        }
         dropped = tuple(sorted(kept.keys() - {table.name for table in tables}))
         for name in dropped:
             _drop(server, target.schema, name)
         _finish(server, target, origin, lake_ids)
-    return PushResult(place, rows, parts, tuple(created), dropped, time.monotonic() - begun)
+    return PushResult(
+        place,
+        {name: one.rows for name, one in done.items() if one.rows is not None},
+        sum(one.parts for one in done.values()),
+        tuple(name for name, one in done.items() if one.created),
+        dropped,
+        time.monotonic() - begun,
+    )
+
+
+def _push_table(
+    published: duckdb.DuckDBPyConnection,
+    server: PostgresqlConnection,
+    schema: str,
+    table: PushedTable,
+    old: PartDigests,
+    *,
+    full: bool,
+) -> PushedParts:
+    """Bring one table into the schema, where `old` is what is recorded of it: the parts of which the digest differs."""
+    new = _digest_table(published, table)
+    is_new = old.get(SHAPE) != new[SHAPE]
+    if is_new:
+        _create(server, schema, table)
+    if is_new or full:
+        old = {}
+    changed = [part for part in {**old, **new} if old.get(part) != new.get(part) and part != SHAPE]
+    written = None
+    if changed or (full and not is_new):
+        # Without a record of its parts, or with one that is not believed, a table may hold any.
+        chosen = changed if old else None
+        written = _replace(published, server, schema, table, chosen, is_new=is_new)
+    if old != new:
+        _keep_state(server, schema, table.name, new)
+    return PushedParts(written, 0 if written is None else len(changed), is_new)
 
 
 def _finish(
