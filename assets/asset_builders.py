@@ -165,16 +165,8 @@ def build_days_asset(
 
     While a group is made, the requests of the next one that `upcoming` lists are sent.
     """
-    with warnings.catch_warnings():
-        # Delete when backfill policies leave beta: users can do nothing about it.
-        warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
-        asset: Decorator = dg.asset(
-            **build_asset_options(model, settings, deps=deps, kinds=kinds),
-            partitions_def=build_day_partitions(settings),
-            backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
-            pool=pool,
-            op_tags=priority,
-        )
+    name = storage(model).table
+    options = build_asset_options(model, settings, deps=deps, kinds=kinds)
 
     def table(
         context: dg.AssetExecutionContext,
@@ -194,17 +186,29 @@ def build_days_asset(
             for day, report in do_each_day(sunledger_runtime, days, steps, groups):
                 sunledger_notices.add(report.notices)
                 if ahead := sunledger_runtime.opened.ahead:
-                    ahead.note_stored(storage(model).table, day)
-                key = day.isoformat()
+                    ahead.note_stored(name, day)
                 seconds = {"seconds": round(time.monotonic() - begun, 3)}
-                done[key] = describe_report(report) | turn | seconds
                 begun = time.monotonic()
-                context.add_asset_metadata(done[key], partition_key=key)
+                done[day.isoformat()] = describe_report(report) | turn | seconds
+                context.add_asset_metadata(done[day.isoformat()], partition_key=day.isoformat())
         free_kept_memory()
         free_code_pages()
         return dg.MaterializeResult()
 
-    return asset(table)
+    return _decorate_days(settings, options | {"pool": pool, "op_tags": priority})(table)
+
+
+def _decorate_days(settings: Settings, options: Mapping[str, Any]) -> Decorator:
+    """Dagster's decorator of an asset of days. Its backfills make a run for each `DAYS_PER_RUN` days."""
+    with warnings.catch_warnings():
+        # Delete when backfill policies leave beta: users can do nothing about it.
+        warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
+        decorator: Decorator = dg.asset(
+            **options,
+            partitions_def=build_day_partitions(settings),
+            backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
+        )
+    return decorator
 
 
 def _send_ahead(
