@@ -17,6 +17,14 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+# The same, in which a file or a connection that is left open is an error.
+STRICT_PROGRAM = [
+    sys.executable,
+    "-W",
+    "error::ResourceWarning",
+    "-c",
+    "from pipeline.cli import main; main()",
+]
 # Nothing here takes so long, however slow the machine: a test fails by its assertion, not by hanging.
 PATIENCE_S = 600
 # While something is waited for, a look at it is followed by a pause of at least so long, or of so many looks.
@@ -59,6 +67,14 @@ def run_strictly(folder: Path, *words: str, **settings: str) -> "subprocess.Comp
         given = environment(folder, **settings)
         code = _run_loaded(folder, words, given, out.name, err.name, strict=True)
         return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """What `run_strictly` gives, of a program that must print neither a traceback nor a warning."""
+    result = run_strictly(home, *words, **settings)
+    assert "Traceback" not in result.stderr
+    assert "Warning" not in result.stderr
+    return result
 
 
 def _run_loaded(

@@ -15,7 +15,8 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_SECRET,
 )
 from tests.access.browser import OWNER
-from tests.sandbox.conftest import Serve, Served, serve  # noqa: F401 - a fixture
+from tests.sandbox.conftest import serve  # noqa: F401 - a fixture
+from tests.sandbox.served_sandbox import Serve, Served
 
 Make = Callable[..., Settings]
 

@@ -12,8 +12,7 @@ import pytest
 from sandbox.launch import SandboxAddress, run_sandbox
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET
 from tests.access.browser import OWNER, decide, visit
-from tests.cli.test_commands import PROGRAM, sunledger
-from tests.programs import PATIENCE_S, environment
+from tests.programs import PATIENCE_S, STRICT_PROGRAM, environment, sunledger
 
 CODE = {
     "SMA_FLOW": "code",
@@ -71,7 +70,7 @@ def test_from_an_empty_list_to_a_published_day_and_back(tmp_path: Path, box: San
 def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
     settings = box.settings() | CODE
     process = subprocess.Popen(
-        [*PROGRAM, "login", "--no-browser"],
+        [*STRICT_PROGRAM, "login", "--no-browser"],
         cwd=tmp_path,
         env=environment(tmp_path, **settings),
         stdout=subprocess.PIPE,

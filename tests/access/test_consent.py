@@ -38,7 +38,7 @@ from pipeline.sma.http import server_time
 from schemas import Consents
 from tests.access.browser import OWNER
 from tests.access.conftest import Make
-from tests.sandbox.conftest import Served
+from tests.sandbox.served_sandbox import Served
 from tests.sma.conftest import FakeTime, ScriptedServer, server  # noqa: F401 - a fixture
 
 NOW = dt.datetime(2024, 6, 15, 12, tzinfo=dt.UTC)

@@ -16,7 +16,7 @@ from pipeline.sma.requests import Request
 from sandbox.options import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from tests.access.browser import decide, visit
 from tests.access.conftest import Make
-from tests.sandbox.conftest import Served
+from tests.sandbox.served_sandbox import Served
 from tests.sma.conftest import FakeTime
 
 

@@ -20,9 +20,9 @@ from pipeline.sma.requests import Request
 from pipeline.tables.incomplete_days import ASK_AGAIN, FAILED, find_incomplete_days
 from pipeline.tables.inventory_tables import write_measurement_sets, write_plants
 from schemas import MeasurementSets, Plants, Quarantine, RawEnergyBalance
-from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, build, energy, fetch, refresh
 
 New = Callable[..., RunContext]
 

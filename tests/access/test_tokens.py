@@ -20,7 +20,7 @@ from pipeline.sma.requests import Request
 from sandbox.options import DEFAULT_CODE_CLIENT_ID
 from tests.access.conftest import Make
 from tests.programs import PATIENCE_S
-from tests.sandbox.conftest import Served
+from tests.sandbox.served_sandbox import Served
 
 ROOT = Path(__file__).parents[2]
 DAY_S = 86_400

@@ -29,9 +29,8 @@ from sandbox.options import (
 )
 from tests.access.browser import OWNER, decide, visit
 from tests.access.test_commands import CODE
-from tests.cli.test_commands import PROGRAM, sunledger
-from tests.programs import PATIENCE_S, environment
-from tests.sandbox.conftest import Served, served
+from tests.programs import PATIENCE_S, STRICT_PROGRAM, environment, sunledger
+from tests.sandbox.served_sandbox import Served, served
 
 pytestmark = pytest.mark.long
 
@@ -103,7 +102,7 @@ def rows_of(path: Path) -> bytes:
 def login(home: Path, settings: dict[str, str]) -> str:
     """`sunledger login` with a browser; what it said but for the address, which a person must see."""
     process = subprocess.Popen(
-        [*PROGRAM, "login", "--no-browser"],
+        [*STRICT_PROGRAM, "login", "--no-browser"],
         cwd=home,
         env=environment(home, **settings),
         stdout=subprocess.PIPE,

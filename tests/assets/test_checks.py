@@ -16,21 +16,13 @@ from pipeline.ops.checks import judge_published_file
 from pipeline.run.check import CheckMoment, collect_checks
 from pipeline.run.context import RunContext
 from pipeline.run.shards import Shard
-from tests.e2e.test_days import refresh, run
 from tests.scripted import NOW, ScriptedSma
 from tests.scripted_home import make_runtime, make_settings
+from tests.whole_days import refresh, run
 from warehouse.integrity.damage import DamagedError
 
 FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
 DAY = dt.date(2021, 10, 18)
-
-
-@pytest.fixture
-def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
-    """Of a home whose lists are there; no run has recorded them."""
-    refresh(new_runtime())
-    with new_runtime() as runtime, record_runs(runtime) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

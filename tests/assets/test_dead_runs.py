@@ -16,17 +16,15 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from assets import runs
-from assets.home_setup.dagster_home import open_dagster
 from assets.run_control import pool_waits
 from assets.run_control.dead_runs import end_dead_runs, list_going_runs
 from assets.run_control.pool_waits import PoolBusyError, PoolWait, wait_for_pools, watch_pools
 from assets.run_control.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
 from assets.runs import record_runs
 from pipeline.common.errors import SunledgerError
-from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
-from tests.e2e.test_days import refresh
 from tests.programs import PATIENCE_S, run, run_states, slots, start, wait_until
+from tests.whole_days import refresh
 
 pytestmark = pytest.mark.long
 GONE = 2**22 - 3
@@ -93,12 +91,6 @@ def test_a_holder_that_dies_while_others_wait_is_noticed(
     said, _ = waiting.communicate(timeout=PATIENCE_S)
     assert waiting.returncode == 0, said
     assert "was ended, because its process" in said
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with open_dagster(settings) as found:
-        yield found
 
 
 def add_run(

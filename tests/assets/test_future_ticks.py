@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from dagster_shared.serdes import deserialize_value
 
 from assets.dagster_records.future_ticks import bound_ticks, wait_until_set_back
-from assets.home_setup.dagster_home import open_dagster
 from assets.prefix import RUNTIME
 from assets.sensors import build_retention_sensor
 from pipeline.common.settings import Settings
@@ -71,12 +69,6 @@ def note_tick(instance: dg.DagsterInstance, state: Any, at: float) -> None:
         )
     )
     instance.create_tick(tick)
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with open_dagster(settings) as found:
-        yield found
 
 
 def look(instance: dg.DagsterInstance, state: Any) -> tuple[Any, list[float]]:

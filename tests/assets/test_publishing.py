@@ -19,7 +19,7 @@ from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
-from tests.warehouse.published_file.conftest import make_frame
+from tests.small_lake import make_frame
 from warehouse.published_file.publish import publish
 
 WAREHOUSE = dg.AssetKey("warehouse")

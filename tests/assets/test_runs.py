@@ -13,23 +13,15 @@ from pipeline.common.errors import SmaError, TransientError
 from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
-from tests.e2e.test_days import refresh
 from tests.scripted import NOW, ScriptedSma
 from tests.scripted_home import make_runtime, make_settings
+from tests.whole_days import refresh
 
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 6)
 DAYS = ["2021-10-04", "2021-10-05", "2021-10-06"]
 # A weekend, a week, and two days of the next; by the Mondays that they are asked for with.
 AROUND = dt.date(2021, 10, 2), dt.date(2021, 10, 12)
 MONDAYS = ["2021-09-27", "2021-10-04", "2021-10-11"]
-
-
-@pytest.fixture
-def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
-    """Of a home whose lists are there."""
-    refresh(new_runtime())
-    with new_runtime() as runtime, record_runs(runtime) as found:
-        yield found
 
 
 def materialized(runs: Runs, table: str) -> dict[str, dict[str, object]]:

@@ -7,7 +7,6 @@ import dagster as dg
 import pytest
 
 from assets.definitions import DAYS_JOB, build_definitions
-from assets.home_setup.dagster_home import open_dagster
 from assets.prefix import build_name
 from assets.run_control.run_tags import RANGE_END, RANGE_START
 from pipeline.common.errors import SmaError, TransientError
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.long
 # The end of a week, a week, and the beginning of the next; by the Mondays that they are asked for with.
 SPAN = {RANGE_START: "2021-10-02", RANGE_END: "2021-10-12"}
 MONDAYS = ["2021-09-27", "2021-10-04", "2021-10-11"]
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with open_dagster(settings) as found:
-        yield found
 
 
 class Failed:

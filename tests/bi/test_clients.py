@@ -14,7 +14,7 @@ from adbc_driver_manager import ProgrammingError, dbapi
 from sqlalchemy.pool import NullPool
 
 from schemas import EnergyBalanceIntervals, EnergyDaily
-from tests.warehouse.published_file.conftest import make_frame
+from tests.small_lake import make_frame
 from warehouse.lake import Lake
 from warehouse.published_file.publish import publish
 

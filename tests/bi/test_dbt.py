@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from schemas import BillingUnits, EnergyDaily, PlantAttributes, QuarterHours
-from tests.warehouse.published_file.conftest import FIRST, MONTH, NOW, fill, put
+from tests.small_lake import FIRST, MONTH, NOW, fill, put
 from warehouse.lake import Lake
 from warehouse.published_file.publish import publish
 

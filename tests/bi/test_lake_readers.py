@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder
 
 from schemas import EnergyBalanceIntervals, EnergyDaily, Table, storage
-from tests.warehouse.published_file.conftest import make_frame
+from tests.small_lake import make_frame
 from warehouse.lake import Lake
 from warehouse.published_file.publish import publish
 

@@ -15,8 +15,8 @@ from pipeline.billing.unused_units import NO_DATA, NO_DAY, find_unused_units
 from pipeline.cli.bills.yearly_bill import show_bill
 from pipeline.run.context import RunContext
 from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
-from tests.e2e.test_days import refresh, run
 from tests.scripted import ScriptedSma
+from tests.whole_days import refresh, run
 
 New = Callable[..., RunContext]
 PRICES = load_prices(None)

@@ -14,8 +14,8 @@ from pipeline.extract.fetch import fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
-from tests.e2e.test_days import fetch, refresh
 from tests.scripted import ScriptedSma
+from tests.whole_days import fetch, refresh
 
 New = Callable[..., RunContext]
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 10)

@@ -33,9 +33,9 @@ from pipeline.sma.auth.private_documents import PrivateFile
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
-from tests.e2e.test_days import refresh
 from tests.programs import PATIENCE_S
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import refresh
 
 New = Callable[..., RunContext]
 DAY = dt.date(2021, 10, 5)

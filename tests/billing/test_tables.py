@@ -17,8 +17,8 @@ from pipeline.tables.billing_tables import judge_price_list, write_billing_units
 from pipeline.tables.inventory_tables import write_plants
 from schemas import BillingUnits, Invoices
 from tests.billing.record import at, request, store
-from tests.e2e.test_days import refresh
 from tests.scripted import ScriptedSma
+from tests.whole_days import refresh
 from warehouse.published_file.open_published import connect
 
 New = Callable[..., RunContext]

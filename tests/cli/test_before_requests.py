@@ -11,8 +11,8 @@ from pipeline.common.settings import Settings
 from pipeline.run import context
 from pipeline.run.context import RunContext
 from schemas import RawEnergyBalance, storage
-from tests.e2e.test_days import MONDAY, run
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, run
 
 Break = Callable[[Path], dict[str, str]]
 

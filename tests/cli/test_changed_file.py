@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from schemas import EnergyDaily
-from tests.cli.test_commands import sunledger
-from tests.warehouse.published_file.conftest import make_frame
+from tests.programs import sunledger
+from tests.small_lake import make_frame
 from warehouse.lake import Lake
 
 WROTE = "another program wrote to it"

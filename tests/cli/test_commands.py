@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -15,17 +14,7 @@ import typer
 from pipeline.cli.commands import app
 from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, run_sandbox
-from tests.programs import PATIENCE_S, environment, run_strictly
-
-PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
-
-
-def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    result = run_strictly(home, *words, **settings)
-    assert "Traceback" not in result.stderr
-    assert "Warning" not in result.stderr
-    return result
-
+from tests.programs import PATIENCE_S, STRICT_PROGRAM, environment, sunledger
 
 CREDENTIALS = {"SMA_CLIENT_ID": "someone", "SMA_CLIENT_SECRET": "hush-hush"}
 NOBODY = {"SMA_AUTH_URL": "http://127.0.0.1:9", "SMA_MONITORING_URL": "http://127.0.0.1:9/monitoring"}
@@ -141,7 +130,7 @@ def test_doctor(tmp_path: Path, box: SandboxAddress) -> None:
 @pytest.mark.long
 def test_ctrl_c_ends_a_backfill_with_a_sentence(tmp_path: Path, box: SandboxAddress) -> None:
     process = subprocess.Popen(
-        [*PROGRAM, "backfill", "--from", "2021-10-01", "--to", "2021-12-31"],
+        [*STRICT_PROGRAM, "backfill", "--from", "2021-10-01", "--to", "2021-12-31"],
         cwd=tmp_path,
         env=environment(tmp_path, **box.settings()),
         stderr=subprocess.PIPE,

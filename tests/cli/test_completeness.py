@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.launch import run_sandbox
-from tests.cli.test_commands import sunledger
-from tests.programs import ONE_SET
+from tests.programs import ONE_SET, sunledger
 
 DAYS = ["--from", "2021-10-01", "--to", "2021-10-02"]
 

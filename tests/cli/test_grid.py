@@ -24,7 +24,7 @@ from pipeline.sma.auth.private_documents import PrivateFile
 from sandbox.address import SandboxAddress
 from sandbox.options import DEFAULT_CLIENT_SECRET, Options
 from schemas import ApiRequests, Devices, GridCommandAudit, Plants
-from tests.sandbox.conftest import Served, served
+from tests.sandbox.served_sandbox import Served, served
 
 PLANT, WITHOUT_SPOT = "5000000", "5000022"
 START = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)).replace(second=0, microsecond=0)

@@ -13,8 +13,8 @@ from pipeline.cli.console import HarmlessConsole, complain, list_item, say, show
 from pipeline.cli.outcome_notices import tell_missing, tell_unknown
 from pipeline.run.notices import MissingItem, Notices
 from schemas import Plants
-from tests.cli.test_commands import sunledger
-from tests.warehouse.published_file.conftest import NOW, make_frame
+from tests.programs import sunledger
+from tests.small_lake import NOW, make_frame
 from warehouse.lake import Lake
 from warehouse.published_file.publish import publish
 

@@ -26,8 +26,8 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from pipeline.tables.month_close import NotClosableError, judge_closed_months
 from schemas import Adjustments, EnergyDaily, Plants, RawEnergyBalance
-from tests.e2e.test_days import run
 from tests.scripted import NOW, ScriptedSma, compact, rows
+from tests.whole_days import run
 from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]

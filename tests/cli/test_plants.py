@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli.commands import app
 from schemas import EnergyDaily, MeasurementSets, Plants
-from tests.warehouse.published_file.conftest import put
+from tests.small_lake import put
 from warehouse.lake import Lake
 
 FIRST, SECOND, SILENT = (dt.date(2021, 10, day) for day in (1, 2, 3))

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.launch import SandboxAddress
-from tests.cli.test_commands import PROGRAM, sunledger
-from tests.programs import PATIENCE_S, environment
+from tests.programs import PATIENCE_S, STRICT_PROGRAM, environment, sunledger
 
 DAY = ["--from", "2021-10-01", "--to", "2021-10-01"]
 # Without a limit, as on a new installation.
@@ -31,9 +30,13 @@ def at_a_terminal(home: Path, box: SandboxAddress, answer: str, *words: str) -> 
     """The command on a terminal, with a person who answers its question."""
     person, terminal = pty.openpty()
     process = subprocess.Popen(
-        [*PROGRAM, *words], cwd=home, env=environment(home, **box.settings() | NONE), stdin=terminal, stdout=terminal,
+        [*STRICT_PROGRAM, *words],
+        cwd=home,
+        env=environment(home, **box.settings() | NONE),
+        stdin=terminal,
+        stdout=terminal,
         stderr=terminal,
-    )  # fmt: skip
+    )
     os.close(terminal)
     said, answered, until = b"", False, time.monotonic() + PATIENCE_S
     while time.monotonic() < until:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import sunledger
+from tests.programs import sunledger
 
 
 @pytest.mark.parametrize(

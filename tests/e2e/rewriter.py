@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.common.settings import load_settings
 from pipeline.run.context import RunContext
-from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, build, fetch, refresh
 
 
 def main(home: Path, first: int) -> None:

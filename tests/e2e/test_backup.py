@@ -36,9 +36,9 @@ from pipeline.ops.backup import back_up
 from pipeline.ops.restore import restore_backup
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily
-from tests.e2e.test_days import MONDAY, run
 from tests.programs import PATIENCE_S, environment
 from tests.programs import run as program
+from tests.whole_days import MONDAY, run
 from warehouse.lake import Lake
 from warehouse.verification.verify import verify_lake
 

@@ -16,9 +16,10 @@ from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
 from pipeline.tables.interval_tables import write_intervals
 from schemas import EnergyBalanceIntervals, Quarantine, RawEnergyBalance
-from tests.e2e.test_days import refresh
 from tests.noticed import noticed
-from tests.sandbox.conftest import NOW, Serve, Served, serve  # noqa: F401 - a fixture
+from tests.sandbox.conftest import serve  # noqa: F401 - a fixture
+from tests.sandbox.served_sandbox import NOW, Serve, Served
+from tests.whole_days import refresh
 
 DAY = dt.date(2024, 6, 10)
 BROKEN = {

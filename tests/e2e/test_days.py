@@ -1,7 +1,6 @@
 """Whole days through all steps: what is stored, what a second reading changes, what a failure leaves."""
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,17 +9,14 @@ import pytest
 
 from bench.lists import refresh_lists
 from pipeline.common.errors import SunledgerError, TransientError, UsageError
-from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_logs, fetch_plants
+from pipeline.extract.fetch import SetFetch, fetch_devices, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.notices import Notices
 from pipeline.run.plants import list_known_places
 from pipeline.sma.requests import Request
-from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.incomplete_days import count_days_of_other_basis
-from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_plants
-from pipeline.tables.log_tables import write_logs
 from pipeline.transform.plant_power import list_former_powers
 from schemas import (
     DeviceEnergyDaily,
@@ -35,13 +31,11 @@ from schemas import (
     Table,
     storage,
 )
-from tests.beginnings import BEGINNINGS
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
 from tests.scripted_home import Stage, make_runtime, make_settings, take_stage
+from tests.whole_days import MONDAY, TUESDAY, New, build, energy, fetch, read_again, refresh, run
 
-New = Callable[..., RunContext]
-MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
 DAY_TABLES: list[type[Table]] = [
     RawEnergyBalance,
     RawPv,
@@ -51,62 +45,6 @@ DAY_TABLES: list[type[Table]] = [
     DeviceEnergyDaily,
     Quarantine,
 ]
-
-
-def refresh(runtime: RunContext) -> Notices:
-    return BEGINNINGS.begin(runtime, ("lists",), refresh_lists)
-
-
-def fetch(runtime: RunContext, *days: dt.date) -> Notices:
-    found = Notices()
-    for steps in (
-        SetFetch(BALANCE)(runtime, days),
-        SetFetch(PV)(runtime, days),
-        fetch_logs(runtime, days),
-    ):
-        reports = list(steps)
-        assert [day for day, _ in reports] == sorted(days)
-        found.add(noticed(reports))
-    return found
-
-
-def build(runtime: RunContext, day: dt.date) -> Notices:
-    return noticed(
-        [
-            write_intervals(runtime, BALANCE, day),
-            write_intervals(runtime, PV, day),
-            write_logs(runtime, day),
-            write_energy_daily(runtime, day),
-            write_device_energy_daily(runtime, day),
-            write_energy_monthly(runtime),
-        ]
-    )
-
-
-def run_noticed(runtime: RunContext, *days: dt.date) -> Notices:
-    def work(runtime: RunContext) -> Notices:
-        return noticed([refresh(runtime), *(step(runtime, day) for day in days for step in (fetch, build))])
-
-    return BEGINNINGS.begin(runtime, ("days", *days), work)
-
-
-def run(runtime: RunContext, *days: dt.date) -> RunContext:
-    run_noticed(runtime, *days)
-    return runtime
-
-
-def read_again(runtime: RunContext, *days: dt.date) -> RunContext:
-    """Days of a home whose lists are known."""
-    for day in days:
-        fetch(runtime, day)
-        build(runtime, day)
-    return runtime
-
-
-def energy(runtime: RunContext) -> dict[tuple[str, int], float | None]:
-    """kWh by plant and day of the month."""
-    found = runtime.lake.scan(EnergyDaily).collect()
-    return {(r["plant_id"], r["local_date"].day): r["pv_generation_kwh"] for r in found.iter_rows(named=True)}
 
 
 def versions(runtime: RunContext) -> dict[str, int]:

@@ -19,10 +19,10 @@ from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyDaily, RawEnergyBalance, RawLogs, Table
-from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma, compact, has_nothing_special
 from tests.scripted_home import make_runtime, make_settings
+from tests.whole_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
 
 New = Callable[..., RunContext]
 WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]

@@ -16,9 +16,9 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_plant_attributes
 from sandbox.launch import run_sandbox
 from schemas import PlantAttributes
-from tests.e2e.test_days import fetch, refresh
 from tests.programs import run
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import fetch, refresh
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish
 

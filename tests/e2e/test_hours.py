@@ -9,8 +9,8 @@ import pytest
 from pipeline.run.context import RunContext
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_energies
 from schemas import EnergyDaily, EnergyHourly, Plants, ProfileMonthly
-from tests.e2e.test_days import MONDAY, TUESDAY, run
 from tests.scripted import ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, run
 
 New = Callable[..., RunContext]
 

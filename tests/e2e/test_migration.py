@@ -20,7 +20,7 @@ from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
 from sandbox.launch import SandboxAddress, run_sandbox
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, EnergyMonthly, Plants
-from tests.e2e.test_days import build, fetch, refresh
+from tests.whole_days import build, fetch, refresh
 
 # A Monday; the sandbox's clock stands on the Wednesday of the move, at noon.
 MONDAY = dt.date(2025, 7, 7)

@@ -24,10 +24,10 @@ from schemas import (
     RawPv,
     Table,
 )
-from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run_noticed
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma, compact
 from tests.scripted_home import Stage, make_settings, take_stage
+from tests.whole_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run_noticed
 
 New = Callable[..., RunContext]
 DAYS = (MONDAY, TUESDAY)

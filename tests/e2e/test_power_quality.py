@@ -13,8 +13,8 @@ from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import SETS
 from pipeline.run.plants import list_known_places
 from pipeline.sma.requests import Request
-from tests.e2e.test_days import MONDAY, refresh, run
 from tests.scripted import NOW, ScriptedSma, compact
+from tests.whole_days import MONDAY, refresh, run
 from warehouse.published_file.publish import publish
 
 New = Callable[..., RunContext]

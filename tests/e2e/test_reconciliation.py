@@ -32,8 +32,8 @@ from schemas import (
     ReconciliationYearly,
     storage,
 )
-from tests.e2e.test_days import refresh
-from tests.warehouse.published_file.conftest import make_frame
+from tests.small_lake import make_frame
+from tests.whole_days import refresh
 
 MONTH = dt.date(2025, 6, 1)
 # From a Monday on: a week's answer begins there, and so does the spike.

@@ -22,8 +22,8 @@ from schemas import (
     RowChanges,
     Table,
 )
-from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, read_again, run
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, build, fetch, read_again, run
 from warehouse.lake import Lake
 
 New = Callable[..., RunContext]

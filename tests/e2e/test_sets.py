@@ -43,9 +43,9 @@ from schemas import (
     storage,
 )
 from schemas.site_sets import GRID_SETTINGS
-from tests.e2e.test_days import refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
+from tests.whole_days import refresh
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish
 

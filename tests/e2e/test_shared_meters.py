@@ -23,8 +23,8 @@ from schemas import (
     polars_schema,
     storage,
 )
-from tests.e2e.test_days import MONDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma, compact, rows
+from tests.whole_days import MONDAY, build, fetch, refresh
 from warehouse.views import load_curated_views
 
 New = Callable[..., RunContext]

@@ -17,10 +17,10 @@ from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from sandbox.launch import run_sandbox
 from schemas import DeviceEnergyDaily, Devices, EnergyDaily, Plants, Quarantine
-from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma, rows
 from tests.scripted_home import Stage, make_settings, take_stage
+from tests.whole_days import MONDAY, TUESDAY, build, fetch, refresh
 
 New = Callable[..., RunContext]
 SUNDAY = MONDAY - dt.timedelta(days=1)

@@ -29,10 +29,10 @@ from schemas import (
     RawEnergyBalance,
     Table,
 )
-from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma, rows
 from tests.scripted_home import Stage, make_settings, take_stage
+from tests.whole_days import MONDAY, TUESDAY, build, energy, fetch, refresh
 from warehouse.lake import Lake
 
 New = Callable[..., RunContext]

@@ -27,8 +27,7 @@ from schemas import (
     Table,
     storage,
 )
-from tests.cli.test_commands import environment, sunledger
-from tests.programs import PATIENCE_S
+from tests.programs import PATIENCE_S, environment, sunledger
 from tests.samples import take_samples
 from warehouse.lake import Lake
 

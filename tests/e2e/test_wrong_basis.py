@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import sunledger
+from tests.programs import sunledger
 from tests.small_sma import SmallSma, listed, serving
 from tests.transform.sun.roof import watts
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from schemas import EnergyBalanceIntervals, EnergyDaily
-from tests.cli.test_commands import sunledger
+from tests.programs import sunledger
 from tests.small_sma import SmallSma, listed, serving
 from warehouse.lake import Lake
 

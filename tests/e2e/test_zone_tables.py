@@ -8,7 +8,7 @@ import pytest
 import tzdata
 
 from schemas import EnergyDaily
-from tests.cli.test_commands import environment, sunledger
+from tests.programs import environment, sunledger
 from tests.small_sma import SmallSma, listed, serving
 from warehouse.lake import Lake
 

@@ -9,7 +9,7 @@ from pipeline.extract.missing_answers import plan_set
 from pipeline.extract.request_plan import FetchPlan
 from pipeline.run.context import RunContext
 from pipeline.run.measurement_sets import BALANCE
-from tests.e2e.test_days import MONDAY, refresh
+from tests.whole_days import MONDAY, refresh
 
 New = Callable[..., RunContext]
 

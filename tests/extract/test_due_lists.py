@@ -18,9 +18,9 @@ from pipeline.run.measurement_sets import check_sets
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import ApiRequests, Devices, MeasurementSets, Plants, Table, polars_schema
-from tests.e2e.test_days import refresh
 from tests.scripted import NOW, ScriptedSma, compact
 from tests.scripted_home import make_runtime, make_settings
+from tests.whole_days import refresh
 
 CYCLE = 14
 FLEET = [str(number) for number in range(100, 120)]

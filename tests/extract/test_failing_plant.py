@@ -13,8 +13,8 @@ from pipeline.run.measurement_sets import BALANCE
 from pipeline.sma.requests import Failure, Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import EnergyDaily, RawEnergyBalance
-from tests.e2e.test_days import MONDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma
+from tests.whole_days import MONDAY, build, fetch, refresh
 
 New = Callable[..., RunContext]
 PAGE = b"<html><body>Our portal is being serviced.</body></html>"

@@ -17,8 +17,8 @@ from pipeline.run.sent_ahead import SentAhead
 from pipeline.sma.client import Admit, pass_all
 from pipeline.sma.pending_results import PendingResults
 from pipeline.sma.requests import Answer, Failure, Request
-from tests.e2e.test_days import refresh
 from tests.scripted import ScriptedSma
+from tests.whole_days import refresh
 
 New = Callable[..., RunContext]
 MONDAYS = ["2021-09-20", "2021-09-27", "2021-10-04"]

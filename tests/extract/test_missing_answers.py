@@ -12,8 +12,8 @@ from pipeline.extract.request_plan import FetchPlan
 from pipeline.run.context import RunContext
 from pipeline.run.plants import select_days_in_operation, select_in_operation
 from schemas import Devices, Plants, RawPv, storage
-from tests.e2e.test_days import MONDAY, TUESDAY, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, fetch, refresh
 
 New = Callable[..., RunContext]
 WEEK = tuple(MONDAY + dt.timedelta(days=n) for n in range(7))

@@ -27,8 +27,8 @@ from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import Consents, Plants, Quarantine, RawPlants
-from tests.e2e.test_days import MONDAY, TUESDAY, energy, fetch, refresh, run, run_noticed
 from tests.scripted import NOW, ScriptedSma, has_nothing_special
+from tests.whole_days import MONDAY, TUESDAY, energy, fetch, refresh, run, run_noticed
 
 FILE = """
 [[credential]]

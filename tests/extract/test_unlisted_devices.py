@@ -13,8 +13,8 @@ from pipeline.sma.requests import Request
 from pipeline.tables.incomplete_days import find_incomplete_days
 from schemas import DeviceEnergyDaily, PvIntervals, Quarantine
 from tests.billing.record import request, store
-from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, build, fetch, refresh
 
 New = Callable[..., RunContext]
 OLD, SUCCESSOR = "110", "111"

@@ -11,8 +11,8 @@ from pipeline.common.errors import PermanentError, SmaError, SunledgerError, Tra
 from pipeline.extract.fetch import fetch_plants
 from pipeline.run.context import RunContext
 from schemas import Plants, Quarantine, RawEnergyBalance, RawPlants
-from tests.e2e.test_days import MONDAY, TUESDAY, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, fetch, refresh
 
 New = Callable[..., RunContext]
 UNREADABLE: dict[str, bytes | SmaError] = {

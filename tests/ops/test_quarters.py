@@ -9,7 +9,7 @@ from pipeline.ops.checks import judge_quarters
 from pipeline.run.context import RunContext
 from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_energies
 from schemas import EnergyDaily, EnergyHourly, QuarterHours
-from tests.e2e.test_days import MONDAY, TUESDAY, run
+from tests.whole_days import MONDAY, TUESDAY, run
 
 New = Callable[..., RunContext]
 

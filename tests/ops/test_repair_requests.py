@@ -8,8 +8,8 @@ from pipeline.common.errors import PermanentError
 from pipeline.ops.repair_requests import RepairOutcome, plan_requests_again, send
 from pipeline.run.context import RunContext
 from schemas import RawEnergyBalance
-from tests.e2e.test_days import MONDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma
+from tests.whole_days import MONDAY, build, fetch, refresh
 from warehouse.repairs.lost_parts import LostPart
 
 New = Callable[..., RunContext]

@@ -14,9 +14,9 @@ from pipeline.run.step import CONFLICT_ATTEMPTS, work_without_conflict
 from pipeline.tables import energy_tables, inventory_tables, month_close
 from pipeline.tables.inventory_tables import write_devices, write_plants
 from schemas import Devices, EnergyMonthly, Plants, Table
-from tests.e2e.test_days import MONDAY, build, fetch, refresh
 from tests.e2e.test_restatements import later
 from tests.scripted import ScriptedSma
+from tests.whole_days import MONDAY, build, fetch, refresh
 from warehouse.lake import Lake
 from warehouse.lake_holds import PartChangedError
 

@@ -1,6 +1,7 @@
 """A user's own irradiation: read in either unit, refused with the row and the cure, and named in the figures."""
 
 import datetime as dt
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings
 from pipeline.run.supplied_files.supplied_irradiation import IRRADIATION, read_supplied_irradiation
+from tests.run.user_files import write_lines
 
 HEAD = "plant_id,interval_start,interval_end,w_per_m2"
 GOOD = "11,2024-06-01T10:00:00Z,2024-06-01T10:30:00Z"
@@ -18,9 +20,7 @@ def read(settings: Settings, path: Path) -> pl.DataFrame:
     return read_supplied_irradiation(settings.model_copy(update={"irradiation": path}))
 
 
-def written(folder: Path, *lines: str, name: str = "Meteo A.csv") -> Path:
-    (folder / name).write_text("\n".join([*lines, ""]))
-    return folder / name
+written = partial(write_lines, name="Meteo A.csv")
 
 
 def test_without_the_setting_there_is_none(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """A user's own limits: read from CSV and TOML, and refused with the row and what to do."""
 
 import datetime as dt
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings
 from pipeline.run.supplied_files.supplied_limits import FOREVER, LIMITS, read_supplied_limits
+from tests.run.user_files import write_lines
 
 HEAD = "plant_id,limit_start,limit_end,limit_percent,kind,asked_by"
 GOOD = "11,2024-06-01T10:00:00Z,2024-06-01T12:00:00Z"
@@ -18,9 +20,7 @@ def read(settings: Settings, path: Path) -> pl.DataFrame:
     return read_supplied_limits(settings.model_copy(update={"curtailment_limits": path}))
 
 
-def written(folder: Path, *lines: str, name: str = "limits.csv") -> Path:
-    (folder / name).write_text("\n".join([*lines, ""]))
-    return folder / name
+written = partial(write_lines, name="limits.csv")
 
 
 def test_without_the_setting_there_are_none(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from sandbox.series.flow_cache import DAYS_AT_ONCE, FIRST_REACH, PLANTS_AT_ONCE,
 from sandbox.series.held_limits import PowerLimit
 from sandbox.series.request_order import RequestOrder
 from sandbox.series.simulated_source import SimulatedSource
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 
 FLEET = build_fleet(40, 7)
 # A plain day, both changes of the clock in Europe, and a day that is not complete yet.

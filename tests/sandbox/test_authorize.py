@@ -10,7 +10,7 @@ import pytest
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET, OWNER_PASSWORD
 from tests.access.browser import hidden_fields
 from tests.later import LaterModule
-from tests.sandbox.conftest import Serve, Served, client
+from tests.sandbox.served_sandbox import Serve, Served, client
 
 playwright = LaterModule("playwright.sync_api")
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 
 BC = "/oauth2/v2/bc-authorize"
 OWNER = "owner1@example.com"

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from tests.sandbox.conftest import NOW, Serve, Served
+from tests.sandbox.served_sandbox import NOW, Serve, Served
 
 PLANTS = "/monitoring/v1/plants"
 

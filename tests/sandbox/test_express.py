@@ -13,7 +13,7 @@ from sandbox.options import Options
 from sandbox.sandbox_clock import SandboxClock
 from sandbox.services.express import Express
 from sandbox.world import World
-from tests.sandbox.conftest import NOW, Serve, Served
+from tests.sandbox.served_sandbox import NOW, Serve, Served
 
 # Strikes nobody; but with a fault on, everything goes the long way.
 IDLE_FAULT = {"kind": "reset", "path": "/nowhere"}

@@ -15,7 +15,7 @@ from sandbox.faults.fault_plan import FaultError, FirstReads, make_fault, parse_
 from sandbox.fleet.plant_model import Role
 from sandbox.fleet.simulated_fleet import FIFTEEN_MINUTES, HOSTILE_NAMES, build_fleet
 from sandbox.options import Options
-from tests.sandbox.conftest import Json, Serve, Served, served
+from tests.sandbox.served_sandbox import Json, Serve, Served, served
 
 PLANT = "5000000"
 DAY = "/monitoring/v1/plants/5000000/measurements/sets/EnergyBalance/Day"

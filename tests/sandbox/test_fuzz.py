@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.later import LaterModule
-from tests.sandbox.conftest import Serve
+from tests.sandbox.served_sandbox import Serve
 
 schemathesis = LaterModule("schemathesis")
 checks = LaterModule("schemathesis.checks")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sandbox.launch import run_sandbox
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 from tests.sandbox.test_express import DAY
 
 SHORT, LONG = DAY, "/_control"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sandbox.fleet.plant_model import Role
-from tests.sandbox.conftest import Json, Serve, Served
+from tests.sandbox.served_sandbox import Json, Serve, Served
 
 GRID = "/gridcontrol/v1/plants"
 

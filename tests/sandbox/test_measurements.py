@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sandbox.series import set_names
-from tests.sandbox.conftest import Json, Serve, Served
+from tests.sandbox.served_sandbox import Json, Serve, Served
 
 DAY = "2023-06-10"
 IDENTITY_W = 0.0025  # three values rounded to 0.001

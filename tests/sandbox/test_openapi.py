@@ -9,7 +9,7 @@ from starlette.routing import Route
 from sandbox.app import build_app
 from sandbox.options import Options
 from sandbox.world import World
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 
 UNDESCRIBED = {"/oauth2/auth", "/oauth2/auth/login", "/oauth2/auth/decide", "/openapi.json", "/docs", "/"}
 NASTY = ["0", "%00", "..%2F..", "%F0%9F%8C%9E", "a" * 3000, "%27%20OR%201=1", "5000000", "9000011", "%25%25"]

@@ -17,7 +17,7 @@ from sandbox.physics.flows import CELL_HOURS, Flows, count_cells, simulate_flows
 from sandbox.series.flow_cache import FlowCache
 from sandbox.series.held_limits import PowerLimit
 from sandbox.series.simulated_source import SimulatedSource
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 
 FLEET = build_fleet(40, 7)
 

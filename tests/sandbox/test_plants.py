@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.fleet.plant_model import Role
 from sandbox.fleet.simulated_fleet import build_fleet
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 
 PLANTS = "/monitoring/v1/plants"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -9,7 +9,7 @@ import pytest
 from sandbox.options import Options, Replay
 from sandbox.series.replayed import RecordingError, read_recording
 from sandbox.world import World
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 
 
 def recording(

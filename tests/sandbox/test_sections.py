@@ -2,7 +2,7 @@
 
 from sandbox.fleet.simulated_fleet import build_fleet
 from sandbox.services.describe import describe_device, describe_plant
-from tests.sandbox.conftest import Served
+from tests.sandbox.served_sandbox import Served
 
 FLEET = build_fleet(12, 7)
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Json, Serve, Served
+from tests.sandbox.served_sandbox import Json, Serve, Served
 
 OWNER = "owner1@example.com"
 FORM = {"client_id": "sandbox-custom", "client_secret": "sandbox-custom-secret"}

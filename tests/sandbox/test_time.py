@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.days import format_labels
 from sandbox.options import TimeRules
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.served_sandbox import Serve, Served
 
 BERLIN, AUTUMN, SPRING = "5000000", "2023-10-29", "2023-03-26"
 

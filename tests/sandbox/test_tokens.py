@@ -11,7 +11,7 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_ID,
     DEFAULT_CODE_CLIENT_SECRET,
 )
-from tests.sandbox.conftest import Serve, Served, client
+from tests.sandbox.served_sandbox import Serve, Served, client
 
 CUSTOM = (DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
 CODE = (DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET)

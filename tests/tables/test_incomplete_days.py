@@ -24,9 +24,9 @@ from schemas import (
     polars_schema,
 )
 from tests.beginnings import BEGINNINGS
-from tests.e2e.test_days import MONDAY, run_noticed
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
+from tests.whole_days import MONDAY, run_noticed
 
 New = Callable[..., RunContext]
 # What is not asked for by the settings, and what is asked for whole months and years.

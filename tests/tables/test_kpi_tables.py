@@ -15,8 +15,8 @@ from pipeline.run.context import RunContext
 from pipeline.tables.hourly_tables import write_quarter_energies
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from schemas import KpiDaily, KpiMonthly, Plants
-from tests.e2e.test_days import MONDAY, TUESDAY, run
 from tests.scripted import NOW
+from tests.whole_days import MONDAY, TUESDAY, run
 from warehouse.month_queries.month_rows import select_month_rows
 from warehouse.published_file.publish import publish
 

@@ -11,7 +11,7 @@ from pipeline.run.context import RunContext
 from pipeline.tables import hourly_tables, interval_tables, kpi_tables
 from pipeline.transform import row_groups
 from schemas import Plants, ProfileMonthly
-from tests.e2e.test_days import MONDAY, TUESDAY, run
+from tests.whole_days import MONDAY, TUESDAY, run
 
 New = Callable[..., RunContext]
 MADE_OF_PLANTS = (

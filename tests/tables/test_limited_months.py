@@ -11,7 +11,7 @@ from pipeline.run.context import RunContext
 from pipeline.tables.curtailment_tables import build_bounds
 from pipeline.tables.limited_months import find_without_meter, list_limited_months
 from schemas import Plants, QuarterHours, columns, polars_schema
-from tests.e2e.test_days import refresh
+from tests.whole_days import refresh
 
 DAYS = [dt.date(2026, 6, 14), dt.date(2026, 6, 15)]
 

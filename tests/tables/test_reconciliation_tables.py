@@ -16,7 +16,7 @@ from schemas import (
     Reconciliation,
     ReconciliationYearly,
 )
-from tests.warehouse.published_file.conftest import NOW, put
+from tests.small_lake import NOW, put
 
 YEAR, MAY = dt.date(2021, 1, 1), dt.date(2021, 5, 1)
 

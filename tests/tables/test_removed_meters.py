@@ -12,8 +12,8 @@ from pipeline.common.errors import SmaError
 from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import CoverageDaily
-from tests.e2e.test_days import MONDAY, TUESDAY, read_again
 from tests.scripted import NOW, ScriptedSma
+from tests.whole_days import MONDAY, TUESDAY, read_again
 
 New = Callable[..., RunContext]
 INVERTER, METER, NEXT = ({"deviceId": one, "name": one, "isActive": True} for one in ("111", "112", "113"))

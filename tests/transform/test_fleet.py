@@ -22,10 +22,10 @@ from pipeline.tables.incomplete_days import find_incomplete_days
 from pipeline.tables.inventory_tables import write_plants
 from pipeline.tables.month_close import close_month, judge_closed_months
 from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
-from tests.e2e.test_days import build, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
-from tests.warehouse.published_file.conftest import put
+from tests.small_lake import put
+from tests.whole_days import build, fetch, refresh
 from warehouse.month_queries.month_rows import select_month_rows
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish

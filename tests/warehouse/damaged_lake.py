@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants, RawEnergyBalance, Table, storage
-from tests.warehouse.published_file.conftest import NOW, put
+from tests.small_lake import NOW, put
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish

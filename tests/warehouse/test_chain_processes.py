@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas import PvIntervals
-from tests.warehouse.test_lake import DAY, pv
+from tests.warehouse.pv_rows import DAY, pv
 from warehouse.integrity.digest_chain import Chain
 from warehouse.lake import Lake
 from warehouse.verification.verify import verify_lake
@@ -20,7 +20,7 @@ PROGRAM = """
 import datetime as dt, os, signal, sys
 from pathlib import Path
 from schemas import PvIntervals
-from tests.warehouse.test_lake import DAY, pv
+from tests.warehouse.pv_rows import DAY, pv
 from warehouse.integrity import digests
 from warehouse.lake import Lake
 

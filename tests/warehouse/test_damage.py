@@ -14,9 +14,9 @@ from deltalake import DeltaTable
 
 from schemas import EnergyBalanceIntervals, EnergyDaily, Table, storage
 from tests.home_template import HomeTemplate
+from tests.small_lake import put
 from tests.warehouse import damaged_lake
 from tests.warehouse.damaged_lake import FIRST, MODELS, faults, figures, files_of, lake_of, publish_again
-from tests.warehouse.published_file.conftest import put
 from warehouse.integrity.damage import DamagedError, DamageKind
 from warehouse.integrity.digest_chain import Chain
 from warehouse.integrity.digests import digest_of
@@ -30,12 +30,6 @@ NEXT = FIRST + dt.timedelta(days=1)
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
     return HomeTemplate(tmp_path_factory.mktemp("damaged"), damaged_lake.build)
-
-
-@pytest.fixture
-def home(template: HomeTemplate) -> Path:
-    """A published home to damage."""
-    return template.restore()
 
 
 def kinds(home: Path) -> set[DamageKind]:

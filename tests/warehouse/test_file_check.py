@@ -10,7 +10,7 @@ from pipeline.cli.health.verify_output import Verification
 from pipeline.common.files.refused_files import FileRefusedError
 from schemas import EnergyDaily
 from tests.warehouse.damaged_lake import double_generation
-from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of, values
+from tests.warehouse.three_days import DAYS, frame_of, values
 from warehouse.integrity import file_check
 from warehouse.integrity.damage import DamagedError, DamageKind
 from warehouse.integrity.gate import find_damage, take_snapshots

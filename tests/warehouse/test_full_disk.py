@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.core import PvIntervals
-from tests.warehouse.test_lake import PART, pv
+from tests.warehouse.pv_rows import PART, pv
 from warehouse.lake import Lake
 from warehouse.results import folder as folder_module
 from warehouse.results.folder import replace_folder

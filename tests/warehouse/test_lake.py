@@ -13,41 +13,14 @@ import pytest
 
 from schemas import TABLES, MeasurementSets, Quarantine, RawPv, Table, polars_schema
 from schemas.core import PvIntervals
+from tests.warehouse.pv_rows import DAY, PART, pv
 from warehouse.frames import BadFrameError, _fits_surely, _read_contract, sort, validate
 from warehouse.lake import EmptyPartError, Lake
-
-DAY = dt.date(2021, 10, 5)
-PART = {"local_date": DAY}
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"), tmp_path / "scratch")
-
-
-def pv(*, plants: str = "ab", rows: int = 3, watts: float = 1000.0, day: dt.date = DAY) -> pl.DataFrame:
-    """A good frame of `pv_intervals`: 5-minute rows from 10:00 UTC."""
-    start = dt.datetime(day.year, day.month, day.day, 10, tzinfo=dt.UTC)
-    step = dt.timedelta(minutes=5)
-    return pl.DataFrame(
-        [
-            {
-                "plant_id": plant,
-                "device_id": "1",
-                "local_date": day,
-                "interval_start": start + i * step,
-                "interval_end": start + (i + 1) * step,
-                "interval_basis": "previous_row",
-                "flagged": False,
-                "suspect": False,
-                "pv_generation_w": watts,
-                "pv_generation_kwh": watts / 12000,
-            }
-            for plant in plants
-            for i in range(rows)
-        ],
-        schema=polars_schema(PvIntervals),
-    )
 
 
 def stored(lake: Lake) -> pl.DataFrame:

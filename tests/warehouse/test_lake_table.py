@@ -18,8 +18,8 @@ from deltalake.exceptions import CommitFailedError
 
 from schemas import Plants, RawOtherSets
 from schemas.core import PvIntervals
-from tests.warehouse.published_file.conftest import make_frame
-from tests.warehouse.test_lake import pv
+from tests.small_lake import make_frame
+from tests.warehouse.pv_rows import pv
 from warehouse.integrity.unreadable_log import UnreadableLogError
 from warehouse.lake import Lake
 from warehouse.lake_reader import build_arrow_schema

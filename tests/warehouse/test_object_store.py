@@ -1,15 +1,14 @@
 """A lake on an object store: its digests see damage, and a repair mends it in a copy on disk and puts that back."""
 
 import datetime as dt
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pyarrow.fs as pafs
 import pytest
 
 from schemas import EnergyDaily, RawEnergyBalance, Table
-from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, values
+from tests.warehouse.object_stores import Store
+from tests.warehouse.three_days import DAYS, MODELS, NEWEST, frame_of, values
 from warehouse.integrity.damage import DamageKind
 from warehouse.lake import Lake
 from warehouse.repairs.lake_mirror import LakeInUseError, open_mirror
@@ -17,50 +16,9 @@ from warehouse.repairs.lake_repair import LakeRepair
 from warehouse.repairs.lost_parts import LostPart
 from warehouse.verification.verify import verify_lake
 
-MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyDaily)
 DAY = {"local_date": DAYS[1]}
 LATEST = dt.date(2021, 10, 4)
 VALUES = {**NEWEST, LATEST: 40.0}
-
-
-@dataclass(frozen=True)
-class Store:
-    """A server on loopback that speaks S3, with one bucket a lake."""
-
-    address: str
-
-    def lake(self, bucket: str, scratch: Path) -> Lake:
-        """The lake in that bucket, as a new process would see it."""
-        options = {
-            "aws_endpoint_url": self.address,
-            "aws_allow_http": "true",
-            "aws_access_key_id": "a",
-            "aws_secret_access_key": "b",
-            "aws_region": "us-east-1",
-        }
-        return Lake(f"s3://{bucket}/lake", scratch, options)
-
-    def put_lake(self, folder: Path, kind: str, node: pytest.Item) -> str:
-        """The test's own bucket with a copy of a lake from a folder: each commit in it would take some ten requests."""
-        bucket = self.make_bucket(kind, node)
-        with httpx.Client(base_url=f"{self.address}/{bucket}/lake/", timeout=60) as client:
-            for file in folder.rglob("*"):
-                if file.is_file():
-                    client.put(
-                        file.relative_to(folder).as_posix(), content=file.read_bytes()
-                    ).raise_for_status()
-        return bucket
-
-    def make_bucket(self, kind: str, node: pytest.Item) -> str:
-        """A bucket of the test's own."""
-        bucket = f"{kind}-{abs(hash(node.nodeid))}"
-        httpx.put(f"{self.address}/{bucket}", timeout=60).raise_for_status()
-        return bucket
-
-
-@pytest.fixture(scope="session")
-def store(look_alike: str) -> Store:
-    return Store(look_alike)
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,10 @@ from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, EnergyDaily
 from tests.cluster.stage import start_machine, wait_for
 from tests.programs import ONE_SET, PATIENCE_S, environment, run, start
-from tests.warehouse.repairs.test_lake_repair import frame_of
+from tests.warehouse.object_stores import Store
 from tests.warehouse.stopped_proxy import SAID_OF_OUTAGE, SHORT_OUTAGE_S, open_proxy, stopped, wait_for_words
-from tests.warehouse.test_object_store import Store, store
+from tests.warehouse.three_days import frame_of
 from warehouse.lake import Lake
-
-__all__ = ["store"]
 
 DAYS = [dt.date(2024, 6, 3) + i * ONE_DAY for i in range(6)]
 # One before each outage, and one after them.

@@ -12,9 +12,9 @@ from pipeline.common.store_faults import StoreUnavailableError
 from pipeline.run import store_waits
 from pipeline.run.context import RunContext
 from pipeline.run.store_waits import retry_after_outage
-from tests.warehouse.published_file.conftest import NOW
+from tests.small_lake import NOW
+from tests.warehouse.object_stores import Store
 from tests.warehouse.stopped_proxy import SAID_OF_OUTAGE, SHORT_OUTAGE_S, open_proxy, stopped, wait_for_words
-from tests.warehouse.test_object_store import Store, store
 from tests.warehouse.test_published_object import (
     DAYS,
     Publisher,
@@ -28,7 +28,7 @@ from warehouse.lake import Lake
 from warehouse.published_file.published_object import publish_object
 from warehouse.verification.verify import verify_lake
 
-__all__ = ["lake", "nine_days", "store"]
+__all__ = ["lake", "nine_days"]
 
 GONE = StoreUnavailableError("The object store can't be reached.")
 

@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 
 from schemas import EnergyBalanceIntervals, EnergyDaily
-from tests.warehouse.published_file.conftest import NOW, make_frame
-from tests.warehouse.test_object_store import Store, store
+from tests.small_lake import NOW, make_frame
+from tests.warehouse.object_stores import Store
 from warehouse.lake import Lake
 from warehouse.object_store import open_store
 from warehouse.published_file import published_object
@@ -24,8 +24,6 @@ from warehouse.published_file.lake_script import find_lake_script
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publication_base import take_base
 from warehouse.published_file.published_object import DamagedObjectError, PublishedObject, publish_object
-
-__all__ = ["store"]
 
 FIRST = dt.date(2021, 10, 1)
 DAYS = 9

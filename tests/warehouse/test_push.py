@@ -23,7 +23,7 @@ from schemas import EnergyDaily, Plants, Quarantine
 from tests.assets.postgres_server import needs_postgres, postgres
 from tests.ports import find_free_port
 from tests.programs import run, start, wait_until
-from tests.warehouse.published_file.conftest import FIRST, NOW, SECOND, fill, put
+from tests.small_lake import FIRST, NOW, SECOND, fill, put
 from warehouse.database_server import postgresql
 from warehouse.database_server.postgresql import (
     PostgresqlError,

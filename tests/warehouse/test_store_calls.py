@@ -8,17 +8,15 @@ import httpx
 import pytest
 
 from schemas import EnergyDaily, RawEnergyBalance
-from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, values
+from tests.warehouse.object_stores import Store
 from tests.warehouse.stopped_proxy import open_proxy
-from tests.warehouse.test_object_store import MODELS, Store, store
+from tests.warehouse.three_days import DAYS, MODELS, NEWEST, frame_of, values
 from warehouse import version_looks
 from warehouse.lake import Lake
 from warehouse.object_store import ObjectStore
 from warehouse.published_file.publish import publish
 from warehouse.table_upkeep import keep_up_table
 from warehouse.verification.verify import verify_lake
-
-__all__ = ["store"]
 
 READS, WRITES = 5, 3
 

@@ -22,14 +22,12 @@ from pipeline.run.preflight import check_before_requests
 from pipeline.sma.clock import Clock
 from schemas import EnergyDaily
 from tests.ports import find_free_port
-from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of
-from tests.warehouse.test_object_store import Store, store
+from tests.warehouse.object_stores import Store
+from tests.warehouse.three_days import DAYS, frame_of
 from warehouse import object_store
 from warehouse.integrity.store_check import check_store
 from warehouse.lake import Lake
 from warehouse.verification.known_tables import KnownTables, LakeLostError
-
-__all__ = ["store"]
 
 PERMANENT = {
     "refused": "refuses these credentials: check AWS_ACCESS_KEY_ID",

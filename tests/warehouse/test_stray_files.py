@@ -6,7 +6,8 @@ from pathlib import Path
 
 from schemas import EnergyDaily
 from tests.common.test_regular_files import lay_strays
-from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, entry, mend, recorded, values, whole  # noqa: F401
+from tests.warehouse.repairs.test_lake_repair import entry, mend, recorded, whole  # noqa: F401
+from tests.warehouse.three_days import DAYS, NEWEST, values
 from warehouse.lake import Lake
 from warehouse.repairs.lost_parts import LostPart
 from warehouse.table_upkeep import keep_up_table

@@ -21,17 +21,15 @@ from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import EnergyDaily, PvIntervals, RawEnergyBalance, RawEnergyYears, RawLogs
 from tests.programs import PATIENCE_S, environment
-from tests.warehouse.published_file.conftest import make_frame
-from tests.warehouse.repairs.test_lake_repair import DAYS, NEWEST, frame_of, values
-from tests.warehouse.test_object_store import Store, store
+from tests.small_lake import make_frame
+from tests.warehouse.object_stores import Store
+from tests.warehouse.three_days import DAYS, NEWEST, frame_of, values
 from warehouse.dead_files import KEEP_ENTRIES, KEEP_FILES, list_shown_files
 from warehouse.lake import Lake
 from warehouse.published_file.publish import publish
 from warehouse.removed_answers import AnswerRetention
 from warehouse.table_upkeep import WrongClockError, check_clock, keep_up_table
 from warehouse.verification.verify import verify_lake
-
-__all__ = ["store"]
 
 MINUTE = dt.timedelta(minutes=1)
 DAY = {"local_date": DAYS[1]}

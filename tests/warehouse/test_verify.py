@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from schemas.core import PvIntervals
-from tests.warehouse.test_lake import DAY, PART, lake, pv  # noqa: F401 - the fixture
+from tests.warehouse.pv_rows import DAY, PART, pv
+from tests.warehouse.test_lake import lake  # noqa: F401 - the fixture
 from warehouse.lake import Lake
 from warehouse.verification.verify import verify_lake
 

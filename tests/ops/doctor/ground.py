@@ -23,7 +23,7 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_SECRET,
     Options,
 )
-from tests.sandbox.conftest import NOW, Served, served
+from tests.sandbox.served_sandbox import NOW, Served, served
 
 # What differs from machine to machine, and what is shown in its place.
 MACHINE = (

@@ -22,7 +22,7 @@ from sandbox.granted_consents import SandboxConsentState as SandboxState
 from sandbox.options import DEFAULT_CLIENT_ID
 from tests.access.browser import OWNER
 from tests.ops.doctor.ground import CODE_CLIENT, Build, Ground
-from tests.sandbox.conftest import NOW
+from tests.sandbox.served_sandbox import NOW
 from tests.sma.conftest import ScriptedServer
 from warehouse.lake import Lake
 
@@ -276,7 +276,7 @@ def other_version(ground: Ground) -> Settings:
 @setup("A published file that is behind the lake", "warehouse", "run 'sunledger publish'", Level.WARN)
 def behind(ground: Ground) -> Settings:
     from schemas import EnergyDaily  # noqa: PLC0415 - the others need no DuckDB
-    from tests.warehouse.published_file.conftest import FIRST, make_frame  # noqa: PLC0415
+    from tests.small_lake import FIRST, make_frame  # noqa: PLC0415
     from warehouse.published_file.publish import publish  # noqa: PLC0415
 
     settings = ground.settings()

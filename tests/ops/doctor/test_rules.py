@@ -15,7 +15,7 @@ from pipeline.ops.doctor.result import Level
 from pipeline.run.today_turn import choose_turn
 from pipeline.sma.budget.file_store import BudgetState, Moment
 from pipeline.sma.budget.shared_budget import Budget
-from tests.sandbox.conftest import NOW
+from tests.sandbox.served_sandbox import NOW
 
 BERLIN = {
     "plant_id": "1",

@@ -32,7 +32,7 @@ from schemas import (
     storage,
 )
 from tests.home_template import HomeTemplate
-from tests.warehouse.published_file.conftest import NOW, fill, flip_bit, make_frame
+from tests.small_lake import NOW, fill, flip_bit, make_frame
 from warehouse.lake import Lake
 from warehouse.published_file import publication_base, published_changes, published_content
 from warehouse.published_file import publish as publishing
@@ -55,12 +55,6 @@ def _publish_first(home: Path) -> None:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
     return HomeTemplate(tmp_path_factory.mktemp("changed"), _publish_first)
-
-
-@pytest.fixture
-def home(template: HomeTemplate) -> Path:
-    """A home that was published once."""
-    return template.restore()
 
 
 def _open_home(home: Path) -> tuple[Lake, Path]:

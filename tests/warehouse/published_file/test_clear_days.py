@@ -25,7 +25,7 @@ from schemas import (
     polars_schema,
 )
 from schemas.quantities import ENERGY_BALANCE
-from tests.warehouse.published_file.conftest import NOW, put
+from tests.small_lake import NOW, put
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.common.local_time import find_local_day
 from schemas import EnergyBalanceIntervals, Plants
-from tests.warehouse.published_file.conftest import put
+from tests.small_lake import put
 from warehouse.lake import Lake
 from warehouse.published_file.macros import MACROS
 from warehouse.published_file.open_published import connect

@@ -23,7 +23,7 @@ from schemas import (
     polars_schema,
     storage,
 )
-from tests.warehouse.published_file.conftest import FIRST, NOW
+from tests.small_lake import FIRST, NOW
 from warehouse import contract
 from warehouse.ddl import create_file_view, create_table
 from warehouse.lake import Lake

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.warehouse.published_file.conftest import NOW, fill, put_rows_of_all
+from tests.small_lake import NOW, fill, put_rows_of_all
 from warehouse.lake import Lake
 from warehouse.lake_log import LOG
 from warehouse.published_file.foreign_publication import is_of_other_lake

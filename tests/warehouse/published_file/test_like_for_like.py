@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas import EnergyDaily, PlantAttributes, Plants
-from tests.warehouse.published_file.conftest import NOW, put
+from tests.small_lake import NOW, put
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish

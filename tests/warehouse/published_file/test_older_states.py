@@ -10,7 +10,7 @@ from pipeline.ops.restore import restore_backup
 from pipeline.run.context import RunContext
 from schemas import EnergyDaily, storage
 from tests.scripted_home import make_settings
-from tests.warehouse.published_file.conftest import FIRST, NOW, fill, put
+from tests.small_lake import FIRST, NOW, fill, put
 from warehouse.integrity.damage import DamagedError
 from warehouse.integrity.digests import FOLDER
 from warehouse.lake import Lake

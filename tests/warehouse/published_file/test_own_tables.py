@@ -13,7 +13,7 @@ from pipeline.common.settings import load_settings
 from pipeline.run.preflight import check_before_requests
 from schemas import Plants, QuarterHours
 from tests.programs import run
-from tests.warehouse.published_file.conftest import NOW, fill, put
+from tests.small_lake import NOW, fill, put
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.own_tables import LeftOut, read_own_tables

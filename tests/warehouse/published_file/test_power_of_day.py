@@ -11,7 +11,7 @@ import pytest
 from pipeline.common.local_time import find_local_day
 from schemas import EnergyBalanceIntervals, Plants
 from tests.home_template import HomeTemplate
-from tests.warehouse.published_file.conftest import HOSTILE, NOW, make_frame, put
+from tests.small_lake import HOSTILE, NOW, make_frame, put
 from warehouse.lake import Lake
 from warehouse.published_file.clocks import build_clocks
 from warehouse.published_file.macros import MACROS, create, read_from_day_file

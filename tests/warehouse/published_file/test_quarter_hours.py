@@ -12,7 +12,7 @@ from pipeline.common.local_time import UTC_US
 from pipeline.transform.hourly import pack_quarters, summarize_quarters, unpack_quarters
 from schemas import Plants, QuarterHours, polars_schema
 from schemas.quantities import ENERGY_BALANCE
-from tests.warehouse.published_file.conftest import put
+from tests.small_lake import put
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from schemas import EnergyDaily, Plants, QuarterHours
-from tests.warehouse.published_file.conftest import NOW, put
+from tests.small_lake import NOW, put
 from warehouse.lake import Lake
 from warehouse.published_file.publish import PublishedFile, publish
 from warehouse.questions import load_questions

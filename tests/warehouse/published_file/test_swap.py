@@ -26,7 +26,7 @@ from schemas import (
 )
 from tests.home_template import HomeTemplate
 from tests.programs import PATIENCE_S
-from tests.warehouse.published_file.conftest import make_frame
+from tests.small_lake import make_frame
 from warehouse.lake import Lake, Snapshot
 from warehouse.published_file import publication_turn, published_content
 from warehouse.published_file.open_published import NotPublishedError, connect

@@ -12,7 +12,7 @@ import pytest
 
 from schemas import TABLES, CoverageDaily, storage
 from tests.home_template import HomeTemplate
-from tests.warehouse.published_file.conftest import FIRST, NOW, SECOND, fill, put
+from tests.small_lake import FIRST, NOW, SECOND, fill, put
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import NotPublishedError, build_query_error, connect
 from warehouse.published_file.publish import publish
@@ -33,12 +33,6 @@ def _publish_detail(home: Path) -> None:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
     return HomeTemplate(tmp_path_factory.mktemp("travelling"), _publish_detail)
-
-
-@pytest.fixture
-def home(template: HomeTemplate) -> Path:
-    """A home with a lake and a published file."""
-    return template.restore()
 
 
 # Opens each file of a list, asks each query, and prints its rows or the fault.

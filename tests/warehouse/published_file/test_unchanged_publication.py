@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from schemas import ApiRequests
-from tests.warehouse.published_file.conftest import FIRST, NOW, fill, flip_bit, put
+from tests.small_lake import FIRST, NOW, fill, flip_bit, put
 from warehouse.lake import Lake
 from warehouse.published_file.home_guard import FOLDER
 from warehouse.published_file.open_published import connect

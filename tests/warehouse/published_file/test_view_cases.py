@@ -21,7 +21,7 @@ from schemas import (
     Quarantine,
     Reconciliation,
 )
-from tests.warehouse.published_file.conftest import FIRST, MONTH, NOW, SECOND, put
+from tests.small_lake import FIRST, MONTH, NOW, SECOND, put
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import publish

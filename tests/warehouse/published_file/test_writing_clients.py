@@ -12,7 +12,7 @@ import pytest
 
 from schemas import EnergyDaily
 from tests.home_template import HomeTemplate
-from tests.warehouse.published_file.conftest import FIRST, NOW, make_frame
+from tests.small_lake import FIRST, NOW, make_frame
 from warehouse.lake import Lake
 from warehouse.published_file.open_published import NotPublishedError, connect
 from warehouse.published_file.publication import find_content_damage, is_recorded
@@ -72,11 +72,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> HomeTemplate:
     return HomeTemplate(
         tmp_path_factory.mktemp("clients"), lambda home: put(open_lake(home), place_file(home), 1.0)
     )
-
-
-@pytest.fixture
-def home(template: HomeTemplate) -> Path:
-    return template.restore()
 
 
 def open_lake(home: Path) -> Lake:

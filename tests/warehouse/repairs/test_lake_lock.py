@@ -12,7 +12,7 @@ from pipeline.common.files import file_locks
 from pipeline.common.files.lock_waits import LockBusyError
 from schemas import EnergyDaily
 from tests.programs import PATIENCE_S, start
-from tests.warehouse.repairs.test_lake_repair import DAYS, frame_of, values
+from tests.warehouse.three_days import DAYS, frame_of, values
 from warehouse import lake_lock
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn, take_write_turn

@@ -1,18 +1,16 @@
 """Every kind of damage of a table's log and files: the lake can be read again, and no replaced rows come back."""
 
-import datetime as dt
 import shutil
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
-import polars as pl
 import pytest
 from deltalake import DeltaTable
 
 from schemas import EnergyDaily, RawEnergyBalance, Table, storage
 from tests.samples import take_samples
-from tests.warehouse.published_file.conftest import make_frame
+from tests.warehouse.three_days import DAYS, MODELS, NEWEST, frame_of, values
 from warehouse.lake import Lake
 from warehouse.lake_log import read_log, replay
 from warehouse.repairs import lake_repair
@@ -20,23 +18,7 @@ from warehouse.repairs.lake_repair import LakeRepair
 from warehouse.repairs.lost_parts import LostPart, Step
 from warehouse.verification.verify import verify_lake
 
-DAYS = [dt.date(2021, 10, day) for day in (1, 2, 3)]
-# The second day was replaced by the fourth commit; its first file lies there still.
-NEWEST = {DAYS[0]: 1.0, DAYS[1]: 20.0, DAYS[2]: 3.0}
 VERSIONS = range(5)
-MODELS: list[type[Table]] = [RawEnergyBalance, EnergyDaily]
-ANSWER = {"status": 200, "attempts": 1, "time_basis": "utc"}
-
-
-def frame_of(model: type[Table], day: dt.date, value: float) -> pl.DataFrame:
-    row = {"plant_id": "a", "local_date": day}
-    more = {"pv_generation_kwh": value} if model is EnergyDaily else {"body": str(value).encode(), **ANSWER}
-    return make_frame(model, [row | more])
-
-
-def values(lake: Lake, model: type[Table]) -> dict[dt.date, float]:
-    name = "pv_generation_kwh" if model is EnergyDaily else "body"
-    return {day: float(value) for day, value in lake.scan(model).select("local_date", name).collect().rows()}
 
 
 @pytest.fixture(scope="module")
