@@ -2,9 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -17,15 +15,43 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_SECRET,
     LOOPBACK,
     OWNER_PASSWORD,
-    Basis,
-    DayOf,
-    Fold,
     OptionError,
     Options,
     Replay,
-    RetryAfter,
     TimeRules,
-    WeekOf,
+)
+from sandbox.serve_options import (
+    AllowedHosts,
+    ClientId,
+    ClientSecret,
+    CodeClientId,
+    CodeClientSecret,
+    ConsentAfter,
+    DayRule,
+    Faults,
+    FoldRows,
+    HostileNames,
+    HostName,
+    Latitudes,
+    ListFaults,
+    Longitudes,
+    MoreClients,
+    Names,
+    OwnersWithoutConsent,
+    PlantCount,
+    PlantIds,
+    PortNumber,
+    RatedPowers,
+    ReadyJson,
+    Recordings,
+    Replays,
+    RequestsPer5Min,
+    RetryAfterForm,
+    Seed,
+    TimeBasis,
+    Timezones,
+    UntilStdinCloses,
+    WeekRule,
 )
 
 app = typer.Typer(
@@ -35,20 +61,6 @@ app = typer.Typer(
 WRONG_USAGE = 2
 
 
-# The parts of the help.
-_Plants, _Recordings, _Times, _Clients, _Misbehaviour, _Starting = (
-    partial(typer.Option, rich_help_panel=title)
-    for title in (
-        "Plants",
-        "Recordings of your own",
-        "Times in answers",
-        "Clients and consent",
-        "Limits and faults",
-        "How it is started",
-    )
-)
-
-
 @app.callback()
 def main() -> None:
     """Run a look-alike of SMA's services for development, training and tests. It is not SMA."""
@@ -56,105 +68,37 @@ def main() -> None:
 
 @app.command("serve")
 def run_serve(
-    host: Annotated[
-        str,
-        _Starting(
-            help="Address to bind. Any address but loopback makes the sandbox reachable from your network."
-        ),
-    ] = LOOPBACK,
-    port: Annotated[
-        int, _Starting(min=0, max=65535, help="Port to listen on. 0 takes any free port.")
-    ] = 8400,
-    allow_host: Annotated[
-        list[str] | None,
-        _Starting(
-            help="Additional host name of this sandbox, such as the name of a proxy. Repeat the option for more names."
-        ),
-    ] = None,
-    ready_json: Annotated[
-        bool, _Starting("--ready-json", help="Print one line of JSON when the sandbox listens.")
-    ] = False,
-    until_stdin_closes: Annotated[
-        bool, _Starting("--until-stdin-closes", help="Stop when standard input is closed.")
-    ] = False,
-    plants: Annotated[int, _Plants(min=0, max=100_000, help="Number of simulated plants.")] = 12,
-    seed: Annotated[
-        int,
-        _Plants(
-            min=0,
-            max=2**32,
-            help="Seed of the simulation. The same seed gives the same plants and the same bytes.",
-        ),
-    ] = 7,
-    hostile_names: Annotated[
-        bool, _Plants("--hostile-names", help="Use plant names that break careless clients.")
-    ] = False,
-    recordings: Annotated[
-        bool, _Plants("--recordings", help="Add the two recordings that come with sunledger.")
-    ] = False,
-    replay: Annotated[
-        list[Path] | None,
-        _Recordings(help="Recording (Parquet) to serve as a plant. Repeat the option for more recordings."),
-    ] = None,
-    timezone: Annotated[
-        list[str] | None, _Recordings(help="Time zone of the recording, once for each --replay.")
-    ] = None,
-    rated_kw: Annotated[
-        list[float] | None, _Recordings(help="Rated power of the recording in kW, once for each --replay.")
-    ] = None,
-    name: Annotated[
-        list[str] | None, _Recordings(help="Name of the recording's plant, once for each --replay.")
-    ] = None,
-    plant_id: Annotated[
-        list[str] | None, _Recordings(help="Id of the recording's plant, once for each --replay.")
-    ] = None,
-    latitude: Annotated[
-        list[float] | None, _Recordings(help="Latitude of the recording, once for each --replay.")
-    ] = None,
-    longitude: Annotated[
-        list[float] | None, _Recordings(help="Longitude of the recording, once for each --replay.")
-    ] = None,
-    time_basis: Annotated[
-        Basis, _Times(help="Time basis of the times in answers: UTC or the plant's local time.")
-    ] = "plant_local",
-    fold: Annotated[Fold, _Times(help="Repeated hour of autumn: two rows for each time, or one.")] = "twice",
-    day_of: Annotated[
-        DayOf, _Times(help="With times in UTC: whether a Day is a UTC day or a local day.")
-    ] = "local",
-    week_of: Annotated[WeekOf, _Times(help="First day of a Week: the given date, or its Monday.")] = "date",
-    client_id: Annotated[str, _Clients(help="Client id of the custom flow.")] = DEFAULT_CLIENT_ID,
-    client_secret: Annotated[str, _Clients(help="Secret of that client.")] = DEFAULT_CLIENT_SECRET,
-    more_clients: Annotated[
-        int,
-        _Clients(
-            min=0,
-            max=99,
-            help="Number of further clients of the custom flow, called NAME-2, NAME-3 and so on, with the same "
-            "secret. Each has a request budget of its own; owners have consented to one of them each, in turn.",
-        ),
-    ] = 0,
-    code_client_id: Annotated[str, _Clients(help="Client id of the code flow.")] = DEFAULT_CODE_CLIENT_ID,
-    code_client_secret: Annotated[str, _Clients(help="Secret of that client.")] = DEFAULT_CODE_CLIENT_SECRET,
-    owners_without_consent: Annotated[
-        int, _Clients(min=0, help="Number of simulated owners who have not consented, at most all.")
-    ] = 0,
-    consent_after: Annotated[
-        float | None, _Clients(min=0, help="Seconds after which owners accept on their own.")
-    ] = None,
-    requests_per_5_min: Annotated[
-        int | None, _Misbehaviour(min=1, help="Request budget of each client in 5 minutes.")
-    ] = None,
-    retry_after: Annotated[
-        RetryAfter, _Misbehaviour(help="Form of the header Retry-After in answers with status 429.")
-    ] = "seconds",
-    fault: Annotated[
-        list[str] | None,
-        _Misbehaviour(
-            help="Fault to switch on, as NAME[=SHARE][,setting=value...], for example status_503=0.05. Repeat the "
-            "option for more."
-        ),
-    ] = None,
-    list_faults: Annotated[bool, _Misbehaviour("--list-faults", help="List all faults and exit.")] = False,
+    host: HostName = LOOPBACK,
+    port: PortNumber = 8400,
+    allow_host: AllowedHosts = None,
+    ready_json: ReadyJson = False,
+    until_stdin_closes: UntilStdinCloses = False,
+    plants: PlantCount = 12,
+    seed: Seed = 7,
+    hostile_names: HostileNames = False,
+    recordings: Recordings = False,
+    replay: Replays = None,
+    timezone: Timezones = None,
+    rated_kw: RatedPowers = None,
+    name: Names = None,
+    plant_id: PlantIds = None,
+    latitude: Latitudes = None,
+    longitude: Longitudes = None,
+    time_basis: TimeBasis = "plant_local",
+    fold: FoldRows = "twice",
+    day_of: DayRule = "local",
+    week_of: WeekRule = "date",
+    client_id: ClientId = DEFAULT_CLIENT_ID,
+    client_secret: ClientSecret = DEFAULT_CLIENT_SECRET,
+    more_clients: MoreClients = 0,
+    code_client_id: CodeClientId = DEFAULT_CODE_CLIENT_ID,
+    code_client_secret: CodeClientSecret = DEFAULT_CODE_CLIENT_SECRET,
+    owners_without_consent: OwnersWithoutConsent = 0,
+    consent_after: ConsentAfter = None,
+    requests_per_5_min: RequestsPer5Min = None,
+    retry_after: RetryAfterForm = "seconds",
+    fault: Faults = None,
+    list_faults: ListFaults = False,
 ) -> None:
     """Serve all services on one address until stopped."""
     if list_faults:
