@@ -31,7 +31,7 @@ class Bill:
     `classes` has a row for each month and class (class "unpriced": no capacity or no price): month, capacity_class,
     pu, fee_eur, and expected_pu, expected_eur, which include what is there already. `invoices` are rows of that table
     with the forecast in them. `unused` has a row for each system with PU that no report made use of: plant_id, name,
-    pu, of_pu, fee_eur, why. `unpriced` are systems, `in_vain` counts those that were asked for and never answered.
+    pu, of_pu, fee_eur, why. `unpriced` are systems, `n_unanswered` counts those that were asked for and never answered.
     `lower_bound` says that requests of the year are lost.
     """
 
@@ -44,7 +44,7 @@ class Bill:
     invoices: pl.DataFrame
     unused: pl.DataFrame
     unpriced: tuple[str, ...]
-    in_vain: int
+    n_unanswered: int
     expected_systems: int
     lower_bound: str
 
@@ -72,7 +72,7 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
     of_year = pl.col("month").dt.year() == year
     ours = units.filter(of_year)
     sources = pl.concat([ours["price_source"], expected.filter(of_year)["price_source"]])
-    vain = find_unanswered_systems(lake.scan(ApiRequests), moves, prices)
+    unanswered = find_unanswered_systems(lake.scan(ApiRequests), moves, prices)
     return Bill(
         year=year,
         month=month,
@@ -83,7 +83,7 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
         invoices=found.filter(pl.col("year") == year),
         unused=_find_unused(lake, ours, moves, prices),
         unpriced=tuple(every.filter(of_year, pl.col("fee_eur").is_null())["plant_id"].unique().sort()),
-        in_vain=vain.filter(of_year)["plant_id"].n_unique(),
+        n_unanswered=unanswered.filter(of_year)["plant_id"].n_unique(),
         expected_systems=find_expected_systems(units, listed, moves, month).height,
         lower_bound=explain_lower_bound(
             runtime.settings.home, [dt.date(year, m, 1) for m in range(1, DECEMBER + 1)]

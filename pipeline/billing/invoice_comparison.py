@@ -4,33 +4,33 @@ import datetime as dt
 
 import polars as pl
 
+from pipeline.billing.invoices import MONTHS_A_QUARTER
 from pipeline.transform.lists.plant_moves import find_successors
 
 AGREED, OURS, THEIRS = "agreed", "ours only", "theirs only"
 CLASS, PRICE, UNPRICED = "other class", "other price", "no price"
 KINDS = (AGREED, OURS, THEIRS, CLASS, PRICE, UNPRICED)
-MONTHS_A_QUARTER = 3
 KEY = ("plant_id", "month")
 
 
-def compare(
+def compare_invoice(
     lines: pl.DataFrame,
     units: pl.DataFrame,
-    vain: pl.DataFrame,
+    unanswered: pl.DataFrame,
     moves: pl.DataFrame,
     record: tuple[dt.date, dt.date] | None = None,
 ) -> pl.DataFrame:
     """Each PU of either side on a row, by month and plant.
 
-    `lines` are those of an InvoiceFile, `units` rows of billing_units of the same months, `vain` says who was asked
-    for and not answered (plant_id, month, n_requests), `moves` who got a new id (old_id, plant_id, moved_on), `record`
-    is the first and the last month of our count. The result has month, plant_id, kind, ours_class, theirs_class,
-    ours_eur, theirs_eur, difference_eur (theirs less ours), line (of the invoice, the first where charges and credits
-    of a PU were added up) and note.
+    `lines` are those of an InvoiceFile, `units` rows of billing_units of the same months, `unanswered` says which
+    systems were asked for and not answered (plant_id, month, n_requests), `moves` which got a new id (old_id, plant_id,
+    moved_on), `record` is the first and the last month of our count. The result has month, plant_id, kind, ours_class,
+    theirs_class, ours_eur, theirs_eur, difference_eur (theirs less ours), line (of the invoice, the first where charges
+    and credits of a PU were added up) and note.
     """
     both = _match(_add_up(_take_our_ids(lines, units, moves)), units)
     return (
-        both.join(vain.rename({"n_requests": "_vain"}), on=KEY, how="left")
+        both.join(unanswered.rename({"n_requests": "_unanswered"}), on=KEY, how="left")
         .with_columns(kind=_tell_kind())
         .with_columns(
             note=pl.concat_str(_note_of_credit(), _note(record), separator="; ", ignore_nulls=True).replace(
@@ -189,8 +189,8 @@ def _note(record: tuple[dt.date, dt.date] | None) -> pl.Expr:
         .then(None)
         .when(theirs & (pl.col("line") != pl.col("_first")))
         .then(pl.format("billed twice: see line {}", "_first"))
-        .when(theirs & pl.col("_vain").is_not_null())
-        .then(pl.format("{} request{} without an answer", "_vain", _count_of("_vain")))
+        .when(theirs & pl.col("_unanswered").is_not_null())
+        .then(pl.format("{} request{} without an answer", "_unanswered", _count_of("_unanswered")))
         .when(theirs & (pl.col("month") < begin))
         .then(pl.lit(f"our record of requests begins in {begin:%Y-%m}"))
         .when(theirs & (pl.col("month") > end))

@@ -70,7 +70,7 @@ def run_pack(
 ) -> None:
     """Write a month's energy, completeness, PU and invoices as one workbook with a README, for finance."""
     from pipeline.billing.lost_requests import explain_lower_bound
-    from pipeline.cli.bills.invoice import read_checked_lines
+    from pipeline.cli.bills.invoice_check import read_checked_lines
     from pipeline.cli.completeness_summary import say_month
     from pipeline.cli.console import say
     from pipeline.common.settings import load_settings

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.billing.compare import compare, find_quarters
+from pipeline.billing.invoice_comparison import compare_invoice, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
-from pipeline.cli.bills.invoice import check_file
+from pipeline.cli.bills.invoice_check import check_file
 from pipeline.cli.run_options import parse_month_option
 from pipeline.common.errors import UsageError
 from pipeline.run.context import RunContext
@@ -40,7 +40,7 @@ def compared(
     moves: pl.DataFrame = NO_MOVES,
     record: tuple[dt.date, dt.date] | None = None,
 ) -> pl.DataFrame:
-    return compare(read(folder, text).lines, units(*ours), NO_VAIN, moves, record)
+    return compare_invoice(read(folder, text).lines, units(*ours), NO_VAIN, moves, record)
 
 
 def differences(*args: Any, **options: Any) -> list[object]:
@@ -210,7 +210,7 @@ def home(new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SUNLEDGER_HOME", str(runtime.settings.home))
     monkeypatch.setattr(
-        "pipeline.cli.bills.invoice.RunContext", partial(RunContext, now=lambda: at("2027-02-03"))
+        "pipeline.cli.bills.invoice_check.RunContext", partial(RunContext, now=lambda: at("2027-02-03"))
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path

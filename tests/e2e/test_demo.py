@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.cli.bills.invoice import check_file
+from pipeline.cli.bills.invoice_check import check_file
 from pipeline.cli.demos.demo import MELBOURNE, NETHERLANDS
 from pipeline.cli.sql import save_rows
 from pipeline.run.measurement_sets import BALANCE

@@ -53,7 +53,7 @@ def run_check(
     ] = None,
 ) -> None:
     """Compare SMA's invoice line by line with our count. The exit code is 0 if all lines agree, otherwise 3."""
-    from pipeline.cli.bills.invoice import check_file
+    from pipeline.cli.bills.invoice_check import check_file
 
     code = check_file(invoice, first, last, output)
     if code:

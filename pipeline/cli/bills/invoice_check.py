@@ -11,12 +11,14 @@ import polars as pl
 from rich.text import Text
 
 from pipeline.billing import load_prices
-from pipeline.billing.compare import AGREED, KINDS, MONTHS_A_QUARTER, OURS, THEIRS, compare, find_quarters
+from pipeline.billing.invoice_comparison import AGREED, KINDS, OURS, THEIRS, compare_invoice, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
+from pipeline.billing.invoices import MONTHS_A_QUARTER
 from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.requested_units import count_units, find_current_month, read_moves
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.cli.console import out, say, show_table
+from pipeline.cli.exit_codes import DONE, IN_PART
 from pipeline.cli.run_options import parse_month_option
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings, load_settings
@@ -26,7 +28,6 @@ from schemas import ApiRequests, Plants
 from warehouse.results.csv_file import CSV_STYLES, CsvStyle
 from warehouse.results.export import choose_format, export_query
 
-AGREE, DIFFER = 0, 3
 NAMED = 5
 
 
@@ -34,8 +35,8 @@ NAMED = 5
 class CheckedInvoice:
     """SMA's invoice beside our count.
 
-    `lines` are those of `compare` with the names of plants, `months` the first and the last month that were compared,
-    and `lower_bound` says that our count may lack PU; it is empty if not.
+    `lines` are those of `compare_invoice` with the names of plants, `months` the first and the last month that were
+    compared, and `lower_bound` says that our count may lack PU; it is empty if not.
     """
 
     invoice: InvoiceFile
@@ -84,11 +85,13 @@ def check_invoice(
     of_months = pl.col("month").is_between(begin, end)
     lake, moved = runtime.lake, read_moves(runtime.lake)
     units = count_units(runtime, prices)
-    vain = find_unanswered_systems(lake.scan(ApiRequests), moved, prices)
+    unanswered = find_unanswered_systems(lake.scan(ApiRequests), moved, prices)
     record = (min(units["month"]), max(units["month"])) if units.height else None
     months = pl.date_range(begin, end, "1mo", eager=True).to_list()
     lower_bound = explain_lower_bound(runtime.settings.home, months)
-    found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
+    found = compare_invoice(
+        invoice.lines.filter(of_months), units.filter(of_months), unanswered, moved, record
+    )
     names = lake.scan(Plants).select("plant_id", plant_name="name").collect()
     named = found.join(names, on="plant_id", how="left", maintain_order="left")
     lines = named.select("month", "plant_id", "plant_name", pl.exclude("month", "plant_id", "plant_name"))
@@ -115,8 +118,8 @@ def show_comparison(
         out.print(f"Lines without a plant were not compared: {lines}.", soft_wrap=True)
     if not differing.height and not problems:
         say(f"The invoice agrees with our count for {begin:%Y-%m} to {end:%Y-%m}.")
-        return AGREE
-    return DIFFER
+        return DONE
+    return IN_PART
 
 
 def _show_lines(differing: pl.DataFrame, begin: dt.date, end: dt.date) -> None:

@@ -148,10 +148,10 @@ def _show_notes(found: Bill, *, forecast: bool) -> None:
             "billing_units.",
             soft_wrap=True,
         )
-    if found.in_vain:
+    if found.n_unanswered:
         out.print(
-            f"{pluralize(found.in_vain, 'system')} got no answer at all in some month, so no PU is counted for that "
-            "month.",
+            f"{pluralize(found.n_unanswered, 'system')} got no answer at all in some month, so no PU is counted for "
+            "that month.",
             soft_wrap=True,
         )
 

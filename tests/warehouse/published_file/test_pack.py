@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.billing.compare import KINDS
+from pipeline.billing.invoice_comparison import KINDS
 from pipeline.common.errors import UsageError
 from pipeline.report.reasons import CAUSES
 from pipeline.tables.restatement_tables import QUANTITIES
