@@ -113,7 +113,7 @@ class Replacement:
     def find_changes(self, facts: Mapping[str, str] | None = None) -> Iterator[PartChange]:
         """The difference that replacing the whole part makes, to be looked at and then given to `commit_change`.
 
-        Nothing comes where the rows are equal. Once more comes one where another run replaced the part in between.
+        Nothing comes where the rows are equal. A second one comes where another run replaced the part in between.
         After a kill before the commit the next run meets the same difference again. `facts` are kept with the rows:
         what they were made from. Raises EmptyPartError as `commit`. What became of it is in `written`.
         """
@@ -147,8 +147,8 @@ class Replacement:
 
     @property
     def written(self) -> WriteResult:
-        """The outcome of the part after all `changes`."""
-        assert self._written is not None  # noqa: S101 - set once the changes are drained
+        """The outcome of the part, once nothing comes from `find_changes` any more."""
+        assert self._written is not None  # noqa: S101 - set when `find_changes` ends
         return self._written
 
     def _commit(

@@ -37,9 +37,10 @@ ADOPTED = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one log entry says: files added (with bytes and rows), files removed, and what its commit says of digests.
+    """What one log entry says: files added (with bytes, rows and digest), files removed, and whose commit it is.
 
-    `before` and `digests` are None where the commit is not one of ours.
+    `before` is the digest of the record before, None where there was none. `ours` says whether sunledger committed it;
+    of other programs' commits no digest is known.
     """
 
     text: str
