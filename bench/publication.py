@@ -41,7 +41,8 @@ from schemas import (
 from warehouse.lake import Lake
 from warehouse.published_file.meta import hash_schema
 from warehouse.published_file.publish import publish
-from warehouse.published_file.published_object import PublishedObject, publish_object
+from warehouse.published_file.publish_object import publish_object
+from warehouse.published_file.published_object import PublishedObject
 
 # One changed day may cost so much of a full publication.
 MOST = 0.2

@@ -8,7 +8,8 @@ from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
 from pipeline.tables.inventory_tables import write_plant_attributes
 from warehouse.published_file.publish import PublishedFile, publish
-from warehouse.published_file.published_object import PublishedObject, publish_object
+from warehouse.published_file.publish_object import publish_object
+from warehouse.published_file.published_object import PublishedObject
 from warehouse.verification.known_tables import KnownTables
 
 # The step's name.

@@ -25,7 +25,7 @@ from tests.warehouse.test_published_object import (
     target_of,
 )
 from warehouse.lake import Lake
-from warehouse.published_file.published_object import publish_object
+from warehouse.published_file.publish_object import publish_object
 from warehouse.verification.verify import verify_lake
 
 __all__ = ["lake", "nine_days"]

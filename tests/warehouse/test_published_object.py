@@ -23,7 +23,8 @@ from warehouse.published_file import published_object
 from warehouse.published_file.lake_script import find_lake_script
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publication_base import take_base
-from warehouse.published_file.published_object import DamagedObjectError, PublishedObject, publish_object
+from warehouse.published_file.publish_object import publish_object
+from warehouse.published_file.published_object import DamagedObjectError, PublishedObject
 
 FIRST = dt.date(2021, 10, 1)
 DAYS = 9

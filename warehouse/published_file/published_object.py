@@ -21,7 +21,6 @@ from pipeline.common.files.atomic_files import write_file
 from pipeline.common.settings import Settings
 from pipeline.common.slow_stores import watch_store
 from pipeline.common.store_faults import StoreError, find_store_error
-from warehouse.lake import Lake
 from warehouse.object_store import LONGEST_CALL_S, REQUEST_S, open_store
 from warehouse.published_file.lake_script import find_lake_script
 from warehouse.published_file.open_published import FIRST_DAYS, NotPublishedError
@@ -33,14 +32,7 @@ from warehouse.published_file.publication import (
 )
 from warehouse.published_file.publication_base import name_record
 from warehouse.published_file.publication_turn import PublishError, hold_turn, reserve_name
-from warehouse.published_file.publish import (
-    PublishedFile,
-    forget_published,
-    publish,
-)
 
-# Publications that come in between before one gives up; each of them was a newer one.
-TRIES = 5
 # By S3, for one request.
 MOST_BYTES = 5 * 2**30
 CONTENT = "sunledger-content"
@@ -205,33 +197,6 @@ def fetch_published(settings: Settings, tell: Callable[[str], None]) -> Path:
             "publish'."
         )
     return settings.warehouse
-
-
-def publish_object(lake: Lake, target: PublishedObject, **options: Any) -> PublishedFile:
-    """Publish as `publish` does, to an object: from what it holds now, and again where another one came in between.
-
-    `options` are those of `publish`. Raises as `publish` does, and StoreError.
-    """
-    for _ in range(TRIES):
-        try:
-            etag = target.fetch()
-        except DamagedObjectError as fault:
-            target.tell(
-                f"{fault.address} differs from what was published there, so it is built from nothing."
-            )
-            forget_published(target.file, target.tell)
-            etag = fault.etag
-        published = publish(lake, target.file, **options)
-        # What was not renewed is what the object holds.
-        if (etag is not None and not published.renewed) or target.put(etag, published.digest):
-            return published
-        target.tell(
-            f"Another process has published {target.address} meanwhile: this one is built again from that."
-        )
-    raise PublishError(
-        f"{target.address} was not published: {TRIES} publications of other processes came first, and theirs is there. "
-        "Find what publishes so often, then run 'sunledger publish' again."
-    )
 
 
 def _put_whole(store: Any, name: str, content: mmap.mmap, digest: str, etag: str | None) -> str | None:
