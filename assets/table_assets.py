@@ -63,7 +63,7 @@ def _build_whole_assets(
     kinds: set[str],
     *,
     pool: str | None = None,
-    group: str | None = None,
+    group: str | None,
     last: bool = False,
 ) -> list[dg.AssetsDefinition]:
     return [

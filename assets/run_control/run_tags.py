@@ -90,7 +90,7 @@ def build_command_tags(
     sets: str,
     again: bool,
     days: tuple[dt.date, dt.date] | None,
-    shard: Shard | None = None,
+    shard: Shard | None,
 ) -> dict[str, str]:
     """The tags of a command's runs: what they were started for. What was not limited has no tag."""
     named, grouped = ",".join(sorted(plants)), ",".join(sorted(groups))

@@ -258,7 +258,7 @@ def _price_new_units(
     month: dt.date,
     plants: Collection[str],
     known: frozenset[str],
-    listed: pl.DataFrame | None = None,
+    listed: pl.DataFrame | None,
 ) -> NewUnits:
     wanted, price = frozenset(plants), prices.require_price(month)
     billed = _take_new_ids(runtime, known, month)

@@ -27,7 +27,7 @@ def run_init() -> None:
 def run_worker(
     slots: Annotated[int, typer.Option(min=1, max=64, help="Runs that this worker does at a time.")] = 1,
 ) -> None:
-    """Do runs of Dagster on this machine, as a worker of a cluster of the kind celery, until it is stopped."""
+    """Execute Dagster's runs on this machine, as a worker of a Celery cluster, until it is stopped."""
     from assets.control_room import Service, run_services
     from assets.home_setup.dagster_home import build_environment, build_worker_command, prepare
     from pipeline.cli.console import say

@@ -33,9 +33,7 @@ def show_completeness(runtime: RunContext, days: Collection[dt.date]) -> bool:
     return found.is_whole
 
 
-def say_month(
-    connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str] = ()
-) -> Completeness:
+def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str]) -> Completeness:
     """Say how many plant-days of a published month are complete, since a report can't be better than its days."""
     days = read_plant_days(connection, month, only)
     found = summarize(days)

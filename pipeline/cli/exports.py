@@ -61,7 +61,11 @@ def run_pack(
     ] = None,
     groups: Annotated[
         list[str] | None,
-        typer.Option("--group", metavar="NAME", help="Only the plants of this group; repeat it for more."),
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="Only the plants of this group. Repeat the option for more groups.",
+        ),
     ] = None,
     invoice: Annotated[
         Path | None,

@@ -148,7 +148,7 @@ def run_refresh(
     ] = False,
     yes: Annotated[bool, YES] = False,
 ) -> None:
-    """Fetch the list of plants, and of those that may have changed or that --plants names the devices and sets."""
+    """Fetch the list of plants, and the devices and sets of those that may have changed or that --plants names."""
     from assets.runs import record_runs
     from pipeline.billing import load_prices
     from pipeline.cli.bills.cost_consent import agree_on_fleet

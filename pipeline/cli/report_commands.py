@@ -14,7 +14,11 @@ def run_report(
     plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[
         list[str] | None,
-        typer.Option("--group", metavar="NAME", help="Only the plants of this group; repeat it for more."),
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="Only the plants of this group. Repeat the option for more groups.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,

@@ -65,7 +65,7 @@ class Completeness:
 
 
 def measure_completeness(
-    runtime: RunContext, days: Collection[dt.date], only_plants: Collection[str] = ()
+    runtime: RunContext, days: Collection[dt.date], only_plants: Collection[str]
 ) -> Completeness:
     """The plant-days of these days, of these plants only where some are named.
 

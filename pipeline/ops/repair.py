@@ -335,7 +335,7 @@ def keep_lost_requests(settings: Settings, outcome: RepairOutcome, lost: Iterabl
 
 
 def find_lost_tables(
-    lake: Lake, copy: PublishedCopy | None, missing: Collection[type[Table]] = ()
+    lake: Lake, copy: PublishedCopy | None, missing: Collection[type[Table]]
 ) -> list[LostPart]:
     """The parts of tables whose folder is gone, by what other tables and the published file tell of them.
 

@@ -36,7 +36,7 @@ def quarantine(
     runtime.lake.replace(Quarantine, part, [rows], plants=plants, empty=True)
 
 
-def build_raw_part(day: dt.date, set_type: str = "") -> Part:
+def build_raw_part(day: dt.date, set_type: str) -> Part:
     """The part of a raw table that a day's answers are in; sets that share a table (`set_type`) have one each."""
     return {"local_date": day} | ({"set_type": set_type} if set_type else {})
 

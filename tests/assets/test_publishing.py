@@ -23,7 +23,6 @@ from tests.small_lake import make_frame
 from warehouse.published_file.publish import publish
 
 WAREHOUSE = dg.AssetKey("warehouse")
-RUNNING_JOBS = ("energy_days", "energy_from_lake", "close_month", "close_year")
 
 
 def configure(home: Path, **settings: Any) -> Settings:

@@ -74,7 +74,7 @@ def write_plant_days(connection: duckdb.DuckDBPyConnection, month: dt.date) -> s
 
 
 def read_plant_days(
-    connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str] = ()
+    connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str]
 ) -> pl.DataFrame:
     """plant_id, name, local_date and reason of the month's plant-days, of `only` these plants where some are named."""
     query = f"""

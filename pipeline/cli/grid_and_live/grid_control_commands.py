@@ -18,7 +18,7 @@ app = typer.Typer(
 PLANTS = typer.Argument(metavar="PLANT", help="Ids of plants. Default: all of your plants.")
 SEND = typer.Option("--send", help="Really send it. Without this option nothing is sent.")
 YES = typer.Option("--yes", help="Send without a question, for scripts.")
-FOLLOW = typer.Option("--follow", help="Look at the orders until they have ended.")
+FOLLOW = typer.Option("--follow", help="Follow the orders until they have ended.")
 
 
 @app.command("eligible")
@@ -56,7 +56,8 @@ def run_schedule(
     supersede: Annotated[
         bool,
         typer.Option(
-            "--supersede", help="Take the place of other commands in that time, but none of a grid operator."
+            "--supersede",
+            help="Replace other commands in the time of this limit, but none of a grid operator.",
         ),
     ] = False,
     resend: Annotated[
@@ -107,9 +108,7 @@ def run_cancel(
 def run_grid_list(
     plants: Annotated[list[str] | None, PLANTS] = None,
     *,
-    read: Annotated[
-        bool, typer.Option("--read", help="Read the schedules of the plants from SMA before.")
-    ] = False,
+    read: Annotated[bool, typer.Option("--read", help="Read the plants' schedules from SMA first.")] = False,
     follow: Annotated[bool, FOLLOW] = False,
 ) -> None:
     """List orders that are not over, and commands that SMA has. Sends nothing without --read or --follow."""

@@ -36,7 +36,7 @@ from warehouse.verification.older_states import find_older_states
 from warehouse.verification.verify import list_damages, verify_published
 
 
-def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool = False) -> Iterator[str]:
+def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool) -> Iterator[str]:
     """Repair what `verify` finds, show it in a table, and yield a sentence. Raises SunledgerError if damage is left.
 
     `lost_lake` says that a lake that is gone as a whole won't come back.

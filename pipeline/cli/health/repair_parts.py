@@ -36,7 +36,7 @@ def run_repair_parts(settings: Settings, parts: Sequence[Part]) -> bool:
     return well
 
 
-def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool = False) -> list[Part]:
+def build_parts(lost_hosts: Sequence[str], *, yes: bool, lost_lake: bool) -> list[Part]:
     """Build the parts in the order in which they need each other. `yes` is consent to the cost of requests.
 
     `lost_hosts` and `lost_lake` name what is gone for good.

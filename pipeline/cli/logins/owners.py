@@ -89,7 +89,7 @@ def _was_just_asked(owner: Owner, now: dt.datetime) -> bool:
     )
 
 
-def ask_states(emails: Collection[str], name: str | None = None) -> int:
+def ask_states(emails: Collection[str], name: str | None) -> int:
     """Ask SMA for the current state of each consent; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book(name) as (runtime, credential, book):
@@ -105,7 +105,7 @@ def ask_states(emails: Collection[str], name: str | None = None) -> int:
     return _choose_exit_code(len(noted), len(owners))
 
 
-def show_states(name: str | None = None) -> int:
+def show_states(name: str | None) -> int:
     """Show the stored states of all owners, by default of all credentials, without a request to SMA; the exit code."""
     known = False
     for credential in _select_custom(load_settings(), name):
@@ -120,7 +120,7 @@ def show_states(name: str | None = None) -> int:
     return DONE
 
 
-def watch_states(minutes: float, name: str | None = None) -> int:
+def watch_states(minutes: float, name: str | None) -> int:
     """Wait at most `minutes` (0: without limit) until every owner has answered, and print each change at once."""
     with _open_book(name) as (runtime, credential, book):
         begun = runtime.now()

@@ -29,7 +29,7 @@ def find_turns(plants: Collection[str], today: dt.date, cycle: int) -> pl.DataFr
 
 
 def read_newest_answers(
-    lake: Lake, model: type[RawAnswers], cycle: int, today: dt.date, of: dt.date | None = None
+    lake: Lake, model: type[RawAnswers], cycle: int, today: dt.date, of: dt.date | None
 ) -> tuple[dt.date, pl.DataFrame]:
     """The newest day with answers, and the newest answer of each plant and device in the cycle that ends with it.
 

@@ -79,7 +79,7 @@ def cut_limits(limits: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_binding(
-    rows: pl.DataFrame, segments: pl.DataFrame, days: pl.DataFrame, without_meter: Sequence[str] = ()
+    rows: pl.DataFrame, segments: pl.DataFrame, days: pl.DataFrame, without_meter: Sequence[str]
 ) -> pl.DataFrame:
     """The pieces of rows in which a limit holds, and whether it binds there.
 
