@@ -2,9 +2,13 @@
 
 from calendar import monthrange
 from datetime import date
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
@@ -29,6 +33,8 @@ from pipeline.report.month import HOURS
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
 
+Values: TypeAlias = npt.NDArray[np.float64]
+
 _PROFILE_IN = 2.7
 _DAYS = 31
 # Of the picture of a year: the height of a month, and what is above and below all of them, in inches.
@@ -43,54 +49,55 @@ def draw_profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> st
     hours = pl.DataFrame({"hour": range(HOURS)}, schema={"hour": pl.Int64})
     # The mean of an hour is drawn through the whole of it.
     drawn = hours.join(profile, on="hour", how="left", maintain_order="left").fill_null(np.nan)
-    edges = np.arange(HOURS + 1)
     pv, load = drawn["pv_kw"].to_numpy(), drawn["load_kw"].to_numpy()
     top = float(np.nanmax(np.concatenate([pv, load, [0.0]])))
     scale, unit = (1000, "MW") if top >= LARGE else (1, "kW")
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_axes((LEFT, 0.13, WIDTH, 0.73))
-        axes.set_title(f"Mean power by hour of the day, {unit}", loc="left", fontsize=9.5, pad=6)
-        axes.set_facecolor(PAPER.light)
-        axes.set_axisbelow(True)
-        axes.stairs(pv / scale, edges, fill=True, color=SUN_PALE.light, label="_area")
-        axes.stairs(pv / scale, edges, baseline=None, color=SUN.light, linewidth=1.8, label="PV generation")
-        if np.isfinite(load).any():
-            axes.stairs(
-                load / scale,
-                edges,
-                baseline=None,
-                color=LOAD.light,
-                linewidth=1.8,
-                linestyle=(0, (5, 2)),
-                label="consumption",
-            )
-        axes.set_xlim(0, HOURS)
-        axes.set_ylim(0, (top / scale or 1.0) * 1.12)
-        axes.xaxis.set_major_locator(MultipleLocator(3))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(format_tick))
-        axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
-        label_ticks(axes)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side == "bottom")
-            spine.set_color(GAP_LINE.light)
-        axes.legend(
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.005),
-            ncols=2,
-            frameon=False,
-            fontsize=LABEL_SIZE,
-            labelcolor=MUTED.light,
-            borderpad=0,
-        )
-
     return draw_svg(
-        draw,
+        partial(_draw_profile, pv / scale, load / scale, top / scale, unit),
         size=(WIDTH_IN, _PROFILE_IN),
         title=f"{clean_name(name)}: load and production by hour in {format_month(month)}",
         description=_describe_profile(drawn, scale, unit),
+    )
+
+
+def _draw_profile(pv: Values, load: Values, top: float, unit: str, figure: Figure) -> None:
+    """Draw PV and consumption of each hour, both up to `top`, in this unit."""
+    edges = np.arange(HOURS + 1)
+    axes = figure.add_axes((LEFT, 0.13, WIDTH, 0.73))
+    axes.set_title(f"Mean power by hour of the day, {unit}", loc="left", fontsize=9.5, pad=6)
+    axes.set_facecolor(PAPER.light)
+    axes.set_axisbelow(True)
+    axes.stairs(pv, edges, fill=True, color=SUN_PALE.light, label="_area")
+    axes.stairs(pv, edges, baseline=None, color=SUN.light, linewidth=1.8, label="PV generation")
+    if np.isfinite(load).any():
+        axes.stairs(
+            load,
+            edges,
+            baseline=None,
+            color=LOAD.light,
+            linewidth=1.8,
+            linestyle=(0, (5, 2)),
+            label="consumption",
+        )
+    axes.set_xlim(0, HOURS)
+    axes.set_ylim(0, (top or 1.0) * 1.12)
+    axes.xaxis.set_major_locator(MultipleLocator(3))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(format_tick))
+    axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
+    label_ticks(axes)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(GAP_LINE.light)
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.005),
+        ncols=2,
+        frameon=False,
+        fontsize=LABEL_SIZE,
+        labelcolor=MUTED.light,
+        borderpad=0,
     )
 
 
@@ -114,31 +121,17 @@ def draw_year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
     """
     year, n_months = month.year, month.month
     found = days.filter(pl.col("local_date").is_between(date(year, 1, 1), find_month_end(month)))
-    grid = np.full((n_months, _DAYS), np.nan)
-    read = np.zeros((n_months, _DAYS), dtype=bool)
-    months, numbers = (
-        (part.cast(pl.Int64) - 1).to_numpy()
-        for part in (found["local_date"].dt.month(), found["local_date"].dt.day())
-    )
-    read[months, numbers] = True
-    grid[months, numbers] = found["kwh"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    calendar = np.arange(_DAYS) < np.array([[monthrange(year, number + 1)[1]] for number in range(n_months)])
+    grid, read = _lay_out(found, n_months)
     top = float(np.nanmax(grid)) if np.isfinite(grid).any() else 0.0
     # The labels of the scale stand close together.
     scale, unit = (1000, "MWh") if top >= LARGE / 10 else (1, "kWh")
-
     height = _ABOVE_IN + n_months * _ROW_IN + _BELOW_IN
+    title = f"PV energy of each day of {year}, {unit}"
+    calendar = np.arange(_DAYS) < np.array([[monthrange(year, number + 1)[1]] for number in range(n_months)])
 
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((LEFT, _BELOW_IN / height, WIDTH, n_months * _ROW_IN / height))
-        axes.set_title(f"PV energy of each day of {year}, {unit}", loc="left", fontsize=9.5, pad=6)
-        axes.set_facecolor(PAPER.light)
-        axes.set_xlim(0.4, _DAYS + 0.6)
-        axes.set_ylim(n_months, 0)
-        label_axis(axes, "x", {day: str(day) for day in range(1, _DAYS + 1)})
-        label_axis(axes, "y", {number + 0.5: MONTHS[number][:3] for number in range(n_months)})
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        _label_year(axes, title, n_months)
         steps = choose_steps(top / scale)
         colours = spread_colours(len(steps) - 1)
         levels = np.digitize(grid / scale, steps[1:-1]) + 1
@@ -161,3 +154,28 @@ def draw_year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
         title=f"{clean_name(name)}: PV energy of each day of {year} up to {format_month(month)}",
         description=f"Heat map: {read_days} with a value{most}. A cross: no value. Pale: not read.",
     )
+
+
+def _lay_out(days: pl.DataFrame, n_months: int) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """kWh by month and day, NaN where there is none, and which days there are; from rows of local_date and kwh."""
+    grid = np.full((n_months, _DAYS), np.nan)
+    read = np.zeros((n_months, _DAYS), dtype=bool)
+    months, numbers = (
+        (part.cast(pl.Int64) - 1).to_numpy()
+        for part in (days["local_date"].dt.month(), days["local_date"].dt.day())
+    )
+    read[months, numbers] = True
+    grid[months, numbers] = days["kwh"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return grid, read
+
+
+def _label_year(axes: Axes, title: str, n_months: int) -> None:
+    """Prepare axes of which a row is a month and a column a day."""
+    axes.set_title(title, loc="left", fontsize=9.5, pad=6)
+    axes.set_facecolor(PAPER.light)
+    axes.set_xlim(0.4, _DAYS + 0.6)
+    axes.set_ylim(n_months, 0)
+    label_axis(axes, "x", {day: str(day) for day in range(1, _DAYS + 1)})
+    label_axis(axes, "y", {number + 0.5: MONTHS[number][:3] for number in range(n_months)})
+    for spine in axes.spines.values():
+        spine.set_visible(False)
