@@ -55,6 +55,20 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
     assert documented in FILE.read_text()
 
 
+def test_a_quarter_with_a_gap_is_no_lower_base_load() -> None:
+    """A load of 0.4 kW at all times, of which each eighth quarter has five minutes of data."""
+    (question,) = (one for one in load_questions() if "base load" in one.text)
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE v_energy_quarter_hourly AS SELECT 'a' AS plant_id, 'Alpha' AS plant_name, local_start, "
+            "CAST(local_start AS DATE) AS local_date, CASE WHEN i % 8 = 0 THEN 1 / 12 ELSE 0.25 END AS "
+            "total_consumption_covered_h, 0.4 * total_consumption_covered_h AS total_consumption_kwh "
+            "FROM range(96) AS quarters(i), "
+            "LATERAL (SELECT TIMESTAMP '2021-10-06' + to_minutes(15 * i) AS local_start)"
+        )
+        assert connection.execute(question.query).fetchall() == [("Alpha", 0.4)]
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
