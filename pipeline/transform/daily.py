@@ -72,26 +72,27 @@ def summarize_day(
     `frames` are interval rows of one day sorted by `keys` and time, with `list_day_columns`. `asked` has the keys,
     day_start, day_end, sunrise, sunset (UTC; null where the place is not known), start_up and ended (UTC or null),
     `final` (false: may still change) and `expects` (quantities that are missing where they have no value at all). Days
-    that end before the start of operation or begin after its end are left out. `quantities` are names with `_w` and
-    `_kwh` columns.
+    that end before the start of operation or begin after its end are left out, unless they have rows: then SMA gives
+    another start or end than it gave when they were stored. `quantities` are names with `_w` and `_kwh` columns.
 
     A day is complete if its rows have no gap and neither has a decisive quantity that it has values of. What the sun
     makes has no energy on a day of which only the night was measured.
     """
     night_w = (limits or load_thresholds()).night_w
+    begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
+    # A day with rows before the start has no part in which nothing is expected.
+    asked = asked.with_columns(begun=begun, start_up=pl.when(begun).then("start_up"))
     schema = _build_summary_schema(asked, keys, quantities)
     by_name = pl.Schema({**{key: asked.schema[key] for key in keys}, "quantity": pl.String(), **QUANTITY})
     whole = join_frames(split_by_group(frames, keys), ROWS_AT_ONCE)
     parts = [_summarize_series(frame, asked, keys, quantities, night_w) for frame in whole]
     found = pl.concat([pl.DataFrame(schema=schema), *(part.rows for part in parts)])
     named = pl.concat([pl.DataFrame(schema=by_name), *(part.quantities for part in parts)])
-    begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
     over = (pl.col("ended") <= pl.col("day_start")).fill_null(value=False)
     with_rows = found.select(*keys, with_rows=pl.lit(value=True))
     rows = (
-        asked.filter(begun)
-        .join(with_rows, on=keys, how="left")
-        .filter(~over | pl.col("with_rows").fill_null(value=False))
+        asked.join(with_rows, on=keys, how="left")
+        .filter(pl.col("begun") & ~over | pl.col("with_rows").fill_null(value=False))
         .sort(keys)
     )
     named = _list_quantities(named, rows, keys)
