@@ -84,7 +84,11 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     co2_factor_g_per_kwh: float = column(
         "CO2 avoided per kWh.", unit="g/kWh", null="not given", ge=0, le=FINITE
     )
-    start_up: Utc = column("Start of operation; no data is expected for earlier days.", null="not given")
+    start_up: Utc = column(
+        "Start of operation; no data is expected for earlier days. Of a plant that moved it is the earliest that any "
+        "portal gave.",
+        null="not given",
+    )
     migrated_from: str = column(
         "Id that this plant had before it moved, usually on Sunny Portal Classic; report tables list the plant under"
         " its newest id.",

@@ -491,6 +491,23 @@ def test_an_empty_list_forgets_nothing() -> None:
     assert remember(stored, stored.clear(), ["plant_id"]).equals(stored)
 
 
+def test_a_plant_that_moved_began_under_its_former_id() -> None:
+    """The new portal gives the day of the move, with each list. Of a plant that has not moved the new start counts."""
+    stored, _ = listed(
+        plant("old", installation={"startUpUtc": "2019-05-01T00:00:00"}),
+        plant("9", installation={"startUpUtc": "2019-05-01T00:00:00"}),
+    )
+    newest, _ = listed(
+        plant("7", installation={"startUpUtc": "2025-07-09T00:00:00"}),
+        plant("9", installation={"startUpUtc": "2020-06-01T00:00:00"}),
+    )
+    moved = pl.when(pl.col("plant_id") == "7").then(pl.lit("old")).alias("migrated_from")
+    for moves in (moved, pl.lit(None, pl.String).alias("migrated_from")):
+        stored = remember_plants(stored, newest.with_columns(moves))
+        starts = dict(stored.select("plant_id", pl.col("start_up").dt.year()).iter_rows())
+        assert starts == {"old": 2019, "7": 2019, "9": 2020}
+
+
 def test_the_largest_power_before_a_reduction_stays_known() -> None:
     known = ["ac_power_kw", "peak_power_kw", "former_ac_power_kw", "former_peak_power_kw", "power_reduced_on"]
 

@@ -33,7 +33,8 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     """As `remember`, and what is reported once stays known.
 
-    That is a plant's id before it moved, its zone before it was corrected, and its powers before a list gave others.
+    That is a plant's id before it moved, its zone before it was corrected, and its powers before a list gave others. A
+    plant that moved has been in operation since the start under its former id, whatever its new portal gives.
     """
     before = stored.select(
         "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"
@@ -42,6 +43,10 @@ def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     known = listed.join(before, on="plant_id", how="left").with_columns(
         migrated_from=pl.coalesce("id_before", "migrated_from"),
         previous_timezone=pl.coalesce(corrected, "zone_before"),
+    )
+    former = stored.select(migrated_from="plant_id", former_start="start_up")
+    known = known.join(former, on="migrated_from", how="left", maintain_order="left").with_columns(
+        start_up=pl.min_horizontal("start_up", "former_start")
     )
     known = remember_powers(known.select(listed.columns), stored, ["plant_id"], POWERS)
     return remember(stored, known, ["plant_id"])
