@@ -154,6 +154,7 @@ def _write_daily(
         runtime.lake.replace(CoverageDaily, part, [named.select(polars_schema(CoverageDaily).names())])
         written = _replace_figures(runtime, day, frame, moved)
     else:
+        frame = _drop_meters(runtime.lake, frame)
         written = runtime.lake.replace(model, part, [frame])
     counts = dict(frame["status"].value_counts().rows())
     return build_result(
@@ -205,9 +206,7 @@ def _list_asked(
     asked = pl.concat([answered, *failed, *_list_inverter_plants(runtime, source, day)])
     if source.of_devices:
         # A plant that is no longer listed is reported as a whole, without a device.
-        asked = asked.filter(pl.col("device_id") != "").join(
-            _find_measuring_devices(runtime.lake), on=["plant_id", "device_id"], how="anti"
-        )
+        asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.read_whole(Plants)
     placed = add_day_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
     return (
@@ -238,10 +237,15 @@ def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) 
     ]
 
 
-def _find_measuring_devices(lake: Lake) -> pl.DataFrame:
-    """plant_id and device_id of the devices that are no inverters by their type; one without a type may be one."""
+def _drop_meters(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of device_energy_daily without devices that are no inverters by their type, beside an inverter.
+
+    A device without a type may be one. A meter that is alone tells what inverters make of which SMA knows nothing.
+    """
     kind = pl.col("type").str.to_lowercase()
-    return lake.read_whole(Devices).filter(kind.is_in(MEASURING_TYPES)).select("plant_id", "device_id")
+    meters = lake.read_whole(Devices).filter(kind.is_in(MEASURING_TYPES))["device_id"].unique()
+    is_meter = pl.col("device_id").is_in(meters.implode())
+    return rows.filter(~is_meter | is_meter.all().over("plant_id"))
 
 
 def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:

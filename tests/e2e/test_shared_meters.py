@@ -73,11 +73,10 @@ def test_a_meter_that_devices_share_counts_once(new_runtime: New, sma: ScriptedS
     assert devices["pv_generation_kwh"].round(9).to_list() == [12.0, 12.0]
 
 
-def test_pv_that_a_meter_measures_as_well_counts_once(new_runtime: New, sma: ScriptedSma) -> None:
-    """The inverter has no type, the other devices have: they measure what it makes, and a battery's makes its own."""
-    kinds = {"110": None, "111": "Energy Meter", "112": "Monitoring and control", "113": "Battery Inverter"}
+def list_generating(new_runtime: New, sma: ScriptedSma, **kinds: str | None) -> RunContext:
+    """A run of plant 11 with devices of these types (None: not given), each of which gives 500 W of PV."""
     sma.devices["11"] = [
-        {"deviceId": name, "isActive": True} | ({"type": kind} if kind else {})
+        {"deviceId": name.strip("_"), "isActive": True} | ({"type": kind} if kind else {})
         for name, kind in kinds.items()
     ]
     sma.special = one_meter
@@ -85,12 +84,29 @@ def test_pv_that_a_meter_measures_as_well_counts_once(new_runtime: New, sma: Scr
     refresh(runtime)
     fetch(runtime, MONDAY)
     build(runtime, MONDAY)
+    return runtime
+
+
+def test_pv_that_a_meter_measures_as_well_counts_once(new_runtime: New, sma: ScriptedSma) -> None:
+    """The inverter has no type, the other devices have: they measure what it makes, and a battery's makes its own."""
+    kinds = {
+        "_110": None,
+        "_111": "Energy Meter",
+        "_112": "Monitoring and control",
+        "_113": "Battery Inverter",
+    }
+    runtime = list_generating(new_runtime, sma, **kinds)
     devices = runtime.lake.scan(DeviceEnergyDaily).collect()
     assert devices["device_id"].to_list() == ["110", "113"]
     assert devices["pv_generation_kwh"].sum() == pytest.approx(24.0)
     assert INVERTERS not in runtime.lake.scan(Quarantine).collect()["reason"].to_list()
     # What it measures stays as its rows.
     assert runtime.lake.scan(PvIntervals).collect()["device_id"].n_unique() == 4
+
+
+def test_a_meter_of_inverters_that_sma_does_not_know_counts(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = list_generating(new_runtime, sma, _111="Energy Meter")
+    assert runtime.lake.scan(DeviceEnergyDaily).collect()["device_id"].to_list() == ["111"]
 
 
 def test_the_table_of_devices_has_no_figure_of_a_meter() -> None:
