@@ -16,7 +16,7 @@ def main() -> None:
     end_with_parent()
     sys.argv[1:] = [
         *("api", "grpc", "--socket", sys.argv[1], "--log-level", "warning"),
-        # What keeps the code from being loaded is then told by the page.
+        # The page then says what keeps the code from being loaded.
         "--lazy-load-user-code",
         *("--location-name", "sunledger", "--module-name", "assets.definitions"),
         # Dagster would look into the folder that it is started in, which may have packages that are called like ours.

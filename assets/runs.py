@@ -295,7 +295,7 @@ class Runs:
 
 
 class WithoutRepeats:
-    """A stream without what Dagster writes there of faults of its records, with SQL: they are raised, and told then."""
+    """A stream without what Dagster writes there, with SQL, of faults of its records: those are raised."""
 
     STARTS = (
         "Exception while storing event batch",

@@ -118,7 +118,7 @@ def _end(instance: dg.DagsterInstance, one: OpenRun, text: str) -> bool:
 
 
 def _free_ended(instance: dg.DagsterInstance, alive: set[str]) -> None:
-    """Free what runs hold that have ended, or are no longer there: their end was not told to the pools."""
+    """Free what runs hold that have ended, or are no longer there: the pools were not informed of their end."""
     known = {run for info in _list_pools(instance) for run in info.active_run_ids | _count_waiting(info)}
     for run_id in known - alive:
         run = instance.get_run_by_id(run_id)

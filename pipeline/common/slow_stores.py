@@ -48,7 +48,7 @@ class StoreWatch:
         self._slow_s: dict[str, list[float]] = {}
 
     def replace_listener(self, tell: Callable[[str], None] | None) -> Callable[[str], None] | None:
-        """Have that one told from now on, and return who was before."""
+        """Announce slow calls by `tell` from now on (None: not at all), and return what announced them before."""
         before, self._tell = self._tell, tell
         self._quiet_until, self._slow_s = {}, {}
         return before

@@ -122,7 +122,7 @@ def _list_cells(found: pl.DataFrame) -> Iterator[tuple[Cell, ...]]:
 
 
 def describe_attributes(row: dict[str, object]) -> list[tuple[str, str]]:
-    """What the user has told of a plant, as facts for its page."""
+    """The user's own attributes of a plant, as facts for its page."""
     labels = {"plant_group": "Group", "owner": "Owner", "region": "Region", "tariff": "Tariff"}
     told = [
         (label, clean_name(str(row[name]))) for name, label in labels.items() if row.get(name) is not None

@@ -13,7 +13,7 @@ ANNOUNCED_FROM_S = 5.0
 
 
 class Announcer(Protocol):
-    """Is told why a request waits, as a clause, and for how many seconds, before the wait begins."""
+    """Learns why a request waits, as a clause, and for how many seconds, before the wait begins."""
 
     def __call__(self, why: str, seconds: float, *, always: bool = False) -> None:
         """`always` says that the wait is worth a line however short it is."""
@@ -49,7 +49,7 @@ class Clock:
 class WaitAnnouncer:
     """Makes a sentence of each wait that is worth one, for `say`: a long one, or one after a refusal for the rate.
 
-    Requests that are on their way together wait together: what ends with a wait that was announced is not told again.
+    Requests that are on their way together wait together: what ends with an announced wait is not announced again.
     """
 
     def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -182,7 +182,7 @@ def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
     aside = runtime.lake.scan(Quarantine).filter(held, table.is_in(sorted(sources)), reasons)
     device = pl.col("device_id").fill_null("")
     told = aside.select(*_DAY, device, "reason", table=table).unique().collect()
-    # Until its plant's list told so, the requests of a device that is gone failed: nothing is missing by them.
+    # Until its plant's list said so, the requests of a device that is gone failed: nothing is missing by them.
     gone = find_removed_devices(runtime.lake, runtime.find_today())
     over = told.join(gone, on=["plant_id", "device_id"]).filter(pl.col("since") <= pl.col("local_date"))
     found = told.join(over, on=[*_DAY, "device_id"], how="anti")
