@@ -16,6 +16,7 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.allocators import free_code_pages, free_kept_memory
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
+from pipeline.common.files.machine_faults import explain_machine_fault
 from pipeline.common.files.refused_files import explain_bad_file, translate_refusals
 from pipeline.common.settings import Settings
 from pipeline.common.store_faults import StoreError, StoreUnavailableError, translate_store_faults
@@ -371,10 +372,10 @@ def convert_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         said = error.strerror or join_lines(str(error))
-        raise dg.Failure(
-            description=f"{explain_bad_file(error, said)} 'sunledger verify' finds damage in the lake.",
-            allow_retries=False,
-        ) from error
+        found = explain_machine_fault(error) or (
+            f"{explain_bad_file(error, said)} 'sunledger verify' finds damage in the lake."
+        )
+        raise dg.Failure(description=found, allow_retries=False) from error
 
 
 def find_failed_days(failure: dg.DagsterEvent | None) -> set[dt.date]:

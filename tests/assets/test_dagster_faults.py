@@ -1,11 +1,14 @@
 """Faults of Dagster's records, as sentences."""
 
+import errno
 import sqlite3
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from assets.asset_builders import convert_errors
 from assets.home_setup.dagster_faults import explain
 
 
@@ -34,3 +37,29 @@ def test_a_limit_of_sizes_and_a_folder_are_named_and_not_the_disk(
     assert ask("unable to open database file").startswith(
         f"{folder} is a folder where Dagster has a database"
     )
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            OSError(
+                "Generic LocalFileSystem error: Unable to open file /srv/lake/0.json: No space left on device"
+            ),
+            "The disk at /srv/lake/0.json is full or fails. What was stored before is intact: free some space,",
+        ),
+        (
+            OSError(errno.EIO, "Input/output error", "/srv/lake/0.json"),
+            "The disk at /srv/lake/0.json fails: ",
+        ),
+        (
+            OSError(errno.ELOOP, "Too many levels of symbolic links", "/srv/lake/0.json"),
+            "/srv/lake/0.json can't be read or written (Too many levels of symbolic links): check the disk and",
+        ),
+    ],
+)
+def test_the_page_shows_what_the_machine_lacks_as_commands_do(fault: OSError, said: str) -> None:
+    with pytest.raises(dg.Failure) as shown, convert_errors():
+        raise fault
+    assert str(shown.value.description).startswith(said)
+    assert not shown.value.allow_retries

@@ -32,6 +32,17 @@ STEP = (
             "The disk at /srv/home/.sunledger.duckdb.new.wal is full or fails.",
         ),
         (
+            (
+                "Generic LocalFileSystem error : Unable to open file /srv/home/lake/devices/_delta_log/0.json#1 : No "
+                "space left on device (os error 28)"
+            ),
+            "The disk at /srv/home/lake/devices/_delta_log/0.json#1 is full or fails.",
+        ),
+        (
+            "Failed to open local file '/srv/my home/part-1.parquet'. Detail: [errno 5] Input/output error",
+            "The disk at /srv/my home/part-1.parquet fails: it could not read or",
+        ),
+        (
             "parquet: File out of specification: underlying IO error: Input/output error",
             "The disk fails: it ",
         ),

@@ -18,7 +18,9 @@ from pipeline.common.store_faults import find_store_error, list_causes
 
 # What Python, pyarrow, DuckDB and delta-rs say, each in its own words.
 _REFUSED = re.compile(r"Permission denied|Operation not permitted", re.IGNORECASE)
-_PLACE = re.compile(r"(?:file|dir|directory|path) [\"']?(/[^\n\"'\x1b]+)")
+_PLACE = re.compile(
+    r"\b(?:file|dir|directory|path) (?:\"(/[^\n\"]+)\"|'(/[^\n']+)'|(/[^\n\"'\x1b]+?)(?= ?: | \(|[\n\"'\x1b]|$))"
+)
 
 _SAID_BY_NUMBER = {
     errno.EISDIR: "is a folder where a file should be: move it away",
@@ -40,10 +42,15 @@ def find_refusal(fault: BaseException) -> FileRefusedError | None:
         if isinstance(cause, FileRefusedError):
             return cause
         if isinstance(cause, PermissionError) or _REFUSED.search(str(cause)):
-            named = _PLACE.search(str(cause))
-            place = getattr(cause, "filename", None) or (named[1].strip() if named else None)
+            place = getattr(cause, "filename", None) or find_named_path(str(cause))
             return _build_error(Path(os.fsdecode(place)) if place else None)
     return None
+
+
+def find_named_path(said: str) -> str | None:
+    """The path of a file or folder that a library names in its message; None where it names none."""
+    found = _PLACE.search(said)
+    return next(filter(None, found.groups()), "").strip() or None if found else None
 
 
 def explain_by_number(fault: BaseException, place: Path | None = None) -> str | None:
