@@ -31,6 +31,8 @@ ENTRY = re.compile(r"(\d{20})\.json")
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\..+)?\.parquet")
 # What has not got its name yet, because its writer was killed.
 UNNAMED = ".new"
+# How many versions in a row a log may have lost; Delta writes a checkpoint after a hundred.
+MOST_LOST = 1000
 # The operation of entries that repair writes.
 REPAIR = "REPAIR"
 
@@ -69,10 +71,15 @@ def name_entry(version: int) -> str:
 
 def read_log(folder: Path, at_least: int = -1) -> TableLog:
     """Read a table's log; `at_least` is a version that it is known to have had."""
-    log = TableLog(folder)
+    log = TableLog(folder, at_least)
     names = list_regular_names(folder)
     entries = {int(found[1]): folder / name for name in names if (found := ENTRY.fullmatch(name))}
     checkpoints = {int(found[1]): folder / name for name in names if (found := CHECKPOINT.fullmatch(name))}
+    if entries or checkpoints:
+        log.version = _find_version(at_least, {*entries, *checkpoints})
+        for named in (entries, checkpoints):
+            for version in [one for one in named if one > log.version]:
+                log.bad_files[named.pop(version)] = "has a number far beyond the others"
     base = -1
     for version, file in checkpoints.items():
         try:
@@ -82,13 +89,29 @@ def read_log(folder: Path, at_least: int = -1) -> TableLog:
         else:
             base, log.actions = version, {version: said}
     hinted = _read_hint(log, checkpoints)
-    log.version = max(at_least, hinted, *entries, *checkpoints) if entries or checkpoints else at_least
+    if (entries or checkpoints) and hinted <= log.version + MOST_LOST:
+        log.version = max(log.version, hinted)
     for version in range(base + 1, log.version + 1):
         log.actions[version], lack = _read_entry(entries.get(version), first=version == 0)
         if lack:
             log.damaged[version] = lack
     _complete_cut_entries(log)
     return log
+
+
+def _find_version(at_least: int, numbers: Iterable[int]) -> int:
+    """The newest version of a log whose files have these numbers, and that is known to have had a version.
+
+    A changed digit makes the number of a file large. All versions before it would be missing, and repair writes those.
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number - runs[-1][-1] <= MOST_LOST:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    known = [run for run in runs if run[0] - MOST_LOST <= at_least <= run[-1] + MOST_LOST]
+    return max(at_least, max(known if at_least >= 0 and known else runs, key=len)[-1])
 
 
 def replay(log: TableLog) -> LogState:

@@ -1,5 +1,6 @@
 """Every kind of damage of a table's log and files: the lake can be read again, and no replaced rows come back."""
 
+import json
 import shutil
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -144,6 +145,21 @@ def test_a_damaged_checkpoint(lake: Lake, kind: str, what: str, entries: str, mo
     lost: list[LostPart] = []
     mend(lake, lost)
     check(lake, model, lost)
+
+
+@pytest.mark.parametrize("what", ["_last_checkpoint", "entry"])
+def test_a_number_with_a_changed_digit_makes_no_thousands_of_entries(lake: Lake, what: str) -> None:
+    """A repair wrote an entry for each version before it, without an end."""
+    table = folder_of(lake, RawEnergyBalance)
+    far = 2_000
+    if what == "entry":
+        shutil.copy(entry(table, 1), entry(table, far))
+    else:
+        (table / "_delta_log" / what).write_text(json.dumps({"version": far, "size": 3}))
+    lost: list[LostPart] = []
+    assert mend(lake, lost)
+    check(lake, RawEnergyBalance, lost)
+    assert len(list((table / "_delta_log").glob("*.json"))) < far
 
 
 @pytest.mark.parametrize("model", MODELS)
