@@ -45,7 +45,7 @@ def run_sql(
     granted, settings = check_readable_files(files or []), load_settings()
     published = settings.warehouse
     if settings.published_object:
-        from warehouse.published_file.published_object import fetch_published  # Loads all that publishes.
+        from warehouse.published_file.published_object import fetch_published  # Loads the client of stores.
 
         published = fetch_published(settings, say)
     with connect(published) as connection:
