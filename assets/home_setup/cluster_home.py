@@ -65,6 +65,8 @@ def build_cluster_configuration(settings: Settings) -> dict[str, Any]:
     content["run_monitoring"]["poll_interval_seconds"] = 10
     storage = {"postgres": {"postgres_url": {"env": POSTGRES}}}
     if settings.cluster == "kubernetes":
+        # Dagster's chart writes this section itself.
+        del content["run_coordinator"]
         # A Job's disk goes with it; what it prints is collected by Kubernetes.
         content["compute_logs"] = {
             "module": "dagster._core.storage.noop_compute_log_manager",

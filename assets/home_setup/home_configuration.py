@@ -19,6 +19,13 @@ concurrency:
     tag_concurrency_limits:
       - key: dagster/backfill
         limit: 2
+run_coordinator:
+  module: dagster
+  class: QueuedRunCoordinator
+  config:
+    # A run whose turn comes while what has loaded the code is started again waits in the queue; it would fail.
+    max_user_code_failure_retries: 5
+    user_code_failure_retry_delay: 15
 run_monitoring:
   enabled: true
   start_timeout_seconds: 300

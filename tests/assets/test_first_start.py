@@ -122,6 +122,15 @@ def test_a_bad_configuration_is_told_in_one_sentence(settings: Settings, text: s
         pass
 
 
+def test_a_run_whose_turn_comes_while_the_code_is_started_again_waits(settings: Settings) -> None:
+    with open_dagster(settings) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue
+        # A code server takes some seconds to start, and on a busy machine a minute.
+        assert queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay >= 60
+        assert queue.max_concurrent_runs == 4
+
+
 def test_a_home_with_signs_of_patterns_in_its_path_keeps_its_configuration(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
