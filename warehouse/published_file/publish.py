@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.files.atomic_files import sync_file, sync_folder
-from pipeline.common.files.refused_files import explain_by_number
+from pipeline.common.files.refused_files import explain_by_number, find_refusal
 from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import pluralize
 from schemas import TABLES, Table, storage
@@ -166,6 +166,8 @@ def _explain_faults(target: Path) -> Iterator[None]:
             raise error from fault
         if said := explain_by_number(fault, target):
             raise PublishError(f"{target} was not published. {said}") from fault
+        if refusal := find_refusal(fault):
+            raise PublishError(f"{target} was not published. {refusal}") from fault
         raise PublishError(
             f"{target} was not published: {take_first_line(fault)} The file that was published before is unchanged: "
             "check that the folders of the lake and of the file exist and have free space, then run 'sunledger "

@@ -42,7 +42,9 @@ def find_refusal(fault: BaseException) -> FileRefusedError | None:
         if isinstance(cause, FileRefusedError):
             return cause
         if isinstance(cause, PermissionError) or _REFUSED.search(str(cause)):
-            place = getattr(cause, "filename", None) or find_named_path(str(cause))
+            # What can't take the place of another file is named first.
+            places = (getattr(cause, name, None) for name in ("filename2", "filename"))
+            place = next(filter(None, places), None) or find_named_path(str(cause))
             return _build_error(Path(os.fsdecode(place)) if place else None)
     return None
 

@@ -160,6 +160,23 @@ def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
     assert names(target.parent) == PUBLISHED
 
 
+def test_a_file_that_the_system_refuses_is_named_with_the_cure(
+    home: tuple[Lake, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was a matter of free space."""
+    lake, target = home
+
+    def refuse(_new: str, _old: str, **_: object) -> None:
+        raise PermissionError(1, "Operation not permitted", _new, None, str(target))
+
+    monkeypatch.setattr("os.replace", refuse)
+    monkeypatch.setattr(Path, "replace", lambda new, old: refuse(str(new), str(old)))
+    with pytest.raises(
+        PublishError, match=r"was not published\. /.*/sunledger\.duckdb may not be used by user"
+    ):
+        put(lake, target, "2")
+
+
 def test_a_full_disk_is_one_sentence(home: tuple[Lake, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     lake, target = home
 
