@@ -6,16 +6,19 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.common.files.user_text import read_user_text
+from pipeline.common.files.user_text import build_file_error, check_user_file, read_user_text
 
 # How much a name must be like that of a setting to be a slip of it.
 ALIKE = 0.75
 # In the environment others have names of their own: Kubernetes makes some of each service's name.
 ALIKE_IN_ENVIRONMENT = 0.85
+# All settings together have a few kilobytes, and the reader of larger files takes long.
+MOST_BYTES = 2**18
 
 
 def check_env_file(file: Path, names: Collection[str]) -> None:
-    """Raise ConfigurationError for a line that can't be read, has no value, or misspells one of the settings' names.
+    """Raise ConfigurationError for a line that can't be read, has no value, misspells a setting's name, or gives one
+    another value than a line before it.
 
     A file that does not exist is none.
     """
@@ -23,6 +26,14 @@ def check_env_file(file: Path, names: Collection[str]) -> None:
         return
     from dotenv.parser import parse_stream  # noqa: PLC0415 - most homes have no such file
 
+    if check_user_file("", file, "text")[1] > MOST_BYTES:
+        raise build_file_error(
+            "",
+            file,
+            "it has more than 256 KiB, which settings never need",
+            "put a text file in its place, or remove it",
+        )
+    given: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(read_user_text("", file))):
         text = binding.original.string
         line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
@@ -36,6 +47,10 @@ def check_env_file(file: Path, names: Collection[str]) -> None:
         if key.upper() in names:
             if binding.value is None:
                 raise _build_error(file, line, f"has no = after {key}", f"write {key}=VALUE")
+            if given.setdefault(key.upper(), binding.value) != binding.value:
+                raise _build_error(
+                    file, line, f"gives {key} another value than a line before it", "remove one of them"
+                )
             continue
         if alike := difflib.get_close_matches(key.upper(), names, 1, ALIKE) if _is_ours(key) else []:
             raise _build_error(

@@ -4,12 +4,15 @@ Secrets are `SecretStr`: they are shown as stars wherever a settings object is p
 without credentials except calls of SMA's services, which begin with `require_credentials()`.
 """
 
+import datetime as dt
+import re
 from collections.abc import Collection
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.common.data_settings import (
@@ -40,6 +43,16 @@ _READABLE = {
     "date_from_datetime_inexact": "it should be a day, written as YYYY-MM-DD",
     "date_from_datetime_parsing": "it should be a day, written as YYYY-MM-DD",
 }
+# How a number and a day are written. pydantic also takes 1_000 for a thousand, digits of other alphabets, exponents,
+# and a number for the day that lies so many seconds after 1970: each of them is a slip here.
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]+)?\s*")
+_DAY = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*")
+_WRITTEN = {
+    int: ("int_parsing", _NUMBER),
+    float: ("float_parsing", _NUMBER),
+    Decimal: ("decimal_parsing", _NUMBER),
+    dt.date: ("date_parsing", _DAY),
+}
 
 
 class Settings(
@@ -69,6 +82,19 @@ class Settings(
         validate_default=True,
         str_strip_whitespace=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_written_form(cls, value: object, info: ValidationInfo) -> object:
+        """The value of a number or day, if it is written as one."""
+        if not isinstance(value, str):
+            return value
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        for kind in get_args(annotation) or (annotation,):
+            name, form = _WRITTEN.get(kind, ("", None))
+            if form is not None and not form.fullmatch(value):
+                raise PydanticCustomError(name, "{text}", {"text": _READABLE[name]})
+        return value
 
     @property
     def published_object(self) -> str | None:

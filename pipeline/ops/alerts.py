@@ -6,10 +6,12 @@ that failed gets the message again, and the others do not get it twice.
 
 import asyncio
 import json
+import logging
 import smtplib
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import TypeAlias
@@ -158,15 +160,40 @@ def _post_json(url: str, body: Mapping[str, object]) -> None:
         raise AlertFailedError(f"The webhook answered {status}: check its address.")
 
 
+class _HideWebhook(logging.Filter):
+    """Takes the address of a webhook, which is a secret, out of the records of httpx."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._address = str(httpx.URL(address))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if self._address in message:
+            record.msg, record.args = message.replace(self._address, "[webhook]"), ()
+        return True
+
+
+@contextmanager
+def _hide_webhook(address: str) -> Iterator[None]:
+    hide, log = _HideWebhook(address), logging.getLogger("httpx")
+    log.addFilter(hide)
+    try:
+        yield
+    finally:
+        log.removeFilter(hide)
+
+
 async def _post(url: str, content: str) -> int:
     """The status of the answer, within the time limit: those of httpx are for each piece of it. Reads no body."""
     headers = {"Content-Type": "application/json"}
-    async with (
-        asyncio.timeout(TIMEOUT_S),
-        httpx.AsyncClient(timeout=TIMEOUT_S) as client,
-        client.stream("POST", url, content=content, headers=headers) as answer,
-    ):
-        return answer.status_code
+    with _hide_webhook(url):
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            httpx.AsyncClient(timeout=TIMEOUT_S) as client,
+            client.stream("POST", url, content=content, headers=headers) as answer,
+        ):
+            return answer.status_code
 
 
 def _send_mail(url: str, sender: str, receivers: str, message: Message) -> None:

@@ -136,6 +136,33 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "1.000,50",
             "SUNLEDGER_MAX_EUR_PER_MONTH=1.000,50 is wrong: it should be a number, with a point before decimals.",
         ),
+        ("sma_max_connections", "1_0", "SMA_MAX_CONNECTIONS=1_0 is wrong: it should be a whole number."),
+        (
+            "sma_max_connections",
+            "\N{FULLWIDTH DIGIT FIVE}",
+            "SMA_MAX_CONNECTIONS=\N{FULLWIDTH DIGIT FIVE} is wrong: ",
+        ),
+        (
+            "pool_wait_minutes",
+            "1e3",
+            "SUNLEDGER_POOL_WAIT_MINUTES=1e3 is wrong: it should be a number, with a ",
+        ),
+        (
+            "pool_wait_minutes",
+            "nan",
+            "SUNLEDGER_POOL_WAIT_MINUTES=nan is wrong: it should be a number, with a ",
+        ),
+        ("max_eur_per_month", "1_000", "SUNLEDGER_MAX_EUR_PER_MONTH=1_000 is wrong: it should be a number, "),
+        (
+            "max_eur_per_month",
+            "\N{ARABIC-INDIC DIGIT NINE}",
+            "SUNLEDGER_MAX_EUR_PER_MONTH=\N{ARABIC-INDIC DIGIT NINE} is wrong: it should be a number, ",
+        ),
+        (
+            "first_day",
+            "1420070400",
+            "SUNLEDGER_FIRST_DAY=1420070400 is wrong: it should be a day, written as ",
+        ),
         (
             "lake",
             "ftp://bucket",
@@ -152,6 +179,11 @@ def test_a_wrong_value_is_one_sentence(
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("value", ["7", " 7 ", "+7", "07", "7.0"])
+def test_a_number_may_be_written_in_the_usual_ways(value: str) -> None:
+    assert load_settings(env_file=None, window_days=value, max_eur_per_month=value).window_days == 7
 
 
 def test_a_wrong_value_of_an_option_names_the_option() -> None:
@@ -200,3 +232,22 @@ def test_slips_of_the_environment_are_found_and_the_names_of_others_are_left() -
     others = ["SUNLEDGER_SERVICE_HOST", "SUNLEDGER_WEB_SERVICE_PORT", "SMARTHOME", "sunledger_home", "PATH"]
     slips = {"SUNLEDGER_MAX_EUR_PER_MONT": "SUNLEDGER_MAX_EUR_PER_MONTH", "SMA_CLIENTID": "SMA_CLIENT_ID"}
     assert find_misspelled_variables([*others, *slips], names) == slips
+
+
+def test_a_file_that_gives_two_values_to_one_setting_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SMA_CLIENT_ID=one\nOTHER=1\nOTHER=2\nSMA_CLIENT_ID=one\n\nsma_client_id=second-id\n")
+    with pytest.raises(
+        ConfigurationError, match=r"^Line 6 of .*\.env gives sma_client_id another value than"
+    ) as told:
+        load_settings(env_file=file)
+    assert "second-id" not in str(told.value)
+
+
+def test_a_file_that_is_too_large_for_settings_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(b"A" * (2**18 + 1))
+    monkeypatch.setattr(Path, "read_bytes", pytest.fail)
+    with pytest.raises(ConfigurationError, match="it has more than 256 KiB, which settings never need"):
+        load_settings(env_file=tmp_path / ".env")
