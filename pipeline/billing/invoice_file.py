@@ -26,6 +26,8 @@ from pipeline.common.text import shorten_text
 SEPARATORS = ";,\t|"
 # Invoices have a letterhead: so many lines may come before the headings.
 LETTERHEAD = 30
+# A line of more than this is no line of headings, and would take hours.
+MOST_COLUMNS, MOST_HEADER_CHARACTERS = 256, 10_000
 
 TOTALS = (
     "total", "sum", "subtotal", "grand total", "total net", "net total", "net amount", "total amount",
@@ -120,7 +122,8 @@ def _read_letterhead(source: io.StringIO, separator: str) -> Iterator[tuple[int,
     reader = csv.reader(source, delimiter=separator)
     with suppress(csv.Error):
         for names in reader:
-            yield reader.line_num, names
+            if len(names) <= MOST_COLUMNS and sum(map(len, names)) <= MOST_HEADER_CHARACTERS:
+                yield reader.line_num, names
             if reader.line_num > LETTERHEAD:
                 return
 

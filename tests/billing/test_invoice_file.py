@@ -236,6 +236,12 @@ def test_lines_may_end_in_each_way(tmp_path: Path) -> None:
         assert [row[:2] for row in lines(tmp_path, text)] == [(2, "1"), (4, "2")]
 
 
+@pytest.mark.parametrize("more", [";" * 256, ";(" * 256, ";" + "(" * 10_000])
+def test_a_line_that_is_too_long_is_no_header(tmp_path: Path, more: str) -> None:
+    with pytest.raises(UsageError, match="has no header line with plant, month and amount"):
+        read(tmp_path, f"plant_id;month;fee_eur{more}\n5000000;2026-10;12.50\n")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be read \(No such file"):
         read_invoice(tmp_path / "nowhere.csv", "EUR", NOW)
