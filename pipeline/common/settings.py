@@ -45,7 +45,7 @@ _READABLE = {
 }
 # How a number and a day are written. pydantic also takes 1_000 for a thousand, digits of other alphabets, exponents,
 # and a number for the day that lies so many seconds after 1970: each of them is a slip here.
-_NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]+)?\s*")
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)\s*")
 _DAY = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*")
 _WRITTEN = {
     int: ("int_parsing", _NUMBER),

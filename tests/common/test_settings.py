@@ -186,6 +186,11 @@ def test_a_number_may_be_written_in_the_usual_ways(value: str) -> None:
     assert load_settings(env_file=None, window_days=value, max_eur_per_month=value).window_days == 7
 
 
+@pytest.mark.parametrize("value", [".5", "0.5", "+.50", "0.500"])
+def test_a_part_of_a_number_may_be_written_in_the_usual_ways(value: str) -> None:
+    assert load_settings(env_file=None, pool_wait_minutes=value).pool_wait_minutes == 0.5
+
+
 def test_a_wrong_value_of_an_option_names_the_option() -> None:
     with pytest.raises(ConfigurationError, match=r"^--detail=5 is not an amount of detail; write none"):
         load_settings(env_file=None, from_options=["detail"], detail="5")
