@@ -57,6 +57,11 @@ def restore_backup(settings: Settings, source: Path) -> int:
                 f"{source} can't be read as a backup ({fault}): choose another backup file."
             ) from fault
         count = _verify(unpacked, source)
+        if places[LAKE] is None and (unpacked / LAKE).is_dir():
+            raise UsageError(
+                f"{source} holds a lake of files, and SUNLEDGER_LAKE names an object store, so nothing was restored: "
+                "set SUNLEDGER_LAKE to an empty folder, and restore it there."
+            )
         if places[LAKE] is not None and (unpacked / HOME).is_dir():
             add_lost_days(unpacked / HOME, _list_days_since(unpacked / MANIFEST, unpacked / LAKE))
         _move_to_places(unpacked, places)

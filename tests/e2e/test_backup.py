@@ -217,6 +217,15 @@ def test_a_backup_that_is_cut_short_or_damaged_restores_nothing(
         assert not other.home.exists()
 
 
+def test_a_lake_of_files_is_not_left_out_where_the_settings_name_an_object_store(
+    saved: Path, settings: Settings, tmp_path: Path
+) -> None:
+    other = elsewhere(settings, tmp_path).model_copy(update={"lake": "s3://bucket/prefix"})
+    with pytest.raises(UsageError, match="holds a lake of files, and SUNLEDGER_LAKE names an object store"):
+        restore_backup(other, saved)
+    assert not other.home.exists()
+
+
 def test_a_disk_that_is_too_small_for_what_a_backup_holds_is_named(
     saved: Path, settings: Settings, tmp_path: Path
 ) -> None:
