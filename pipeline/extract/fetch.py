@@ -12,10 +12,11 @@ from pipeline.extract.fetch_days import fetch_days, send_plan
 from pipeline.extract.missing_answers import name_stored_answers, plan_device_logs, plan_plant_logs, plan_set
 from pipeline.extract.moved_plants import fetch_moves
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
+from pipeline.extract.unknown_sets import note_unknown_sets
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.plant_lists import find_doubles, read_plant_lists
 from pipeline.run.fleet_lists.stored_lists import list_future_days
-from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
+from pipeline.run.measurement_sets import BALANCE, SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import list_plant_ids_of_newest
 from pipeline.run.sent_ahead import DaysToFetch
@@ -92,8 +93,10 @@ class SetFetch:
     def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
         """Each day with its result. Raises SmaError where SMA answers no request and the run can't go on."""
         for week in group_by_week(days):
+            noted = note_unknown_sets(runtime, week) if self.source is BALANCE else {}
             for day, report in fetch_days(runtime, partial(self._plan, week), self._name, week):
                 self.by_week &= not report.facts.get("week_refused")
+                report.notices.add(noted.get(day, Notices()))
                 yield day, report
 
     def list_upcoming(self, _: RunContext, days: Iterable[dt.date]) -> list[DaysToFetch]:

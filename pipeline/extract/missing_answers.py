@@ -10,10 +10,12 @@ import polars as pl
 
 from pipeline.extract import request_plan
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
+from pipeline.extract.unknown_sets import find_days_to_note
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.stored_lists import OWNER
 from pipeline.run.fleet_lists.unlisted_devices import find_removed_devices
 from pipeline.run.measurement_sets import (
+    BALANCE,
     SetSource,
     asks_for_others,
     build_other_set,
@@ -64,7 +66,10 @@ def plan_missing(runtime: RunContext, week: Sequence[dt.date]) -> Iterator[Fetch
 
 
 def find_lacking_days(runtime: RunContext, days: Sequence[dt.date]) -> set[dt.date]:
-    """The days of which some answer is to be asked for. Days that were found to lack nothing are not planned again."""
+    """The days of which some answer is to be asked for, or is to be noted as one that can't be asked for.
+
+    Days that were found to lack nothing are not planned again.
+    """
     unchanged = UnchangedSteps.of(runtime)
     states = unchanged.find_states()
     unknown = [day for day in days if unchanged.find(PLANNED, day, states) is None]
@@ -72,7 +77,8 @@ def find_lacking_days(runtime: RunContext, days: Sequence[dt.date]) -> set[dt.da
     for week in request_plan.group_by_week(unknown):
         with watch_lake() as trace:
             plans = list(plan_missing(runtime, week))
-        lacking = {day for plan in plans for one in plan.requests for day in one.days}
+            lacking = find_days_to_note(runtime, week) if BALANCE in choose_sets(runtime.settings) else set()
+        lacking |= {day for plan in plans for one in plan.requests for day in one.days}
         for day in week:
             if day not in lacking:
                 unchanged.keep(unchanged.hold(PLANNED, day, StepResult(), trace))

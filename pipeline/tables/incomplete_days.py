@@ -9,6 +9,7 @@ import polars as pl
 from pipeline.common.day_availability import DELAY, list_days
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.stored_lists import OWNER, read_last_asked
+from pipeline.run.fleet_lists.unanswered_lists import find_plants_of_unknown_sets
 from pipeline.run.fleet_lists.unlisted_devices import find_removed_devices, find_unlisted_devices
 from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.plants import (
@@ -159,7 +160,10 @@ def _read_plants_with_balance(runtime: RunContext) -> pl.DataFrame:
 
 def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFrame:
     """The plants and days from first to last for which SMA already has all data."""
-    plants, now = _read_plants_with_balance(runtime), runtime.now()
+    listed, now = list_plants(runtime), runtime.now()
+    unknown = find_plants_of_unknown_sets(runtime.lake, listed["plant_id"].to_list())
+    of_unknown_sets = listed.filter(pl.col("plant_id").is_in(sorted(unknown)))
+    plants = pl.concat([_read_plants_with_balance(runtime), of_unknown_sets])
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
     )
