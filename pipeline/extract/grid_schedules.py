@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 import polars as pl
 
 from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.common.text import pluralize
 from pipeline.extract.order_states import note_order_states
 from pipeline.run.context import RunContext
 from pipeline.run.grid_order_book import GridOrderBook, OrderBookError
@@ -14,6 +15,7 @@ from pipeline.run.plant_sessions import ask_by_plant
 from pipeline.run.plants import list_own_plants
 from pipeline.run.step_result import StepResult
 from pipeline.sma.auth.secret_files import SecretFileError
+from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 from pipeline.sma.unproven_grid_control import GridAnswer, GridRequest, ask_grid
 from schemas import GridCommands, RawGridSchedules, polars_schema, storage
 from schemas.grid_control import ACTIVE, SCHEDULED
@@ -25,7 +27,9 @@ def fetch_grid_schedules(runtime: RunContext) -> StepResult:
     """Fetch the schedules of each plant once a day, and again of those with commands or orders that are not over.
 
     Notes what became of orders of `sunledger grid`. Sends no request while SUNLEDGER_GRID_CONTROL is off.
-    A damaged book of orders is missing in the report, and what needs no book is done.
+    A damaged book of orders is missing in the report, and what needs no book is done. So are the schedules where SMA
+    answers for no plant: nothing else of a run needs them. Raises as `read_schedules` for credentials, settings and
+    the rate.
     """
     if runtime.settings.grid_control == "off":
         return StepResult(facts={"requests": 0})
@@ -33,15 +37,11 @@ def fetch_grid_schedules(runtime: RunContext) -> StepResult:
     try:
         ordered = {one.order.plant_id for one in book.list_orders()}
     except (OrderBookError, SecretFileError) as fault:
-        result = read_schedules(
-            runtime, _find_due(runtime, list_own_plants(runtime)["plant_id"].to_list(), ())
-        )
+        result, _ = _read_due(runtime, ())
         result.notices.missing.append(MissingItem(str(runtime.find_today()), _TABLE, "", str(fault)))
         return result
-    due = _find_due(runtime, list_own_plants(runtime)["plant_id"].to_list(), ordered)
-    result = read_schedules(runtime, due)
-    silent = {one.plant_id for one in result.notices.missing}
-    note_order_states(runtime, book, [plant for plant in due if plant not in silent])
+    result, read = _read_due(runtime, ordered)
+    note_order_states(runtime, book, read)
     book.store_events(runtime.lake)
     return result
 
@@ -66,6 +66,26 @@ def read_schedules(runtime: RunContext, plants: Sequence[str]) -> StepResult:
     missing = [MissingItem(today, _TABLE, plant, str(error)) for plant, error in errors.items()]
     facts = {"requests": len(requests), "unanswered": len(errors)}
     return StepResult(len(answers), bool(answers), facts, notices=Notices.of(missing))
+
+
+def _read_due(runtime: RunContext, ordered: Collection[str]) -> tuple[StepResult, list[str]]:
+    """The result of reading the plants whose turn it is, and those that were read."""
+    due = _find_due(runtime, list_own_plants(runtime)["plant_id"].to_list(), ordered)
+    try:
+        result = read_schedules(runtime, due)
+    except SmaError as error:
+        if isinstance(error, CredentialsError) or error.status == TOO_MANY_REQUESTS:
+            raise
+        reason = (
+            f"SMA answered no request for the schedules of {pluralize(len(due), 'plant')}, so those of the last "
+            f"reading stay: {error}"
+        )
+        missing = MissingItem(str(runtime.find_today()), _TABLE, "", reason)
+        return StepResult(
+            facts={"requests": len(due), "unanswered": len(due)}, notices=Notices.of([missing])
+        ), []
+    silent = {one.plant_id for one in result.notices.missing}
+    return result, [plant for plant in due if plant not in silent]
 
 
 def _find_due(runtime: RunContext, plants: Sequence[str], ordered: Collection[str]) -> list[str]:

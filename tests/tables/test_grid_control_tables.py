@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 import pytest
 
+from pipeline.common.errors import CredentialsError, SmaError, TransientError
 from pipeline.common.settings import load_settings
 from pipeline.extract import grid_schedules
 from pipeline.run.context import RunContext
@@ -97,6 +98,33 @@ def test_a_damaged_book_of_orders_does_not_stop_the_reading_of_plants(
     result = grid_schedules.fetch_grid_schedules(runtime)
     (missing,) = result.notices.missing
     assert (result.facts, str(book) in missing.reason) == ({"requests": 1}, True)
+
+
+DOWN = TransientError("GET /v1/x answered 503, the last of 6 tries.", status=503)
+LIMITED = TransientError("GET /v1/x answered 429, the last of 8 tries.", status=429)
+
+
+def test_a_service_that_answers_for_no_plant_leaves_schedules_missing_and_ends_nothing(
+    runtime: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.settings = runtime.settings.model_copy(update={"grid_control": "read"})
+    monkeypatch.setattr(grid_schedules, "list_own_plants", lambda _: pl.DataFrame({"plant_id": [PLANT, "2"]}))
+    monkeypatch.setattr(grid_schedules, "ask_by_plant", lambda *_: [DOWN, DOWN])
+    result = grid_schedules.fetch_grid_schedules(runtime)
+    (missing,) = result.notices.missing
+    assert (missing.table, result.facts) == ("raw_grid_schedules", {"requests": 2, "unanswered": 2})
+    assert ("2 plants" in missing.reason, str(DOWN) in missing.reason) == (True, True)
+
+
+@pytest.mark.parametrize("error", [LIMITED, CredentialsError("The token endpoint refused the client.")])
+def test_the_rate_and_credentials_end_the_reading(
+    runtime: RunContext, monkeypatch: pytest.MonkeyPatch, error: SmaError
+) -> None:
+    runtime.settings = runtime.settings.model_copy(update={"grid_control": "read"})
+    monkeypatch.setattr(grid_schedules, "list_own_plants", lambda _: pl.DataFrame({"plant_id": [PLANT]}))
+    monkeypatch.setattr(grid_schedules, "ask_by_plant", lambda *_: [error])
+    with pytest.raises(SmaError, match=str(error)):
+        grid_schedules.fetch_grid_schedules(runtime)
 
 
 def test_nothing_is_stored_where_nothing_was_read(runtime: RunContext) -> None:
