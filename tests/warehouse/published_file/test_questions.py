@@ -55,18 +55,45 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
     assert documented in FILE.read_text()
 
 
-def test_a_quarter_with_a_gap_is_no_lower_base_load() -> None:
-    """A load of 0.4 kW at all times, of which each eighth quarter has five minutes of data."""
-    (question,) = (one for one in load_questions() if "base load" in one.text)
+def answer_by_quarters(words: str, rows: str) -> list[tuple[object, ...]]:
+    """The answer of the question with these words, of a day of plant a whose quarters have some columns by `rows`."""
+    (question,) = (one for one in load_questions() if words in one.text)
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TABLE v_energy_quarter_hourly AS SELECT 'a' AS plant_id, 'Alpha' AS plant_name, local_start, "
-            "CAST(local_start AS DATE) AS local_date, CASE WHEN i % 8 = 0 THEN 1 / 12 ELSE 0.25 END AS "
-            "total_consumption_covered_h, 0.4 * total_consumption_covered_h AS total_consumption_kwh "
-            "FROM range(96) AS quarters(i), "
+            f"CREATE TABLE v_energy_quarter_hourly AS SELECT 'a' AS plant_id, 'Alpha' AS plant_name, "
+            f"CAST(local_start AS DATE) AS local_date, local_start AS quarter_start, local_start, {rows} "
+            "FROM range(192) AS quarters(i), "
             "LATERAL (SELECT TIMESTAMP '2021-10-06' + to_minutes(15 * i) AS local_start)"
         )
-        assert connection.execute(question.query).fetchall() == [("Alpha", 0.4)]
+        return connection.execute(question.query).fetchall()
+
+
+def test_a_quarter_with_a_gap_is_no_lower_base_load() -> None:
+    """A load of 0.4 kW at all times, of which each eighth quarter has five minutes of data."""
+    answer = answer_by_quarters(
+        "base load",
+        "CASE WHEN i % 8 = 0 THEN 1 / 12 ELSE 0.25 END AS total_consumption_covered_h, "
+        "0.4 * total_consumption_covered_h AS total_consumption_kwh",
+    )
+    assert answer == [("Alpha", 0.4)]
+
+
+def test_a_quarter_with_a_gap_is_no_lower_peak() -> None:
+    """A draw of 2 kW, of 6 kW in ten minutes of one quarter, and of 9 kW in the only minute of another."""
+    answer = answer_by_quarters(
+        "drew from the grid",
+        "CASE i WHEN 40 THEN 1 / 6 WHEN 50 THEN 1 / 60 ELSE 0.25 END AS grid_consumption_covered_h, "
+        "CASE i WHEN 40 THEN 1.0 WHEN 50 THEN 0.15 ELSE 0.5 END AS grid_consumption_kwh",
+    )
+    assert answer == [("Alpha", 6.0, dt.datetime.fromisoformat("2021-10-06T10:00"))]
+
+
+def test_a_day_with_a_gap_moves_no_less_energy() -> None:
+    """2 kW in and 2 kW out at all times; half of the second day has no data."""
+    covered = "CASE WHEN i < 144 THEN 0.25 ELSE 0 END"
+    names = ("grid_feed_in", "grid_consumption")
+    rows = ", ".join(f"{covered} AS {name}_covered_h, 2.0 * {covered} AS {name}_kwh" for name in names)
+    assert answer_by_quarters("battery of each plant move", rows) == [("Alpha", 18.0)]
 
 
 @pytest.mark.parametrize(
