@@ -21,6 +21,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.files.atomic_files import sync_file, sync_folder
+from pipeline.common.files.machine_faults import explain_machine_fault
 from pipeline.common.files.refused_files import explain_by_number, find_refusal
 from pipeline.common.store_faults import find_store_error
 from pipeline.common.text import pluralize
@@ -168,6 +169,10 @@ def _explain_faults(target: Path) -> Iterator[None]:
             raise PublishError(f"{target} was not published. {said}") from fault
         if refusal := find_refusal(fault):
             raise PublishError(f"{target} was not published. {refusal}") from fault
+        # Where DuckDB may not put more on the disk it calls that a lack of memory too, and names the setting.
+        if isinstance(fault, duckdb.OutOfMemoryException) and "temp_directory" not in str(fault):
+            said = explain_machine_fault(fault)
+            raise PublishError(f"{target} was not published, and is as it was. {said}") from fault
         raise PublishError(
             f"{target} was not published: {take_first_line(fault)} The file that was published before is unchanged: "
             "check that the folders of the lake and of the file exist and have free space, then run 'sunledger "

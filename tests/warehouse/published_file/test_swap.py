@@ -194,6 +194,26 @@ def test_a_full_disk_is_one_sentence(home: tuple[Lake, Path], monkeypatch: pytes
     assert names(target.parent) == PUBLISHED
 
 
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ("Out of Memory Error: Allocation failure", "may not use enough memory"),
+        ("Out of Memory Error: failed to offload data block, max_temp_directory_size is", "free space"),
+    ],
+)
+def test_too_little_memory_is_not_called_a_lack_of_space(
+    home: tuple[Lake, Path], monkeypatch: pytest.MonkeyPatch, said: str, cure: str
+) -> None:
+    lake, target = home
+
+    def refuse(*_: object, **__: object) -> None:
+        raise duckdb.OutOfMemoryException(said)
+
+    monkeypatch.setattr("warehouse.published_file.publish.build", refuse)
+    with pytest.raises(PublishError, match=f"was not published.*{cure}"):
+        put(lake, target, "2")
+
+
 @pytest.mark.parametrize("model", [EnergyDaily, EnergyBalanceIntervals])
 def test_a_lost_file_of_the_lake_is_one_sentence(
     home: tuple[Lake, Path], frame: Any, model: type[Table]
