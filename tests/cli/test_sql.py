@@ -97,6 +97,7 @@ ATTACKS = [
     "FROM \"query\" /* /* */ */ ('FROM enable_' || 'logging()')",
     "FROM query\N{ZERO WIDTH SPACE}('FROM enable_' || 'logging()')",
     "FROM query--\n('FROM enable_' || 'logging()')",
+    "FROM\N{NO-BREAK SPACE}query('FROM enable_' || 'logging()')",
     "FROM json_execute_serialized_sql(json_serialize_sql('FROM disable_' || 'logging()'))",
     "PRAGMA json_execute_serialized_sql('{{}}')",
     "FROM pandas_scan(NULL)",
@@ -230,6 +231,8 @@ def test_an_export_reads_nothing_else(folder: Path) -> None:
         "SET VARIABLE plant = 'a'; FROM yields WHERE plant = getvariable('plant')",
         "VALUES (1)",
         "WITH query AS (FROM yields) SELECT plant AS enable FROM query",
+        "-- This query\n-- (like each query (of plants)) has no enable_logging.\nFROM yields",
+        "WITH query AS (FROM yields) SELECT 'a query (of plants)' FROM query, (SELECT 1) -- all",
     ],
 )
 def test_what_reads_is_answered(

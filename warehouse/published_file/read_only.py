@@ -10,6 +10,7 @@ wrapped into: what is run is chosen by what DuckDB's own parser says that the st
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -58,10 +59,13 @@ _RUN = {
 # SELECT calls them, but they change what the engine does: logs and profiles are written over files that were granted to
 # be read. Others take addresses in memory, or run a text, in which the name of any of them could be put together.
 _ACTING = re.compile(
-    r"""\b(?:(?:enable|disable)_(?:logging|profiling) | truncate_duckdb_logs | arrow_scan(?:_dumb)? | pandas_scan
-        | python_map_function | json_execute_serialized_sql | query(?=\b\W*?(?:\( | /\* | --)))\b""",
+    rb"""\W*(?P<name>(?:enable|disable)_(?:logging|profiling) | truncate_duckdb_logs | arrow_scan(?:_dumb)?
+        | pandas_scan | python_map_function | json_execute_serialized_sql | (?P<query>query))\b""",
     re.IGNORECASE | re.VERBOSE,
 )
+# DuckDB reads these as spaces too, but does not tell words apart by them.
+_ODD_SPACE = re.compile(r"[^\w\x00-\x7f]")
+_NAMES = (duckdb.token_type.identifier, duckdb.token_type.keyword)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(?P<rest>(?:\s*ANALYZE\b)?(?P<options>\s*\([\w\s,]*\))?)", re.IGNORECASE)
 
 
@@ -105,11 +109,24 @@ def check_query_text(query: str) -> None:
         query.encode()
     except UnicodeEncodeError as fault:
         raise UsageError("The query is not UTF-8 text: write or save it as UTF-8.") from fault
-    if found := _ACTING.search(query):
+    if name := _find_acting_function(query):
         raise UsageError(
-            f"This command runs queries only, and none with the function {found[0]}, which does more than read: remove "
+            f"This command runs queries only, and none with the function {name}, which does more than read: remove "
             "it from the query."
         )
+
+
+def _find_acting_function(query: str) -> str | None:
+    """The first name of a function that does more than read, as DuckDB tells names from texts and comments."""
+    text = _ODD_SPACE.sub(" ", query)
+    said = text.encode()
+    tokens = [*duckdb.tokenize(text), (len(said), None)]
+    for (begin, kind), (after, _) in pairwise(tokens):
+        found = _ACTING.match(said, begin, after) if kind in _NAMES else None
+        # A table or column may be called `query`.
+        if found and (found["query"] is None or said.startswith(b"(", after)):
+            return found["name"].decode()
+    return None
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
