@@ -47,10 +47,12 @@ def check_env_file(file: Path, names: Collection[str]) -> None:
         if key.upper() in names:
             if binding.value is None:
                 raise _build_error(file, line, f"has no = after {key}", f"write {key}=VALUE")
-            if given.setdefault(key.upper(), binding.value) != binding.value:
+            # An empty value, as in a template, means that the setting is not given there.
+            if (given.get(key.upper()) or binding.value) != binding.value:
                 raise _build_error(
                     file, line, f"gives {key} another value than a line before it", "remove one of them"
                 )
+            given[key.upper()] = binding.value
             continue
         if alike := difflib.get_close_matches(key.upper(), names, 1, ALIKE) if _is_ours(key) else []:
             raise _build_error(

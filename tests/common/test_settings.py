@@ -241,6 +241,8 @@ def test_slips_of_the_environment_are_found_and_the_names_of_others_are_left() -
 
 def test_a_file_that_gives_two_values_to_one_setting_is_refused(tmp_path: Path) -> None:
     file = tmp_path / ".env"
+    file.write_text("SMA_CLIENT_ID=\nSMA_CLIENT_ID=one\n")
+    assert load_settings(env_file=file).sma_client_id == "one"
     file.write_text("SMA_CLIENT_ID=one\nOTHER=1\nOTHER=2\nSMA_CLIENT_ID=one\n\nsma_client_id=second-id\n")
     with pytest.raises(
         ConfigurationError, match=r"^Line 6 of .*\.env gives sma_client_id another value than"
