@@ -2,7 +2,6 @@
 
 import datetime as dt
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.toml_text import parse_toml
 from pipeline.common.local_time import is_timezone
 from schemas.base import CAPACITY_CLASSES
 
@@ -168,7 +168,7 @@ def load_prices(path: Path | None) -> PriceList:
     try:
         source = path or files(__package__).joinpath(PUBLISHED)
         text = source.read_text("utf-8-sig")
-        found = tomllib.loads(text, parse_float=Decimal)
+        found = parse_toml(text, parse_float=Decimal)
     except OSError as fault:
         raise ConfigurationError(
             f"The price list {name} can't be read ({fault.strerror}): set SUNLEDGER_PRICES to a readable file."

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from pipeline.common.errors import ConfigurationError, UsageError
+from pipeline.common.files.toml_text import parse_toml
 from pipeline.common.settings import Settings
 from pipeline.common.text import escape_line
 
@@ -110,7 +111,7 @@ def find_flow(settings: Settings) -> Literal["custom", "code"]:
 
 def _read_entries(file: Path) -> list[_Entry]:
     try:
-        content = tomllib.loads(_read_private_text(file))
+        content = parse_toml(_read_private_text(file))
     except tomllib.TOMLDecodeError as fault:
         # Its text names a place, and never a value.
         raise ConfigurationError(f"{SETTING}={file} is not TOML ({fault}): correct it.") from None

@@ -88,6 +88,10 @@ def test_without_a_file_no_plant_has_attributes(tmp_path: Path) -> None:
         ),
         ("plant_id,Group\n", "line 1 names 'Group'. To correct it, write group"),
         ("plant_id,,x\n", "line 1 has a column without a name"),
+        (
+            ",".join(["plant_id", *(f"own_{i}" for i in range(256))]),
+            "line 1 names 257 columns. To correct it, keep 256 at most",
+        ),
         ("plant_id,group\n11,North\n11,South\n", "line 3 names plant 11, which another line names already"),
         ("plant_id,group\n\n11,North,x\n", "line 3 has 3 values for 2 columns (plant 11)"),
         ("plant_id,group\n,North\n", "line 2 names plant ?, which is an empty plant_id"),

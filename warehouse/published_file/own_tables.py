@@ -18,6 +18,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.toml_text import parse_toml
 from pipeline.common.local_time import parse_offset_times
 from pipeline.common.settings import name_variable
 from pipeline.common.text import pluralize
@@ -204,7 +205,7 @@ def _read_table(name: str, files: list[Path], taken: frozenset[str]) -> OwnTable
 
 def _read_shape(path: Path) -> _Shape:
     try:
-        told = tomllib.loads(path.read_text("utf-8-sig"))
+        told = parse_toml(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise _BadTableError(
             f"{path.name} is not valid TOML ({fault}): write [columns] with one line for each column"

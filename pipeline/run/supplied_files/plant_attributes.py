@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError, UsageError
+from pipeline.common.files.toml_text import parse_toml
 from pipeline.common.files.user_text import build_file_error, read_user_text, split_separator
 from pipeline.common.settings import Settings, name_variable
 from pipeline.run.supplied_files.user_files import read_unchanged
@@ -38,6 +39,8 @@ EXPECTED_LIST: Final = "expected_kwh"
 # An unknown name that is so like a known one is a slip, and not an attribute of one's own.
 ALIKE: Final = 0.8
 _KNOWN: Final = ("plant_id", *TEXTS, *NUMBERS)
+# A header of more than this is no list of attributes, and to compare its names would take minutes.
+MOST_COLUMNS: Final = 256
 _ADDRESS: Final = r"\S@\S+\.\S"
 
 
@@ -164,6 +167,12 @@ def _parse_csv(path: Path, text: str) -> list[_Entry]:
 
 def _check_names(path: Path, names: list[str], place: str) -> None:
     """Raise ConfigurationError for a header that lacks a column, has one twice, or has a slip."""
+    if len(names) > MOST_COLUMNS:
+        raise _build_error(
+            path,
+            f"{place} names {len(names):,} columns",
+            f"keep {MOST_COLUMNS} at most, with a line for each plant",
+        )
     double = next((name for number, name in enumerate(names) if name in names[:number]), None)
     if double is not None:
         raise _build_error(path, f"{place} names the column {double!r} twice", "keep one of the two")
@@ -196,7 +205,7 @@ def _check_name(path: Path, name: str, place: str) -> None:
 
 def _parse_toml(path: Path, text: str) -> list[_Entry]:
     try:
-        found = tomllib.loads(text)
+        found = parse_toml(text)
     except tomllib.TOMLDecodeError as fault:
         raise _build_error(
             path, f"it is not TOML ({fault})", 'write a table for each plant, as in ["5000000"], once'

@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.toml_text import parse_toml
 from pipeline.common.files.user_text import build_file_error, read_user_text, split_separator
 from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings, name_variable
@@ -78,7 +79,7 @@ def _parse_csv(path: Path, text: str) -> pl.DataFrame:
 def _parse_toml(path: Path, text: str) -> pl.DataFrame:
     form = f"write a table [[{_TABLE}]] with {_WANTED} for each limit"
     try:
-        told = tomllib.loads(text)
+        told = parse_toml(text)
     except tomllib.TOMLDecodeError as fault:
         raise _build_error(path, f"it is not TOML ({fault})", form) from fault
     listed = told.get(_TABLE, [])

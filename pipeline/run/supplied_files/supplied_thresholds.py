@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.files.toml_text import parse_toml
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 
 
@@ -25,7 +26,7 @@ def _read_own(path: Path) -> dict[str, float]:
             f"The thresholds in {path} are a folder or a pipe: set SUNLEDGER_QUALITY to a readable file."
         )
     try:
-        found = tomllib.loads(path.read_text("utf-8-sig"))
+        found = parse_toml(path.read_text("utf-8-sig"))
     except OSError as fault:
         raise ConfigurationError(
             f"The thresholds in {path} can't be read ({fault.strerror}): set SUNLEDGER_QUALITY to a readable file."
