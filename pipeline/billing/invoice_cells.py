@@ -36,6 +36,9 @@ MONTHS = {
 # The first year that may be written with two digits. Spreadsheets show a day of October as Oct-05 or Oct-31 as well.
 FIRST_SHORT_YEAR = "20"
 
+# Before any month that SMA can have billed; Python knows no year 0, which polars does.
+FIRST_YEAR = 2000
+
 # How a currency is written, by its code.
 CURRENCIES = {"EUR": "€|eur", "USD": r"us\$|usd", "CHF": "chf", "GBP": "£|gbp"}
 
@@ -70,7 +73,8 @@ def explain_month(text: str, latest: dt.date) -> str:
 
 def _parse_any_month() -> pl.Expr:
     text = pl.col("month").str.to_lowercase()
-    return pl.coalesce(_parse_numbers(text), _parse_date(text), _parse_name(text), _parse_period(text))
+    found = pl.coalesce(_parse_numbers(text), _parse_date(text), _parse_name(text), _parse_period(text))
+    return pl.when(found.dt.year() >= FIRST_YEAR).then(found)
 
 
 def _build_first_day(year: pl.Expr, number: pl.Expr) -> pl.Expr:

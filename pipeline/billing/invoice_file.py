@@ -41,7 +41,8 @@ _OTHER_FILES = {
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
     b"%PDF": "a PDF",
 }
-_ID = r"^(\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+# SMA's ids, and no digits of other alphabets, which \d has too.
+_ID = r"^([0-9]{1,64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
 # Some million lines; and of a line that is no heading, what a message quotes.
 MOST_BYTES, MOST_HEADINGS = 200 * 10**6, 300
 # Exports for Excel write an id as '123 or ="123", so that it stays a text.
@@ -89,6 +90,16 @@ def _read_text(path: Path) -> str:
     for begin, kind in _OTHER_FILES.items():
         if data.startswith(begin):
             raise UsageError(f"The invoice {path} is {kind}: save its table as CSV, with a line for each PU.")
+    text = _decode(data)
+    if "\0" in text[:4]:
+        # Each letter of UTF-16 has such a byte beside it.
+        raise UsageError(
+            f"The invoice {path} is UTF-16 without a byte order mark, or no text: save its table as 'CSV UTF-8'."
+        )
+    return text
+
+
+def _decode(data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     try:
@@ -138,7 +149,12 @@ def _read_rows(
             if any(cell.strip() for cell in row):
                 yield line, row
             line = above + reader.line_num + 1
-    except csv.Error:
+    except csv.Error as fault:
+        if "larger than field limit" in str(fault):
+            raise UsageError(
+                f"{path} line {line}: a cell has more than {csv.field_size_limit():,} characters: shorten it, or close "
+                "the quote that it begins with."
+            ) from None
         # Read on, the quote would take in the lines below it, and they would be missing without a word.
         raise UsageError(
             f"{path} line {line}: a cell begins with a quote that is not closed at its end: correct the quotes."
@@ -248,7 +264,7 @@ class _Columns:
             line, text = wrong.row(0, named=True)["line"], wrong[role][0]
             heading = self._names[self._roles[role]].strip()
             reason = why(text) if text else "is empty"
-            shown = f"{text!r} " if text else "it "
+            shown = f"{shorten_text(text, MOST_HEADINGS)!r} " if text else "it "
             raise UsageError(f"{self._path} line {line}, column {heading!r}: {shown}{reason}.")
         return parsed
 

@@ -169,6 +169,10 @@ def test_an_amount_is_the_same_in_every_writing(cents: int) -> None:
         ("plant,month,fee\n1,Oct-05,1\n", "'Oct-05' may be a day or a year; write the month as 2026-10"),
         ("plant,month,fee\n1,,1\n", "line 2, column 'month': it is empty"),
         ("Plant ID,month,fee\nPlant A,2026-10,1\n", "line 2, column 'Plant ID': 'Plant A' is not a plant id"),
+        ("plant,month,fee\n٥٠٠٠٠٠٤,2026-10,1\n", "'٥٠٠٠٠٠٤' is not a plant id"),
+        (f"plant,month,fee\n{'5' * 9_999},2026-10,1\n", "characters left out.* is not a plant id"),
+        ("plant,month,fee\n1,0000-10,1\n", "column 'month': '0000-10' is not a month"),
+        (f"plant,month,fee\n1,2026-10,{'1' * 140_000}\n", "line 2: a cell has more than 131,072 characters"),
         ('plant;month;fee\n"5,00E+06";2026-10;1\n', "'5,00E.06' is a number that Excel made of a long id"),
         ("plant;month;class;fee\n1;2026-10;big;1\n", "column 'class': 'big' is not a class .* choose from 1-19, 20-99"),
         ("plant;month;class;fee\n1;2026-10;19. Jan;1\n", "'19. Jan' is a date that Excel made of 1-19"),
@@ -181,6 +185,14 @@ def test_what_cannot_be_read_is_told_by_line_and_column(tmp_path: Path, text: st
     with pytest.raises(UsageError, match=says) as caught:
         read(tmp_path, text)
     assert "invoice.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_letters_of_several_bytes_without_a_mark_are_told(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(
+        UsageError, match="is UTF-16 without a byte order mark, or no text: save its table as"
+    ):
+        read(tmp_path, "plant,month,fee\n1,2026-10,1\n", encoding)
 
 
 @pytest.mark.parametrize(
