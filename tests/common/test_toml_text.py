@@ -1,4 +1,4 @@
-"""TOML without a bound is refused as all that is no TOML: with the file and the cure, and never as a bug of ours."""
+"""TOML without a bound is refused like other faults of TOML: with the file and the cure, and never as a bug."""
 
 from pathlib import Path
 

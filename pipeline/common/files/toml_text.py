@@ -1,4 +1,4 @@
-"""TOML that a user has written, as Python's own reader gives it, with one kind of error for all that is no TOML."""
+"""TOML that a user has written, as Python's own reader gives it, with one kind of error for all that can't be used."""
 
 import tomllib
 from collections.abc import Callable

@@ -39,7 +39,7 @@ EXPECTED_LIST: Final = "expected_kwh"
 # An unknown name that is so like a known one is a slip, and not an attribute of one's own.
 ALIKE: Final = 0.8
 _KNOWN: Final = ("plant_id", *TEXTS, *NUMBERS)
-# A header of more than this is no list of attributes, and to compare its names would take minutes.
+# A longer header has other things than attributes, and to compare its names would take minutes.
 MOST_COLUMNS: Final = 256
 _ADDRESS: Final = r"\S@\S+\.\S"
 
