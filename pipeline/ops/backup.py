@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.files.atomic_files import name_target, replace_file
+from pipeline.common.files.file_modes import LOST_AND_FOUND
 from pipeline.common.files.refused_files import find_refusal
 from pipeline.common.settings import Settings
 from pipeline.ops.database_copy import write_database_copy
@@ -32,7 +33,6 @@ HOME, LAKE = "home", "lake"
 # What a run leaves behind when it is killed, and what only says that somebody is at work.
 # Claims come and go while others work, and mean nothing without their process.
 # A disk that is mounted as the home has a folder that only the system may read.
-LOST_AND_FOUND = "lost+found"
 SKIPPED_FOLDERS, SKIPPED_ENDS = (
     {"tmp", "claims", LOST_AND_FOUND},
     (".lock", "-wal", "-shm", "-journal", ".log"),

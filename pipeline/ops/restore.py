@@ -21,9 +21,9 @@ from typing import IO
 from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.day_availability import list_days
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.common.files.file_modes import UMASKS
+from pipeline.common.files.file_modes import LOST_AND_FOUND, UMASKS
 from pipeline.common.settings import Settings
-from pipeline.ops.backup import HOME, LAKE, LOST_AND_FOUND, MANIFEST, find_lake_folder
+from pipeline.ops.backup import HOME, LAKE, MANIFEST, find_lake_folder
 from pipeline.sma.auth.secret_files import FILE_MODE, FOLDER, FOLDER_MODE
 from schemas import ApiRequests, storage
 from warehouse.published_file.publication_base import forget_base

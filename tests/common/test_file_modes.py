@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common.files.file_modes import limit_readers
 from tests.programs import sunledger
 
 
@@ -36,3 +37,25 @@ def test_a_wrong_value_is_told(tmp_path: Path) -> None:
     told = sunledger(tmp_path, "publish", SUNLEDGER_READABLE_BY="everybody")
     assert told.returncode == 2
     assert "SUNLEDGER_READABLE_BY" in told.stderr
+
+
+@pytest.mark.parametrize("kind", ["file", "folder of temporary files", "folder of others", "root"])
+def test_what_is_no_home_stays_open_for_those_who_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """`SUNLEDGER_HOME=/dev/null`, given by root, closed it for the whole machine; `/tmp` and `/` would be alike."""
+    place = Path("/") if kind == "root" else tmp_path / "named"
+    if kind == "file":
+        place.touch(0o777)
+    elif kind != "root":
+        place.mkdir()
+        (place / ("etc" if kind == "folder of others" else "dagster")).touch()
+        place.chmod(0o1777 if kind == "folder of temporary files" else 0o777)
+    closed: list[Path] = []
+    monkeypatch.setattr(Path, "chmod", lambda path, _: closed.append(path))
+    before = os.umask(0)
+    try:
+        limit_readers(place, "owner")
+        assert closed == []
+    finally:
+        os.umask(before)
