@@ -42,6 +42,7 @@ _READABLE = {
     "date_parsing": "it should be a day, written as YYYY-MM-DD",
     "date_from_datetime_inexact": "it should be a day, written as YYYY-MM-DD",
     "date_from_datetime_parsing": "it should be a day, written as YYYY-MM-DD",
+    "path_type": "it should be a path in UTF-8, so choose or rename to a name without other bytes",
 }
 # How a number and a day are written. pydantic also takes 1_000 for a thousand, digits of other alphabets, exponents,
 # and a number for the day that lies so many seconds after 1970: each of them is a slip here.

@@ -1,5 +1,6 @@
 """Settings: where they come from, what is refused, and that no secret shows."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,11 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "max_eur_per_month",
             "\N{ARABIC-INDIC DIGIT NINE}",
             "SUNLEDGER_MAX_EUR_PER_MONTH=\N{ARABIC-INDIC DIGIT NINE} is wrong: it should be a number, ",
+        ),
+        (
+            "home",
+            os.fsdecode(b"/tmp/h\xff"),
+            r"SUNLEDGER_HOME=/tmp/h\udcff is wrong: it should be a path in UTF-8, ",
         ),
         (
             "first_day",
