@@ -12,6 +12,8 @@ from pipeline.common.errors import SunledgerError, UsageError
 FILES_WANTED, FILES_NEEDED = 4096, 128
 # Bytes of address space, most of which is reserved and never used. With 2 GB a publish made no progress.
 SPACE_NEEDED = 3 * 10**9
+# Bytes of memory of its own. With 500 MB a backfill ended without a sentence, and with 300 MB libraries aborted it.
+DATA_NEEDED = 600 * 10**6
 # The level of PYTHONOPTIMIZE, or of -O, from which on nothing has a docstring.
 _WITHOUT_DESCRIPTIONS = 2
 
@@ -32,12 +34,16 @@ def check_limits() -> None:
             f"This process may open only {files} files but needs {FILES_NEEDED}: raise the limit with 'ulimit -n "
             "4096', then run it again."
         )
-    space, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if _is_below(space, SPACE_NEEDED):
-        raise SunledgerError(
-            f"This process may use only {space / 1e9:.1f} GB of address space but needs {SPACE_NEEDED / 1e9:.0f} GB: "
-            "raise the limit with 'ulimit -v', then run it again."
-        )
+    for kind, name, needed, option in (
+        (resource.RLIMIT_AS, "of address space", SPACE_NEEDED, "-v"),
+        (resource.RLIMIT_DATA, "of memory", DATA_NEEDED, "-d"),
+    ):
+        limit, _ = resource.getrlimit(kind)
+        if _is_below(limit, needed):
+            raise SunledgerError(
+                f"This process may use only {limit / 1e9:.1f} GB {name} but needs {needed / 1e9:.1g} GB: raise the "
+                f"limit with 'ulimit {option}', then run it again."
+            )
 
 
 def _is_below(limit: int, wanted: int) -> bool:

@@ -1,6 +1,7 @@
 """How the program ends: by a signal at any moment, and where the machine lacks something, always in one sentence."""
 
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.cli.limits import check_limits
-from pipeline.common.errors import UsageError
+from pipeline.common.errors import SunledgerError, UsageError
 from sandbox.launch import SandboxAddress
 from tests.programs import PATIENCE_S, PROGRAM, environment, run, start, wait_until
 from tests.samples import take_samples
@@ -51,6 +52,25 @@ def test_a_python_without_descriptions_publishes_none(monkeypatch: pytest.Monkey
     """They are comments in the published file, and another file was taken for one of another version."""
     monkeypatch.setattr("sys.flags", SimpleNamespace(optimize=2))
     with pytest.raises(UsageError, match="unset PYTHONOPTIMIZE"):
+        check_limits()
+
+
+@pytest.mark.parametrize(
+    ("limited", "said"),
+    [
+        (resource.RLIMIT_AS, "only 0.5 GB of address space but needs 3 GB: raise the limit with 'ulimit -v'"),
+        (resource.RLIMIT_DATA, "only 0.5 GB of memory but needs 0.6 GB: raise the limit with 'ulimit -d'"),
+    ],
+)
+def test_too_little_memory_is_said_before_the_start(
+    monkeypatch: pytest.MonkeyPatch, limited: int, said: str
+) -> None:
+    """Libraries abort the process where they get none."""
+    limits = resource.getrlimit
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda kind: (5 * 10**8, 10**9) if kind == limited else limits(kind)
+    )
+    with pytest.raises(SunledgerError, match=said):
         check_limits()
 
 
