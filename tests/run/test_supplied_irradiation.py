@@ -99,6 +99,17 @@ def test_what_breaks_a_rule_is_refused_with_the_row_and_the_cure(
     assert str(refused.value).startswith(f"SUNLEDGER_IRRADIATION={tmp_path / 'Meteo A.csv'} can't be used: ")
 
 
+@pytest.mark.parametrize("name", ["plant_id", "interval_end", "w_per_m2", "source"])
+def test_a_column_of_lists_is_named(settings: Settings, tmp_path: Path, name: str) -> None:
+    start = dt.datetime(2024, 6, 1, 10, tzinfo=dt.UTC)
+    row = {"plant_id": "11", "interval_start": start, "interval_end": start, "w_per_m2": 4.0, "source": "A"}
+    pl.DataFrame([row | {name: [row[name]]}]).write_parquet(tmp_path / "it.parquet")
+    with pytest.raises(
+        ConfigurationError, match=f"its column {name} holds lists or structures. To correct it, "
+    ):
+        read(settings, tmp_path / "it.parquet")
+
+
 def test_a_file_that_is_not_there_is_told(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="it can't be read"):
         read(settings, tmp_path / "none.csv")

@@ -63,6 +63,13 @@ def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
             else "it needs exactly one of the columns w_per_m2 and kwh_per_m2"
         )
         raise _build_error(path, what, f"write a header with {_WANTED}")
+    read = [*COLUMNS, values[0], *(name for name in (NAME,) if name in found.columns)]
+    if nested := [name for name in read if found.schema[name].is_nested()]:
+        raise _build_error(
+            path,
+            f"its column {nested[0]} holds lists or structures",
+            f"write one value a row, with {_WANTED}",
+        )
     rows = found.select(
         pl.col("plant_id").cast(pl.String),
         *(_parse_instant(found, name) for name in ("interval_start", "interval_end")),
