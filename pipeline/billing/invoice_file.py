@@ -26,7 +26,7 @@ from pipeline.common.text import shorten_text
 SEPARATORS = ";,\t|"
 # Invoices have a letterhead: so many lines may come before the headings.
 LETTERHEAD = 30
-# A line of more than this is no line of headings, and would take hours.
+# A line of more than this is no line of headings, and takes minutes to judge.
 MOST_COLUMNS, MOST_HEADER_CHARACTERS = 256, 10_000
 
 TOTALS = (
