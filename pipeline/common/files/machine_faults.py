@@ -3,7 +3,7 @@
 import re
 
 from pipeline.common.files.atomic_files import name_target
-from pipeline.common.files.refused_files import find_named_path
+from pipeline.common.files.refused_files import find_place
 from pipeline.common.store_faults import list_causes
 
 # The messages that systems and libraries give for the same cause, and what to do about it.
@@ -76,10 +76,5 @@ def explain_machine_fault(fault: BaseException) -> str | None:
     causes = list(list_causes(fault))
     said = " | ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
     text = next((text for pattern, text in _CAUSES if pattern.search(said)), None)
-    return text and text.format(at=_find_place(causes))
-
-
-def _find_place(causes: list[BaseException]) -> str:
-    names = [cause.filename for cause in causes if isinstance(cause, OSError) and cause.filename]
-    names += filter(None, (find_named_path(str(cause)) for cause in causes))
-    return f" at {name_target(str(names[0]))}" if names else ""
+    place = find_place(causes)
+    return text and text.format(at=f" at {name_target(place)}" if place else "")

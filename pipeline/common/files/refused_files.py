@@ -8,7 +8,7 @@ import errno
 import os
 import pwd
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,17 +42,23 @@ def find_refusal(fault: BaseException) -> FileRefusedError | None:
         if isinstance(cause, FileRefusedError):
             return cause
         if isinstance(cause, PermissionError) or _REFUSED.search(str(cause)):
-            # What can't take the place of another file is named first.
-            places = (getattr(cause, name, None) for name in ("filename2", "filename"))
-            place = next(filter(None, places), None) or find_named_path(str(cause))
-            return _build_error(Path(os.fsdecode(place)) if place else None)
+            place = find_place([cause])
+            return _build_error(Path(place) if place else None)
     return None
 
 
-def find_named_path(said: str) -> str | None:
-    """The path of a file or folder that a library names in its message; None where it names none."""
-    found = _PLACE.search(said)
-    return next(filter(None, found.groups()), "").strip() or None if found else None
+def find_place(causes: Collection[BaseException]) -> str | None:
+    """The file or folder that one of these faults is about, else one that a library names in its message."""
+    # A file that can't take the place of another one is named first. Some calls name the number of an open file.
+    known = (getattr(cause, name, None) for cause in causes for name in ("filename2", "filename"))
+    if place := next((one for one in known if one and isinstance(one, str | bytes)), None):
+        return os.fsdecode(place)
+    return next(filter(None, map(_find_named_path, causes)), None)
+
+
+def _find_named_path(cause: BaseException) -> str | None:
+    found = _PLACE.search(str(cause))
+    return next(filter(None, found.groups())).strip() if found else None
 
 
 def explain_by_number(fault: BaseException, place: Path | None = None) -> str | None:
@@ -66,21 +72,20 @@ def explain_by_number(fault: BaseException, place: Path | None = None) -> str | 
         number = errno.EFBIG
     if number not in _SAID_BY_NUMBER:
         return None
-    return f"{place or _find_place(fault)} {_SAID_BY_NUMBER[number]}, then run this again."
+    return f"{place or _name_place(fault)} {_SAID_BY_NUMBER[number]}, then run this again."
 
 
 def explain_bad_file(fault: OSError, why: str) -> str:
     """A sentence for any other fault of a file: which one it is, and what to look at."""
     if said := explain_by_number(fault):
         return said
-    place = _find_place(fault)
+    place = _name_place(fault)
     return f"{place} can't be read or written ({why}): check the disk and the permissions there."
 
 
-def _find_place(fault: BaseException) -> str:
-    # A file that can't take the place of another one is named first.
-    names = (getattr(fault, name, None) for name in ("filename2", "filename"))
-    return name_target(str(next(filter(None, names), "A file")))
+def _name_place(fault: BaseException) -> str:
+    place = find_place([fault])
+    return name_target(place) if place else "A file"
 
 
 def _build_error(path: Path | None) -> FileRefusedError:
