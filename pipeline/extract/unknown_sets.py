@@ -8,13 +8,13 @@ import polars as pl
 
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.unanswered_lists import find_plants_of_unknown_sets
-from pipeline.run.measurement_sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE, find_plants_with_set
 from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import list_plants, select_days_in_operation
 from pipeline.run.step import REQUEST_FAILED, build_quarantine_part, quarantine
 from pipeline.transform.batch_account import build_quarantine
 from pipeline.transform.lists.plant_moves import find_successors, take_new_ids
-from schemas import MeasurementSets, Plants, Quarantine, RawEnergyBalance, storage
+from schemas import Plants, Quarantine, RawEnergyBalance, storage
 
 _REASON = (
     "its energy was not asked for, because SMA has never answered with the list of its measurement sets; the next run "
@@ -63,9 +63,7 @@ def _read_notes(runtime: RunContext, days: Sequence[dt.date]) -> dict[dt.date, D
     places = select_days_in_operation(
         plants.filter(pl.col("plant_id").is_in(sorted(unknown))), days, runtime.now()
     )
-    sets = runtime.lake.read_whole(MeasurementSets)
-    having = sets.filter(pl.col("device_id").is_null(), pl.col("set_type") == BALANCE.set.name)["plant_id"]
-    without = set(plants["plant_id"]) - set(having)
+    without = set(plants["plant_id"]) - set(find_plants_with_set(runtime.lake, BALANCE))
     return {
         day: DayNotes(
             frozenset(places.filter(pl.col("local_date") == day)["plant_id"])

@@ -11,11 +11,11 @@ from pipeline.common.errors import UsageError
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import RunContext
-from pipeline.run.measurement_sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE, find_plants_with_set
 from pipeline.run.plants import compute_delay, list_plants, select_in_operation
 from pipeline.run.step_result import StepResult
 from pipeline.sma.requests import Request
-from schemas import MeasurementSets, RawAnswers, RawEnergyMonths, RawEnergyYears, polars_schema
+from schemas import RawAnswers, RawEnergyMonths, RawEnergyYears, polars_schema
 
 _FACTS = ("plant_id", "device_id", "request_date", "final", "no_rows")
 
@@ -101,10 +101,9 @@ def _plan_period(
     request: Callable[[str], Request],
 ) -> FetchPlan:
     """Requests for the days from first to last, whose answers are stored in the part of the first day."""
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
-    having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = select_in_operation(list_plants(runtime), last, runtime.now()).join(
-        having, on="plant_id", how="semi"
+    having = find_plants_with_set(runtime.lake, BALANCE)
+    plants = select_in_operation(list_plants(runtime), last, runtime.now()).filter(
+        pl.col("plant_id").is_in(having.implode())
     )
     plants = plants.with_columns(compute_delay(runtime.settings)).sort("plant_id")
     stored = pl.concat(

@@ -14,7 +14,7 @@ from pipeline.common.text import pluralize
 from pipeline.ops import findings
 from pipeline.run.check import CheckMoment, checks
 from pipeline.run.context import RunContext
-from pipeline.run.measurement_sets import BALANCE, SOURCES
+from pipeline.run.measurement_sets import BALANCE, SOURCES, find_plants_with_set
 from pipeline.run.plants import list_own_plants, list_plants
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
@@ -105,13 +105,14 @@ def check_zones(runtime: RunContext) -> Finding:
 )
 def judge_freshness(runtime: RunContext) -> Finding:
     """The judgement of the newest rows of each backend."""
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
-    having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = list_own_plants(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
+    having = find_plants_with_set(runtime.lake, BALANCE)
+    plants = list_own_plants(runtime).filter(pl.col("plant_id").is_in(having.implode()))
     recent = pl.col("local_date") >= (runtime.now() - LOOK_BACK).date()
     rows = runtime.lake.scan(EnergyBalanceIntervals).filter(recent)
     newest = rows.group_by("plant_id").agg(newest=pl.col("interval_end").max()).collect()
-    return findings.is_fresh(plants.join(newest, on="plant_id", how="left"), runtime.now())
+    return findings.is_fresh(
+        plants.select("plant_id", "backend").join(newest, on="plant_id", how="left"), runtime.now()
+    )
 
 
 @checks(

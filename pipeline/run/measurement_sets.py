@@ -25,6 +25,7 @@ from schemas import (
 )
 from schemas.quantities import MeasurementSet, SetSource
 from schemas.sets import BALANCE, PV, SETS, SOURCES, VALUES
+from warehouse.lake import Lake
 
 __all__ = [
     "ALL",
@@ -39,6 +40,7 @@ __all__ = [
     "check_sets",
     "choose_sets",
     "find_odd_sets",
+    "find_plants_with_set",
     "list_idle_tables",
     "list_other_sets",
     "list_unknown_sets",
@@ -76,6 +78,12 @@ def find_odd_sets(runtime: RunContext) -> list[tuple[str, str]]:
     """Plant and name of the sets whose name can't be part of a request or a folder."""
     sets = runtime.lake.scan(MeasurementSets).select("plant_id", "set_type").unique().collect()
     return sorted((plant, name) for plant, name in sets.rows() if not SET_NAME.fullmatch(name))
+
+
+def find_plants_with_set(lake: Lake, source: SetSource) -> pl.Series:
+    """plant_id of the plants that have the set themselves, by their newest lists; devices that have it do not count."""
+    of_plants = pl.col("device_id").is_null() & (pl.col("set_type") == source.set.name)
+    return lake.read_whole(MeasurementSets).filter(of_plants)["plant_id"].unique()
 
 
 def asks_for_others(settings: Settings) -> bool:

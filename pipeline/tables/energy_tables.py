@@ -11,7 +11,7 @@ from pipeline.common.local_time import UTC_US, find_local_day
 from pipeline.common.release import find_release
 from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.unlisted_devices import select_unlisted
-from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
+from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets, find_plants_with_set
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step_result import StepResult, build_result
 from pipeline.run.supplied_files.fleet_membership import select_days_of_months
@@ -228,9 +228,7 @@ def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) 
     """
     if source is not BALANCE:
         return []
-    of_plants = pl.col("device_id").is_null() & (pl.col("set_type") == source.set.name)
-    having = runtime.lake.read_whole(MeasurementSets).filter(of_plants)["plant_id"].unique()
-    without = ~pl.col("plant_id").is_in(having.implode())
+    without = ~pl.col("plant_id").is_in(find_plants_with_set(runtime.lake, source).implode())
     return [
         batch.filter(without).with_columns(device_id=pl.lit(""))
         for batch in runtime.lake.read_batches(RawPv, {"local_date": day}, columns=list(_ASKED))

@@ -11,7 +11,15 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet_lists.stored_lists import OWNER, read_last_asked
 from pipeline.run.fleet_lists.unanswered_lists import find_plants_of_unknown_sets
 from pipeline.run.fleet_lists.unlisted_devices import find_removed_devices, find_unlisted_devices
-from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
+from pipeline.run.measurement_sets import (
+    BALANCE,
+    SOURCES,
+    VALUES,
+    SetSource,
+    choose_sets,
+    find_plants_with_set,
+    list_idle_tables,
+)
 from pipeline.run.plants import (
     list_known_places,
     list_plants,
@@ -24,7 +32,6 @@ from schemas import (
     RAW,
     TABLES,
     EnergyDaily,
-    MeasurementSets,
     Quarantine,
     RawDevices,
     RawEnergyBalance,
@@ -148,22 +155,17 @@ def count_days_of_other_basis(runtime: RunContext, first: dt.date, last: dt.date
 
 def list_plants_with_balance(runtime: RunContext, day: dt.date) -> pl.DataFrame:
     """The listed plants that have EnergyBalance and were in operation on the day, with the day's bounds."""
-    return select_in_operation(_read_plants_with_balance(runtime), day, runtime.now())
-
-
-def _read_plants_with_balance(runtime: RunContext) -> pl.DataFrame:
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
-    return list_plants(runtime).join(
-        sets.filter(pl.col("set_type") == BALANCE.set.name), on="plant_id", how="semi"
-    )
+    having = find_plants_with_set(runtime.lake, BALANCE)
+    plants = list_plants(runtime).filter(pl.col("plant_id").is_in(having.implode()))
+    return select_in_operation(plants, day, runtime.now())
 
 
 def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFrame:
     """The plants and days from first to last for which SMA already has all data."""
     listed, now = list_plants(runtime), runtime.now()
     unknown = find_plants_of_unknown_sets(runtime.lake, listed["plant_id"].to_list())
-    of_unknown_sets = listed.filter(pl.col("plant_id").is_in(sorted(unknown)))
-    plants = pl.concat([_read_plants_with_balance(runtime), of_unknown_sets])
+    having = find_plants_with_set(runtime.lake, BALANCE)
+    plants = listed.filter(pl.col("plant_id").is_in([*having, *unknown]))
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
     )
