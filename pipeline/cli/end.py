@@ -20,10 +20,10 @@ def run_to_end() -> NoReturn:
         if logging.lastResort:
             logging.lastResort.addFilter(_is_no_end_of_ours)
         code = _run()
+        SIGNALS.leaving = True
     except BaseException as fault:
         SIGNALS.leaving = True
         code = _explain(fault)
-    SIGNALS.leaving = True
     _leave(code)
 
 

@@ -8,6 +8,7 @@ system itself: it sends the signal again, and then ends the process. What is sto
 Imports little, so that also the loading of the rest can be interrupted.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -45,6 +46,8 @@ class Signals:
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
             signal.signal(number, _stop)
+        # What is registered first is called last.
+        atexit.register(_ignore_signals)
         read, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -82,6 +85,12 @@ def _stop(number: int, _frame: FrameType | None) -> None:
         # Also here, since the thread may come later than the end that a library makes of it.
         SIGNALS.received = SIGNALS.received or number
         raise Interruption(number)
+
+
+def _ignore_signals() -> None:
+    """Let no signal change the exit code of finished work: Python takes its handlers away before it has ended."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(number: int) -> None:

@@ -97,6 +97,23 @@ def _catches_terminate(status: str) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
+# Called by C's `exit`, when nothing of Python is there any more.
+LATE = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(getattr(libc, 'raise'), ctypes.c_void_p({}), None)
+from pipeline.cli import end, main
+end._run = lambda: 0
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_last_step_changes_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """Python takes its handlers of signals away before the libraries have ended."""
+    assert run_words([sys.executable, "-c", LATE.format(int(number))], tmp_path).returncode == 0
+
+
 STUCK = """
 import sys, time, threading
 from pipeline.common import signals
