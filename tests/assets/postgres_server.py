@@ -3,14 +3,14 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg2
 import pytest
 import yaml
 
@@ -97,10 +97,13 @@ def postgres() -> Iterator[dict[str, str]]:
 
 
 def _wait(port: int, server: "subprocess.Popen[bytes]") -> None:
+    """Wait until it takes sessions: it listens before, and refuses them while it starts."""
     deadline = time.monotonic() + STARTS_WITHIN_S
     while time.monotonic() < deadline and server.poll() is None:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        with suppress(psycopg2.OperationalError):
+            psycopg2.connect(
+                host="127.0.0.1", port=port, user="sunledger", password=PASSWORD, dbname="postgres"
+            ).close()
+            return
         time.sleep(0.05)
     raise AssertionError("PostgreSQL does not start")
