@@ -25,27 +25,47 @@ def mend_records(settings: Settings) -> Iterator[str]:
         return
     home = prepare_dagster_home(settings)
     with start_lock(home), explain_faults(home, records_only=True):
-        mixed, emptied = False, list_emptied(home)
-        for name, content in DATABASES.items():
-            file = home / name
-            if not file.exists():
-                continue
-            if fault := "it is empty" if file in emptied else _find_damage(file):
+        mixed = False
+        for file, content, fault in _list_databases(home):
+            if fault:
                 yield (
                     f"{file} is damaged ({fault}), so it was moved to {_put_aside(file, home)}. "
                     f"What is lost with it: {content}."
                 )
-            elif _forget_versions(file):
+            elif _count_versions(file) > 1:
+                _forget_versions(file)
                 mixed = True
-                yield (
-                    f"{file} was created by two processes at the same time. Its version was corrected; nothing is lost."
-                )
+                yield f"{_describe_mixed(file)} Its version was corrected; nothing is lost."
         # Opening makes what is missing, and says which version each database has.
         with open_dagster(settings) as instance:
             if mixed:
                 # Dagster prints what it does.
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     instance.upgrade()
+
+
+def look_at_records(settings: Settings) -> Iterator[str]:
+    """A sentence for each thing that `mend_records` would do. Changes nothing, and makes no home."""
+    for file, content, fault in _list_databases(settings.home / "dagster"):
+        if fault:
+            yield (
+                f"{file} is damaged ({fault}): 'sunledger repair' moves it aside. What is lost with it: {content}."
+            )
+        elif _count_versions(file) > 1:
+            yield f"{_describe_mixed(file)} 'sunledger repair' corrects its version; nothing is lost."
+
+
+def _list_databases(home: Path) -> Iterator[tuple[Path, str, str]]:
+    """Each of Dagster's databases that is there: its file, what is lost with it, and its damage; empty for none."""
+    emptied = list_emptied(home)
+    for name, content in DATABASES.items():
+        file = home / name
+        if file.exists():
+            yield file, content, "it is empty" if file in emptied else _find_damage(file)
+
+
+def _describe_mixed(file: Path) -> str:
+    return f"{file} was created by two processes at the same time."
 
 
 def _find_damage(file: Path) -> str:
@@ -63,16 +83,20 @@ def _find_damage(file: Path) -> str:
     return "" if found == "ok" else str(found).replace("\n", " ")
 
 
-def _forget_versions(file: Path) -> bool:
-    """Where the database has more than one version, leave none: Dagster then looks at the tables themselves."""
-    with contextlib.closing(sqlite3.connect(file)) as database, database:
+def _count_versions(file: Path) -> int:
+    """How many versions the database says it has: one, or more where two processes made it. 0 where none is said."""
+    with contextlib.closing(sqlite3.connect(file)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "alembic_version" not in tables:
-            return False
+            return 0
         ((count,),) = database.execute("SELECT count(*) FROM alembic_version").fetchall()
-        if count > 1:
-            database.execute("DELETE FROM alembic_version")
-    return bool(count > 1)
+    return int(count)
+
+
+def _forget_versions(file: Path) -> None:
+    """Leave no version: Dagster then looks at the tables themselves."""
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("DELETE FROM alembic_version")
 
 
 def _put_aside(file: Path, home: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from assets.dagster_records.record_databases import DATABASES
 from assets.home_setup.dagster_faults import DagsterHomeError
 from assets.home_setup.dagster_home import open_dagster, prepare_dagster_home
-from assets.home_setup.mend_records import mend_records
+from assets.home_setup.mend_records import look_at_records, mend_records
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, rows, run, start
 
@@ -54,6 +54,9 @@ def test_a_home_with_two_versions_says_what_mends_it_and_is_mended(tmp_path: Pat
     other.mkdir()
     code, said = run(other, "restore", str(tmp_path / "all.tar"))
     assert code == 0, said
+    code, said = run(tmp_path, "repair", "--dry-run")
+    assert code == 0, said
+    assert said.count("'sunledger repair' corrects its version; nothing is lost.") == 3
     code, said = run(tmp_path, "repair")
     assert code == 0, said
     assert said.count("Its version was corrected; nothing is lost") == 3
@@ -70,8 +73,11 @@ def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Sett
     damaged = r"are damaged \(file is not a database\): run 'sunledger repair'"
     with pytest.raises(DagsterHomeError, match=damaged), open_dagster(settings):
         pass
+    (foretold,) = look_at_records(settings)
+    assert "is damaged (file is not a database): 'sunledger repair' moves it aside." in foretold
     (sentence,) = mend_records(settings)
     assert "What is lost with it: the list of runs." in sentence
+    assert list(look_at_records(settings)) == []
     with open_dagster(settings) as instance:
         assert instance.get_runs_count() == 0
     assert len(list(home.glob("damaged-*/runs.db"))) == 1

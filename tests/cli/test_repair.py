@@ -16,6 +16,7 @@ from tests.programs import PATIENCE_S, run, start, wait_until
 from tests.samples import take_samples
 from tests.warehouse.damaged_lake import double_generation
 from warehouse.lake import Lake
+from warehouse.published_file.home_guard import find_marker
 
 DAYS = ("--from", "2021-10-31", "--to", "2021-11-01")
 # What a re-read may change of the tables: who was asked, and how often.
@@ -168,6 +169,26 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     assert code == 0, said
     assert "needs 2 requests. They add no PU to this month." in said
     check(home, whole, settings, asked=True)
+
+
+@pytest.mark.long
+def test_the_file_that_views_read_first_is_seen_and_written_again(
+    home: Path, whole: Path, settings: dict[str, str]
+) -> None:
+    assert run(home, "publish", **settings)[0] == 0
+    query = ("sql", "SELECT count(*) FROM energy_balance_intervals")
+    assert run(home, *query, **settings)[0] == 0
+    marker = find_marker(str(home / "home" / "lake"))
+    cut(marker)
+    code, said = run(home, *query, **settings)
+    assert (code, "run 'sunledger publish'" in said) == (1, True), said
+    code, said = run(home, "verify", **settings)
+    assert (code, "is lost or damaged: run 'sunledger publish'" in said) == (1, True), said
+    assert "Nothing is damaged" not in run(home, "repair", "--dry-run", **settings)[1]
+    code, said = run(home, "repair", **settings)
+    assert code == 0, said
+    assert run(home, *query, **settings)[0] == 0
+    check(home, whole, settings)
 
 
 @pytest.mark.parametrize("limit", take_samples(2, ["", "1"]))

@@ -100,7 +100,8 @@ def faults(home: Path, file: Path | None = None) -> list[str]:
     """What `verify` says of all tables and the published file, or of those that the file belongs to."""
     tables = file.relative_to(home).parts if file else ()
     models = [model for model in MODELS if file is None or storage(model).table in tables]
-    found = [*verify_lake(lake_of(home), models), *verify_published(home / "sunledger.duckdb")]
+    lake = lake_of(home)
+    found = [*verify_lake(lake, models), *verify_published(lake, home / "sunledger.duckdb")]
     return [f"{each.place}: {each.fault}" for each in found if each.fault]
 
 

@@ -9,7 +9,6 @@ Its views would show that lake's rows, or fail with the path of a file that nobo
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from warehouse.quoting import quote_text
 FOLDER = "_home"
 # No quotes and nothing that a pattern of paths could mean, because DuckDB takes the name for one.
 MARKER = "The detail of this copy stays in the home where it was published - publish with --detail 31d to copy it too"
+CONTENT = {"is_here": [True]}
 CURE = "'sunledger publish --detail 31d' copies detail of the last days into the file"
 
 
@@ -53,16 +53,28 @@ def place_guard(lake: str, places: Iterable[Path]) -> HomeGuard:
     """Write the marker into the folder of a lake, if it is not there yet or can't be read. Raises OSError."""
     import polars as pl  # noqa: PLC0415 - who only reads the published file needs no frames
 
-    marker, content = Path(lake) / FOLDER / f"{MARKER}.parquet", pl.DataFrame({"is_here": [True]})
-    found = None
+    marker = find_marker(lake)
     # Without it every view fails, and so does each publication that makes one.
-    with suppress(OSError, pl.exceptions.PolarsError):
-        found = pl.read_parquet(marker, glob=False)
-    if found is None or not found.equals(content):
+    if not is_marker_whole(marker):
         marker.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(marker) as file:
-            content.write_parquet(file)
+            pl.DataFrame(CONTENT).write_parquet(file)
     return HomeGuard(str(marker), tuple(dict.fromkeys(map(str, places))))
+
+
+def find_marker(lake: str) -> Path:
+    """Where the marker of a lake in a folder lies."""
+    return Path(lake) / FOLDER / f"{MARKER}.parquet"
+
+
+def is_marker_whole(marker: Path) -> bool:
+    """Whether the marker is there as it was written."""
+    import polars as pl  # noqa: PLC0415 - who only reads the published file needs no frames
+
+    try:
+        return pl.read_parquet(marker, glob=False).equals(pl.DataFrame(CONTENT))
+    except (OSError, pl.exceptions.PolarsError):
+        return False
 
 
 def is_refusal(message: str) -> bool:

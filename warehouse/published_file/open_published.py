@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import SunledgerError, UsageError
-from warehouse.published_file.home_guard import CURE, is_refusal
+from warehouse.published_file.home_guard import CURE, MARKER, is_refusal
 from warehouse.published_file.publication import find_change, find_content_damage, find_log
 
 # A publication takes seconds, and opening its file milliseconds: to meet two in a row is to see a disturbed file.
@@ -91,6 +91,12 @@ def check_published(path: Path) -> None:
         raise _build_changed_error(path, damage)
 
 
+def is_guarded(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether some view reads the lake's files, and so the marker of `home_guard` before."""
+    query = "SELECT count(*) > 0 FROM duckdb_views() WHERE contains(sql, ?)"
+    return bool(connection.execute(query, [MARKER]).fetchall()[0][0])
+
+
 def _build_changed_error(path: Path, how: str) -> NotPublishedError:
     return NotPublishedError(
         f"{path} differs from what was published: {how}. Run 'sunledger publish' to build it again, and let other "
@@ -103,7 +109,8 @@ def build_query_error(fault: duckdb.Error) -> SunledgerError:
     if is_refusal(str(fault)):
         return NotPublishedError(
             "The detail that was asked for is in the home where this file was published: open the file there, or "
-            f"publish it again so that it holds detail itself: {CURE}."
+            f"publish it again so that it holds detail itself: {CURE}. If this is that home, a file of its lake was "
+            "lost or damaged: run 'sunledger publish'."
         )
     if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(

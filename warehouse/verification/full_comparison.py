@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 
+from pipeline.common.errors import SunledgerError
 from pipeline.common.files.lock_waits import LockBusyError, LockWait, hold_awaited_lock
 from pipeline.common.text import pluralize
 from warehouse.integrity.damage import Damage, DamageKind
@@ -56,18 +58,32 @@ GROUP BY schema_name, function_name
 _EXCLUDED = re.compile(r"(?<=EXCLUDE \()[^()]*(?=\))")
 
 
+class NotComparedError(SunledgerError):
+    """The published file could not be compared, which is no damage: something else is at work."""
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The published file was not compared with one that is built from nothing, because {reason}"
+        )
+
+
 def compare_with_full(lake: Lake, path: Path) -> Iterator[VerifiedPart]:
     """One result for each table, view and macro of the published file, compared with a file that is built from nothing.
 
-    Tables are compared in every row, the others in their text. One result says so where they can't be compared, as when
-    the lake was changed since the publication. None where nothing is published yet. Tables of the user's own are not
-    compared: each publication reads all of them, and their files may change at any time.
+    Tables are compared in every row, the others in their text. None where nothing is published yet. Tables of the
+    user's own are not compared: each publication reads all of them, and their files may change at any time.
+
+    Raises NotComparedError where the lake was changed since the publication, or another comparison is at work.
     """
     if not path.exists():
         return
     try:
         yield from _compare_with_full(lake, path)
-    except (NotPublishedError, PublishError, LockBusyError) as fault:
+    except LockBusyError as fault:
+        raise NotComparedError(f"another comparison is at work. {fault}") from fault
+    except (NotPublishedError, PublishError) as fault:
         yield _report("warehouse", str(fault))
 
 
@@ -109,9 +125,10 @@ def _compare_with_full(lake: Lake, path: Path) -> Iterator[VerifiedPart]:
             connection.execute(f"ATTACH {quote_text(str(full))} AS full_build (READ_ONLY)")
             ((newer,),) = connection.execute("SELECT source_versions FROM full_build._meta").fetchall()
             if json.loads(newer) != json.loads(versions):
-                sentence = "the lake was changed since the publication. Run 'sunledger publish', then verify it again."
-                yield _report("warehouse", sentence)
-                return
+                raise NotComparedError(
+                    "the lake was changed since the publication: when no run is at work, run 'sunledger publish', then "
+                    "'sunledger verify --published' again."
+                )
             yield from _compare_rows(connection)
             yield from _compare_texts(connection)
 

@@ -5,6 +5,7 @@ again: the model's rules, the order, the key.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +23,13 @@ from warehouse.integrity.file_check import find_file_damage
 from warehouse.integrity.log_check import LakeListing, check_log
 from warehouse.lake_reader import LakeReader
 from warehouse.part_folders import Part, find_part
-from warehouse.published_file.open_published import NotPublishedError, check_published
+from warehouse.published_file.home_guard import find_marker, is_marker_whole
+from warehouse.published_file.open_published import (
+    NotPublishedError,
+    check_published,
+    connect,
+    is_guarded,
+)
 from warehouse.published_file.published_copy import open_published_copy
 from warehouse.verification.known_tables import KnownTables, report_lost_table
 from warehouse.verification.older_states import OlderLakeError, check_age, find_older_states
@@ -82,16 +89,30 @@ def list_damages(lake: LakeReader) -> list[Damage]:
     return [one.damage for one in found if one.damage]
 
 
-def verify_published(path: Path) -> Iterator[VerifiedPart]:
-    """One result for the published file; none where nothing is published yet."""
+def verify_published(lake: LakeReader, path: Path) -> Iterator[VerifiedPart]:
+    """One result for the published file and what its views need in the lake; none where nothing is published yet."""
     if not path.exists():
         return
     try:
         check_published(path)
-    except NotPublishedError as fault:
-        yield VerifiedPart("warehouse", Damage(DamageKind.PUBLISHED_CHANGED, None, None, None, str(fault)))
-    else:
-        yield VerifiedPart("warehouse", None)
+        fault = "" if lake.remote else _find_lost_marker(find_marker(lake.root), path)
+    except NotPublishedError as error:
+        fault = str(error)
+    damage = Damage(DamageKind.PUBLISHED_CHANGED, None, None, None, fault) if fault else None
+    yield VerifiedPart("warehouse", damage)
+
+
+def _find_lost_marker(marker: Path, path: Path) -> str:
+    """What to do where no view of the lake's files can be read, as a sentence; empty where they can."""
+    if is_marker_whole(marker):
+        return ""
+    with closing(connect(path)) as connection:
+        if not is_guarded(connection):
+            return ""
+    return (
+        f"{marker}, which every view of detail reads first, is lost or damaged: run 'sunledger publish', which writes "
+        "it again."
+    )
 
 
 def verify_tables(lake: LakeReader, known: KnownTables) -> Iterator[VerifiedPart]:

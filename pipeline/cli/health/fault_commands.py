@@ -47,7 +47,7 @@ def run_verify(
         done.fetch(target, lake.root)
     done.add(LAKE, verify_lake(lake))
     done.add(LAKE, verify_tables(lake, known))
-    done.add(COPY, verify_published(settings.warehouse))
+    done.add(COPY, verify_published(lake, settings.warehouse))
     done.add(LAKE, verify_versions(lake, settings.warehouse))
     if published:
         done.add(LAKE, compare_with_full(lake, settings.warehouse))

@@ -49,7 +49,7 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool) -> Iterator[str
     with open_published_copy(settings.warehouse, lake) as copy, _list_lost_lake(settings):
         steps = repair.make_readable(settings, copy, say, lost_lake=lost_lake)
         lost = LostParts(settings.home).read()
-        published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
+        published = [found.damage for found in verify_published(lake, settings.warehouse) if found.damage]
         if not (steps or lost or published):
             return
         if copy and any(find_older_states(Lake(settings.lake, settings.home / "tmp"), copy.versions)):
@@ -59,7 +59,7 @@ def mend_lake(settings: Settings, *, yes: bool, lost_lake: bool) -> Iterator[str
             outcome = _make_again(runtime, copy, lost, yes=yes)
     _show(steps, outcome, published, "what the repair did")
     left = list_damages(Lake(settings.lake, settings.home / "tmp"))
-    left += [found.damage for found in verify_published(settings.warehouse) if found.damage]
+    left += [found.damage for found in verify_published(lake, settings.warehouse) if found.damage]
     _tell_rest(left, outcome)
     yield "All damage that was found is repaired, and 'sunledger verify' passes."
 
@@ -73,8 +73,8 @@ def _fetch_copy(settings: Settings) -> None:
 def look_at_lake(settings: Settings) -> Iterator[str]:
     """Show what `mend_lake` would do and cost. Changes nothing and sends no request."""
     _fetch_copy(settings)
-    published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
     lake = Lake(settings.lake, settings.home / "tmp")
+    published = [found.damage for found in verify_published(lake, settings.warehouse) if found.damage]
     with (
         repair.open_shadow(settings) as shadow,
         open_published_copy(settings.warehouse, lake) as copy,

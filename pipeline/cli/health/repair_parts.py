@@ -57,10 +57,12 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool, lost_lake: bool) -> lis
 
 
 def build_dry_run_parts() -> list[Part]:
-    """Build the parts that only report: what the lake needs, what no repair can make, and what is kept for too long."""
+    """Build the parts that only report: what `build_parts` would repair, and what is kept for too long."""
+    from assets.home_setup.mend_records import look_at_records  # Loads Dagster.
     from pipeline.cli.health.repair_lake import look_at_lake
 
     return [
+        Part("records of runs", look_at_records),
         Part("lake", look_at_lake),
         *build_document_parts(),
         Part("set aside", lambda settings: describe_outdated(settings, dt.datetime.now(dt.UTC))),

@@ -9,6 +9,7 @@ from pipeline.common.files.refused_files import FileRefusedError, find_refusal
 from pipeline.common.store_faults import StoreError, StoreUnavailableError
 from pipeline.common.text import pluralize
 from warehouse.published_file.published_object import PublishedObject
+from warehouse.verification.full_comparison import NotComparedError
 from warehouse.verification.verify import VerifiedPart
 
 # Refused files that are named one by one.
@@ -24,6 +25,7 @@ class Verification:
     faults: int = 0
     refused: int = 0
     gone: list[str] = field(default_factory=list)
+    not_compared: NotComparedError | None = None
 
     @contextmanager
     def go_on_without(self, what: str) -> Iterator[None]:
@@ -33,6 +35,8 @@ class Verification:
         except StoreError as fault:
             self.gone.append(what)
             list_item(f"{what}: {fault}")
+        except NotComparedError as fault:
+            self.not_compared = fault
         except (FileRefusedError, OSError) as fault:
             refusal = find_refusal(fault)
             if refusal is None:
@@ -68,7 +72,11 @@ class Verification:
             list_item(f"{place}: {refusal}")
 
     def raise_lack(self) -> None:
-        """Raise StoreUnavailableError where something can't be reached, FileRefusedError where some may not be read."""
+        """Raise an error where not all was verified.
+
+        StoreUnavailableError: something can't be reached. FileRefusedError: some files may not be read.
+        NotComparedError: no fault was found, but the published file was not compared; where one was, this is only said.
+        """
         if self.gone:
             raise StoreUnavailableError(
                 f"Not all was verified, because {' and '.join(self.gone)} can't be reached: the lines above say what "
@@ -82,6 +90,10 @@ class Verification:
                 f"{f', of which {more:,} are not listed above' if more > 0 else ''}: the lines above say what to do, "
                 "then run 'sunledger verify' again."
             )
+        if self.not_compared:
+            if not self.faults:
+                raise self.not_compared
+            list_item(str(self.not_compared))
 
     def describe(self) -> str:
         """The sum, as a sentence."""

@@ -78,7 +78,7 @@ def test_a_table_that_fits_is_published_with_types_units_and_order(
         comment = "SELECT comment FROM duckdb_tables() WHERE schema_name = 'own'"
         assert connection.execute(comment).fetchall() == [("Prices. Key: starts_at.",)]
         assert export_table(connection, "own.prices", tmp_path / "prices.csv").rows == 2
-    assert [found.fault for found in verify_published(done.path) if found.fault] == []
+    assert [found.fault for found in verify_published(lake, done.path) if found.fault] == []
 
 
 def test_every_type_is_read_from_csv_and_parquet_alike(folder: Path) -> None:

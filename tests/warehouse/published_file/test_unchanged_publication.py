@@ -13,6 +13,7 @@ from warehouse.lake import Lake
 from warehouse.published_file.home_guard import FOLDER
 from warehouse.published_file.open_published import connect
 from warehouse.published_file.publish import PublishedFile, publish
+from warehouse.verification.verify import verify_published
 
 
 def _read_moment(target: Path) -> dt.datetime:
@@ -41,8 +42,13 @@ def test_only_what_is_new_renews_the_file(tmp_path: Path) -> None:
     assert first.renewed
     assert [one.name for one in first.left_out] == ["own.tariffs"]
     # Links and files around it come back, without another file.
+    assert [found.fault for found in verify_published(lake, target)] == [None]
     for name in marker.iterdir():
         name.unlink()
+    (found,) = verify_published(lake, target)
+    assert "which every view of detail reads first, is lost or damaged: run 'sunledger publish'" in str(
+        found.fault
+    )
     log.unlink()
     inode = target.stat().st_ino
     again = publish_at(NOW + hour)
