@@ -109,8 +109,8 @@ def build_query_error(fault: duckdb.Error) -> SunledgerError:
     if is_refusal(str(fault)):
         return NotPublishedError(
             "The detail that was asked for is in the home where this file was published: open the file there, or "
-            f"publish it again so that it holds detail itself: {CURE}. If this is that home, a file of its lake was "
-            "lost or damaged: run 'sunledger publish'."
+            f"publish it again so that it holds detail itself: {CURE}. Where the whole home was moved or copied, or "
+            "its lake lost a file, run 'sunledger publish'."
         )
     if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(
