@@ -86,8 +86,8 @@ class LostEnergy(Table):
         le=FINITE,
     )
     performance_ratio_without_curtailment: float = column(
-        "Performance ratio that the plant would have had without limits: (window_generation_kwh + lost_kwh) / "
-        "peak_power_kw / window_reference_yield_h.",
+        "Performance ratio that the plant would have had without limits: performance_ratio * (window_generation_kwh + "
+        "lost_kwh) / window_generation_kwh.",
         unit="1",
         null="there is no performance ratio, or lost_kwh is not known for all days with a limit",
         ge=0,

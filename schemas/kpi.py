@@ -156,7 +156,8 @@ class Yields(Table):
     performance_ratio: float = figure(
         "Performance ratio (PR) of the measured window, from measured irradiation alone",
         "window_generation_kwh / peak_power_kw / window_reference_yield_h, both over the time for which power and "
-        "irradiation were measured; for a month, over the days with a sensor's values",
+        "irradiation were measured; for a month, over the days with a sensor's values, and where the power changed in "
+        "it, window_generation_kwh / the sum of each day's peak_power_kw * window_reference_yield_h",
         "1",
         "performance_ratio",
     )
@@ -165,7 +166,8 @@ class Yields(Table):
         "Ratio of the yield to that under a cloudless sky. It is a lower bound of the performance ratio and does not"
         " measure the plant alone, because clouds lower it; it is known with and without a sensor, so plants near "
         "each other can be ranked by it",
-        "clear_sky_window_generation_kwh / peak_power_kw / clear_sky_window_reference_yield_h",
+        "clear_sky_window_generation_kwh / peak_power_kw / clear_sky_window_reference_yield_h; for a month in which "
+        "the power changed, the two are multiplied by the day",
         "1",
         "performance_ratio_clear_sky",
     )
@@ -174,7 +176,8 @@ class Yields(Table):
     )
     performance_ratio_period: float = figure(
         "Performance ratio (PR) of the whole period, in which missing rows count as no energy",
-        "final_yield_kwh_per_kw / reference_yield_h",
+        "final_yield_kwh_per_kw / reference_yield_h; for a month in which the power changed, pv_generation_kwh / the "
+        "sum of each day's peak_power_kw * reference_yield_h",
         "1",
         "performance_ratio_period",
     )

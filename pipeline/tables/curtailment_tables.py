@@ -232,8 +232,12 @@ def _add_figures(runtime: RunContext, found: LimitedMonthFacts, lost: pl.DataFra
 
 
 def _add_lost(known: pl.Expr) -> pl.Expr:
-    """The performance ratio as it would have been with what was lost."""
-    whole = (pl.col("window_generation_kwh") + pl.col("lost_kwh")) / pl.col("peak_power_kw")
-    ratio = whole / pl.col("window_reference_yield_h")
+    """The performance ratio as it would have been with what was lost.
+
+    It grows as the energy does, so a month of several powers is related to the same one. Of nothing nothing grows.
+    """
+    measured, lost = pl.col("window_generation_kwh"), pl.col("lost_kwh")
+    of_lost = lost / pl.col("peak_power_kw") / pl.col("window_reference_yield_h")
+    ratio = pl.when(measured > 0).then(pl.col("performance_ratio") * (1 + lost / measured)).otherwise(of_lost)
     there = known & pl.col("performance_ratio").is_not_null()
     return pl.when(there).then(ratio).alias("performance_ratio_without_curtailment")

@@ -295,6 +295,22 @@ def test_a_month_divides_sums_and_averages_no_ratios() -> None:
     assert (found["irradiation_source"], found["n_days_sensor"]) == ("sensor", 2)
 
 
+def test_a_month_relates_each_day_to_the_power_that_the_plant_had_on_it() -> None:
+    """Half of the power in a tenth of the light, then all of it: each day has a ratio of 0.5, and so has the month."""
+    bright = kpi_days.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    dull = kpi_days.summarize_day_figures(
+        rows(dict.fromkeys(LIGHT, 250.0)),
+        sensor(dict.fromkeys(LIGHT, 100.0)),
+        plant(pv_generation_kwh=2.0, peak_power_kw=5.0),
+    )
+    found = months(dull, bright)
+    assert found["performance_ratio"] == found["performance_ratio_period"] == pytest.approx(0.5)
+    by_sky = 42 / (15 * bright["clear_sky_window_reference_yield_h"][0])
+    assert found["performance_ratio_clear_sky"] == pytest.approx(by_sky)
+    unknown = bright.with_columns(peak_power_kw=pl.lit(None, pl.Float64))
+    assert months(dull, bright, unknown)["performance_ratio"] == pytest.approx(82 / (84 / 8.8 * 16.8))
+
+
 def test_a_month_with_a_day_of_unknown_light_has_a_window_alone() -> None:
     whole = kpi_days.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
     gaps = kpi_days.summarize_day_figures(GOOD, sensor({9: 1000.0}), plant())

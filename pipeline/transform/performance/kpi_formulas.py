@@ -10,6 +10,13 @@ from schemas import kpi as k
 
 # A reference yield below this says nothing of a plant: over a short day of eight hours it is a mean of 12 W/m².
 LEAST_REFERENCE_YIELD_H = 0.1
+# The peak power that each reference yield goes with in a performance ratio: over days of several powers it is their
+# mean by that yield, because IEC 61724-1 adds up power times irradiation.
+POWER_OF = {
+    "window_reference_yield_h": "window_peak_power_kw",
+    "clear_sky_window_reference_yield_h": "clear_sky_window_peak_power_kw",
+    "reference_yield_h": "period_peak_power_kw",
+}
 # Rounded watts may say a little more than all; more is a contradiction.
 MOST_SHARE = 1.01
 
@@ -20,11 +27,16 @@ Figure: TypeAlias = tuple[str, pl.Expr, Mapping[str, pl.Expr]]
 def compute_figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
     """The frame with all figures and reasons added, from AMOUNTS, reference yields and the plants' facts.
 
+    Of the columns in POWER_OF those that are absent or null are the plant's peak power.
     `measured` says whether irradiation was, and `placed` whether a cloudless sky is known.
     `missing` is the reason for which a reference yield is null though there is some irradiation.
     """
     reasons, values = _list_columns(missing)
-    return sums.with_columns(reasons).with_columns(values)
+    powers = [
+        pl.coalesce(*(one for one in (name, "peak_power_kw") if one in sums.columns)).alias(name)
+        for name in POWER_OF.values()
+    ]
+    return sums.with_columns(*reasons, *powers).with_columns(values)
 
 
 @cache
@@ -73,13 +85,13 @@ def _list_yields(missing: str) -> tuple[Figure, ...]:
 
 def _list_performance_ratios(missing: str) -> tuple[Figure, ...]:
     col = pl.col
-    pv, peak, reference = col("pv_generation_kwh"), col("peak_power_kw"), col("reference_yield_h")
+    pv, reference = col("pv_generation_kwh"), col("reference_yield_h")
     needed = {k.NOT_MEASURED: pv.is_null(), k.NO_PEAK: _is_absent("peak_power_kw")}
     no_irradiation, no_place = ~col("measured"), ~col("placed")
     return (
         (
             "performance_ratio",
-            col("window_generation_kwh") / peak / col("window_reference_yield_h"),
+            _relate("window_generation_kwh", "window_reference_yield_h"),
             {
                 **needed,
                 k.NO_IRRADIATION: no_irradiation,
@@ -88,7 +100,7 @@ def _list_performance_ratios(missing: str) -> tuple[Figure, ...]:
         ),
         (
             "performance_ratio_clear_sky",
-            col("clear_sky_window_generation_kwh") / peak / col("clear_sky_window_reference_yield_h"),
+            _relate("clear_sky_window_generation_kwh", "clear_sky_window_reference_yield_h"),
             {
                 **needed,
                 k.NO_PLACE: no_place,
@@ -98,7 +110,7 @@ def _list_performance_ratios(missing: str) -> tuple[Figure, ...]:
         ),
         (
             "performance_ratio_period",
-            pv / peak / reference,
+            _relate("pv_generation_kwh", "reference_yield_h"),
             {
                 **needed,
                 k.NO_IRRADIATION: no_irradiation,
@@ -146,6 +158,10 @@ def _list_own_use() -> Iterator[Figure]:
             k.CONTRADICTION: col(part) / col(whole) > MOST_SHARE,
         }
         yield name, (col(part) / col(whole)).clip(0, 1), why
+
+
+def _relate(energy: str, reference: str) -> pl.Expr:
+    return pl.col(energy) / pl.col(POWER_OF[reference]) / pl.col(reference)
 
 
 def _is_absent(name: str) -> pl.Expr:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from pipeline.transform.daily import sum_exactly
-from pipeline.transform.performance.kpi_formulas import compute_figures
+from pipeline.transform.performance.kpi_formulas import POWER_OF, compute_figures
 from pipeline.transform.plant_power import POWERS, find_month_powers
 from schemas import kpi as k
 
@@ -43,6 +43,7 @@ def summarize_month_figures(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFr
                 pl.when(pl.col(name).is_not_null().all()).then(sum_exactly(pl.col(name)))
                 for name in ("reference_yield_h", "reference_yield_clear_sky_h")
             ),
+            *(_weigh_power(reference).alias(name) for reference, name in POWER_OF.items()),
             (by == "sensor").sum().cast(pl.Int64).alias("n_days_sensor"),
             (by == "supplied").sum().cast(pl.Int64).alias("n_days_supplied"),
             (by == "clear_sky").sum().cast(pl.Int64).alias("n_days_clear_sky"),
@@ -71,3 +72,13 @@ def summarize_month_figures(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFr
         .drop(f"{name}_then" for name in POWERS)
     )
     return compute_figures(powered, missing=k.NO_DAYS)
+
+
+def _weigh_power(reference: str) -> pl.Expr:
+    """The mean peak power of days of several powers, each day by its reference yield; null where there is but one.
+
+    Days of which no power was listed count with the others' mean.
+    """
+    power, light = pl.col("peak_power_kw"), pl.col(reference)
+    weighted = sum_exactly(power * light) / sum_exactly(light.filter(power.is_not_null()))
+    return pl.when(power.min() < power.max(), weighted.is_finite()).then(weighted)
