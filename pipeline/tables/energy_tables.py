@@ -10,6 +10,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, find_local_day
 from pipeline.common.release import find_release
 from pipeline.run.context import RunContext
+from pipeline.run.fleet_lists.unanswered_lists import find_inverters_of_unknown_sets
 from pipeline.run.fleet_lists.unlisted_devices import select_unlisted
 from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets, find_plants_with_set
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
@@ -203,7 +204,11 @@ def _list_asked(
         batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(None, pl.Boolean))
         for batch in runtime.lake.read_batches(Quarantine, part, columns=["plant_id", "device_id"])
     ]
-    asked = pl.concat([answered, *failed, *_list_inverter_plants(runtime, source, day)])
+    beside = (
+        *_list_inverter_plants(runtime, source, day),
+        *_list_unknown_inverters(runtime.lake, source, day),
+    )
+    asked = pl.concat([answered, *failed, *beside])
     if source.of_devices:
         # A plant that is no longer listed is reported as a whole, without a device.
         asked = asked.filter(pl.col("device_id") != "")
@@ -232,6 +237,21 @@ def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) 
     return [
         batch.filter(without).with_columns(device_id=pl.lit(""))
         for batch in runtime.lake.read_batches(RawPv, {"local_date": day}, columns=list(_ASKED))
+    ]
+
+
+def _list_unknown_inverters(lake: Lake, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
+    """The inverters that were not asked for, because their lists of sets never came, beside others that were.
+
+    They are missing: without a row, the others would look like all inverters of the plant.
+    """
+    inverters = find_inverters_of_unknown_sets(lake) if source is PV else pl.DataFrame()
+    if not inverters.height:
+        return []
+    inverters = inverters.join(_find_gone_devices(lake, day), on=["plant_id", "device_id"], how="anti")
+    return [
+        inverters.join(batch, on="plant_id", how="semi").with_columns(final=pl.lit(None, pl.Boolean))
+        for batch in lake.read_batches(RawPv, {"local_date": day}, columns=["plant_id"])
     ]
 
 

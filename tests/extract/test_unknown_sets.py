@@ -1,6 +1,7 @@
-"""Plants whose list of measurement sets never came are missing on the days of a run, until it comes."""
+"""Plants and inverters whose list of measurement sets never came are missing on the days of a run, until it comes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 import pytest
@@ -9,13 +10,13 @@ from pipeline.common.errors import SmaError, TransientError
 from pipeline.extract.fetch import SetFetch
 from pipeline.extract.missing_answers import find_lacking_days
 from pipeline.run.context import RunContext
-from pipeline.run.measurement_sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
-from pipeline.tables.energy_tables import write_energy_daily
+from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days
 from pipeline.tables.interval_tables import write_intervals
-from schemas import EnergyDaily, Quarantine
+from schemas import DeviceEnergyDaily, EnergyDaily, Quarantine
 from tests.scripted import ScriptedSma
 from tests.whole_days import MONDAY, refresh
 
@@ -107,3 +108,42 @@ def test_a_list_without_energies_takes_the_note_back(new_runtime: New, sma: Scri
         notes = runtime.lake.scan(Quarantine).filter(local_date=MONDAY, source="raw_energy_balance")
         assert notes.collect().is_empty()
         assert list_open_days(runtime) == []
+
+
+def make_inverters(runtime: RunContext) -> list[tuple[str, str]]:
+    """The lists, and Monday's rows of plant 12's devices: id and status."""
+    refresh(runtime)
+    for source in (BALANCE, PV):
+        [*SetFetch(source)(runtime, [MONDAY])]
+        write_intervals(runtime, source, MONDAY)
+    write_energy_daily(runtime, MONDAY)
+    write_device_energy_daily(runtime, MONDAY)
+    rows = runtime.lake.scan(DeviceEnergyDaily).filter(plant_id="12")
+    return rows.select("device_id", pl.col("status").cast(pl.String)).sort("device_id").collect().rows()
+
+
+def test_an_inverter_is_missing_beside_others_until_its_own_list_comes(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    """Nothing says that of a charging station, which SMA lists as an inverter of no power, and of what is gone."""
+    kind = {"type": "Solar Inverters", "isActive": True}
+    facts: dict[str, dict[str, Any]] = {
+        "1": kind | {"generatorPower": 5000.0},
+        "2": kind | {"generatorPower": 5000.0},
+        "3": kind,
+        "4": kind | {"generatorPower": 5000.0, "deactivatedAt": "2020-02-01T00:00:00", "isActive": False},
+        "5": kind | {"generatorPower": 5000.0, "isActive": False},
+    }
+    sma.devices["12"] = [{"deviceId": name, "name": name} | of_name for name, of_name in facts.items()]
+    sma.special = lambda one: (
+        DOWN if one.endpoint == "sets" and one.device_id not in {None, "", "1"} else None
+    )
+    with new_runtime(again=False) as runtime:
+        assert make_inverters(runtime) == [("1", "complete"), ("2", "missing")]
+    # A list without PV takes the row back.
+    sma.special = lambda one: b'{"sets":[]}' if one.endpoint == "sets" and one.device_id == "2" else None
+    with new_runtime(again=False) as runtime:
+        assert "2" not in dict(make_inverters(runtime))
+    sma.special = lambda _: None
+    with new_runtime() as runtime:
+        assert dict(make_inverters(runtime))["2"] == "complete"
