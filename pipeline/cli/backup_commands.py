@@ -49,16 +49,17 @@ def run_restore(
 
     with open_runtime(None) as runtime:
         files = put_back(runtime.settings, file)
+        say(
+            f"Restored {pluralize(files, 'file')} into {runtime.settings.home}. They are published now: if that "
+            "fails, run 'sunledger publish'."
+        )
         # A backup also holds the damage that its records had when it was made.
         for sentence in mend_records(runtime.settings):
             say(sentence)
         # Views of the published file contain paths of the lake's files, so they must be built again in the new place.
         with record_runs(runtime, command="restore") as runs:
             say_all(runs.publish())
-        say(
-            f"Restored {pluralize(files, 'file')} into {runtime.settings.home} and published "
-            f"{runtime.settings.published_place}."
-        )
+        say(f"Published {runtime.settings.published_place}.")
         if bound := explain_lower_bound(runtime.settings.home):
             say(
                 f"{bound} {LIMIT} does not count those requests either. If the home was not used after the backup, "

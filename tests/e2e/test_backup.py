@@ -147,6 +147,7 @@ def test_a_restore_that_is_killed_leaves_all_or_nothing(
         code, said = program(folder, "publish", **TIME_BASIS)
     else:
         code, said = program(folder, "restore", str(saved), **TIME_BASIS)
+        assert "They are published now: if that fails, run 'sunledger publish'." in said
     assert code == 0, said
     lake = Lake(str(folder / "home" / "lake"), tmp_path / "tmp")
     before = Lake(settings.lake, tmp_path / "tmp").scan(EnergyDaily).collect()
