@@ -86,15 +86,16 @@ TUNED: dict[int, tuple[str, str]] = {
         WHERE availability_time < 1 ORDER BY local_date, plant_name LIMIT 10""",
     ),
     13: (
-        """WITH yields AS (SELECT plants.name AS plant_name, devices.name AS device_name, e.plant_id, local_date,
-        CASE WHEN e.status = 'complete' THEN 1000 * pv_generation_kwh / generator_power_w END AS yield
+        """WITH yields AS (SELECT plants.name AS plant_name, devices.name AS device_name, e.plant_id, e.device_id,
+        local_date, CASE WHEN e.status = 'complete' THEN 1000 * pv_generation_kwh / generator_power_w END AS yield
         FROM device_energy_daily AS e JOIN plants USING (plant_id) JOIN devices USING (plant_id, device_id)),
         found AS (SELECT *, median(yield) OVER plant AS middle, count(yield) OVER plant AS n FROM yields
         WINDOW plant AS (PARTITION BY plant_id, local_date))
-        SELECT plant_name, device_name, local_date, yield / middle AS relative FROM found
+        SELECT plant_id, device_id, plant_name, device_name, local_date, yield / middle AS relative FROM found
         WHERE n > 1 AND middle > 0 AND yield IS NOT NULL ORDER BY local_date, plant_name, device_name""",
         f"""SELECT plant_name, device_name, count(*), round(avg(relative), 3) AS mean FROM tuned WHERE {_IN_OCTOBER}
-        GROUP BY ALL ORDER BY mean, plant_name, device_name LIMIT 10""",
+        GROUP BY plant_id, device_id, plant_name, device_name
+        ORDER BY mean, plant_name, device_name, plant_id, device_id LIMIT 10""",
     ),
     14: (
         """SELECT name AS plant_name, arg_max(local_date, pv_generation_kwh) AS best_day,

@@ -5,5 +5,5 @@ SELECT plant_name, isodow(local_start) <= 5 AND hour(local_start) BETWEEN 7 AND 
     round(sum(grid_consumption_kwh), 1) AS bought_kwh
 FROM v_energy_quarter_hourly
 WHERE local_date BETWEEN DATE '2021-10-01' AND DATE '2021-10-31' AND grid_consumption_kwh IS NOT NULL
-GROUP BY ALL
-ORDER BY plant_name, is_high_tariff
+GROUP BY plant_id, plant_name, is_high_tariff
+ORDER BY plant_name, is_high_tariff, plant_id

@@ -55,17 +55,28 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
     assert documented in FILE.read_text()
 
 
-def answer_by_quarters(words: str, rows: str) -> list[tuple[object, ...]]:
-    """The answer of the question with these words, of a day of plant a whose quarters have some columns by `rows`."""
+def answer_by_quarters(words: str, rows: str, plants: str = "a") -> list[tuple[object, ...]]:
+    """The answer of the question with these words, of two days of plants whose quarters have some columns by `rows`."""
     (question,) = (one for one in load_questions() if words in one.text)
     with duckdb.connect() as connection:
         connection.execute(
-            f"CREATE TABLE v_energy_quarter_hourly AS SELECT 'a' AS plant_id, 'Alpha' AS plant_name, "
+            f"CREATE TABLE v_energy_quarter_hourly AS SELECT plant_id, 'Alpha' AS plant_name, "
             f"CAST(local_start AS DATE) AS local_date, local_start AS quarter_start, local_start, {rows} "
             "FROM range(192) AS quarters(i), "
-            "LATERAL (SELECT TIMESTAMP '2021-10-06' + to_minutes(15 * i) AS local_start)"
+            "LATERAL (SELECT TIMESTAMP '2021-10-06' + to_minutes(15 * i) AS local_start), "
+            f"(SELECT unnest(string_split_regex('{plants}', '')) AS plant_id)"
         )
         return connection.execute(question.query).fetchall()
+
+
+def test_a_tariff_of_two_plants_of_one_name_has_a_row_for_each() -> None:
+    answer = answer_by_quarters("high and at low tariff", "0.5 AS grid_consumption_kwh", plants="ab")
+    assert answer == [
+        ("Alpha", False, 44.0),
+        ("Alpha", False, 44.0),
+        ("Alpha", True, 52.0),
+        ("Alpha", True, 52.0),
+    ]
 
 
 def test_a_quarter_with_a_gap_is_no_lower_base_load() -> None:
