@@ -54,7 +54,12 @@ def _options() -> argparse.Namespace:
         "--plants", type=int, nargs="+", default=[300, COMPARED_PLANTS, 3_000], help="sizes of the fleet"
     )
     parser.add_argument("--folder", type=Path, default=Path("bench-results"), help="where the results go")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if min(options.plants) < 2:
+        parser.error(
+            "--plants takes fleets of 2 plants and more: what one plant costs is measured in any case"
+        )
+    return options
 
 
 def _measure_fleet(plants: int) -> dict[str, ProgramCost]:
