@@ -262,8 +262,10 @@ def _drop_meters(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
     """
     kind = pl.col("type").str.to_lowercase()
     meters = lake.read_whole(Devices).filter(kind.is_in(MEASURING_TYPES))["device_id"].unique()
-    is_meter = pl.col("device_id").is_in(meters.implode())
-    return rows.filter(~is_meter | is_meter.all().over("plant_id"))
+    # As a column: within a window the devices of the fleet would be copied for each plant.
+    found = rows.with_columns(is_meter=pl.col("device_id").is_in(meters.implode()))
+    kept = ~pl.col("is_meter") | pl.col("is_meter").all().over("plant_id")
+    return found.filter(kept).drop("is_meter")
 
 
 def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:

@@ -1,5 +1,7 @@
 """Tables of a large fleet are made of some plants at a time: the same rows as those made of all together."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -87,3 +89,32 @@ def test_pictures_are_the_same_however_their_rows_are_read(
     assert whole.keys() == {"fleet", "power"}
     monkeypatch.setattr("pipeline.report.day_pictures.ROWS_AT_ONCE", 1)
     assert draw_day_pictures(runtime, MONDAY) == whole
+
+
+# What the rows of so many plants with an inverter and a meter each may take beside what Python and its libraries take.
+MOST_MEMORY_MB = 150
+METERS = """
+import resource
+from types import SimpleNamespace
+import polars as pl
+from pipeline.tables.energy_tables import _drop_meters
+def drop(plants):
+    ids = [str(number) for number in range(plants)]
+    rows = pl.DataFrame({"plant_id": ids * 2, "device_id": [f"{kind}{one}" for kind in ("i", "m") for one in ids]})
+    kind = pl.col("device_id").str.starts_with("m").replace_strict({True: "Energy meter", False: "Solar Inverters"})
+    lake = SimpleNamespace(read_whole=lambda model: rows.with_columns(type=kind))
+    return _drop_meters(lake, rows).height
+drop(10)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kept = drop(10_000)
+print(kept, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.long
+def test_meters_are_left_out_of_a_large_fleet_in_little_memory() -> None:
+    """A day of 10,000 plants took 4 GB, because the list of meters was copied for each plant."""
+    done = subprocess.run([sys.executable, "-c", METERS], check=True, capture_output=True, text=True)
+    kept, taken_mb = map(int, done.stdout.split())
+    assert kept == 10_000
+    assert taken_mb < MOST_MEMORY_MB
