@@ -1,8 +1,6 @@
 """Answers that would take gigabytes: the real program sets them aside, and needs little more memory than usual."""
 
 import gzip
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +8,8 @@ import pytest
 
 from sandbox.launch import run_sandbox
 from tests.e2e.gateway import Gateway, GatewayAnswer, open_gateway
-from tests.programs import ONE_SET, PROGRAM, environment
+from tests.e2e.peak_memory import measure_peak
+from tests.programs import ONE_SET
 
 DAYS = ("--from", "2024-06-03", "--to", "2024-06-03", "--yes")
 # A run holds its libraries, and of an answer of 32 MiB that is on its way some copies.
@@ -59,23 +58,6 @@ def gateway() -> Iterator[tuple[Gateway, dict[str, str]]]:
         settings |= ONE_SET
         with open_gateway(settings["SMA_MONITORING_URL"]) as opened:
             yield opened, settings | {"SMA_MONITORING_URL": opened.url}
-
-
-def measure_peak(folder: Path, *words: str, **settings: str) -> tuple[int, str, int]:
-    """The exit code of the program, what it said, and the most MB that it held."""
-    with (folder / "said").open("w+") as said:
-        process = subprocess.Popen(
-            [*PROGRAM, *words],
-            cwd=folder,
-            env=environment(folder, **settings),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        return process.returncode, said.read(), usage.ru_maxrss // 1024
 
 
 # Too many fields, too many keys and too much text are the sample.
